@@ -1,0 +1,1 @@
+//! History to verdict: linearizability and durability of recorded client histories.

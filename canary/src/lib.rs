@@ -1,0 +1,1 @@
+//! Small clients that call every endpoint from every AZ at a fixed pace.

@@ -1,0 +1,150 @@
+//! Where nodes run: what a runtime must be able to do.
+//!
+//! The runner and the faults see only this trait; `docker` and `process`
+//! implement it. A runtime knows units, processes, addresses and links. It
+//! does not know which store runs, nor what a canary is.
+
+use futures_util::future::BoxFuture;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// One program to run in one AZ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitSpec {
+    /// Unique in the run: `[a-z0-9-]`, at most 40 characters.
+    pub name: String,
+    /// Its AZ.
+    pub az: String,
+    /// What it does, in the store's own words.
+    pub role: String,
+    /// True for a node that faults may target; false for an instrument, which is never hurt
+    /// itself (its links to nodes can be cut).
+    pub node: bool,
+    /// TCP ports it listens on, by name. A node has at least `admin`, which answers
+    /// `GET /health` with 200 when it serves; `admin` is for the runner and never crosses a link.
+    pub ports: Vec<(String, u16)>,
+}
+
+/// How to start a unit: arguments for the running binary, and environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// Unit's name.
+    pub unit: String,
+    /// Arguments of our own binary.
+    pub args: Vec<String>,
+    /// Environment. The runtime adds `GAMEDAY_DATA`, the unit's data folder, which outlives the
+    /// process but not the run, and the marks by which leftovers are found.
+    pub env: Vec<(String, String)>,
+}
+
+/// What a node's process is doing, read from the engine or the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProcessState {
+    /// Running; `identity` changes when it is started again (pid and start time).
+    Running {
+        /// Pid and start time.
+        identity: String,
+    },
+    /// Frozen.
+    Paused {
+        /// Pid and start time.
+        identity: String,
+    },
+    /// Not there.
+    Exited {
+        /// Exit code or signal, if known.
+        how: String,
+    },
+}
+
+/// One direction between two units: what `from` sends to `to`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Link {
+    /// Sender.
+    pub from: String,
+    /// Receiver.
+    pub to: String,
+}
+
+/// What a probe of a link saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// A message passed.
+    Open,
+    /// Several were sent over at least 200 ms and none passed.
+    Cut,
+    /// It could not be probed.
+    Unknown(String),
+}
+
+/// What went wrong in a runtime, for people: what was tried, what answered, what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RuntimeError(pub String);
+
+/// Boxed, sendable, bounded in time: every runtime call has a deadline of its own.
+pub type Fut<'a, T> = BoxFuture<'a, Result<T, RuntimeError>>;
+
+/// A running instrument: lines in, lines out, over a path that no fault touches.
+pub struct Instrument {
+    /// Commands to it.
+    pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Its standard output, nothing else; ends when the process ends.
+    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
+}
+
+/// A place where the units of one run live. Created with all their [`UnitSpec`]s, so that
+/// addresses are known before anything starts.
+pub trait Runtime: Send + Sync {
+    /// `docker` or `process`.
+    fn name(&self) -> &'static str;
+    /// Version of the engine, if there is one.
+    fn engine_version(&self) -> Option<String>;
+
+    /// Where `unit` itself listens.
+    fn bind_addr(&self, unit: &str, port: &str) -> Option<SocketAddr>;
+    /// What `from` must dial to reach `to`: subject to faults.
+    fn reach_addr(&self, from: &str, to: &str, port: &str) -> Option<SocketAddr>;
+    /// Where a person on this host reaches it: not subject to link faults.
+    fn host_addr(&self, unit: &str, port: &str) -> Option<SocketAddr>;
+
+    /// Starts all nodes, at once where possible. Returns when their processes run (not
+    /// necessarily serve).
+    fn launch_nodes<'a>(&'a self, nodes: Vec<Launch>) -> Fut<'a, ()>;
+    /// Starts one instrument.
+    fn launch_instrument<'a>(&'a self, launch: Launch) -> Fut<'a, Instrument>;
+
+    /// SIGKILL: the process dies, the machine lives: peers get resets.
+    fn kill<'a>(&'a self, node: &'a str) -> Fut<'a, ()>;
+    /// Power off: every link of the node goes silent first (nothing is reset), then SIGKILL.
+    fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()>;
+    /// After `kill` or `power_off`: the links carry again and the process starts as it was
+    /// launched, on the same data folder. Fine on a node that runs already.
+    fn start<'a>(&'a self, node: &'a str) -> Fut<'a, ()>;
+    /// Freezes the process.
+    fn pause<'a>(&'a self, node: &'a str) -> Fut<'a, ()>;
+    /// Thaws it. Fine on a node that is not frozen.
+    fn resume<'a>(&'a self, node: &'a str) -> Fut<'a, ()>;
+    /// What its process is doing.
+    fn process<'a>(&'a self, node: &'a str) -> Fut<'a, ProcessState>;
+
+    /// Drops everything that crosses these links, existing connections too, until `open`, with
+    /// a lease that ends by itself if the runner dies. Links add up over calls.
+    fn cut<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()>;
+    /// Ends the cut of these links. Fine on links that are open.
+    fn open<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()>;
+    /// Sends real messages over each link and looks whether they arrive, all at once; in the
+    /// order asked. `Unknown` for instruments, which cannot be asked.
+    fn probe<'a>(&'a self, links: &'a [Link]) -> Fut<'a, Vec<LinkState>>;
+
+    /// `GET path` on the node's `admin` port, over a path that no fault touches; the body of a
+    /// 200 answer, at most 1 MiB.
+    fn admin<'a>(&'a self, node: &'a str, path: &'a str, deadline: Duration) -> Fut<'a, String>;
+
+    /// Saves every unit's standard error (and a node's standard output) as `<dir>/<unit>.log`.
+    fn collect_logs<'a>(&'a self, dir: &'a Path) -> Fut<'a, ()>;
+    /// Removes everything of this run and makes sure that it is gone.
+    fn down<'a>(&'a self) -> Fut<'a, ()>;
+}

@@ -1,0 +1,431 @@
+//! `history.jsonl`: every invocation and completion, one event per line, with
+//! Jepsen's field names. The first line is a header, the last an end marker;
+//! a history without its end marker is never a pass.
+
+use crate::operation::{Call, ErrorClass, Failure, Operation, Outcome};
+use crate::time::Nanos;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::io::{self, BufRead, Write};
+
+/// Version of the format that this crate writes.
+pub const HISTORY_VERSION: u32 = 1;
+
+/// Longest line that is read, in bytes.
+pub const MAX_LINE: usize = 1 << 20;
+
+/// Header line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryHeader {
+    /// Format version.
+    pub version: u32,
+    /// Run id.
+    pub run: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Clock that the times were taken from.
+    pub clock: String,
+    /// UTC time of the epoch, RFC 3339.
+    pub epoch_utc: String,
+}
+
+/// Jepsen's four event types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventKind {
+    /// A call starts.
+    Invoke,
+    /// It happened.
+    Ok,
+    /// It certainly had no effect.
+    Fail,
+    /// It may have had effect.
+    Info,
+}
+
+/// A value on the wire: absent, one number, or `[expected, new]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum EventValue {
+    /// One value; `null` is "no item".
+    One(Option<i64>),
+    /// `[expected, new]` of a compare-and-set.
+    Pair(Option<i64>, i64),
+}
+
+/// One line of a history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Position in the file, given by the writer that merges the canaries' streams.
+    #[serde(default)]
+    pub index: u64,
+    /// When.
+    pub time: Nanos,
+    /// Logical client.
+    pub process: u64,
+    /// invoke, ok, fail or info.
+    #[serde(rename = "type")]
+    pub kind: EventKind,
+    /// `read`, `eventual-read`, `write` or `cas`.
+    pub f: String,
+    /// Key.
+    pub key: String,
+    /// Invocation: what is written. `ok` of a read: what was read.
+    pub value: EventValue,
+    /// `fail` of a compare-and-set: the current value, if it was reported.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "maybe_observed"
+    )]
+    pub observed: Option<Option<i64>>,
+    /// Why it is `fail` or `info`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    /// Invocation only: when the schedule wanted it sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Nanos>,
+    /// Invocation only: AZ of the canary.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub az: String,
+    /// Invocation only: AZ whose endpoint is called.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub endpoint: String,
+    /// Invocation only: a final read after recovery.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub last: bool,
+}
+
+fn is_false(b: &bool) -> bool {
+    !*b
+}
+
+mod maybe_observed {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    pub fn serialize<S: Serializer>(v: &Option<Option<i64>>, s: S) -> Result<S::Ok, S::Error> {
+        v.unwrap_or(None).serialize(s)
+    }
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Option<i64>>, D::Error> {
+        Option::<i64>::deserialize(d).map(Some)
+    }
+}
+
+/// Any line of a history file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum HistoryLine {
+    /// First line.
+    Header {
+        /// The header.
+        gameday_history: HistoryHeader,
+    },
+    /// Last line.
+    End {
+        /// Number of events before it.
+        gameday_end: u64,
+    },
+    /// Everything between.
+    Event(Event),
+}
+
+impl Event {
+    /// The invocation of `op`.
+    pub fn invoke(op: &Operation) -> Event {
+        let (f, value) = match &op.call {
+            Call::Read { strong: true, .. } => ("read", EventValue::One(None)),
+            Call::Read { strong: false, .. } => ("eventual-read", EventValue::One(None)),
+            Call::Write { value, .. } => ("write", EventValue::One(Some(*value))),
+            Call::Cas { expected, new, .. } => ("cas", EventValue::Pair(*expected, *new)),
+        };
+        Event {
+            index: op.index,
+            time: op.invoked,
+            process: op.process,
+            kind: EventKind::Invoke,
+            f: f.into(),
+            key: op.call.key().into(),
+            value,
+            observed: None,
+            error: None,
+            due: Some(op.due),
+            az: op.az.clone(),
+            endpoint: op.endpoint.clone(),
+            last: op.last,
+        }
+    }
+
+    /// The completion of `op` at `at`.
+    pub fn complete(op: &Operation, at: Nanos) -> Event {
+        let mut e = Event::invoke(op);
+        e.time = at;
+        e.due = None;
+        e.az = String::new();
+        e.endpoint = String::new();
+        e.last = false;
+        match &op.outcome {
+            Outcome::Ok { value } => {
+                e.kind = EventKind::Ok;
+                if let Call::Read { .. } = op.call {
+                    e.value = EventValue::One(*value);
+                }
+            }
+            Outcome::Failed { failure, observed } => {
+                e.kind = EventKind::Fail;
+                e.error = Some(failure.clone());
+                e.observed = *observed;
+            }
+            Outcome::Unknown { failure } => {
+                e.kind = EventKind::Info;
+                e.error = Some(failure.clone());
+            }
+        }
+        e
+    }
+
+    fn call(&self) -> Result<Call, String> {
+        let key = self.key.clone();
+        Ok(match (self.f.as_str(), self.value) {
+            ("read", _) => Call::Read { key, strong: true },
+            ("eventual-read", _) => Call::Read { key, strong: false },
+            ("write", EventValue::One(Some(value))) => Call::Write { key, value },
+            ("cas", EventValue::Pair(expected, new)) => Call::Cas { key, expected, new },
+            (f @ ("write" | "cas"), _) => return Err(format!("'{f}' has no value to write")),
+            (f, _) => {
+                return Err(format!(
+                    "unknown call '{f}' (known: read, eventual-read, write, cas)"
+                ));
+            }
+        })
+    }
+}
+
+/// Appends events to `history.jsonl`, numbering them. Keeps nothing in memory.
+#[derive(Debug)]
+pub struct HistoryWriter<W: Write> {
+    out: W,
+    next: u64,
+}
+
+impl<W: Write> HistoryWriter<W> {
+    /// Writes the header.
+    ///
+    /// # Errors
+    /// Those of the underlying writer.
+    pub fn new(mut out: W, header: HistoryHeader) -> io::Result<Self> {
+        serde_json::to_writer(
+            &mut out,
+            &HistoryLine::Header {
+                gameday_history: header,
+            },
+        )?;
+        out.write_all(b"\n")?;
+        Ok(HistoryWriter { out, next: 0 })
+    }
+
+    /// Appends one event and returns its index.
+    ///
+    /// # Errors
+    /// Those of the underlying writer.
+    pub fn append(&mut self, mut event: Event) -> io::Result<u64> {
+        let index = self.next;
+        event.index = index;
+        self.next += 1;
+        serde_json::to_writer(&mut self.out, &event)?;
+        self.out.write_all(b"\n")?;
+        Ok(index)
+    }
+
+    /// Hands buffered lines to the file.
+    ///
+    /// # Errors
+    /// Those of the underlying writer.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    /// Writes the end marker: every canary's stream was read to its end.
+    ///
+    /// # Errors
+    /// Those of the underlying writer.
+    pub fn finish(mut self) -> io::Result<W> {
+        serde_json::to_writer(
+            &mut self.out,
+            &HistoryLine::End {
+                gameday_end: self.next,
+            },
+        )?;
+        self.out.write_all(b"\n")?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+}
+
+/// Pairs invocations with completions as they arrive: the one place where
+/// events become operations, used live and from the file.
+#[derive(Debug, Default)]
+pub struct Pairing {
+    open: HashMap<u64, Operation>,
+}
+
+impl Pairing {
+    /// Takes one event; returns the operation it completes, if it does.
+    ///
+    /// # Errors
+    /// An event that does not fit: a process that invokes twice at once, a
+    /// completion without invocation or of another call.
+    pub fn push(&mut self, e: &Event) -> Result<Option<Operation>, String> {
+        if e.kind == EventKind::Invoke {
+            let op = Operation {
+                index: e.index,
+                process: e.process,
+                az: e.az.clone(),
+                endpoint: e.endpoint.clone(),
+                call: e.call()?,
+                due: e.due.unwrap_or(e.time),
+                invoked: e.time,
+                returned: None,
+                outcome: Outcome::Unknown {
+                    failure: Failure {
+                        class: ErrorClass::Abandoned,
+                        message: String::new(),
+                    },
+                },
+                last: e.last,
+            };
+            if self.open.insert(e.process, op).is_some() {
+                return Err(format!(
+                    "process {} invokes while its last call is still open",
+                    e.process
+                ));
+            }
+            return Ok(None);
+        }
+        let mut op = self.open.remove(&e.process).ok_or_else(|| {
+            format!(
+                "process {} completes a call that it did not invoke",
+                e.process
+            )
+        })?;
+        if op.call.key() != e.key {
+            return Err(format!(
+                "process {} completes a call on another key",
+                e.process
+            ));
+        }
+        if e.time < op.invoked {
+            return Err(format!(
+                "process {} completes a call before it began",
+                e.process
+            ));
+        }
+        let failure = || {
+            e.error.clone().unwrap_or(Failure {
+                class: ErrorClass::Protocol,
+                message: "no error given".into(),
+            })
+        };
+        op.returned = Some(e.time);
+        op.outcome = match e.kind {
+            EventKind::Ok => Outcome::Ok {
+                value: match (&op.call, e.value) {
+                    (Call::Read { .. }, EventValue::One(v)) => v,
+                    (Call::Read { .. }, EventValue::Pair(..)) => {
+                        return Err("a read returned a pair".into());
+                    }
+                    _ => None,
+                },
+            },
+            EventKind::Fail => Outcome::Failed {
+                failure: failure(),
+                observed: e.observed,
+            },
+            EventKind::Info | EventKind::Invoke => Outcome::Unknown { failure: failure() },
+        };
+        Ok(Some(op))
+    }
+
+    /// The calls still in flight, as unknown.
+    pub fn finish(self) -> Vec<Operation> {
+        let mut rest: Vec<_> = self.open.into_values().collect();
+        rest.sort_by_key(|o| o.index);
+        rest
+    }
+}
+
+/// A whole history in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct History {
+    /// Its header.
+    pub header: HistoryHeader,
+    /// All operations, by invocation time.
+    pub operations: Vec<Operation>,
+    /// False if the end marker is missing: the recording was cut off.
+    pub complete: bool,
+}
+
+/// Reads a history.
+///
+/// # Errors
+/// A line that is not of the format, with its number; an I/O error.
+pub fn read(mut input: impl BufRead) -> Result<History, String> {
+    let mut header = None;
+    let mut pairing = Pairing::default();
+    let mut operations = Vec::new();
+    let mut complete = false;
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let n = io::Read::take(&mut input, MAX_LINE as u64 + 1)
+            .read_until(b'\n', &mut line)
+            .map_err(|e| format!("line {number}: {e}"))?;
+        if n == 0 {
+            break;
+        }
+        if n > MAX_LINE {
+            return Err(format!("line {number} is longer than {MAX_LINE} bytes"));
+        }
+        if line.last() != Some(&b'\n') {
+            // A torn last line: what an interrupted recorder leaves. The end
+            // marker is missing then, which is what `complete` says.
+            break;
+        }
+        if complete {
+            return Err(format!("line {number}: something follows the end marker"));
+        }
+        let parsed: HistoryLine = serde_json::from_slice(&line).map_err(|e| {
+            format!("line {number}: neither an event, a header nor an end marker ({e})")
+        })?;
+        match parsed {
+            HistoryLine::Header { gameday_history: h } => {
+                if h.version != HISTORY_VERSION {
+                    return Err(format!(
+                        "line {number}: history format {} (this binary reads {HISTORY_VERSION})",
+                        h.version
+                    ));
+                }
+                if header.replace(h).is_some() {
+                    return Err(format!("line {number}: a second header"));
+                }
+            }
+            HistoryLine::End { .. } => complete = true,
+            HistoryLine::Event(e) => {
+                if header.is_none() {
+                    return Err(format!("line {number}: an event before the header"));
+                }
+                operations.extend(
+                    pairing
+                        .push(&e)
+                        .map_err(|why| format!("line {number}: {why}"))?,
+                );
+            }
+        }
+    }
+    let header = header.ok_or("not a gameday history: no header line")?;
+    operations.extend(pairing.finish());
+    operations.sort_by_key(|o| (o.invoked, o.index));
+    Ok(History {
+        header,
+        operations,
+        complete,
+    })
+}

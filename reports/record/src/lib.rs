@@ -1,0 +1,29 @@
+//! What happened, as data.
+//!
+//! The leaf crate of the workspace: it knows serde and nothing of ours, and
+//! every other crate meets the rest here. Canaries write [`history`], the
+//! runner writes [`timeline`], checkers and reports read both; the seam
+//! between doing and judging is the [`folder`].
+//!
+//! Times are [`Nanos`]: nanoseconds since the run's epoch on one host's
+//! `CLOCK_MONOTONIC`, which its containers share.
+
+pub mod folder;
+pub mod history;
+pub mod operation;
+pub mod run;
+pub mod spec;
+pub mod time;
+pub mod timeline;
+pub mod topology;
+pub mod verdict;
+
+pub use folder::RunFolder;
+pub use history::{Event, EventKind, HistoryHeader, HistoryLine};
+pub use operation::{Call, ErrorClass, Failure, Operation, Outcome};
+pub use run::{Replay, RunInfo, RunState, Versions};
+pub use spec::{ClusterSpec, SloSpec, WorkloadSpec};
+pub use time::{Nanos, RunClock};
+pub use timeline::{Injection, Phase, Proof, ProofSide, TimelineEvent, TimelineLine};
+pub use topology::{Node, Topology};
+pub use verdict::{Anomaly, Check, DataVerdict, PartitionDigests, ReplicaDigest, Verdict};

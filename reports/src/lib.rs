@@ -1,0 +1,1 @@
+//! SLO arithmetic, report assembly and renderers.
