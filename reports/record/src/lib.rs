@@ -1,4 +1,5 @@
 //! What happened, as data.
+
 //!
 //! The leaf crate of the workspace: it knows serde and nothing of ours, and
 //! every other crate meets the rest here. Canaries write [`history`], the
@@ -7,6 +8,8 @@
 //!
 //! Times are [`Nanos`]: nanoseconds since the run's epoch on one host's
 //! `CLOCK_MONOTONIC`, which its containers share.
+
+#![warn(missing_docs)]
 
 pub mod folder;
 pub mod history;

@@ -164,15 +164,25 @@ pub struct TimelineWriter {
 }
 
 impl TimelineWriter {
-    /// Opens (or creates) the file for appending.
+    /// Opens (or creates) the file for appending. A torn last line, left by a
+    /// runner that was killed while writing, is cut off first.
     ///
     /// # Errors
     /// Those of the file system.
     pub fn open(path: &std::path::Path) -> io::Result<Self> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(e),
+        };
+        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
         let file = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(path)?;
+        if whole < bytes.len() {
+            file.set_len(whole as u64)?;
+        }
         Ok(TimelineWriter { file })
     }
 

@@ -1,0 +1,230 @@
+//! What is written is what is read, and what is not a record is refused with its place.
+
+use gameday_record::history::{self, HistoryWriter};
+use gameday_record::operation::{Call, ErrorClass, Failure, Operation, Outcome};
+use gameday_record::timeline::{self, TimelineEvent, TimelineLine, TimelineWriter};
+use gameday_record::{Event, HistoryHeader, Nanos, Phase, Verdict};
+
+fn header() -> HistoryHeader {
+    HistoryHeader {
+        version: history::HISTORY_VERSION,
+        run: "r".into(),
+        seed: 7,
+        clock: "CLOCK_MONOTONIC".into(),
+        epoch_utc: "2026-01-01T00:00:00Z".into(),
+    }
+}
+
+fn op(process: u64, at: u64, call: Call, outcome: Outcome) -> Operation {
+    Operation {
+        index: 0,
+        process,
+        az: "a".into(),
+        endpoint: "b".into(),
+        call,
+        due: Nanos(at - 1),
+        invoked: Nanos(at),
+        returned: Some(Nanos(at + 5)),
+        outcome,
+        last: false,
+    }
+}
+
+fn every_kind() -> Vec<Operation> {
+    let key = || "k".to_string();
+    let failure = |class| Failure {
+        class,
+        message: "m".into(),
+    };
+    vec![
+        op(
+            1,
+            10,
+            Call::Write {
+                key: key(),
+                value: 3,
+            },
+            Outcome::Ok { value: None },
+        ),
+        op(
+            2,
+            20,
+            Call::Read {
+                key: key(),
+                strong: true,
+            },
+            Outcome::Ok { value: Some(3) },
+        ),
+        op(
+            3,
+            30,
+            Call::Read {
+                key: key(),
+                strong: false,
+            },
+            Outcome::Ok { value: None },
+        ),
+        op(
+            4,
+            40,
+            Call::Cas {
+                key: key(),
+                expected: None,
+                new: 4,
+            },
+            Outcome::Failed {
+                failure: failure(ErrorClass::Condition),
+                observed: Some(Some(3)),
+            },
+        ),
+        op(
+            5,
+            50,
+            Call::Cas {
+                key: key(),
+                expected: Some(1),
+                new: 5,
+            },
+            Outcome::Failed {
+                failure: failure(ErrorClass::Condition),
+                observed: Some(None),
+            },
+        ),
+        op(
+            6,
+            60,
+            Call::Write {
+                key: key(),
+                value: 6,
+            },
+            Outcome::Failed {
+                failure: failure(ErrorClass::Refused),
+                observed: None,
+            },
+        ),
+        op(
+            7,
+            70,
+            Call::Write {
+                key: key(),
+                value: 7,
+            },
+            Outcome::Unknown {
+                failure: failure(ErrorClass::Timeout),
+            },
+        ),
+    ]
+}
+
+fn written(ops: &[Operation]) -> Vec<u8> {
+    let mut w = HistoryWriter::new(Vec::new(), header()).unwrap();
+    for o in ops {
+        w.append(Event::invoke(o)).unwrap();
+        if let Some(at) = o.returned {
+            w.append(Event::complete(o, at)).unwrap();
+        }
+    }
+    w.finish().unwrap()
+}
+
+#[test]
+fn a_history_survives_the_file() {
+    let mut ops = every_kind();
+    let bytes = written(&ops);
+    let back = history::read(&bytes[..]).unwrap();
+    assert!(back.complete);
+    for (i, o) in ops.iter_mut().enumerate() {
+        o.index = 2 * i as u64;
+    }
+    assert_eq!(back.operations, ops);
+}
+
+#[test]
+fn a_call_without_completion_is_unknown() {
+    let mut pending = every_kind().remove(0);
+    pending.returned = None;
+    let back = history::read(&written(&[pending])[..]).unwrap();
+    let Outcome::Unknown { failure } = &back.operations[0].outcome else {
+        panic!("not unknown")
+    };
+    assert_eq!(failure.class, ErrorClass::Abandoned);
+    assert_eq!(back.operations[0].returned, None);
+}
+
+#[test]
+fn a_history_cut_off_anywhere_is_read_but_never_complete() {
+    let bytes = written(&every_kind());
+    let first = bytes.iter().position(|b| *b == b'\n').unwrap();
+    for cut in first + 1..bytes.len() {
+        let back = history::read(&bytes[..cut]).unwrap();
+        assert!(!back.complete, "cut at {cut}");
+    }
+    assert!(
+        history::read(&bytes[..first]).is_err(),
+        "without header it is no history"
+    );
+}
+
+#[test]
+fn what_is_no_history_is_refused_with_its_line() {
+    let good = String::from_utf8(written(&every_kind())).unwrap();
+    let lines: Vec<_> = good.lines().collect();
+    let bad = |replace: usize, with: &str| {
+        let mut l = lines.clone();
+        l[replace] = with;
+        history::read(format!("{}\n", l.join("\n")).as_bytes()).unwrap_err()
+    };
+    assert!(bad(1, "{}").starts_with("line 2:"));
+    assert!(bad(2, lines[1]).contains("still open"));
+    assert!(bad(3, lines[4]).contains("did not invoke"));
+    assert!(bad(0, lines[1]).contains("before the header"));
+    assert!(bad(3, &lines[3].replace("\"read\"", "\"peek\"")).contains("unknown call 'peek'"));
+    let long = "x".repeat(history::MAX_LINE + 2);
+    assert!(bad(1, &long).contains("longer than"));
+}
+
+#[test]
+fn a_timeline_survives_a_torn_last_line_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("timeline.jsonl");
+    let line = |t, phase| TimelineLine {
+        time: Nanos(t),
+        event: TimelineEvent::Phase { phase },
+    };
+    let lines = [line(1, Phase::Up), line(2, Phase::Baseline)];
+    let mut w = TimelineWriter::open(&path).unwrap();
+    for l in &lines {
+        w.append(l).unwrap();
+    }
+    let bytes = std::fs::read(&path).unwrap();
+    assert_eq!(timeline::read(&bytes[..]).unwrap(), lines);
+    assert_eq!(
+        timeline::read(&bytes[..bytes.len() - 5]).unwrap(),
+        lines[..1]
+    );
+    std::fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
+    TimelineWriter::open(&path)
+        .unwrap()
+        .append(&lines[1])
+        .unwrap();
+    assert_eq!(
+        timeline::read(&std::fs::read(&path).unwrap()[..]).unwrap(),
+        lines
+    );
+    let mut torn = b"{\"time\"\n".to_vec();
+    torn.extend_from_slice(&bytes);
+    assert!(
+        timeline::read(&torn[..])
+            .unwrap_err()
+            .starts_with("line 1:")
+    );
+}
+
+#[test]
+fn unknown_never_hides_a_failure_and_never_becomes_a_pass() {
+    use Verdict::*;
+    assert_eq!(Pass.and(Pass), Pass);
+    assert_eq!(Pass.and(Unknown), Unknown);
+    assert_eq!(Unknown.and(Fail), Fail);
+    assert_eq!(Fail.and(Pass), Fail);
+}
