@@ -124,10 +124,7 @@ impl Engine {
                 },
                 tick = tick(&mut self.pacer) => match tick {
                     Some(tick) => self.paced(tick),
-                    None => {
-                        self.count_missed();
-                        self.pacer = None;
-                    }
+                    None => self.paced_all()?,
                 },
                 Some(ended) = self.calls.join_next() => self.ended(ended)?,
                 _ = second.tick() => self.health(),
@@ -192,6 +189,17 @@ impl Engine {
         if let Some(pacer) = &self.pacer {
             pacer.stop();
         }
+    }
+
+    /// The pacing thread ended: because it was told to, else the load would
+    /// stop without anybody noticing.
+    fn paced_all(&mut self) -> Result<(), CanaryError> {
+        if self.goal == Goal::Serve {
+            return Err(CanaryError::Internal("the pacing thread died".into()));
+        }
+        self.count_missed();
+        self.pacer = None;
+        Ok(())
     }
 
     fn count_missed(&mut self) {
@@ -428,6 +436,52 @@ mod tests {
         assert_eq!(n.unsent, n.unrecorded);
         assert_eq!(n.sent, n.ok + n.failed + n.unknown);
         assert_eq!((totals.events, totals.events), (events as u64, 2 * n.sent));
+    }
+
+    #[test]
+    fn what_cannot_be_sent_in_time_is_recorded_as_failed() {
+        let mut c = config();
+        c.clock = gameday_record::RunClock::start();
+        // Both are due at the epoch; the second has no time left.
+        for (full, timeout_ms, why) in [(true, 60_000, "many"), (false, 50, "time")] {
+            c.workload.timeout_ms = timeout_ms;
+            let (out, lines) = outbox(10);
+            let mut engine = Engine::new(c.clone(), out).unwrap();
+            engine.pools[1].in_flight = if full { c.in_flight_cap() } else { 0 };
+            while c.clock.now() < Nanos(60_000_000) {
+                std::thread::yield_now();
+            }
+            engine.paced(Tick {
+                endpoint: 1,
+                number: 0,
+                due: Nanos(0),
+            });
+            let n = engine.vitals.totals();
+            assert_eq!(
+                (n.due, n.sent, n.unsent, n.unrecorded, n.failed),
+                (1, 0, 1, 0, 1)
+            );
+            assert!(engine.calls.is_empty());
+            // Its process is free again.
+            assert_eq!(engine.processes.take(1), 2_000_000_000);
+            drop(engine);
+            let mut written = Vec::new();
+            block_on(crate::outbox::write_lines(lines, &mut written)).unwrap();
+            let mut pairing = gameday_record::history::Pairing::default();
+            let mut ended = Vec::new();
+            for line in written.split_inclusive(|b| *b == b'\n') {
+                let Line::Event(e) = Line::parse(line).unwrap() else {
+                    panic!("no event");
+                };
+                ended.extend(pairing.push(&e).unwrap());
+            }
+            assert_eq!(ended.len(), 1);
+            let Outcome::Failed { failure, .. } = &ended[0].outcome else {
+                panic!("{ended:?}");
+            };
+            assert_eq!(failure.class, ErrorClass::Unsent);
+            assert!(failure.message.contains(why), "{}", failure.message);
+        }
     }
 
     #[test]

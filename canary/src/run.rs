@@ -18,7 +18,10 @@ const LAST_LINES: Duration = Duration::from_secs(10);
 /// as [`crate::protocol`] says, until it is told to stop or `input` ends.
 ///
 /// Calls are made on a thread with a runtime of its own, so that a caller that
-/// is slow with `output` delays no call. Needs a runtime with a timer.
+/// is slow with `output` delays no call. Needs a runtime with a timer. A caller
+/// that gives it the process's standard input should end the process when this
+/// returns, without waiting for its runtime: after `stop`, a read of `input` may
+/// still be waiting.
 ///
 /// # Errors
 /// A configuration or a command that makes no sense, input or output that
