@@ -11,4 +11,5 @@
 pub mod faults;
 pub mod plan;
 pub mod playbook;
+pub mod runner;
 pub mod runtime;

@@ -9,7 +9,9 @@ mod overlap;
 mod target;
 
 pub use overlap::REVERT_ALLOWANCE;
+pub(crate) use overlap::{minority, replica_azs};
 pub use target::PlannedTarget;
+pub(crate) use target::azs;
 
 use crate::faults::FaultKind;
 use crate::playbook::values::show;

@@ -98,8 +98,11 @@ impl<'s> Mistakes<'s> {
             });
         }
         self.found.sort_by_key(|(span, _, _)| span.start);
+        // One syntax error per line: the others follow from it.
+        self.found.dedup_by(|(_, kind, d), (_, first_kind, first)| {
+            *kind == Kind::Syntax && *first_kind == Kind::Syntax && line(d) == line(first)
+        });
         let mut all: Vec<Diagnostic> = self.found.into_iter().map(|(_, _, d)| d).collect();
-        all.dedup();
         if all.len() > MAX_ERRORS {
             let more = all.len() - MAX_ERRORS;
             all.truncate(MAX_ERRORS);
