@@ -1,8 +1,6 @@
 //! Zones, frontier and an oracle that tries every order must agree.
 
-mod common;
-
-use common::{Shape, amount, corrupt, legal, linearizable, random};
+use crate::histories::{Shape, amount, corrupt, legal, linearizable, random};
 use gameday_checker::frontier::{self, Answer};
 use gameday_checker::generate::Random;
 use gameday_checker::register::{Action, FOREVER, RegisterOp};
