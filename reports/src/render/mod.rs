@@ -1,0 +1,1 @@
+//! Renderers: from a [`Report`] to what people and tools read.
