@@ -20,9 +20,7 @@ const MAX_LATENCY_US: u64 = 600_000_000;
 const SECOND: u64 = 1_000_000_000;
 
 /// What was asked: availability is never merged over these.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Writes, conditional or not.
@@ -458,7 +456,8 @@ pub(crate) fn micros(d: Duration) -> u64 {
 }
 
 pub(crate) fn histogram<C: hdrhistogram::Counter>(digits: u8) -> Histogram<C> {
-    let mut h = Histogram::new_with_bounds(1, 2, digits).expect("1, 2 and a digit are valid bounds");
+    let mut h =
+        Histogram::new_with_bounds(1, 2, digits).expect("1, 2 and a digit are valid bounds");
     // Grows with what is recorded, so that a fast second costs a kilobyte.
     h.auto(true);
     h

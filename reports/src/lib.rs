@@ -21,5 +21,5 @@ pub mod report;
 
 pub use assemble::assemble;
 pub use fold::{BaselineRule, Counts, Fold, Kind};
-//pub use render::{render_all, terminal};
+pub use render::{render_all, terminal};
 pub use report::Report;

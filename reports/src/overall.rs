@@ -53,10 +53,9 @@ pub fn judge(f: &Facts<'_>) -> (Ending, Vec<String>) {
         None => format!("{what}."),
     };
     let cut = match f.state {
-        Some(RunState::Stopped) => Some((
-            Ending::Stopped,
-            reason("A stop condition ended the run"),
-        )),
+        Some(RunState::Stopped) => {
+            Some((Ending::Stopped, reason("A stop condition ended the run")))
+        }
         Some(RunState::Interrupted) => {
             Some((Ending::Interrupted, reason("The run was interrupted")))
         }

@@ -154,7 +154,13 @@ pub fn healthy_from(
     if last_start < start {
         return Err(NotHealthy::TooShort);
     }
-    let millisecond_after = |t: Nanos| Nanos((t.0 / 1_000_000).saturating_add(1).saturating_mul(1_000_000));
+    let millisecond_after = |t: Nanos| {
+        Nanos(
+            (t.0 / 1_000_000)
+                .saturating_add(1)
+                .saturating_mul(1_000_000),
+        )
+    };
     let mut candidates: Vec<Nanos> = cells
         .iter()
         .flat_map(|c| &c.samples)

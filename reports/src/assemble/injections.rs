@@ -5,9 +5,7 @@ use crate::fold::{Kind, Tally};
 use crate::formulas;
 use crate::numbers::up_to_millis;
 use crate::recovery::{self, Active, Cell, NotHealthy, Sample, lost_in};
-use crate::report::{
-    Gap, Impact, InjectionReport, KindImpact, Measured, PairOutage, Timing,
-};
+use crate::report::{Gap, Impact, InjectionReport, KindImpact, Measured, PairOutage, Timing};
 use gameday_record::{Nanos, Operation};
 use std::time::Duration;
 
@@ -36,12 +34,8 @@ pub fn measure(
             .reverted
             .and_then(|r| starts.iter().flatten().copied().filter(|s| *s > r).min());
         let end = measured.to;
-        let recovered = proven_gone(i).map(|gone| {
-            (
-                gone,
-                recovery::healthy_from(gone, end, &cells, &faults),
-            )
-        });
+        let recovered =
+            proven_gone(i).map(|gone| (gone, recovery::healthy_from(gone, end, &cells, &faults)));
         let window_end = match recovered {
             Some((_, Ok(t))) => t,
             _ => end,
@@ -152,7 +146,10 @@ fn kind_impact(
         // One neighbour on each side, so that the bracket can close.
         let from = first;
         let to = inside.last().map_or(from, |s| s.due);
-        let a = cell.samples.partition_point(|s| s.due < from).saturating_sub(1);
+        let a = cell
+            .samples
+            .partition_point(|s| s.due < from)
+            .saturating_sub(1);
         let b = (cell.samples.partition_point(|s| s.due <= to) + 1).min(cell.samples.len());
         let samples: Vec<_> = cell.samples[a..b]
             .iter()

@@ -25,9 +25,8 @@ pub fn availability(
     limit: Option<f64>,
 ) -> Availability {
     let all = fold.total(kind);
-    let untouched = fold.totals(|c| {
-        c.kind == kind && !touched.contains(c.az) && !touched.contains(c.endpoint)
-    });
+    let untouched =
+        fold.totals(|c| c.kind == kind && !touched.contains(c.az) && !touched.contains(c.endpoint));
     Availability {
         all,
         untouched,
@@ -114,20 +113,13 @@ pub fn thin_pairs(run: &RunInfo, fold: &Fold, load: &[&Operation], m: Measured) 
     pair_shares(run, fold, load, m)
         .into_iter()
         .filter(|(_, share)| *share < MIN_SENT)
-        .map(|(pair, share)| {
-            format!("{pair} made {:.0} % of its operations", share * 100.0)
-        })
+        .map(|(pair, share)| format!("{pair} made {:.0} % of its operations", share * 100.0))
         .collect()
 }
 
 /// What each pair made of what it should have made, unsent ones included
 /// (they are counted apart).
-fn pair_shares(
-    run: &RunInfo,
-    fold: &Fold,
-    load: &[&Operation],
-    m: Measured,
-) -> Vec<(String, f64)> {
+fn pair_shares(run: &RunInfo, fold: &Fold, load: &[&Operation], m: Measured) -> Vec<(String, f64)> {
     let expected = run.workload.rate * expected_seconds(load, m);
     // Too few to say: one operation more or less would tip it.
     if !expected.is_finite() || expected < 20.0 {
@@ -335,7 +327,11 @@ pub fn limits(
         n => out.push(format!(
             "{} in one run: recovery times differ from run to run, and {} no percentile.",
             numbers::plural(n as u64, "injection"),
-            if n == 1 { "one supports" } else { "few support" }
+            if n == 1 {
+                "one supports"
+            } else {
+                "few support"
+            }
         )),
     }
     let touched: BTreeSet<_> = injections.iter().flat_map(|i| &i.injection.azs).collect();
@@ -347,7 +343,10 @@ pub fn limits(
         .map(String::as_str)
         .collect();
     if !spared.is_empty() && !injections.is_empty() {
-        out.push(format!("No fault had a target in AZ {}.", spared.join(", ")));
+        out.push(format!(
+            "No fault had a target in AZ {}.",
+            spared.join(", ")
+        ));
     }
     let kinds = Kind::in_workload(&run.workload);
     for k in Kind::ALL.iter().filter(|k| !kinds.contains(k)) {

@@ -8,9 +8,7 @@ mod timeline;
 
 use crate::fold::{Fold, Kind};
 use crate::overall::{self, Facts};
-use crate::report::{
-    DataReport, Headline, Measured, Overall, REPORT_VERSION, Report, RunSummary,
-};
+use crate::report::{DataReport, Headline, Measured, Overall, REPORT_VERSION, Report, RunSummary};
 use gameday_record::folder::read_json;
 use gameday_record::{
     DataVerdict, Nanos, Operation, RunFolder, RunInfo, RunState, TimelineLine, Verdict,
@@ -39,7 +37,12 @@ pub fn assemble(folder: &RunFolder) -> Result<Report, String> {
     };
     let data = read_verdict(folder);
     Ok(compute(
-        run, lines, &operations, complete, data, &unreadable,
+        run,
+        lines,
+        &operations,
+        complete,
+        data,
+        &unreadable,
     ))
 }
 
@@ -59,14 +62,15 @@ fn read_verdict(folder: &RunFolder) -> DataReport {
             let verdict = v.verdict.and(DataVerdict::new(v.checks.clone()).verdict);
             let why = match verdict {
                 Verdict::Pass => String::new(),
-                Verdict::Fail => v
-                    .checks
-                    .iter()
-                    .filter(|c| c.verdict == Verdict::Fail)
-                    .map(failed_check)
-                    .collect::<Vec<_>>()
-                    .join("; ")
-                    + ".",
+                Verdict::Fail => {
+                    v.checks
+                        .iter()
+                        .filter(|c| c.verdict == Verdict::Fail)
+                        .map(failed_check)
+                        .collect::<Vec<_>>()
+                        .join("; ")
+                        + "."
+                }
                 Verdict::Unknown => v
                     .checks
                     .iter()
@@ -144,7 +148,12 @@ fn compute(
         .flat_map(|i| i.injection.azs.iter().cloned())
         .collect();
 
-    injections::measure(&mut story.injections, &load, measured, run.workload.timeout_ms);
+    injections::measure(
+        &mut story.injections,
+        &load,
+        measured,
+        run.workload.timeout_ms,
+    );
 
     let series = measure::series(&fold, measured, &story.phases);
     let trust = measure::trust(&run, &fold, &load, measured, complete, &series);

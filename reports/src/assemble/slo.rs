@@ -66,7 +66,11 @@ fn ratio(name: &str, objective: &str, a: &Availability, limit: f64, whole: bool)
                 numbers::count(a.all.missed()),
                 numbers::count(a.all.attempts())
             ),
-            if v >= limit { Verdict::Pass } else { Verdict::Fail },
+            if v >= limit {
+                Verdict::Pass
+            } else {
+                Verdict::Fail
+            },
         ),
     };
     SloRow {
@@ -109,7 +113,11 @@ fn recovery(limit: u64, o: &Observed<'_>) -> SloRow {
         let known = i.impact.as_ref().and_then(|x| x.recovery.ms);
         let (v, rank, text) = match (known, proven_gone(i)) {
             (Some(ms), _) => {
-                let v = if ms <= limit { Verdict::Pass } else { Verdict::Fail };
+                let v = if ms <= limit {
+                    Verdict::Pass
+                } else {
+                    Verdict::Fail
+                };
                 (v, ms, format!("{} after {name}", millis(ms)))
             }
             // It had the time that it was given, and the span to show it.
@@ -118,7 +126,11 @@ fn recovery(limit: u64, o: &Observed<'_>) -> SloRow {
                     >= u128::from(limit)
                     && i.impact.is_some() =>
             {
-                (Verdict::Fail, u64::MAX, format!("not recovered after {name}"))
+                (
+                    Verdict::Fail,
+                    u64::MAX,
+                    format!("not recovered after {name}"),
+                )
             }
             (None, Some(_)) => (
                 Verdict::Unknown,
