@@ -247,11 +247,12 @@ impl Fold {
         cell.seconds.entry(second).or_default().add(tally);
         if let (Tally::Answered, Some(returned)) = (tally, op.returned) {
             let us = micros(returned.since(op.due));
-            cell.latency.saturating_record(us);
-            self.latency
+            record(&mut cell.latency, us);
+            let by_second = self
+                .latency
                 .entry((second, kind))
-                .or_insert_with(|| histogram(2))
-                .saturating_record(us);
+                .or_insert_with(|| histogram(2));
+            record(by_second, us);
         }
     }
 
@@ -461,4 +462,167 @@ pub(crate) fn histogram<C: hdrhistogram::Counter>(digits: u8) -> Histogram<C> {
     // Grows with what is recorded, so that a fast second costs a kilobyte.
     h.auto(true);
     h
+}
+
+/// Records a latency in a histogram that grows. (`saturating_record` would
+/// clip it to the histogram's size of the moment.)
+pub(crate) fn record<C: hdrhistogram::Counter>(h: &mut Histogram<C>, us: u64) {
+    // Cannot fail: `micros` bounds the value, far below what a histogram can grow to.
+    let _ = h.record(us.min(MAX_LATENCY_US));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gameday_record::Failure;
+
+    fn op(az: &str, endpoint: &str, due_ms: u64, took_ms: u64, outcome: Outcome) -> Operation {
+        let due = Nanos(due_ms * 1_000_000);
+        Operation {
+            index: 0,
+            process: 0,
+            az: az.into(),
+            endpoint: endpoint.into(),
+            call: Call::Write {
+                key: "k".into(),
+                value: 1,
+            },
+            due,
+            invoked: due,
+            returned: Some(due + Duration::from_millis(took_ms)),
+            outcome,
+            last: false,
+        }
+    }
+
+    fn ok() -> Outcome {
+        Outcome::Ok { value: None }
+    }
+
+    fn failed(class: ErrorClass) -> Outcome {
+        Outcome::Failed {
+            failure: Failure {
+                class,
+                message: String::new(),
+            },
+            observed: None,
+        }
+    }
+
+    fn unknown() -> Outcome {
+        Outcome::Unknown {
+            failure: Failure {
+                class: ErrorClass::Timeout,
+                message: String::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn outcomes_count_once_and_final_reads_not_at_all() {
+        for (outcome, want) in [
+            (ok(), Tally::Answered),
+            (failed(ErrorClass::Condition), Tally::Answered),
+            (failed(ErrorClass::Refused), Tally::Failed),
+            (failed(ErrorClass::Unsent), Tally::Unsent),
+            (unknown(), Tally::Unknown),
+        ] {
+            assert_eq!(Tally::of(&op("a", "a", 0, 1, outcome)), want);
+        }
+        let mut last = op("a", "a", 0, 1, ok());
+        last.last = true;
+        assert_eq!(Fold::over([&last]).total(Kind::Write), Counts::default());
+    }
+
+    #[test]
+    fn operations_are_filed_by_due_time_and_latency_counts_from_it() {
+        // Due at 1.9 s and answered 5 s later: second 1, five seconds slow.
+        let slow = op("a", "a", 1_900, 5_000, ok());
+        let fast: Vec<_> = (0..99).map(|i| op("a", "b", 2_000 + i, 2, ok())).collect();
+        let fold = Fold::over(fast.iter().chain([&slow]));
+        assert_eq!(fold.counts(1, 1, |_| true).answered, 1);
+        assert_eq!(fold.counts(2, 2, |_| true).answered, 99);
+        let h = fold.latency(|_| true);
+        assert_eq!(h.len(), 100);
+        let close = |got: u64, want: u64| got.abs_diff(want) * 1000 <= want;
+        assert!(close(h.value_at_quantile(0.5), 2_000));
+        assert!(close(h.max(), 5_000_000));
+        let (p50, p99) = fold.quantiles(1, 1, Some(Kind::Write));
+        assert!(p50 == p99 && p99.unwrap() >= Duration::from_millis(4_950));
+        assert_eq!(fold.quantiles(3, 9, None), (None, None));
+    }
+
+    #[test]
+    fn recent_looks_back_from_now() {
+        let ops = [
+            op("a", "a", 1_000, 1, unknown()),
+            op("a", "b", 8_000, 1, ok()),
+            op("a", "b", 9_500, 1, unknown()),
+        ];
+        let fold = Fold::over(&ops);
+        let now = Nanos(10_000_000_000);
+        let recent = fold.recent(now, 3, Some(Kind::Write));
+        assert_eq!((recent.counts.answered, recent.counts.unknown), (1, 1));
+        assert_eq!(
+            fold.recent(now, 3, Some(Kind::StrongRead)),
+            Recent::default()
+        );
+        let pairs = fold.recent_pairs(now, 3);
+        assert_eq!(pairs[&("a", "a")].attempts(), 0);
+        assert_eq!(pairs[&("a", "b")].attempts(), 2);
+    }
+
+    fn rule() -> BaselineRule {
+        BaselineRule {
+            azs: vec!["a".into(), "b".into()],
+            kinds: vec![Kind::Write],
+            availability: 0.99,
+            unsent: 0.001,
+        }
+    }
+
+    /// 100 operations of each pair in second 1, some of a through b spoiled.
+    fn baseline(spoil: &[Outcome]) -> Result<(), Vec<String>> {
+        let mut fold = Fold::new();
+        for (az, endpoint) in [("a", "a"), ("a", "b"), ("b", "a"), ("b", "b")] {
+            for i in 0..100 {
+                let spoiled = (az == "a" && endpoint == "b").then(|| spoil.get(i).cloned());
+                let outcome = spoiled.flatten().unwrap_or_else(ok);
+                fold.push(&op(az, endpoint, 1_000 + i as u64 * 10, 1, outcome));
+            }
+        }
+        fold.baseline(Nanos(500_000_000), Nanos(2_900_000_000), &rule())
+    }
+
+    #[test]
+    fn a_baseline_is_healthy_cell_by_cell() {
+        assert_eq!(baseline(&[]), Ok(()));
+        // 99 of 100 is enough, 98 is not.
+        assert_eq!(baseline(&[unknown()]), Ok(()));
+        let wrong = baseline(&[unknown(), failed(ErrorClass::Refused)]).unwrap_err();
+        assert_eq!(
+            wrong,
+            ["writes from a through endpoint b: 98 of 100 answered (98 %), at least 99 % expected"]
+        );
+        // One unsent of 400 is 0.25 %.
+        let wrong = baseline(&[failed(ErrorClass::Unsent)]).unwrap_err();
+        assert!(
+            wrong.len() == 1 && wrong[0].contains("1 of 400"),
+            "{wrong:?}"
+        );
+    }
+
+    #[test]
+    fn a_baseline_without_data_is_not_healthy() {
+        let fold = Fold::over(&[op("a", "a", 1_500, 1, ok())]);
+        let wrong = fold
+            .baseline(Nanos(1_000_000_000), Nanos(2_000_000_000), &rule())
+            .unwrap_err();
+        assert_eq!(wrong.len(), 3, "{wrong:?}");
+        assert!(wrong[0].contains("no operation was measured"));
+        let wrong = fold
+            .baseline(Nanos(1_200_000_000), Nanos(1_900_000_000), &rule())
+            .unwrap_err();
+        assert!(wrong[0].contains("whole second"), "{wrong:?}");
+    }
 }

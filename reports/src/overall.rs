@@ -104,15 +104,15 @@ fn not_clean(injections: &[InjectionReport]) -> Vec<String> {
         let gone = i.proof_reverted.as_ref().map(|p| p.proof.verdict);
         if let Some(error) = &i.revert_error {
             out.push(format!(
-                "Not clean: {what} could not be reverted: {error}. By hand: {undo}"
+                "Left behind: {what} could not be reverted: {error}. By hand: {undo}."
             ));
         } else if i.reverted.is_none() {
             out.push(format!(
-                "Not clean: nothing says that {what} was reverted. By hand: {undo}"
+                "Left behind: nothing says that {what} was reverted. By hand: {undo}."
             ));
         } else if gone == Some(Verdict::Fail) {
             out.push(format!(
-                "Not clean: {what} is still in force after its revert. By hand: {undo}"
+                "Left behind: {what} is still in force after its revert. By hand: {undo}."
             ));
         }
     }

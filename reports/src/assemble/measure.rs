@@ -1,6 +1,6 @@
 //! The numbers of a report that need no judgement.
 
-use crate::fold::{Counts, Fold, Kind, Tally, histogram, micros};
+use crate::fold::{Counts, Fold, Kind, Tally, histogram, micros, record};
 use crate::formulas;
 use crate::numbers::{self, shorten};
 use crate::overall::MIN_SENT;
@@ -152,7 +152,7 @@ pub fn trust(
     let seconds = expected_seconds(load, m);
     let mut lag: Histogram<u64> = histogram(3);
     for o in load.iter().filter(|o| Tally::of(o) != Tally::Unsent) {
-        lag.saturating_record(micros(o.invoked.since(o.due)));
+        record(&mut lag, micros(o.invoked.since(o.due)));
     }
     let lag_at = |us: u64| (!lag.is_empty()).then_some(us);
     let empty_steps = series

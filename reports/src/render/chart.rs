@@ -14,7 +14,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 const WIDTH: i32 = 2240;
-const LEFT: i32 = 230;
+const LEFT: i32 = 310;
 const RIGHT: i32 = 90;
 const PHASES: i32 = 52;
 const BAR: i32 = 52;

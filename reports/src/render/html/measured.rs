@@ -114,7 +114,7 @@ pub fn pairs(r: &Report) -> Markup {
             p { "Too many AZs for a table; see cells in report.json." }
         } @else {
             p.lead {
-                "Each cell is one canary calling one endpoint; the strip below it is the run, with a mark where something was missed."
+                "Each cell is one canary calling one endpoint: the share answered, how many of all were missed, and the run as a strip with a mark where something was missed."
                 @if any_touched { " ◆ marks pairs whose canary or endpoint stands in an AZ with a target." }
             }
             div.heats { @for kind in Kind::ALL {
@@ -127,9 +127,9 @@ pub fn pairs(r: &Report) -> Markup {
 fn heat(r: &Report, kind: Kind, azs: &[&str], endpoints: &[&str]) -> Markup {
     html! {
         div.scroll { table.heat {
-            caption { (capital(kind.name())) "s answered" }
+            caption { strong { (capital(kind.name())) "s" } " answered, by canary and endpoint" }
             thead { tr {
-                td {} @for e in endpoints { th scope="col" { "endpoint " (e) } }
+                td {} @for e in endpoints { th scope="col" { "through " (e) } }
             } }
             tbody { @for az in azs { tr {
                 th scope="row" { "from " (az) }
@@ -154,7 +154,7 @@ fn cell(r: &Report, c: &CellRow) -> Markup {
     html! {
         div.cell.none[none] style={ "--heat:" (heat) } {
             b { (c.text) } @if c.touched { " " span.tgt title="an AZ with a target" { "◆" } }
-            small { (count(c.counts.missed())) " of " (count(c.counts.attempts())) " missed" }
+            small { (count(c.counts.missed())) " of " (count(c.counts.attempts())) }
             (strip(r, c))
         }
     }
