@@ -1,0 +1,21 @@
+//! Expressions: conditions, updates, filters and projections.
+//!
+//! Parsing happens once, in the router, and substitutes names and values; what
+//! is replicated is the tree. Evaluation is pure and the same on every
+//! replica. Everything is bounded: text by [`MAX_EXPRESSION`], trees by
+//! [`MAX_DEPTH`] and [`MAX_OPERATORS`], paths by the nesting limit of items.
+
+pub mod condition;
+pub mod path;
+pub mod update;
+
+pub use condition::{Comparison, Condition, Operand};
+pub use path::{Path, Step};
+pub use update::{SetOperand, SetValue, Update};
+
+/// Longest expression, in bytes.
+pub const MAX_EXPRESSION: usize = 4096;
+/// Deepest nesting of parentheses, NOT and functions.
+pub const MAX_DEPTH: usize = 64;
+/// Most operators and functions in one expression.
+pub const MAX_OPERATORS: usize = 300;
