@@ -6,11 +6,20 @@
 //! [`MAX_DEPTH`] and [`MAX_OPERATORS`], paths by the nesting limit of items.
 
 pub mod condition;
+mod lex;
+mod parse;
+mod parse_condition;
+mod parse_update;
 pub mod path;
+pub mod project;
+#[cfg(test)]
+mod tests;
 pub mod update;
 
 pub use condition::{Comparison, Condition, Operand};
+pub use parse::{Names, Scope, Values};
 pub use path::{Path, Step};
+pub use project::Projection;
 pub use update::{SetOperand, SetValue, Update};
 
 /// Longest expression, in bytes.

@@ -1,6 +1,6 @@
 //! Updates: the tree and its evaluation.
 
-use crate::api::expr::path::{Path, Relation, Step};
+use crate::api::expr::path::{Path, Step};
 use crate::api::value::{AttributeValue, Item};
 use serde::{Deserialize, Serialize};
 
@@ -170,27 +170,6 @@ impl Update {
         let sets = self.set.iter().map(|(path, _)| path);
         let adds = self.add.iter().chain(&self.delete).map(|(path, _)| path);
         sets.chain(&self.remove).chain(adds)
-    }
-
-    /// Refuses paths that contain or contradict each other.
-    ///
-    /// # Errors
-    /// The reason, as DynamoDB words it.
-    pub(crate) fn check_paths(&self) -> Result<(), String> {
-        let paths: Vec<&Path> = self.paths().collect();
-        for (at, a) in paths.iter().enumerate() {
-            for b in &paths[at + 1..] {
-                let what = match a.relation(b) {
-                    Relation::Apart => continue,
-                    Relation::Overlap => "overlap",
-                    Relation::Conflict => "conflict",
-                };
-                return Err(format!(
-                    "Two document paths {what} with each other; must remove or rewrite one of these paths; path one: {a}, path two: {b}"
-                ));
-            }
-        }
-        Ok(())
     }
 
     /// The item after the update.
