@@ -500,15 +500,29 @@ impl Zones {
         ops: &[RegisterOp],
         found: &mut Violations,
     ) {
-        let late = self.clusters[self.blocks[old as usize].s_cluster as usize];
-        let seen = self.clusters[self.blocks[new as usize].f_cluster as usize];
+        let (old, new) = (&self.blocks[old as usize], &self.blocks[new as usize]);
+        let cluster = |id: u32| &self.clusters[id as usize];
+        let (late, seen) = (cluster(old.s_cluster), cluster(new.f_cluster));
         let kind = if ops[late.s_op as usize].writes().is_some() {
             Kind::LostUpdate
         } else {
             kind.unwrap_or(Kind::StaleRead)
         };
-        let writers = [some(late.writer), some(seen.writer)];
-        found.push(kind, late.s_op, some(seen.f_op), writers);
+        // The rest of the proof: the newer value came after the older one.
+        // Best shown by their writes; else by who saw which of them when.
+        let by_writes = match (some(late.writer), some(seen.writer)) {
+            (Some(a), Some(b)) => ops[a as usize].finish < ops[b as usize].start,
+            _ => true,
+        };
+        let context = if by_writes {
+            [some(late.writer), some(seen.writer)]
+        } else {
+            [
+                some(cluster(old.f_cluster).f_op),
+                some(cluster(new.s_cluster).s_op),
+            ]
+        };
+        found.push(kind, late.s_op, some(seen.f_op), context);
     }
 }
 
