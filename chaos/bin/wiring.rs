@@ -1,7 +1,16 @@
 //! Which units a run has, and what each is told. Data in, data out.
 
-use gameday_chaos::runtime::UnitSpec;
+use gameday_chaos::runtime::{Launch, Runtime, UnitSpec};
+use gameday_cluster::config::{
+    DiskMode, NodeConfig, PeerConfig, Peers, RouterConfig, StorageConfig,
+};
 use gameday_record::{ClusterSpec, Node, Topology};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A bug that the store has on purpose, by its name on the command line. There
+/// is none without the feature `seeded-bugs`.
+pub type Bug = String;
 
 /// The table that the canaries use.
 pub const TABLE: &str = "canary";
@@ -76,9 +85,118 @@ pub fn router_name(az: &str) -> String {
     format!("router-{az}")
 }
 
+/// How every node is started: the same binary, told by one JSON document.
+///
+/// # Errors
+/// The runtime does not know a unit's address, or the bug's name is unknown.
+pub fn node_launches(
+    runtime: &dyn Runtime,
+    topology: &Topology,
+    spec: &ClusterSpec,
+    seed: u64,
+    bug: Option<&Bug>,
+) -> Result<Vec<Launch>, String> {
+    let bind = |unit: &str, port: &str| {
+        runtime.bind_addr(unit, port).ok_or_else(|| format!("{unit} has no address for {port}"))
+    };
+    topology
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(index, node)| {
+            let peers = peers(runtime, topology, &node.name)?;
+            let admin_bind = bind(&node.name, "admin")?;
+            let mut config = match node.role.as_str() {
+                STORAGE => serde_json::to_value(NodeConfig::Storage(storage(
+                    node,
+                    bind(&node.name, "peer")?,
+                    admin_bind,
+                    peers,
+                    // Nodes tear their writes differently, and the same way again with the same seed.
+                    seed.wrapping_mul(1000).wrapping_add(index as u64),
+                ))),
+                _ => serde_json::to_value(NodeConfig::Router(router(
+                    node,
+                    bind(&node.name, "public")?,
+                    admin_bind,
+                    peers,
+                    spec.partitions,
+                ))),
+            }
+            .map_err(|e| e.to_string())?;
+            if let (Some(bug), Some(storage)) = (bug, config.get_mut("storage")) {
+                storage["bug"] = bug.replace('-', "_").into();
+            }
+            Ok(Launch {
+                unit: node.name.clone(),
+                args: vec!["internal".into(), "node".into()],
+                env: vec![("GAMEDAY_NODE".into(), config.to_string())],
+            })
+        })
+        .collect()
+}
+
 /// Nodes that hold replicas.
 pub fn storage_nodes(topology: &Topology) -> impl Iterator<Item = &Node> {
     topology.nodes.iter().filter(|n| n.role == STORAGE)
+}
+
+fn storage(
+    node: &Node,
+    peer_bind: SocketAddr,
+    admin_bind: SocketAddr,
+    peers: Peers,
+    seed: u64,
+) -> StorageConfig {
+    StorageConfig {
+        name: node.name.clone(),
+        peer_bind,
+        admin_bind,
+        peers,
+        // The runtime says where at launch, in GAMEDAY_DATA.
+        data: PathBuf::new(),
+        disk: DiskMode::Volatile { seed },
+        timing: Default::default(),
+        checkpoint: Default::default(),
+        #[cfg(feature = "seeded-bugs")]
+        bug: None,
+    }
+}
+
+fn router(
+    node: &Node,
+    public_bind: SocketAddr,
+    admin_bind: SocketAddr,
+    peers: Peers,
+    partitions: u32,
+) -> RouterConfig {
+    RouterConfig {
+        name: node.name.clone(),
+        az: node.az.clone(),
+        public_bind,
+        admin_bind,
+        peers,
+        partitions,
+        deadline_ms: 1500,
+        write_hop_ms: 1000,
+        read_hop_ms: 500,
+    }
+}
+
+/// The storage nodes as `from` dials them; the first of each AZ holds the metadata.
+fn peers(runtime: &dyn Runtime, topology: &Topology, from: &str) -> Result<Peers, String> {
+    let mut peers = Peers::new();
+    for (i, node) in storage_nodes(topology).enumerate() {
+        let addr = if node.name == from {
+            runtime.bind_addr(from, "peer")
+        } else {
+            runtime.reach_addr(from, &node.name, "peer")
+        };
+        let addr = addr.ok_or_else(|| format!("{from} has no way to {}", node.name))?;
+        let meta = !peers.values().any(|p: &PeerConfig| p.az == node.az);
+        peers.insert(node.name.clone(), PeerConfig { az: node.az.clone(), id: i as u64 + 1, addr, meta });
+    }
+    Ok(peers)
 }
 
 #[cfg(test)]
