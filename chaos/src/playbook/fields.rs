@@ -18,7 +18,7 @@ const MAX_ERRORS: usize = 50;
 /// Mistakes found so far.
 pub(super) struct Mistakes<'s> {
     source: &'s Source,
-    found: Vec<(usize, Kind, Diagnostic)>,
+    found: Vec<(Range<usize>, Kind, Diagnostic)>,
 }
 
 /// Whether a mistake can be a mere consequence of a syntax error nearby.
@@ -76,12 +76,12 @@ impl<'s> Mistakes<'s> {
     fn push(&mut self, kind: Kind, span: Range<usize>, message: String, help: Option<String>) {
         let mut d = Diagnostic::at(self.source, span.clone(), message);
         d.help = help;
-        self.found.push((span.start, kind, d));
+        self.found.push((span, kind, d));
     }
 
     /// All of them in the order of the text. Beside a syntax error, what is
-    /// missing and what stands on the same line may be its consequence only
-    /// and is left out.
+    /// missing, what stands on the same line and what the parser made up to go
+    /// on (it has no place) may be its consequence only and is left out.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
         let line = |d: &Diagnostic| d.place.as_ref().map(|p| p.line);
         let broken: Vec<_> = self
@@ -91,13 +91,13 @@ impl<'s> Mistakes<'s> {
             .map(|(_, _, d)| line(d))
             .collect();
         if !broken.is_empty() {
-            self.found.retain(|(_, kind, d)| match kind {
+            self.found.retain(|(span, kind, d)| match kind {
                 Kind::Syntax => true,
                 Kind::Missing => false,
-                Kind::Wrong => !broken.contains(&line(d)),
+                Kind::Wrong => !span.is_empty() && !broken.contains(&line(d)),
             });
         }
-        self.found.sort_by_key(|(at, _, _)| *at);
+        self.found.sort_by_key(|(span, _, _)| span.start);
         let mut all: Vec<Diagnostic> = self.found.into_iter().map(|(_, _, d)| d).collect();
         all.dedup();
         if all.len() > MAX_ERRORS {

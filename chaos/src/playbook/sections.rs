@@ -104,7 +104,10 @@ pub(super) fn workload(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>
         let first = SHARES.into_iter().find(|k| f.get(k).is_some());
         m.wrong_help(
             f.key_span(first.unwrap_or_default()),
-            format!("the shares of the workload are together {sum}, not 1"),
+            format!(
+                "the shares of the workload are together {}, not 1",
+                (sum * 1e6).round() / 1e6
+            ),
             format!(
                 "writes = {}, cas = {}, strong_reads = {}, eventual_reads = {} \
                  (what is not written has its default)",

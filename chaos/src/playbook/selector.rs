@@ -61,11 +61,12 @@ pub(super) fn read(
     };
     let known = ["node", "az", "leader", "all", "random", "role"];
     let f = Fields::new(table, value.span(), "a target", &known, m);
-    let present: Vec<&str> = KINDS
+    let mut present: Vec<&str> = KINDS
         .iter()
         .copied()
         .filter(|k| f.get(k).is_some())
         .collect();
+    present.sort_by_key(|k| f.key_span(k).start);
     let kind = match present.as_slice() {
         [one] => *one,
         [] => {
