@@ -1,5 +1,9 @@
 //! A minimal replicated key-value store after DynamoDB's published
 //! architecture. There is no chaos in it: it is hurt from outside.
 
+#![warn(missing_docs)]
+
 pub mod api;
 pub mod backend;
+pub mod client;
+pub mod load;
