@@ -6,4 +6,7 @@
 pub mod api;
 pub mod backend;
 pub mod client;
+pub mod disk;
+pub mod engine;
 pub mod load;
+pub mod wal;

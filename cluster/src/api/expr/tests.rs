@@ -329,6 +329,26 @@ fn updates_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn updates_cannot_grow_without_bound() {
+    let big = AttributeValue::L(vec![AttributeValue::S("x".repeat(300_000))]);
+    let before = Item([("l".to_owned(), big)].into());
+    for text in [
+        "SET l = list_append(l, l)",
+        "SET x = l, y = l, z = l",
+        "SET x = list_append(list_append(l, l), list_append(l, l))",
+    ] {
+        let error = update(text).unwrap().apply(&before).unwrap_err();
+        assert!(error.contains("Item size"), "{text}: {error}");
+    }
+    // 300 kB twice is too much as well, which only the whole item shows.
+    let op = WriteOp::new(Action::Update {
+        key: Item::default(),
+        update: update("SET x = l").unwrap(),
+    });
+    assert!(matches!(op.apply(Some(before)), WriteReply::Invalid { .. }));
+}
+
+#[test]
 fn projections_pick() {
     let item = item(&sample());
     let names = names();
