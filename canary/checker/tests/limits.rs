@@ -122,3 +122,31 @@ fn many_unknown_writes_of_few_values_are_easy() {
         assert_eq!(search(&ops, None, &mut budget), Answer::Illegal { at });
     }
 }
+
+/// Of all the ways in which different unknown writes may have been overwritten
+/// unseen, only the smallest need to be followed.
+#[test]
+fn unknown_writes_that_nobody_saw_do_not_multiply() {
+    let mut ops: Vec<RegisterOp> = (0..24)
+        .map(|i| RegisterOp {
+            start: 0,
+            finish: FOREVER,
+            action: Action::Write(i),
+        })
+        .collect();
+    for i in 0..50 {
+        for (start, action) in [
+            (10, Action::Write(1000 + i)),
+            (20, Action::Read(Some(1000 + i))),
+        ] {
+            let start = start + 100 * i as u64;
+            ops.push(RegisterOp {
+                start,
+                finish: start + 5,
+                action,
+            });
+        }
+    }
+    let mut budget = Budget::unlimited().steps(200_000);
+    assert_eq!(search(&ops, None, &mut budget), Answer::Linearizable);
+}

@@ -216,6 +216,24 @@ fn touching_intervals_are_concurrent() {
     passes(&s.check("linearizability"));
 }
 
+/// A read far out of date is reported once, however much it missed, and does
+/// not hide that another value went back and forth inside its time.
+#[test]
+fn a_long_stale_value_hides_nothing_else() {
+    let mut s = Script::default();
+    s.write(0, 10, 1);
+    s.write(20, 30, 2);
+    s.read(40, 50, 2);
+    s.write(60, 70, 3);
+    s.write(80, 90, 4);
+    s.read(100, 110, 1);
+    let check = s.check("linearizability");
+    let names: Vec<&str> = check.anomalies.iter().map(|a| a.name.as_str()).collect();
+    assert_eq!(names, ["stale read", "stale read"], "{check:#?}");
+    // Once against 2, which was read, and once against 4, the newest.
+    assert!(check.anomalies[1].summary.contains("wrote 4"), "{check:#?}");
+}
+
 #[test]
 fn two_conditional_writes_from_one_version() {
     let mut s = Script::default();
@@ -445,6 +463,13 @@ fn a_final_read_before_the_acknowledgement_says_nothing() {
     s.write(20, 120, 2);
     s.last(100, 110, 1);
     undecided(&s.check("lost-writes"), "no final read began after");
+    // Touching is concurrent.
+    let mut s = Script::default();
+    s.write(0, 10, 1);
+    s.write(20, 100, 2);
+    s.last(100, 110, 1);
+    undecided(&s.check("lost-writes"), "no final read began after");
+    passes(&s.check("linearizability"));
 }
 
 #[test]
@@ -497,7 +522,11 @@ fn eventual_read_of_a_failed_or_future_write() {
     one(&s.check("eventual-reads"), "dirty read", &[0, 1]);
     let mut s = Script::default();
     s.eventual(20, 30, 1);
-    s.write(40, 50, 1);
+    s.write(30, 50, 1);
+    passes(&s.check("eventual-reads"));
+    let mut s = Script::default();
+    s.eventual(20, 30, 1);
+    s.write(31, 50, 1);
     one(&s.check("eventual-reads"), "future read", &[0, 1]);
 }
 
@@ -562,6 +591,25 @@ fn repeated_values_make_their_key_unknown_and_no_other() {
 }
 
 #[test]
+fn reasons_stay_short() {
+    let mut s = Script::default();
+    for i in 0..2000 {
+        let key = format!("key-{}", i / 2);
+        let value = i / 2;
+        s.add(0, Some(10), Call::Write { key, value }, OK);
+    }
+    let check = s.check("linearizability");
+    undecided(&check, "and 990 keys for other reasons");
+    assert!(check.detail.len() < 2000, "{}", check.detail);
+    let mut s = Script::default();
+    for i in 0..1000 {
+        let key = format!("key-{i}");
+        s.add(0, Some(10), Call::Write { key, value: i }, OK);
+    }
+    undecided(&s.check("lost-writes"), "key-4 and 995 more");
+}
+
+#[test]
 fn broken_preconditions_are_unknown_never_a_violation() {
     let stale = || {
         let mut s = Script::default();
@@ -591,6 +639,18 @@ fn broken_preconditions_are_unknown_never_a_violation() {
             undecided(&s.check(name), why);
         }
     }
+}
+
+#[test]
+fn a_process_may_call_again_in_the_instant_of_its_return() {
+    let mut s = Script::default();
+    s.write(0, 10, 1);
+    s.last(10, 20, 1);
+    s.last(20, 30, 1);
+    for op in &mut s.operations {
+        op.process = 5;
+    }
+    passes(&s.check("linearizability"));
 }
 
 #[test]
