@@ -124,7 +124,7 @@ fn recovery(limit: u64, o: &Observed<'_>) -> SloRow {
             (None, Some(gone))
                 if o.measured_to.since(gone).saturating_sub(SPAN).as_millis()
                     >= u128::from(limit)
-                    && i.impact.is_some() =>
+                    && i.impact.as_ref().is_some_and(|x| x.recovery.never) =>
             {
                 (
                     Verdict::Fail,
@@ -135,7 +135,12 @@ fn recovery(limit: u64, o: &Observed<'_>) -> SloRow {
             (None, Some(_)) => (
                 Verdict::Unknown,
                 u64::MAX,
-                format!("measurement ended too early after {name}"),
+                format!(
+                    "recovery from {name} is unknown ({})",
+                    i.impact
+                        .as_ref()
+                        .map_or("never injected", |x| &x.recovery.why)
+                ),
             ),
             (None, None) => (
                 Verdict::Unknown,
