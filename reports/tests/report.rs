@@ -544,3 +544,77 @@ fn a_long_run_is_drawn_in_larger_steps() {
     assert_eq!(r.series.points.len(), 1200);
     sound_page(&html(&r));
 }
+
+/// The pages to look at: `GAMEDAY_SAMPLES=folder cargo test -p gameday-reports samples`.
+#[test]
+fn samples() {
+    let temporary = tempfile::tempdir().unwrap();
+    let root = std::env::var_os("GAMEDAY_SAMPLES")
+        .map_or_else(|| temporary.path().to_path_buf(), Into::into);
+    let mut wrong = Synthetic::az_power_off();
+    lost_write(&mut wrong);
+    let mut cut = Synthetic::az_power_off();
+    cut.complete = false;
+    cut.verdict = None;
+    cut.operations.retain(|o| o.due < ms(30_000));
+    cut.timeline.retain(|l| l.time < ms(30_000));
+    cut.timeline.push(line(
+        30_000,
+        TimelineEvent::Ended {
+            state: RunState::Interrupted,
+            reason: Some("SIGINT".into()),
+        },
+    ));
+    let mut many = Synthetic::az_power_off();
+    // The same fault again on single nodes, short and at the edge of the chart.
+    for (id, from, to) in [
+        (2, 25_000, 27_000),
+        (3, 44_000, 46_000),
+        (4, 57_000, 59_500),
+    ] {
+        let mut injection = many
+            .timeline
+            .iter()
+            .find_map(|l| match &l.event {
+                TimelineEvent::Intent { injection } => Some(injection.clone()),
+                _ => None,
+            })
+            .unwrap();
+        injection.id = id;
+        injection.fault = "pause".into();
+        injection.selector = format!("node storage-c{}", id % 2 + 1);
+        injection.targets = vec![format!("storage-c{}", id % 2 + 1)];
+        injection.azs = vec!["c".into()];
+        let shown = |side| TimelineEvent::Proof {
+            id,
+            side,
+            proof: proof(Verdict::Pass, "seen"),
+        };
+        many.timeline.extend([
+            line(from - 10, TimelineEvent::Intent { injection }),
+            line(from, TimelineEvent::Injected { id }),
+            line(from + 100, shown(ProofSide::Injected)),
+            line(to, TimelineEvent::Reverted { id }),
+            line(to + 100, shown(ProofSide::Reverted)),
+        ]);
+    }
+    let end = many
+        .timeline
+        .iter()
+        .position(|l| matches!(l.event, TimelineEvent::Ended { .. }));
+    let end = many.timeline.remove(end.unwrap());
+    many.timeline.push(end);
+    for (name, sample, ending) in [
+        ("pass", Synthetic::az_power_off(), Ending::Pass),
+        ("fail", wrong, Ending::Fail),
+        ("interrupted", cut, Ending::NotClean),
+        // Half a second of measurement after the last revert cannot show a recovery.
+        ("many", many, Ending::Inconclusive),
+    ] {
+        let folder = sample.write(&root.join(name));
+        let r = assemble(&folder).unwrap();
+        assert_eq!(r.overall.ending, ending, "{name}: {:?}", r.overall.reasons);
+        render_all(&folder, &r).unwrap();
+        sound_page(&std::fs::read_to_string(folder.report_html()).unwrap());
+    }
+}

@@ -87,7 +87,16 @@ fn gap(limit: u64, o: &Observed<'_>) -> SloRow {
         _ if o.write.all.attempts() == 0 => ("no write was measured".into(), Verdict::Unknown),
         None => ("nothing was measured".into(), Verdict::Unknown),
         Some(g) => (
-            format!("{} from {}", millis(g.ms()), g.from),
+            format!(
+                "{} from {}{}",
+                millis(g.ms()),
+                g.from,
+                if o.whole {
+                    ""
+                } else {
+                    ", over a part of the run"
+                }
+            ),
             match (g.ms() <= limit, o.whole) {
                 // Too long is too long, however much of the run was seen.
                 (false, _) => Verdict::Fail,

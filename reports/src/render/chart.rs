@@ -11,6 +11,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// One kind's counts of a step.
+type Take = fn(&Point) -> Counts;
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 const WIDTH: i32 = 2240;
@@ -158,7 +160,7 @@ fn draw(root: &Area<'_>, report: &Report, rows: &[usize], used: i32, height: i32
     phases(root, report, axis)?;
     injections(root, report, rows, axis, bars)?;
 
-    let lanes: [(&str, RGBColor, fn(&Point) -> Counts); 3] = [
+    let lanes: [(&str, RGBColor, Take); 3] = [
         ("Writes", WRITE, |p| p.write),
         ("Strong reads", READ, |p| p.read),
         ("Eventual reads", EVENTUAL, |p| p.eventual),
@@ -262,7 +264,7 @@ fn success_lane(
     top: i32,
     name: &str,
     ink: RGBColor,
-    counts: fn(&Point) -> Counts,
+    counts: Take,
 ) -> Drawn {
     let bottom = top + LANE;
     root.draw_text(

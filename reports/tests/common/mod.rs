@@ -1,4 +1,3 @@
-#![allow(dead_code)]
 //! A synthetic run whose truth is known: three AZs, 20 operations per second
 //! and pair from 5 to 60 s, AZ b powered off from 20 to 40 s.
 

@@ -152,7 +152,7 @@ fn cell(r: &Report, c: &CellRow) -> Markup {
     };
     let none = c.counts.attempts() == 0;
     html! {
-        div.cell.none[none] style={ "--heat:" (heat) } {
+        div.cell.none[none].all[heat == 0 && !none] style={ "--heat:" (heat) } {
             b { (c.text) } @if c.touched { " " span.tgt title="an AZ with a target" { "◆" } }
             small { (count(c.counts.missed())) " of " (count(c.counts.attempts())) }
             (strip(r, c))
