@@ -3,3 +3,6 @@
 
 pub mod api;
 pub mod backend;
+pub mod disk;
+pub mod engine;
+pub mod wal;
