@@ -210,9 +210,19 @@ pub fn sentence(ending: Ending, reasons: &[String], h: &Headline, injections: us
     let first = reasons.first().map_or("", String::as_str);
     match ending {
         Ending::Pass => {
+            let answered: Vec<_> = [
+                (&h.write, "writes"),
+                (&h.read, "strong reads"),
+                (&h.eventual, "eventual reads"),
+            ]
+            .into_iter()
+            .filter(|(a, _)| a.all.attempts() > 0)
+            .map(|(a, what)| format!("{} of {what}", a.text))
+            .take(2)
+            .collect();
             let mut s = format!(
-                "Everything promised held: {} of writes and {} of strong reads were answered",
-                h.write.text, h.read.text
+                "Everything promised held: {} were answered",
+                answered.join(" and ")
             );
             if let Some(ms) = h.worst_recovery_ms.filter(|_| injections > 0) {
                 s.push_str(&match ms {

@@ -131,9 +131,11 @@ impl Active {
 pub enum NotHealthy {
     /// The measurement ended less than a span after the start.
     TooShort,
-    /// Every cell was touched by an active fault to the end.
+    /// Every cell was touched by an active fault to the end, or there is none.
     AllTouched,
-    /// There was no healthy span to the end of the measurement.
+    /// In the end a pair had no operations, so nothing can be said.
+    Silent,
+    /// Operations were missed to the end of the measurement.
     Never,
 }
 
@@ -173,23 +175,18 @@ pub fn healthy_from(
     candidates.sort_unstable();
     candidates.dedup();
 
-    let mut judged = false;
+    let mut last = NotHealthy::AllTouched;
     for t in candidates {
-        match healthy_at(t, cells, faults) {
-            Some(true) => return Ok(t),
-            Some(false) => judged = true,
-            None => {}
+        match judge(t, cells, faults) {
+            Ok(()) => return Ok(t),
+            Err(why) => last = why,
         }
     }
-    Err(if judged {
-        NotHealthy::Never
-    } else {
-        NotHealthy::AllTouched
-    })
+    Err(last)
 }
 
-/// `None` if no cell could be judged.
-fn healthy_at(t: Nanos, cells: &[Cell], faults: &[Active]) -> Option<bool> {
+/// Whether the cells are healthy in the span from `t` on.
+fn judge(t: Nanos, cells: &[Cell], faults: &[Active]) -> Result<(), NotHealthy> {
     let to = t + SPAN;
     let active: Vec<_> = faults.iter().filter(|f| f.during(t, to)).collect();
     let mut pairs: BTreeMap<(&str, &str), u64> = BTreeMap::new();
@@ -199,14 +196,17 @@ fn healthy_at(t: Nanos, cells: &[Cell], faults: &[Active]) -> Option<bool> {
         }
         let (attempts, missed) = cell.count(t, to);
         if missed as f64 > (1.0 - SPAN_AVAILABILITY) * attempts as f64 + 1e-9 {
-            return Some(false);
+            return Err(NotHealthy::Never);
         }
         *pairs.entry((&cell.az, &cell.endpoint)).or_default() += attempts;
     }
     if pairs.is_empty() {
-        return None;
+        Err(NotHealthy::AllTouched)
+    } else if pairs.values().any(|n| *n == 0) {
+        Err(NotHealthy::Silent)
+    } else {
+        Ok(())
     }
-    Some(pairs.values().all(|n| *n > 0))
 }
 
 /// True if the operation was not answered and its life `[due, returned]` meets
@@ -303,7 +303,11 @@ mod tests {
         quiet = Cell::new("a".into(), "b".into(), Kind::Write, quiet.samples);
         assert_eq!(
             healthy_from(ms(6_000), ms(20_000), &[quiet], &[]),
-            Err(NotHealthy::Never)
+            Err(NotHealthy::Silent)
+        );
+        assert_eq!(
+            healthy_from(ms(6_000), ms(20_000), &[], &[]),
+            Err(NotHealthy::AllTouched)
         );
     }
 

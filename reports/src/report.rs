@@ -283,6 +283,10 @@ pub struct Timing {
     /// Why there is none; empty if there is one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
+    /// True if it was looked for to the end of the measurement and did not
+    /// happen; false also if it could not be measured.
+    #[serde(default)]
+    pub never: bool,
 }
 
 impl Timing {
@@ -291,6 +295,15 @@ impl Timing {
         Timing {
             ms: Some(ms),
             why: String::new(),
+            never: false,
+        }
+    }
+    /// It did not happen while it was measured.
+    pub fn never(why: impl Into<String>) -> Self {
+        Timing {
+            ms: None,
+            why: why.into(),
+            never: true,
         }
     }
     /// Why there is none.
@@ -298,6 +311,7 @@ impl Timing {
         Timing {
             ms: None,
             why: why.into(),
+            never: false,
         }
     }
     /// For people.

@@ -64,8 +64,11 @@ fn timing(since: Nanos, found: Result<Nanos, NotHealthy>) -> Timing {
         Err(NotHealthy::TooShort) => {
             Timing::unknown("not measurable: measurement ended within 3 s")
         }
-        Err(NotHealthy::AllTouched) => Timing::unknown("every pair was a target"),
-        Err(NotHealthy::Never) => Timing::unknown("not while it was measured"),
+        Err(NotHealthy::AllTouched) => {
+            Timing::unknown("not measurable: no pair was free of faults")
+        }
+        Err(NotHealthy::Silent) => Timing::unknown("not measurable: operations are missing"),
+        Err(NotHealthy::Never) => Timing::never("not while it was measured"),
     }
 }
 

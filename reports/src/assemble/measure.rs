@@ -72,7 +72,7 @@ pub fn cells(fold: &Fold, touched: &BTreeSet<String>, step: u64) -> Vec<CellRow>
             let mut missed: Vec<(u64, u64)> = Vec::new();
             for (second, _) in fold.missed_seconds(c) {
                 match missed.last_mut() {
-                    Some(last) if second <= last.1 + step - 1 => last.1 = second + 1,
+                    Some(last) if second < last.1 + step => last.1 = second + 1,
                     _ => missed.push((second, second + 1)),
                 }
             }

@@ -16,6 +16,8 @@ use gameday_record::{
 use std::collections::BTreeSet;
 use timeline::Story;
 
+pub(crate) use timeline::proven_gone;
+
 /// Reads a run folder and computes its report. A folder of an interrupted run
 /// is fine: what is missing is said in the report.
 ///
@@ -88,22 +90,19 @@ fn read_verdict(folder: &RunFolder) -> DataReport {
     }
 }
 
+/// `lost-writes found lost write on key k17 and 3 more anomalies`
 fn failed_check(c: &gameday_record::Check) -> String {
     let total = c.anomalies_total.max(c.anomalies.len() as u64);
-    let names: BTreeSet<_> = c.anomalies.iter().map(|a| a.name.as_str()).collect();
-    let names: Vec<_> = names.into_iter().collect();
-    match total {
-        0 => format!("{} failed ({})", c.name, c.detail.trim_end_matches('.')),
-        n => format!(
-            "{} found {}: {}",
-            c.name,
-            if n == 1 {
-                "1 anomaly".into()
-            } else {
-                format!("{} anomalies", crate::numbers::count(n))
-            },
-            names.join(", ")
-        ),
+    match c.anomalies.first() {
+        None => format!("{} failed ({})", c.name, c.detail.trim_end_matches('.')),
+        Some(a) => {
+            let more = match total {
+                1 => String::new(),
+                2 => " and 1 more anomaly".into(),
+                n => format!(" and {} more anomalies", crate::numbers::count(n - 1)),
+            };
+            format!("{} found {} on key {}{more}", c.name, a.name, a.key)
+        }
     }
 }
 

@@ -87,7 +87,16 @@ fn gap(limit: u64, o: &Observed<'_>) -> SloRow {
         _ if o.write.all.attempts() == 0 => ("no write was measured".into(), Verdict::Unknown),
         None => ("nothing was measured".into(), Verdict::Unknown),
         Some(g) => (
-            format!("{} from {}", millis(g.ms()), g.from),
+            format!(
+                "{} from {}{}",
+                millis(g.ms()),
+                g.from,
+                if o.whole {
+                    ""
+                } else {
+                    ", over a part of the run"
+                }
+            ),
             match (g.ms() <= limit, o.whole) {
                 // Too long is too long, however much of the run was seen.
                 (false, _) => Verdict::Fail,
@@ -124,7 +133,7 @@ fn recovery(limit: u64, o: &Observed<'_>) -> SloRow {
             (None, Some(gone))
                 if o.measured_to.since(gone).saturating_sub(SPAN).as_millis()
                     >= u128::from(limit)
-                    && i.impact.is_some() =>
+                    && i.impact.as_ref().is_some_and(|x| x.recovery.never) =>
             {
                 (
                     Verdict::Fail,
@@ -135,7 +144,12 @@ fn recovery(limit: u64, o: &Observed<'_>) -> SloRow {
             (None, Some(_)) => (
                 Verdict::Unknown,
                 u64::MAX,
-                format!("measurement ended too early after {name}"),
+                format!(
+                    "recovery from {name} is unknown ({})",
+                    i.impact
+                        .as_ref()
+                        .map_or("never injected", |x| &x.recovery.why)
+                ),
             ),
             (None, None) => (
                 Verdict::Unknown,

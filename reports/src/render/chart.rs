@@ -11,6 +11,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// One kind's counts of a step.
+type Take = fn(&Point) -> Counts;
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 const WIDTH: i32 = 2240;
@@ -18,7 +20,7 @@ const LEFT: i32 = 310;
 const RIGHT: i32 = 90;
 const PHASES: i32 = 52;
 const BAR: i32 = 52;
-const LANE: i32 = 136;
+const LANE: i32 = 160;
 const TICKS: i32 = 16;
 const GAP: i32 = 38;
 const LATENCY: i32 = 210;
@@ -158,7 +160,7 @@ fn draw(root: &Area<'_>, report: &Report, rows: &[usize], used: i32, height: i32
     phases(root, report, axis)?;
     injections(root, report, rows, axis, bars)?;
 
-    let lanes: [(&str, RGBColor, fn(&Point) -> Counts); 3] = [
+    let lanes: [(&str, RGBColor, Take); 3] = [
         ("Writes", WRITE, |p| p.write),
         ("Strong reads", READ, |p| p.read),
         ("Eventual reads", EVENTUAL, |p| p.eventual),
@@ -215,13 +217,31 @@ fn injections(root: &Area<'_>, report: &Report, rows: &[usize], axis: Axis, top:
         let y = top + *row as i32 * BAR + 6;
         let (y0, y1) = (y, y + BAR - 12);
         root.draw(&Rectangle::new([(x0, y0), (x1, y1)], FAULT.filled()))?;
+        let well = i
+            .impact
+            .as_ref()
+            .filter(|x| x.recovery.ms.is_some())
+            .zip(crate::assemble::proven_gone(i));
+        let x2 = match well {
+            Some((x, gone)) => {
+                let ms = x.recovery.ms.unwrap_or_default();
+                axis.x(gone.as_secs_f64() + ms as f64 / 1000.0).max(x1)
+            }
+            None => x1,
+        };
+        if x2 > x1 {
+            root.draw(&Rectangle::new(
+                [(x1, y0), (x2, y1)],
+                FAULT.mix(0.35).filled(),
+            ))?;
+        }
         let label = label(i);
         let width = text_width(&label) + 24;
         let middle = (y0 + y1) / 2;
         let (ink, h, x) = if x1 - x0 > width {
             (ON_FAULT, HPos::Left, x0 + 14)
-        } else if x1 + width < WIDTH - 4 {
-            (TEXT, HPos::Left, x1 + 12)
+        } else if x2 + width < WIDTH - 4 {
+            (TEXT, HPos::Left, x2 + 12)
         } else {
             (TEXT, HPos::Right, x0 - 12)
         };
@@ -244,7 +264,7 @@ fn success_lane(
     top: i32,
     name: &str,
     ink: RGBColor,
-    counts: fn(&Point) -> Counts,
+    counts: Take,
 ) -> Drawn {
     let bottom = top + LANE;
     root.draw_text(

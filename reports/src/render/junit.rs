@@ -65,7 +65,7 @@ pub fn junit(report: &Report) -> Result<String, String> {
             "data",
             &c.name,
             c.verdict,
-            &c.detail,
+            anomalies.first().unwrap_or(&c.detail),
             &anomalies.join("\n"),
         ));
     }

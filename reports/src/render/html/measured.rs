@@ -27,7 +27,7 @@ pub fn timeline(r: &Report) -> Markup {
                 div.scroll { (PreEscaped(svg)) }
                 figcaption {
                     "Share of operations answered per " (every) " over all AZ × endpoint pairs, by the time they were due. "
-                    span.key style="background:var(--fault)" {} "a fault, from the act to its revert; "
+                    span.key style="background:var(--fault)" {} "a fault, from the act to its revert, and paler until every pair was well again; "
                     span.key style="background:var(--fail)" {} "what was not answered, with a tick below for every "
                     (every) " that missed any. Latency counts from the due time, p50 and p99 of what was answered. "
                     "Blank: nothing was measured."
@@ -127,7 +127,7 @@ pub fn pairs(r: &Report) -> Markup {
 fn heat(r: &Report, kind: Kind, azs: &[&str], endpoints: &[&str]) -> Markup {
     html! {
         div.scroll { table.heat {
-            caption { strong { (capital(kind.name())) "s" } " answered, by canary and endpoint" }
+            caption { strong { (capital(kind.name())) "s" } " answered" }
             thead { tr {
                 td {} @for e in endpoints { th scope="col" { "through " (e) } }
             } }
@@ -152,7 +152,7 @@ fn cell(r: &Report, c: &CellRow) -> Markup {
     };
     let none = c.counts.attempts() == 0;
     html! {
-        div.cell.none[none] style={ "--heat:" (heat) } {
+        div.cell.none[none].all[heat == 0 && !none] style={ "--heat:" (heat) } {
             b { (c.text) } @if c.touched { " " span.tgt title="an AZ with a target" { "◆" } }
             small { (count(c.counts.missed())) " of " (count(c.counts.attempts())) }
             (strip(r, c))

@@ -158,12 +158,12 @@ fn availability_note(a: &Availability) -> Markup {
     html! {
         @if a.all.attempts() > 0 {
             (n(a.all.missed())) " of " (n(a.all.attempts())) " missed, over all pairs"
-            @if let Some(l) = a.limit { " · at least " (limit_percent(l)) " promised" }
+            @if let Some(l) = a.limit { br; "promised: at least " (limit_percent(l)) }
             br;
             @if a.untouched.attempts() > 0 {
                 "untouched AZs: " (a.untouched_text)
                 @if a.untouched.missed() > 0 {
-                    " (" (n(a.untouched.missed())) " of " (n(a.untouched.attempts())) " missed)"
+                    ", " (n(a.untouched.missed())) " of " (n(a.untouched.attempts())) " missed"
                 }
             } @else { "no AZ was left untouched" }
         } @else { "none was measured" }
