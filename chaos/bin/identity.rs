@@ -38,7 +38,11 @@ pub fn versions(engine: Option<String>) -> Versions {
 
 /// The command that runs the same again. `extra` are the options that were given.
 pub fn replay(playbook: &str, seed: u64, runtime: &str, extra: &[String]) -> Replay {
-    let features: Vec<String> = if cfg!(feature = "seeded-bugs") { vec!["seeded-bugs".into()] } else { Vec::new() };
+    let features: Vec<String> = if cfg!(feature = "seeded-bugs") {
+        vec!["seeded-bugs".into()]
+    } else {
+        Vec::new()
+    };
     let mut command = format!("gameday run {playbook} --runtime {runtime} --seed {seed}");
     for e in extra {
         command.push(' ');
@@ -55,6 +59,9 @@ mod tests {
     fn a_run_id_is_a_plain_name() {
         let id = run_id("My Playbook/№1", 7);
         assert!(id.ends_with("-my-playbook---1-7"), "{id}");
-        assert!(id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'), "{id}");
+        assert!(
+            id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
+            "{id}"
+        );
     }
 }

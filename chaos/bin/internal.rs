@@ -35,7 +35,8 @@ pub fn main(what: Internal) -> Exit {
 }
 
 fn env(name: &str) -> Result<String, String> {
-    std::env::var(name).map_err(|_| format!("{name} is not set; gameday starts this program itself"))
+    std::env::var(name)
+        .map_err(|_| format!("{name} is not set; gameday starts this program itself"))
 }
 
 fn blocking(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
@@ -61,14 +62,18 @@ fn node() -> Result<(), String> {
         let shutdown = async move {
             term.recv().await;
         };
-        gameday_cluster::node::run(config, shutdown).await.map_err(|e| e.to_string())
+        gameday_cluster::node::run(config, shutdown)
+            .await
+            .map_err(|e| e.to_string())
     })
 }
 
 fn canary() -> Result<(), String> {
-    let config: CanaryConfig =
-        serde_json::from_str(&env("GAMEDAY_CANARY")?).map_err(|e| format!("GAMEDAY_CANARY: {e}"))?;
+    let config: CanaryConfig = serde_json::from_str(&env("GAMEDAY_CANARY")?)
+        .map_err(|e| format!("GAMEDAY_CANARY: {e}"))?;
     blocking(async {
-        gameday_canary::run(config, BufReader::new(stdin()), stdout()).await.map_err(|e| e.to_string())
+        gameday_canary::run(config, BufReader::new(stdin()), stdout())
+            .await
+            .map_err(|e| e.to_string())
     })
 }

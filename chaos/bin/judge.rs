@@ -20,10 +20,15 @@ pub fn data(folder: &RunFolder) -> Result<DataVerdict, String> {
         Ok(h) => of_history(&h),
         Err(why) => vec![unknown("history", format!("no history to judge: {why}"))],
     };
-    checks.push(match read_json::<Vec<PartitionDigests>>(&folder.replicas()) {
-        Ok(digests) => replicas_equal(&digests),
-        Err(why) => unknown("replicas-equal", format!("the replicas were not compared: {why}")),
-    });
+    checks.push(
+        match read_json::<Vec<PartitionDigests>>(&folder.replicas()) {
+            Ok(digests) => replicas_equal(&digests),
+            Err(why) => unknown(
+                "replicas-equal",
+                format!("the replicas were not compared: {why}"),
+            ),
+        },
+    );
     let verdict = DataVerdict::new(checks);
     write_json(&folder.verdict(), &verdict)?;
     Ok(verdict)
@@ -54,5 +59,11 @@ pub fn report(folder: &RunFolder) -> Result<Report, String> {
 }
 
 fn unknown(name: &str, detail: String) -> Check {
-    Check { name: name.into(), verdict: Verdict::Unknown, detail, anomalies: Vec::new(), anomalies_total: 0 }
+    Check {
+        name: name.into(),
+        verdict: Verdict::Unknown,
+        detail,
+        anomalies: Vec::new(),
+        anomalies_total: 0,
+    }
 }

@@ -37,10 +37,19 @@ pub fn prepare(path: &Path, seed: Option<u64>, subnet: Option<&str>) -> Result<P
     }
     let seed = seed.or(playbook.seed).unwrap_or_else(identity::fresh_seed);
     let topology = wiring::topology(&playbook.cluster);
-    let plan =
-        plan(&playbook, seed, &topology).map_err(|all| refuse(diagnostic::render(&all)))?;
-    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Prepared { playbook, name, topology, plan, seed })
+    let plan = plan(&playbook, seed, &topology).map_err(|all| refuse(diagnostic::render(&all)))?;
+    let name = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    Ok(Prepared {
+        playbook,
+        name,
+        topology,
+        plan,
+        seed,
+    })
 }
 
 /// The runtime that `--runtime` means here, and why.

@@ -1,6 +1,6 @@
 //! The canaries' streams become `history.jsonl` and the live fold.
 
-use gameday_canary::protocol::{Done, Final, Line};
+use gameday_canary::protocol::{Command, FinalReads, Line, Notice, Totals};
 use gameday_chaos::runtime::Instrument;
 use gameday_record::history::{HistoryWriter, Pairing};
 use gameday_record::{Event, HistoryHeader};
@@ -23,9 +23,9 @@ pub struct Progress {
     /// It waits for `start`.
     pub ready: bool,
     /// Result of the final reads.
-    pub last: Option<Final>,
+    pub last: Option<FinalReads>,
     /// It has ended in an orderly way.
-    pub done: Option<Done>,
+    pub done: Option<Totals>,
     /// Its stream has ended, and why if that was not orderly.
     pub ended: Option<Result<(), String>>,
 }
@@ -59,13 +59,22 @@ impl Recorder {
         let file = File::create_new(path).map_err(|e| format!("{}: {e}", path.display()))?;
         let writer = HistoryWriter::new(BufWriter::new(file), header)
             .map_err(|e| format!("{}: {e}", path.display()))?;
-        let inner = Inner { writer: Some(writer), pairing: Pairing::default(), fold: Fold::new(), flaw: None };
-        Ok(Arc::new(Recorder { inner: Mutex::new(inner) }))
+        let inner = Inner {
+            writer: Some(writer),
+            pairing: Pairing::default(),
+            fold: Fold::new(),
+            flaw: None,
+        };
+        Ok(Arc::new(Recorder {
+            inner: Mutex::new(inner),
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing in here panics half way; should it, the data is still the data.
-        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.inner
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Looks at the fold so far.
@@ -95,7 +104,11 @@ impl Recorder {
             }
             tx.send_modify(|p| p.ended = Some(ended));
         });
-        Canary { name: name.into(), stdin: instrument.stdin, progress }
+        Canary {
+            name: name.into(),
+            stdin: instrument.stdin,
+            progress,
+        }
     }
 
     async fn read(
@@ -121,15 +134,16 @@ impl Recorder {
             }
             match Line::parse(&line).map_err(|e| format!("{name}: {e}"))? {
                 Line::Event(event) => self.lock().take(name, &event)?,
-                Line::Ready => progress.send_modify(|p| p.ready = true),
-                Line::Health(_) => {}
-                Line::Final(last) => progress.send_modify(|p| p.last = Some(last)),
-                Line::Done(done) => progress.send_modify(|p| p.done = Some(done)),
+                Line::Notice(Notice::Ready) => progress.send_modify(|p| p.ready = true),
+                Line::Notice(Notice::Health(_)) => {}
+                Line::Notice(Notice::Final(last)) => progress.send_modify(|p| p.last = Some(last)),
+                Line::Notice(Notice::Done(done)) => progress.send_modify(|p| p.done = Some(done)),
             }
         }
     }
 
-    fn spoil(&self, why: String) {
+    /// Marks the history as incomplete; the first reason is kept.
+    pub fn spoil(&self, why: String) {
         self.lock().flaw.get_or_insert(why);
     }
 
@@ -148,13 +162,17 @@ impl Recorder {
     /// Those of the file system, or the flaw that left the history without its end marker.
     pub fn finish(&self) -> Result<(), String> {
         let mut inner = self.lock();
-        let Some(mut writer) = inner.writer.take() else { return Ok(()) };
+        let Some(mut writer) = inner.writer.take() else {
+            return Ok(());
+        };
         if let Some(flaw) = &inner.flaw {
             let _ = writer.flush();
             return Err(flaw.clone());
         }
         let file = writer.finish().map_err(|e| format!("history.jsonl: {e}"))?;
-        let file = file.into_inner().map_err(|e| format!("history.jsonl: {e}"))?;
+        let file = file
+            .into_inner()
+            .map_err(|e| format!("history.jsonl: {e}"))?;
         file.sync_data().map_err(|e| format!("history.jsonl: {e}"))
     }
 }
@@ -162,9 +180,14 @@ impl Recorder {
 impl Inner {
     fn take(&mut self, name: &str, event: &Event) -> Result<(), String> {
         if let Some(writer) = self.writer.as_mut() {
-            writer.append(event.clone()).map_err(|e| format!("history.jsonl: {e}"))?;
+            writer
+                .append(event.clone())
+                .map_err(|e| format!("history.jsonl: {e}"))?;
         }
-        let op = self.pairing.push(event).map_err(|e| format!("{name}: {e}"))?;
+        let op = self
+            .pairing
+            .push(event)
+            .map_err(|e| format!("{name}: {e}"))?;
         if let Some(op) = op {
             self.fold.push(&op);
         }
@@ -177,16 +200,19 @@ impl Canary {
     ///
     /// # Errors
     /// The canary is gone, or does not read within five seconds.
-    pub async fn tell(&mut self, command: &str) -> Result<(), String> {
-        let line = format!("{command}\n");
+    pub async fn tell(&mut self, command: Command) -> Result<(), String> {
+        let line = command.line();
         let send = async {
             self.stdin.write_all(line.as_bytes()).await?;
             self.stdin.flush().await
         };
         match tokio::time::timeout(Duration::from_secs(5), send).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(e)) => Err(format!("{} cannot be told to {command}: {e}", self.name)),
-            Err(_) => Err(format!("{} does not take the command {command}", self.name)),
+            Ok(Err(e)) => Err(format!("{} cannot be told {command:?}: {e}", self.name)),
+            Err(_) => Err(format!(
+                "{} does not take the command {command:?}",
+                self.name
+            )),
         }
     }
 
@@ -218,7 +244,7 @@ impl Canary {
 }
 
 /// Tells every canary the same, and names those that cannot be told.
-pub async fn tell_all(canaries: &mut BTreeMap<String, Canary>, command: &str) -> Vec<String> {
+pub async fn tell_all(canaries: &mut BTreeMap<String, Canary>, command: Command) -> Vec<String> {
     let mut failed = Vec::new();
     for canary in canaries.values_mut() {
         failed.extend(canary.tell(command).await.err());

@@ -37,7 +37,11 @@ pub async fn settle(runtime: &dyn Runtime, nodes: &[String]) -> Vec<PartitionDig
             let body = runtime.admin(node, "/digest", ASK).await.ok()?;
             serde_json::from_str::<Answer>(&body).ok()
         });
-        let answers = join_all(asked).await.into_iter().flatten().flat_map(|a| a.groups);
+        let answers = join_all(asked)
+            .await
+            .into_iter()
+            .flatten()
+            .flat_map(|a| a.groups);
         let digests = by_partition(answers);
         if settled(&digests) || began.elapsed() > SETTLE {
             return digests;
@@ -64,11 +68,19 @@ fn by_partition(answers: impl Iterator<Item = Reported>) -> Vec<PartitionDigests
         .map(|(partition, (members, mut replicas))| {
             for node in members {
                 if !replicas.iter().any(|r| r.node == node) {
-                    replicas.push(ReplicaDigest { node, applied: None, digest: None, items: None });
+                    replicas.push(ReplicaDigest {
+                        node,
+                        applied: None,
+                        digest: None,
+                        items: None,
+                    });
                 }
             }
             replicas.sort_by(|a, b| a.node.cmp(&b.node));
-            PartitionDigests { partition, replicas }
+            PartitionDigests {
+                partition,
+                replicas,
+            }
         })
         .collect()
 }
@@ -103,7 +115,11 @@ mod tests {
         assert_eq!(seen[0].replicas[1].digest, None);
         assert!(!settled(&seen));
         assert!(!settled(&[]));
-        assert!(settled(&by_partition(["x", "y", "z"].map(|n| says(n, 5)).into_iter())));
-        assert!(!settled(&by_partition([says("x", 5), says("y", 5), says("z", 4)].into_iter())));
+        assert!(settled(&by_partition(
+            ["x", "y", "z"].map(|n| says(n, 5)).into_iter()
+        )));
+        assert!(!settled(&by_partition(
+            [says("x", 5), says("y", 5), says("z", 4)].into_iter()
+        )));
     }
 }

@@ -71,7 +71,10 @@ pub async fn main(args: RunArgs) -> Exit {
         Ok(marks) => marks,
         Err(why) => return internal(&why),
     };
-    let place = Place { runtime, subnet: prepared.playbook.cluster.subnet.clone() };
+    let place = Place {
+        runtime,
+        subnet: prepared.playbook.cluster.subnet.clone(),
+    };
     let units = wiring::units(&prepared.topology, true);
     let runtime = match up::create(&place, marks.clone(), units).await {
         Ok(runtime) => runtime,
@@ -82,7 +85,15 @@ pub async fn main(args: RunArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    let info = info(&args, &prepared, &id, runtime.as_ref(), clock, &epoch_utc, &marks);
+    let info = info(
+        &args,
+        &prepared,
+        &id,
+        runtime.as_ref(),
+        clock,
+        &epoch_utc,
+        &marks,
+    );
     let header = HistoryHeader {
         version: HISTORY_VERSION,
         run: id.clone(),
@@ -100,7 +111,17 @@ pub async fn main(args: RunArgs) -> Exit {
     let live = Live::new(clock, !args.plain && std::io::stdout().is_terminal());
     let summary = match opened {
         Ok((recorder, timeline)) => {
-            let run = Run { args, prepared, runtime: runtime.clone(), folder: folder.clone(), clock, recorder, timeline, live, stop: stop.clone() };
+            let run = Run {
+                args,
+                prepared,
+                runtime: runtime.clone(),
+                folder: folder.clone(),
+                clock,
+                recorder,
+                timeline,
+                live,
+                stop: stop.clone(),
+            };
             run.journey().await
         }
         Err(why) => {
@@ -153,8 +174,13 @@ impl Run {
             self.compare_replicas().await;
         }
         self.phase(Phase::Down).await;
-        if let Err(e) = self.runtime.collect_logs(&self.folder.path().join("nodes")).await {
-            self.note(format!("not all logs of nodes were saved: {e}")).await;
+        if let Err(e) = self
+            .runtime
+            .collect_logs(&self.folder.path().join("nodes"))
+            .await
+        {
+            self.note(format!("not all logs of nodes were saved: {e}"))
+                .await;
         }
         if let Err(why) = down(self.runtime.as_ref()).await {
             self.note(format!("not clean: {why}")).await;
@@ -163,7 +189,10 @@ impl Run {
         if let Err(why) = self.recorder.finish() {
             self.note(format!("the history is incomplete: {why}")).await;
         }
-        let ended = TimelineEvent::Ended { state: summary.state, reason: summary.reason.clone() };
+        let ended = TimelineEvent::Ended {
+            state: summary.state,
+            reason: summary.reason.clone(),
+        };
         if let Err(e) = self.timeline.append(ended).await {
             eprintln!("timeline.jsonl: {e}");
         }
@@ -176,9 +205,17 @@ impl Run {
     async fn up(&self, canaries: &mut BTreeMap<String, Canary>) -> Result<(), String> {
         let topology = &self.prepared.topology;
         let cluster = &self.prepared.playbook.cluster;
-        let launches =
-            wiring::node_launches(self.runtime.as_ref(), topology, cluster, self.prepared.seed, self.bug().as_ref())?;
-        self.runtime.launch_nodes(launches).await.map_err(|e| e.to_string())?;
+        let launches = wiring::node_launches(
+            self.runtime.as_ref(),
+            topology,
+            cluster,
+            self.prepared.seed,
+            self.bug().as_ref(),
+        )?;
+        self.runtime
+            .launch_nodes(launches)
+            .await
+            .map_err(|e| e.to_string())?;
         up::wait_healthy(self.runtime.as_ref(), topology).await?;
         up::create_table(self.runtime.as_ref(), topology, wiring::TABLE).await?;
         let launches = wiring::canary_launches(
@@ -190,14 +227,22 @@ impl Run {
         )?;
         for launch in launches {
             let name = launch.unit.clone();
-            let instrument = self.runtime.launch_instrument(launch).await.map_err(|e| e.to_string())?;
+            let instrument = self
+                .runtime
+                .launch_instrument(launch)
+                .await
+                .map_err(|e| e.to_string())?;
             canaries.insert(name.clone(), self.recorder.attach(&name, instrument));
         }
         for canary in canaries.values_mut() {
             canary.wait("ready", READY, |p| p.ready).await?;
         }
         let failed = tell_all(canaries, Command::Start).await;
-        if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(failed.join("; "))
+        }
     }
 
     fn bug(&self) -> Option<wiring::Bug> {
@@ -211,8 +256,9 @@ impl Run {
     }
 
     async fn execute(&self) -> ExecutionSummary {
-        let storage: Vec<String> =
-            wiring::storage_nodes(&self.prepared.topology).map(|n| n.name.clone()).collect();
+        let storage: Vec<String> = wiring::storage_nodes(&self.prepared.topology)
+            .map(|n| n.name.clone())
+            .collect();
         let roles = Arc::new(StoreRoles::new(self.runtime.clone(), storage));
         let watching = tokio::spawn(roles.clone().follow(self.timeline.clone()));
         let instruments = self
@@ -220,7 +266,11 @@ impl Run {
             .topology
             .azs
             .iter()
-            .map(|az| Node { name: wiring::canary_name(az), az: az.clone(), role: wiring::CANARY.into() })
+            .map(|az| Node {
+                name: wiring::canary_name(az),
+                az: az.clone(),
+                role: wiring::CANARY.into(),
+            })
             .collect();
         let cast = Cast {
             runtime: self.runtime.clone(),
@@ -231,12 +281,16 @@ impl Run {
                 recorder: self.recorder.clone(),
                 clock: self.clock,
                 began: self.clock.now(),
-                rule: BaselineRule::new(&self.prepared.topology.azs, &self.prepared.playbook.workload),
+                rule: BaselineRule::new(
+                    &self.prepared.topology.azs,
+                    &self.prepared.playbook.workload,
+                ),
             }),
             observer: self.live.clone(),
         };
         let stop = self.stop.clone();
-        let stopped = async move { runner::Stop::Interrupted(signal_name(stop.stopped().await).into()) };
+        let stopped =
+            async move { runner::Stop::Interrupted(signal_name(stop.stopped().await).into()) };
         let summary = runner::execute(self.prepared.plan.clone(), cast, stopped).await;
         watching.abort();
         summary
@@ -245,7 +299,12 @@ impl Run {
     async fn final_reads(&self, canaries: &mut BTreeMap<String, Canary>) {
         let mut failed = tell_all(canaries, Command::Final).await;
         for canary in canaries.values_mut() {
-            failed.extend(canary.wait("done with its final reads", FINAL, |p| p.last.is_some()).await.err());
+            failed.extend(
+                canary
+                    .wait("done with its final reads", FINAL, |p| p.last.is_some())
+                    .await
+                    .err(),
+            );
         }
         for why in failed {
             self.note(format!("final reads: {why}")).await;
@@ -255,7 +314,12 @@ impl Run {
     async fn stop_canaries(&self, canaries: &mut BTreeMap<String, Canary>) {
         let mut failed = tell_all(canaries, Command::Stop).await;
         for canary in canaries.values_mut() {
-            failed.extend(canary.wait("done", DONE, |p| p.done.is_some() && p.ended.is_some()).await.err());
+            failed.extend(
+                canary
+                    .wait("done", DONE, |p| p.done.is_some() && p.ended.is_some())
+                    .await
+                    .err(),
+            );
         }
         for why in failed {
             self.recorder.spoil(why);
@@ -264,8 +328,9 @@ impl Run {
     }
 
     async fn compare_replicas(&self) {
-        let nodes: Vec<String> =
-            wiring::storage_nodes(&self.prepared.topology).map(|n| n.name.clone()).collect();
+        let nodes: Vec<String> = wiring::storage_nodes(&self.prepared.topology)
+            .map(|n| n.name.clone())
+            .collect();
         let digests = replicas::settle(self.runtime.as_ref(), &nodes).await;
         if let Err(e) = write_json(&self.folder.replicas(), &digests) {
             self.note(e).await;
@@ -303,7 +368,8 @@ impl Health for Baseline {
             }
             // Calls of the last moment have not returned yet; they are not judged here.
             let to = self.clock.now() - Duration::from_millis(500);
-            self.recorder.with_fold(|fold| fold.baseline(self.began, to, &self.rule))
+            self.recorder
+                .with_fold(|fold| fold.baseline(self.began, to, &self.rule))
         }
         .boxed()
     }
@@ -319,9 +385,15 @@ fn conclude(folder: &RunFolder, summary: &ExecutionSummary, signal: Option<i32>)
         Err(why) => return internal(&format!("no report: {why}")),
     };
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    print!("\n{}", gameday_reports::terminal(&report, &folder.report_html().display().to_string(), colour));
+    print!(
+        "\n{}",
+        gameday_reports::terminal(&report, &folder.report_html().display().to_string(), colour)
+    );
     for left in &summary.not_clean {
-        eprintln!("not clean: {left}\n  to try again: gameday revert {}", folder.path().display());
+        eprintln!(
+            "not clean: {left}\n  to try again: gameday revert {}",
+            folder.path().display()
+        );
     }
     match signal {
         _ if !summary.not_clean.is_empty() => Exit::NotClean,
@@ -399,7 +471,12 @@ fn failed(reason: String) -> ExecutionSummary {
 }
 
 fn ended(state: RunState, reason: String) -> ExecutionSummary {
-    ExecutionSummary { state, reason: Some(reason), unproven: Vec::new(), not_clean: Vec::new() }
+    ExecutionSummary {
+        state,
+        reason: Some(reason),
+        unproven: Vec::new(),
+        not_clean: Vec::new(),
+    }
 }
 
 fn internal(why: &str) -> Exit {

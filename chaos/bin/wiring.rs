@@ -1,10 +1,11 @@
 //! Which units a run has, and what each is told. Data in, data out.
 
+use gameday_canary::config::{CanaryConfig, Endpoint};
 use gameday_chaos::runtime::{Launch, Runtime, UnitSpec};
 use gameday_cluster::config::{
     DiskMode, NodeConfig, PeerConfig, Peers, RouterConfig, StorageConfig,
 };
-use gameday_record::{ClusterSpec, Node, Topology};
+use gameday_record::{ClusterSpec, Node, RunClock, Topology, WorkloadSpec};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -31,7 +32,9 @@ pub const CANARY: &str = "canary";
 
 /// Names of the AZs: `a`, `b`, `c` …
 fn azs(spec: &ClusterSpec) -> Vec<String> {
-    (0..spec.azs.min(26) as u8).map(|i| char::from(b'a' + i).to_string()).collect()
+    (0..spec.azs.min(26) as u8)
+        .map(|i| char::from(b'a' + i).to_string())
+        .collect()
 }
 
 /// The nodes of a cluster: storage nodes `storage-a1 …`, then a router per AZ.
@@ -40,9 +43,17 @@ pub fn topology(spec: &ClusterSpec) -> Topology {
     let mut nodes = Vec::new();
     for az in &azs {
         for n in 1..=spec.storage_nodes_per_az {
-            nodes.push(Node { name: format!("storage-{az}{n}"), az: az.clone(), role: STORAGE.into() });
+            nodes.push(Node {
+                name: format!("storage-{az}{n}"),
+                az: az.clone(),
+                role: STORAGE.into(),
+            });
         }
-        nodes.push(Node { name: format!("router-{az}"), az: az.clone(), role: ROUTER.into() });
+        nodes.push(Node {
+            name: format!("router-{az}"),
+            az: az.clone(),
+            role: ROUTER.into(),
+        });
     }
     Topology { azs, nodes }
 }
@@ -53,13 +64,19 @@ pub fn units(topology: &Topology, canaries: bool) -> Vec<UnitSpec> {
         .nodes
         .iter()
         .map(|n| {
-            let own = if n.role == ROUTER { ("public", PUBLIC) } else { ("peer", PEER) };
+            let own = if n.role == ROUTER {
+                ("public", PUBLIC)
+            } else {
+                ("peer", PEER)
+            };
             UnitSpec {
                 name: n.name.clone(),
                 az: n.az.clone(),
                 role: n.role.clone(),
                 node: true,
-                ports: [own, ("admin", ADMIN)].map(|(name, port)| (name.to_string(), port)).to_vec(),
+                ports: [own, ("admin", ADMIN)]
+                    .map(|(name, port)| (name.to_string(), port))
+                    .to_vec(),
             }
         })
         .collect();
@@ -97,7 +114,9 @@ pub fn node_launches(
     bug: Option<&Bug>,
 ) -> Result<Vec<Launch>, String> {
     let bind = |unit: &str, port: &str| {
-        runtime.bind_addr(unit, port).ok_or_else(|| format!("{unit} has no address for {port}"))
+        runtime
+            .bind_addr(unit, port)
+            .ok_or_else(|| format!("{unit} has no address for {port}"))
     };
     topology
         .nodes
@@ -134,6 +153,50 @@ pub fn node_launches(
             })
         })
         .collect()
+}
+
+/// How every AZ's canary is started: it calls every AZ's endpoint.
+///
+/// # Errors
+/// The runtime does not know a way from a canary to a router.
+pub fn canary_launches(
+    runtime: &dyn Runtime,
+    topology: &Topology,
+    workload: &WorkloadSpec,
+    seed: u64,
+    clock: RunClock,
+) -> Result<Vec<Launch>, String> {
+    let mut launches = Vec::new();
+    for (index, az) in (0..).zip(&topology.azs) {
+        let unit = canary_name(az);
+        let endpoints = topology.azs.iter().map(|to| {
+            let router = router_name(to);
+            let addr = runtime
+                .reach_addr(&unit, &router, "public")
+                .ok_or_else(|| format!("{unit} has no way to {router}"))?;
+            Ok(Endpoint {
+                az: to.clone(),
+                addr,
+            })
+        });
+        let config = CanaryConfig {
+            az: az.clone(),
+            index,
+            clock,
+            seed,
+            endpoints: endpoints.collect::<Result<_, String>>()?,
+            table: TABLE.into(),
+            attributes: Default::default(),
+            workload: workload.clone(),
+        };
+        let json = serde_json::to_string(&config).map_err(|e| e.to_string())?;
+        launches.push(Launch {
+            unit,
+            args: vec!["internal".into(), "canary".into()],
+            env: vec![("GAMEDAY_CANARY".into(), json)],
+        });
+    }
+    Ok(launches)
 }
 
 /// Nodes that hold replicas.
@@ -194,7 +257,15 @@ fn peers(runtime: &dyn Runtime, topology: &Topology, from: &str) -> Result<Peers
         };
         let addr = addr.ok_or_else(|| format!("{from} has no way to {}", node.name))?;
         let meta = !peers.values().any(|p: &PeerConfig| p.az == node.az);
-        peers.insert(node.name.clone(), PeerConfig { az: node.az.clone(), id: i as u64 + 1, addr, meta });
+        peers.insert(
+            node.name.clone(),
+            PeerConfig {
+                az: node.az.clone(),
+                id: i as u64 + 1,
+                addr,
+                meta,
+            },
+        );
     }
     Ok(peers)
 }
@@ -211,8 +282,18 @@ mod tests {
         assert_eq!(
             names,
             [
-                "storage-a1", "storage-a2", "router-a", "storage-b1", "storage-b2", "router-b",
-                "storage-c1", "storage-c2", "router-c", "canary-a", "canary-b", "canary-c"
+                "storage-a1",
+                "storage-a2",
+                "router-a",
+                "storage-b1",
+                "storage-b2",
+                "router-b",
+                "storage-c1",
+                "storage-c2",
+                "router-c",
+                "canary-a",
+                "canary-b",
+                "canary-c"
             ]
         );
         assert!(units.iter().all(|u| u.node == (u.role != CANARY)));
