@@ -459,6 +459,32 @@ fn an_interrupted_run_still_has_a_report() {
 }
 
 #[test]
+fn cleaning_up_after_an_interruption_is_not_an_outage() {
+    let mut s = Synthetic::healthy();
+    s.operations.retain(|o| o.due < ms(30_000));
+    s.timeline.retain(|l| l.time < ms(30_000));
+    let state = RunState::Interrupted;
+    s.timeline
+        .push(line(45_000, TimelineEvent::Phase { phase: Phase::Down }));
+    s.timeline.push(line(
+        46_000,
+        TimelineEvent::Ended {
+            state,
+            reason: None,
+        },
+    ));
+    let r = report(&s);
+    assert_eq!(
+        r.overall.ending,
+        Ending::Interrupted,
+        "{:?}",
+        r.overall.reasons
+    );
+    assert!(r.headline.write_gap.unwrap().ms() < 1_000);
+    assert!(!r.overall.reasons.iter().any(|x| x.contains("missing")));
+}
+
+#[test]
 fn a_folder_with_only_run_json_has_a_report_and_one_without_has_none() {
     let dir = tempfile::tempdir().unwrap();
     let folder = RunFolder::create(dir.path().join("run")).unwrap();
