@@ -76,4 +76,6 @@ async fn boto3_with_default_settings() {
     if let Err(why) = run(&python, &arguments, Duration::from_secs(180)).await {
         panic!("{why}");
     }
+    served.stop.send(()).unwrap();
+    served.task.await.unwrap();
 }

@@ -8,6 +8,6 @@ pub mod json;
 pub mod key;
 pub mod number;
 mod ops;
-mod params;
+pub(crate) mod params;
 pub mod value;
 pub mod write;

@@ -1,6 +1,7 @@
 //! What a write does to an item: pure, deterministic, evaluated when the
 //! replicated log is applied, so that every replica does the same.
 
+use crate::api::expr::update::TOO_LARGE;
 use crate::api::expr::{Condition, Update};
 use crate::api::value::{Item, MAX_ITEM_SIZE, MAX_NESTING};
 use serde::{Deserialize, Serialize};
@@ -102,9 +103,7 @@ impl WriteOp {
             Action::Delete => None,
             Action::Update { key, update } => {
                 let result = match update.apply(current.as_ref().unwrap_or(key)) {
-                    Ok(item) if item.size() > MAX_ITEM_SIZE => {
-                        Err("Item size to update has exceeded the maximum allowed size".to_owned())
-                    }
+                    Ok(item) if item.size() > MAX_ITEM_SIZE => Err(TOO_LARGE.to_owned()),
                     Ok(item) if item.nesting() > MAX_NESTING => {
                         Err("Nesting Levels have exceeded supported limits".to_owned())
                     }

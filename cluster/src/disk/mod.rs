@@ -22,6 +22,8 @@
 mod overlay;
 mod real;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod volatile;
 

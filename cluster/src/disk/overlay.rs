@@ -134,7 +134,8 @@ impl Overlay {
         Ok(())
     }
 
-    pub(super) fn set_len(&mut self, len: u64) {
+    pub(super) fn set_len(&mut self, len: u64) -> io::Result<()> {
+        end_of(len, 0)?;
         if len < self.len {
             self.floor = self.floor.min(len);
             let page = PAGE as u64;
@@ -144,6 +145,7 @@ impl Overlay {
             }
         }
         self.len = len;
+        Ok(())
     }
 
     /// Writes everything through to the backing file. After this it survives the

@@ -334,10 +334,7 @@ impl DiskFile for VolatileFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.with(|o| {
-            o.set_len(len);
-            Ok(())
-        })
+        self.with(|o| o.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -19,7 +19,8 @@ const CACHE: usize = 16 << 20;
 
 pub(super) struct Store {
     file: String,
-    db: Database,
+    /// None only while it is dropped.
+    db: Option<Database>,
     failed: AtomicBool,
     metas: Mutex<Metas>,
 }
@@ -45,7 +46,7 @@ impl Store {
         }
         let store = Self::database(file, storage, true)?;
         let applied = store.guard(|| {
-            let txn = store.db.begin_read().map_err(|e| error(file, e))?;
+            let txn = store.db().begin_read().map_err(|e| error(file, e))?;
             // Both tables exist since the creation.
             txn.open_table(DATA).map_err(|e| error(file, e))?;
             store.meta_of(&txn)
@@ -61,7 +62,7 @@ impl Store {
     pub fn create(file: &str, storage: Arc<dyn DiskFile>) -> Result<Self, EngineError> {
         let store = Self::database(file, storage, false)?;
         store.guard(|| {
-            let txn = store.db.begin_write().map_err(|e| error(file, e))?;
+            let txn = store.db().begin_write().map_err(|e| error(file, e))?;
             txn.open_table(DATA).map_err(|e| error(file, e))?;
             txn.open_table(META).map_err(|e| error(file, e))?;
             txn.commit().map_err(|e| error(file, e))
@@ -79,7 +80,7 @@ impl Store {
         })?;
         Ok(Self {
             file: file.to_owned(),
-            db,
+            db: Some(db),
             failed: AtomicBool::new(false),
             metas: Mutex::default(),
         })
@@ -87,6 +88,10 @@ impl Store {
 
     fn metas(&self) -> std::sync::MutexGuard<'_, Metas> {
         self.metas.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn db(&self) -> &Database {
+        self.db.as_ref().expect("only drop takes it")
     }
 
     pub fn applied(&self) -> Option<Vec<u8>> {
@@ -147,7 +152,7 @@ impl Store {
         durable: bool,
     ) -> Result<(), EngineError> {
         let file = &self.file;
-        let mut txn = self.db.begin_write().map_err(|e| error(file, e))?;
+        let mut txn = self.db().begin_write().map_err(|e| error(file, e))?;
         let durability = if durable {
             Durability::Immediate
         } else {
@@ -182,7 +187,7 @@ impl Store {
     }
 
     pub fn begin_read(&self) -> Result<ReadTransaction, EngineError> {
-        self.db.begin_read().map_err(|e| error(&self.file, e))
+        self.db().begin_read().map_err(|e| error(&self.file, e))
     }
 
     /// The applied meta of a transaction's state.
@@ -215,6 +220,20 @@ impl Store {
 
     pub fn error(&self, e: impl Into<redb::Error>) -> EngineError {
         error(&self.file, e)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Closing writes, and what it writes from may be damaged.
+        let db = self.db.take();
+        let closed = contain(&self.file, || {
+            db.map_or(Ok(()), Database::close)
+                .map_err(|e| error(&self.file, e))
+        });
+        if let Err(e) = closed {
+            tracing::warn!("closing: {e}");
+        }
     }
 }
 

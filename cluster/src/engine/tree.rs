@@ -157,14 +157,21 @@ impl Tree {
         let _writer = self.writer();
         self.store()?;
         let io = |e| io_error(&self.file, e);
-        let unfinished = unfinished(&self.file);
-        if self.disk.exists(&unfinished).map_err(io)? {
-            self.disk.remove(&unfinished).map_err(io)?;
+        let new = unfinished(&self.file);
+        if self.disk.exists(&new).map_err(io)? {
+            self.disk.remove(&new).map_err(io)?;
         }
-        let new = self.disk.create(&unfinished).map_err(io)?;
-        let store = Store::create(&self.file, new)?;
-        transfer::import(&store, &self.file, from)?;
-        let applied = store.checkpoint()?;
+        let store = Store::create(&self.file, self.disk.create(&new).map_err(io)?)?;
+        let imported = transfer::import(&store, &self.file, from).and_then(|()| store.checkpoint());
+        let applied = match imported {
+            Ok(applied) => applied,
+            Err(e) => {
+                drop(store);
+                // Best effort: the next replace or open removes it too.
+                let _ = self.disk.remove(&new);
+                return Err(e);
+            }
+        };
         install(self.disk.as_ref(), &self.file)?;
         *self.store.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(store));
         Ok(applied)

@@ -24,8 +24,10 @@
 //! A batch header counts as found only with the segment's random salt, its
 //! checksum, and on the 8-byte grid, so neither what a client stored nor what
 //! an earlier file left in the same blocks can be taken for one. One case
-//! cannot be told from a torn tail by any local means: damage to the very last
-//! durable batch. It is cut off like a torn one; replication covers it.
+//! cannot be told from a torn tail: damage to the very last durable batch. To
+//! keep that case small the writer puts an empty batch behind the last one when
+//! it closes and after a second without work; by (2) that proves the last one
+//! durable, and losing the empty one loses nothing.
 //!
 //! The cut is made durable before the log is used: the rest is overwritten with
 //! zeros and synced. Otherwise the torn batch could be completed by nobody, but
@@ -37,13 +39,10 @@ use super::format::{
     FIRST_BATCH, SEGMENT_HEADER, SegmentHeader, read_batch, read_batch_header, read_records,
 };
 use super::live::Live;
-use super::segment::{self, Segment};
+use super::segment::{self, MAX_SEGMENT, Segment};
 use super::{Record, Recovered, TornTail, WalError, WalOptions};
 use crate::disk::{Disk, DiskFile};
 use std::collections::VecDeque;
-
-/// Segments longer than this are not read.
-const MAX_SEGMENT: u64 = 2 << 30;
 
 /// Everything the writer needs to go on.
 #[derive(Debug)]
@@ -65,7 +64,7 @@ pub(super) fn open(disk: &dyn Disk, options: &WalOptions) -> Result<Opened, WalE
     let mut live = Live::default();
     let Some(&last) = numbers.back() else {
         let mut next = 1;
-        let active = segment::create(disk, options, 1, &mut next, &live, 0)?;
+        let active = segment::create(disk, options, 1, &mut next, &live, 0, None)?;
         return Ok(Opened {
             recovered,
             live,

@@ -11,6 +11,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+/// Longer segments are neither made nor read.
+pub(super) const MAX_SEGMENT: u64 = 2 << 30;
+
 /// The segment that is written to.
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -65,6 +68,7 @@ pub(super) fn list(disk: &dyn Disk, dir: &str) -> Result<VecDeque<u64>, WalError
 /// Makes a segment that begins with batch `*next` and has room for a batch of
 /// `payload` bytes; writes its head (what `live` repeats) and advances `*next`
 /// by the head's batches. When it returns, header, head and name are durable.
+/// `spare` is what [`spare`] made, if it was called.
 pub(super) fn create(
     disk: &dyn Disk,
     options: &WalOptions,
@@ -72,6 +76,7 @@ pub(super) fn create(
     next: &mut u64,
     live: &Live,
     payload: usize,
+    spare: Option<Arc<dyn DiskFile>>,
 ) -> io::Result<Segment> {
     let salt = rand::random::<u64>() | 1;
     let first = *next;
@@ -101,8 +106,18 @@ pub(super) fn create(
         len,
     };
 
-    let tmp = format!("{}/{number:016x}.tmp", options.dir);
-    let file = disk.create(&tmp)?;
+    if len > MAX_SEGMENT {
+        let reason = format!("a segment of {len} bytes; at most {MAX_SEGMENT}");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    let (tmp, file) = match spare {
+        Some(file) => (spare_name(options), file),
+        None => {
+            let tmp = format!("{}/{number:016x}.tmp", options.dir);
+            let file = disk.create(&tmp)?;
+            (tmp, file)
+        }
+    };
     preallocate(file.as_ref(), len)?;
     file.write_at(0, &header.encode())?;
     file.write_at(FIRST_BATCH, &head)?;
@@ -118,11 +133,23 @@ pub(super) fn create(
     })
 }
 
-/// Writes zeros: a hole or an unwritten extent would make each later sync commit
-/// metadata.
+/// Makes a preallocated file for the next segment.
+pub(super) fn spare(disk: &dyn Disk, options: &WalOptions) -> io::Result<Arc<dyn DiskFile>> {
+    let file = disk.create(&spare_name(options))?;
+    preallocate(file.as_ref(), options.segment_bytes)?;
+    file.sync_data()?;
+    Ok(file)
+}
+
+fn spare_name(options: &WalOptions) -> String {
+    format!("{}/spare.tmp", options.dir)
+}
+
+/// Writes zeros up to `len`: a hole or an unwritten extent would make each later
+/// sync commit metadata.
 fn preallocate(file: &dyn DiskFile, len: u64) -> io::Result<()> {
-    let zeros = vec![0; 1 << 20];
-    let mut at = 0;
+    let mut at = file.len()?;
+    let zeros = vec![0; len.saturating_sub(at).min(1 << 20) as usize];
     while at < len {
         let n = (len - at).min(zeros.len() as u64);
         file.write_at(at, &zeros[..n as usize])?;

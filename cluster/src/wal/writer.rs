@@ -3,14 +3,18 @@
 use super::format::{RECORD_HEADER, begin_batch, check, encoded_len, finish_batch, push_record};
 use super::recover::{self, Opened};
 use super::{Done, Record, Recovered, WalError, WalOptions, segment};
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
+
+/// After this long without work the last batch is proven durable.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// A handle on the log; clones share it. When the last one is dropped, what is
 /// queued is still written, and the thread ends.
@@ -79,6 +83,10 @@ impl std::fmt::Debug for Job {
 struct Failure(io::ErrorKind, String);
 
 impl Failure {
+    fn of(e: &io::Error) -> Self {
+        Failure(e.kind(), format!("write-ahead log: {e}"))
+    }
+
     fn error(&self) -> io::Error {
         io::Error::new(self.0, self.1.clone())
     }
@@ -119,6 +127,8 @@ impl Wal {
             opened,
             shared: shared.clone(),
             buffer: Vec::new(),
+            unproven: true,
+            spare: None,
         };
         let thread = std::thread::Builder::new()
             .name("wal".into())
@@ -252,14 +262,28 @@ impl Shared {
         None
     }
 
-    /// Waits for jobs and takes a batch of them; nothing when closed and empty.
-    fn take(&self, batch_bytes: usize, out: &mut Vec<Job>) {
+    /// Waits for jobs and takes a batch of them. With `idle`, waits no longer
+    /// than that.
+    fn take(&self, batch_bytes: usize, idle: Option<Duration>, out: &mut Vec<Job>) -> Taken {
         let mut queue = self.queue();
-        while queue.jobs.is_empty() && !queue.closed {
-            queue = self
-                .work
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+        let deadline = idle.map(|idle| Instant::now() + idle);
+        while queue.jobs.is_empty() {
+            if queue.closed {
+                return Taken::Closed;
+            }
+            queue = match deadline.map(|d| d.saturating_duration_since(Instant::now())) {
+                None => self
+                    .work
+                    .wait(queue)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return Taken::Idle,
+                Some(left) => {
+                    self.work
+                        .wait_timeout(queue, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
         }
         let mut bytes = 0;
         while bytes < batch_bytes
@@ -272,6 +296,7 @@ impl Shared {
         drop(queue);
         self.room.notify_all();
         self.room_async.notify_waiters();
+        Taken::Jobs
     }
 
     /// Fails everything queued and everything to come.
@@ -297,48 +322,98 @@ fn call(done: Done, result: io::Result<()>) {
     }
 }
 
+/// What the queue gave.
+enum Taken {
+    Jobs,
+    Idle,
+    Closed,
+}
+
 struct Writer {
     disk: Arc<dyn Disk>,
     options: WalOptions,
     opened: Opened,
     shared: Arc<Shared>,
     buffer: Vec<u8>,
+    /// The last batch is not followed by another one: see `prove_last`.
+    unproven: bool,
+    /// The next segment's file, being preallocated.
+    spare: Option<JoinHandle<io::Result<Arc<dyn DiskFile>>>>,
 }
 
 impl Writer {
     fn run(mut self) {
         let mut jobs = Vec::new();
-        loop {
-            self.shared.take(self.options.batch_bytes, &mut jobs);
-            if jobs.is_empty() {
-                return;
-            }
-            let written = self.write(&jobs).map_err(|e| {
-                tracing::error!("the write-ahead log failed: {e}");
-                Failure(e.kind(), format!("write-ahead log: {e}"))
-            });
-            let tidy = jobs
-                .iter()
-                .flat_map(|j| &j.records)
-                .any(|r| !matches!(r, Record::Entry { .. } | Record::State { .. }));
-            for job in jobs.drain(..) {
-                call(
-                    job.done,
-                    written.as_ref().map(|_| ()).map_err(Failure::error),
-                );
-            }
-            let tidied = match &written {
-                Ok(rotated) if *rotated || tidy => self.remove_unneeded(),
-                _ => Ok(()),
+        let result = loop {
+            let idle = self.unproven.then_some(IDLE);
+            let taken = self.shared.take(self.options.batch_bytes, idle, &mut jobs);
+            let result = match taken {
+                Taken::Jobs => self.serve(&mut jobs),
+                Taken::Idle | Taken::Closed => self.prove_last(),
             };
-            let result = written.and_then(|_| {
-                tidied.map_err(|e| Failure(e.kind(), format!("write-ahead log: {e}")))
-            });
-            if let Err(failure) = result {
-                self.shared.fail(&failure);
-                return;
+            if result.is_err() || matches!(taken, Taken::Closed) {
+                break result;
             }
+        };
+        if let Err(e) = result {
+            tracing::error!("the write-ahead log failed: {e}");
+            self.shared.fail(&Failure::of(&e));
         }
+        // The disk is free when the last handle is gone.
+        if let Some(spare) = self.spare.take() {
+            let _ = spare.join();
+        }
+    }
+
+    /// Writes the jobs, calls back, and removes segments that are not needed.
+    fn serve(&mut self, jobs: &mut Vec<Job>) -> io::Result<()> {
+        let tidy = jobs
+            .iter()
+            .flat_map(|j| &j.records)
+            .any(|r| !matches!(r, Record::Entry { .. } | Record::State { .. }));
+        let written = self.write(jobs);
+        let told = written.as_ref().map(|_| ()).map_err(Failure::of);
+        for job in jobs.drain(..) {
+            call(job.done, told.as_ref().copied().map_err(Failure::error));
+        }
+        if written? || tidy {
+            self.remove_unneeded()?;
+        }
+        let active = &self.opened.active;
+        if self.spare.is_none() && active.at > active.len / 2 {
+            self.prepare_spare()?;
+        }
+        Ok(())
+    }
+
+    /// Writes an empty batch behind the last one. It shows that the last one was
+    /// durable, so that damage to it is not taken for a torn tail.
+    fn prove_last(&mut self) -> io::Result<()> {
+        // No segment only for this: a later one proves all before it anyway.
+        if self.unproven && self.opened.active.fits(0) {
+            self.buffer.clear();
+            let begun = begin_batch(&mut self.buffer);
+            finish_batch(
+                &mut self.buffer,
+                begun,
+                self.opened.active.salt,
+                self.opened.next,
+                0,
+            );
+            self.commit(0)?;
+        }
+        self.unproven = false;
+        Ok(())
+    }
+
+    /// Starts preallocating the next segment, so that beginning it is quick.
+    fn prepare_spare(&mut self) -> io::Result<()> {
+        let (disk, options) = (self.disk.clone(), self.options.clone());
+        let spare = std::thread::Builder::new()
+            .name("wal-spare".into())
+            .spawn(move || segment::spare(disk.as_ref(), &options))?;
+        self.spare = Some(spare);
+        Ok(())
     }
 
     /// Writes the records of all jobs, in as many batches as their size asks
@@ -388,6 +463,7 @@ impl Writer {
         let len = self.buffer.len() as u64;
         self.opened.active.at += len;
         self.opened.next += 1;
+        self.unproven = records > 0;
         let shared = &self.shared;
         shared.records.fetch_add(records as u64, Ordering::Relaxed);
         shared.batches.fetch_add(1, Ordering::Relaxed);
@@ -406,6 +482,14 @@ impl Writer {
     }
 
     fn rotate(&mut self, payload: usize) -> io::Result<()> {
+        let spare = match self.spare.take() {
+            None => None,
+            Some(spare) => Some(
+                spare
+                    .join()
+                    .map_err(|_| io::Error::other("preparing a segment panicked"))??,
+            ),
+        };
         let opened = &mut self.opened;
         // Nothing is unsynced here, except with the seeded bug, whose log would
         // otherwise not be lost but refused as corrupt.
@@ -418,6 +502,7 @@ impl Writer {
             &mut opened.next,
             &opened.live,
             payload,
+            spare,
         )?;
         opened.segments.push_back(opened.active.number);
         self.count_segments();

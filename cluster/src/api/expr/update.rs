@@ -1,7 +1,7 @@
 //! Updates: the tree and its evaluation.
 
 use crate::api::expr::path::{Path, Step};
-use crate::api::value::{AttributeValue, Item};
+use crate::api::value::{AttributeValue, Item, MAX_ITEM_SIZE};
 use serde::{Deserialize, Serialize};
 
 /// A value on the right of SET.
@@ -44,9 +44,18 @@ pub struct Update {
 
 const MISSING: &str =
     "The provided expression refers to an attribute that does not exist in the item";
+pub(crate) const TOO_LARGE: &str = "Item size to update has exceeded the maximum allowed size";
 const WRONG_TYPE: &str = "An operand in the update expression has an incorrect data type";
 const WRONG_PATH: &str =
     "The document path provided in the update expression is invalid for update";
+
+/// Refuses what cannot be part of an item.
+fn fits(size: usize) -> Result<(), String> {
+    if size > MAX_ITEM_SIZE {
+        return Err(TOO_LARGE.to_owned());
+    }
+    Ok(())
+}
 
 impl SetOperand {
     fn value(&self, item: &Item) -> Result<AttributeValue, String> {
@@ -60,7 +69,9 @@ impl SetOperand {
             Self::ListAppend(first, second) => match (first.value(item)?, second.value(item)?) {
                 (AttributeValue::L(mut a), AttributeValue::L(b)) => {
                     a.extend(b);
-                    Ok(AttributeValue::L(a))
+                    let list = AttributeValue::L(a);
+                    // Lists could be appended to themselves many times over.
+                    fits(list.size()).map(|()| list)
                 }
                 _ => Err(WRONG_TYPE.to_owned()),
             },
@@ -179,11 +190,18 @@ impl Update {
     pub fn apply(&self, before: &Item) -> Result<Item, String> {
         let mut puts: Vec<(&Path, AttributeValue)> = Vec::new();
         let mut removes: Vec<&Path> = self.remove.iter().collect();
+        // The paths are apart, so all the values end up in the item: once
+        // they are too large together, there is no need to make them all.
+        let mut size = 0;
+        let mut bounded = |value: AttributeValue| {
+            size += value.size();
+            fits(size).map(|()| value)
+        };
         for (path, value) in &self.set {
-            puts.push((path, value.value(before)?));
+            puts.push((path, bounded(value.value(before)?)?));
         }
         for (path, value) in &self.add {
-            puts.push((path, added(path.get(before), value)?));
+            puts.push((path, bounded(added(path.get(before), value)?)?));
         }
         for (path, value) in &self.delete {
             match without(path.get(before), value)? {
