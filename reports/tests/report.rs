@@ -255,6 +255,16 @@ fn every_doubt_is_inconclusive_and_said() {
         ),
         ("lost write on key k17", Ending::Fail, Box::new(lost_write)),
         (
+            "Left behind: 2 containers remain",
+            Ending::NotClean,
+            Box::new(|s| {
+                let text = "not clean: 2 containers remain".into();
+                let at = s.timeline.len() - 1;
+                s.timeline
+                    .insert(at, line(63_000, TimelineEvent::Note { text }));
+            }),
+        ),
+        (
             // Gravest first: a failure is not hidden by an interruption.
             "lost write on key k17",
             Ending::Fail,
@@ -429,7 +439,7 @@ fn what_others_wrote_is_escaped_everywhere() {
     assert!(!md.contains('\u{1b}'));
     let xml = junit(&r).unwrap();
     assert!(!xml.contains("<img") && !xml.contains('\u{1b}'));
-    assert!(!terminal::summary(&r, "report.html", false).contains('\u{1b}'));
+    assert!(!terminal(&r, "report.html", false).contains('\u{1b}'));
 }
 
 #[test]
@@ -528,10 +538,10 @@ fn all_files_agree_and_json_reads_back() {
     let md = std::fs::read_to_string(folder.summary()).unwrap();
     assert!(md.starts_with("## FAIL · Power off one AZ"));
     assert!(md.contains("**lost write** on k17") && md.contains("84.2 %"));
-    let end = terminal::summary(&r, "runs/x/report.html", false);
+    let end = terminal(&r, "runs/x/report.html", false);
     assert!(end.starts_with("FAIL  The data are wrong: lost-writes found lost write on key k17."));
     assert!(end.contains("84.2 %") && end.ends_with("report            runs/x/report.html\n"));
-    assert!(terminal::summary(&r, "x", true).starts_with("\x1b[1;31mFAIL\x1b[0m"));
+    assert!(terminal(&r, "x", true).starts_with("\x1b[1;31mFAIL\x1b[0m"));
 }
 
 #[test]

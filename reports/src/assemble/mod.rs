@@ -197,6 +197,7 @@ fn compute(
         thin_pairs: &thin_pairs,
         slo: &slo,
         injections: &story.injections,
+        left_behind: &story.left_behind,
         planned: run.plan.len(),
         data: data.verdict,
         data_why: &data.why,
