@@ -34,7 +34,7 @@ pub struct Facts<'a> {
     pub injections: &'a [InjectionReport],
     /// What the runner noted that it could not take away.
     pub left_behind: &'a [String],
-    /// Number of planned steps.
+    /// Lines of the plan; a plan always has a step.
     pub planned: usize,
     /// Data verdict.
     pub data: Verdict,
