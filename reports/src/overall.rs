@@ -32,7 +32,9 @@ pub struct Facts<'a> {
     pub slo: &'a [SloRow],
     /// Injections.
     pub injections: &'a [InjectionReport],
-    /// Number of planned steps.
+    /// What the runner noted that it could not take away.
+    pub left_behind: &'a [String],
+    /// Lines of the plan; a plan always has a step.
     pub planned: usize,
     /// Data verdict.
     pub data: Verdict,
@@ -45,7 +47,12 @@ pub struct Facts<'a> {
 /// Not clean over fail over stopped or interrupted over inconclusive over
 /// pass: the order in which somebody must act.
 pub fn judge(f: &Facts<'_>) -> (Ending, Vec<String>) {
-    let unclean = not_clean(f.injections);
+    let mut unclean = not_clean(f.injections);
+    unclean.extend(
+        f.left_behind
+            .iter()
+            .map(|what| format!("Left behind: {what}")),
+    );
     let failed = failures(f);
     let doubts = doubts(f);
     let reason = |what: &str| match f.end_reason {

@@ -316,8 +316,11 @@ impl Timing {
     }
     /// For people.
     pub fn text(&self) -> String {
-        self.ms
-            .map_or_else(|| self.why.clone(), crate::numbers::millis)
+        match self.ms {
+            None => self.why.clone(),
+            Some(0) => "at once".into(),
+            Some(ms) => crate::numbers::millis(ms),
+        }
     }
 }
 

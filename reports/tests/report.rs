@@ -255,6 +255,16 @@ fn every_doubt_is_inconclusive_and_said() {
         ),
         ("lost write on key k17", Ending::Fail, Box::new(lost_write)),
         (
+            "Left behind: 2 containers remain",
+            Ending::NotClean,
+            Box::new(|s| {
+                let text = "not clean: 2 containers remain".into();
+                let at = s.timeline.len() - 1;
+                s.timeline
+                    .insert(at, line(63_000, TimelineEvent::Note { text }));
+            }),
+        ),
+        (
             // Gravest first: a failure is not hidden by an interruption.
             "lost write on key k17",
             Ending::Fail,
@@ -429,7 +439,7 @@ fn what_others_wrote_is_escaped_everywhere() {
     assert!(!md.contains('\u{1b}'));
     let xml = junit(&r).unwrap();
     assert!(!xml.contains("<img") && !xml.contains('\u{1b}'));
-    assert!(!terminal::summary(&r, "report.html", false).contains('\u{1b}'));
+    assert!(!terminal(&r, "report.html", false).contains('\u{1b}'));
 }
 
 #[test]
@@ -456,6 +466,32 @@ fn an_interrupted_run_still_has_a_report() {
         assert_eq!(r.overall.ending == Ending::NotClean, !clean, "{cut_ms}");
         assert!(r.slo.iter().all(|row| row.verdict != Verdict::Pass));
     }
+}
+
+#[test]
+fn cleaning_up_after_an_interruption_is_not_an_outage() {
+    let mut s = Synthetic::healthy();
+    s.operations.retain(|o| o.due < ms(30_000));
+    s.timeline.retain(|l| l.time < ms(30_000));
+    let state = RunState::Interrupted;
+    s.timeline
+        .push(line(45_000, TimelineEvent::Phase { phase: Phase::Down }));
+    s.timeline.push(line(
+        46_000,
+        TimelineEvent::Ended {
+            state,
+            reason: None,
+        },
+    ));
+    let r = report(&s);
+    assert_eq!(
+        r.overall.ending,
+        Ending::Interrupted,
+        "{:?}",
+        r.overall.reasons
+    );
+    assert!(r.headline.write_gap.unwrap().ms() < 1_000);
+    assert!(!r.overall.reasons.iter().any(|x| x.contains("missing")));
 }
 
 #[test]
@@ -502,10 +538,10 @@ fn all_files_agree_and_json_reads_back() {
     let md = std::fs::read_to_string(folder.summary()).unwrap();
     assert!(md.starts_with("## FAIL · Power off one AZ"));
     assert!(md.contains("**lost write** on k17") && md.contains("84.2 %"));
-    let end = terminal::summary(&r, "runs/x/report.html", false);
+    let end = terminal(&r, "runs/x/report.html", false);
     assert!(end.starts_with("FAIL  The data are wrong: lost-writes found lost write on key k17."));
     assert!(end.contains("84.2 %") && end.ends_with("report            runs/x/report.html\n"));
-    assert!(terminal::summary(&r, "x", true).starts_with("\x1b[1;31mFAIL\x1b[0m"));
+    assert!(terminal(&r, "x", true).starts_with("\x1b[1;31mFAIL\x1b[0m"));
 }
 
 #[test]

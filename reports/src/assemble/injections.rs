@@ -27,13 +27,14 @@ pub fn measure(
         .collect();
     let starts: Vec<Option<Nanos>> = injections.iter().map(|i| i.injected).collect();
     let timeout = Duration::from_millis(timeout_ms);
+    let last_due = load.iter().map(|o| o.due).max().unwrap_or(measured.to);
     for i in injections.iter_mut() {
         let Some(from) = i.injected else { continue };
         // Once this one is reverted, the next one answers for what follows.
         let next = i
             .reverted
             .and_then(|r| starts.iter().flatten().copied().filter(|s| *s > r).min());
-        let end = measured.to;
+        let end = measured.to.min(last_due);
         let recovered =
             proven_gone(i).map(|gone| (gone, recovery::healthy_from(gone, end, &cells, &faults)));
         let window_end = match recovered {

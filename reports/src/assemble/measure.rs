@@ -89,7 +89,8 @@ pub fn cells(fold: &Fold, touched: &BTreeSet<String>, step: u64) -> Vec<CellRow>
         .collect()
 }
 
-/// Longest stretch without a successful write through any endpoint.
+/// Longest stretch without a successful write through any endpoint, between
+/// the first and the last operation due: before and after them nobody asked.
 pub fn write_gap(load: &[&Operation], m: Measured) -> Option<Gap> {
     let mut writes = load.iter().filter(|o| o.call.is_write()).peekable();
     writes.peek()?;
@@ -98,7 +99,10 @@ pub fn write_gap(load: &[&Operation], m: Measured) -> Option<Gap> {
         .map(|o| o.due)
         .collect();
     times.sort_unstable();
-    formulas::longest_gap(&times, m.from, m.to).map(|(from, to)| Gap { from, to })
+    let first = load.iter().map(|o| o.due).min()?;
+    let last = load.iter().map(|o| o.due).max()?;
+    formulas::longest_gap(&times, m.from.max(first), m.to.min(last))
+        .map(|(from, to)| Gap { from, to })
 }
 
 /// Seconds in which pairs should have sent: from the first operation due (the

@@ -106,16 +106,18 @@ fn failed_check(c: &gameday_record::Check) -> String {
     }
 }
 
-/// When the canaries measured: from the baseline to the end of the cooldown.
+/// When the canaries measured: from the baseline to the end of the cooldown,
+/// or, in a run that was cut short, to the last operation due: what the runner
+/// then did to clean up was not measured.
 fn measured_time(story: &Story, operations: &[Operation]) -> (Nanos, Nanos) {
     let load = || operations.iter().filter(|o| !o.last).map(|o| o.due);
     let first = load().min();
-    let last = load().max();
+    let after_last = load().max().map(|t| Nanos(t.0.saturating_add(1)));
     let from = story.baseline.or(first).unwrap_or(Nanos::ZERO);
-    let to = story
-        .measured_end
-        .or(last.map(|t| Nanos(t.0.saturating_add(1))))
-        .unwrap_or(from);
+    let to = match (story.measured_end, after_last) {
+        (Some(end), Some(last)) if story.state != Some(RunState::Completed) => end.min(last),
+        (end, last) => end.or(last).unwrap_or(from),
+    };
     (from, to.max(from))
 }
 
@@ -195,6 +197,7 @@ fn compute(
         thin_pairs: &thin_pairs,
         slo: &slo,
         injections: &story.injections,
+        left_behind: &story.left_behind,
         planned: run.plan.len(),
         data: data.verdict,
         data_why: &data.why,

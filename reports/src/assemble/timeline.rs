@@ -6,6 +6,10 @@ use gameday_record::{Nanos, Phase, ProofSide, RunState, TimelineEvent, TimelineL
 /// Most cluster events and notes that a report carries.
 const MAX_EVENTS: usize = 500;
 
+/// How the runner begins a note about something that it could not take away,
+/// for example a container that remains.
+const NOT_CLEAN: &str = "not clean:";
+
 /// What the timeline tells.
 #[derive(Debug, Default)]
 pub struct Story {
@@ -21,6 +25,8 @@ pub struct Story {
     pub cluster_events: Vec<ClusterEvent>,
     /// Remarks.
     pub notes: Vec<NoteRow>,
+    /// What the runner could not take away.
+    pub left_behind: Vec<String>,
     /// How it ended.
     pub state: Option<RunState>,
     /// Why.
@@ -103,6 +109,11 @@ impl Story {
                 }
             }
             TimelineEvent::Note { text } => {
+                if let Some(what) = text.strip_prefix(NOT_CLEAN)
+                    && self.left_behind.len() < MAX_EVENTS
+                {
+                    self.left_behind.push(what.trim().into());
+                }
                 if self.notes.len() < MAX_EVENTS {
                     self.notes.push(NoteRow { at, text });
                 }

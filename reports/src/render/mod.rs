@@ -6,7 +6,7 @@ mod chart;
 mod html;
 mod junit;
 mod markdown;
-pub mod terminal;
+mod terminal;
 
 use crate::report::Report;
 use gameday_record::RunFolder;
@@ -16,6 +16,7 @@ use gameday_record::folder::{write_file, write_json};
 pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;
+pub use terminal::terminal;
 
 /// Writes `report.json`, `report.html`, `summary.md` and `junit.xml`.
 ///

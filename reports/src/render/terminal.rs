@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 /// Verdict, the numbers that matter, and where the report is. `colour` adds
 /// ANSI colours to the verdict; without it the text is plain.
-pub fn summary(report: &Report, path: &str, colour: bool) -> String {
+pub fn terminal(report: &Report, path: &str, colour: bool) -> String {
     let o = &report.overall;
     let word = o.ending.word();
     let word = match (colour, o.ending) {

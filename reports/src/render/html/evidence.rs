@@ -121,10 +121,8 @@ pub fn again(r: &Report) -> Markup {
                     (run.topology.in_az(az).map(|n| n.name.as_str()).collect::<Vec<_>>().join(", "))
                 } }
             }
-            @if !run.plan.is_empty() {
-                tr { th scope="row" { "Plan" } td { @for step in &run.plan { div { (step) } } } }
-            }
         } } }
+        @if !run.plan.is_empty() { details { summary { "The plan" } pre { code { (run.plan.join("\n")) } } } }
         details { summary { "The playbook" } pre { code { (run.playbook_text) } } }
     }
 }

@@ -127,8 +127,10 @@ fn outage(k: &KindImpact) -> Markup {
         @match &k.outage {
             None => "none",
             Some(o) => {
-                (millis(o.low_ms)) " to "
-                @if let Some(ms) = o.high_ms { (millis(ms)) } @else { "unknown (no success on one side)" }
+                @match o.high_ms {
+                    Some(high) => { (millis(o.low_ms)) " to " (millis(high)) },
+                    None => { "at least " (millis(o.low_ms)) },
+                }
                 ", from " (o.az) " through " (o.endpoint) ", " (count(o.missed)) " missed in a row"
             }
         }

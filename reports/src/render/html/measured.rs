@@ -94,7 +94,7 @@ pub fn objectives(r: &Report) -> Markup {
                 th scope="col" { "Observed" } th scope="col" { "Verdict" }
             } }
             tbody { @for row in &r.slo { tr {
-                th scope="row" { (row.objective) } td { (row.limit) } td { (row.observed) }
+                th scope="row" { (row.objective) } td.nw { (row.limit) } td { (row.observed) }
                 td { (mark(row.verdict)) }
             } } }
         } } }
