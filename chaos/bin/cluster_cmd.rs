@@ -157,7 +157,7 @@ async fn launch(
 /// Kept clusters on this machine: id and folder.
 async fn kept() -> BTreeMap<String, PathBuf> {
     let found = leftovers::find(None).await;
-    for why in &found.unreachable {
+    for why in &found.unsearched {
         eprintln!("not looked at: {why}");
     }
     let clusters = found

@@ -161,7 +161,7 @@ async fn doctor() -> Exit {
     }
     println!("process: yes, on loopback, without privileges");
     let found = gameday_chaos::runtime::leftovers::find(None).await;
-    for why in &found.unreachable {
+    for why in &found.unsearched {
         println!("leftovers: not looked at: {why}");
     }
     let dead = found

@@ -21,7 +21,7 @@ pub async fn main(args: RevertArgs) -> Exit {
         }
     };
     let found = leftovers::find(id.as_deref()).await;
-    for why in &found.unreachable {
+    for why in &found.unsearched {
         println!("not looked at: {why}");
     }
     let (ours, kept) = sort(found.things);
