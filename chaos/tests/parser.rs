@@ -270,6 +270,22 @@ fn deep_nesting_and_large_files_are_refused_without_harm() {
     assert!(all[50].contains("further errors"), "{}", all[50]);
 }
 
+#[test]
+fn files_that_cannot_be_read_are_told_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = |name: &str| {
+        let path = dir.path().join(name);
+        render(&Playbook::read(&path).expect_err("it cannot be read"))
+    };
+    assert!(told("missing.toml").contains("missing.toml"));
+    std::fs::write(dir.path().join("binary.toml"), [0xff, 0xfe, 0x00]).unwrap();
+    assert!(told("binary.toml").contains("UTF-8"));
+    assert!(
+        told("").contains("cannot be read"),
+        "a folder is no playbook"
+    );
+}
+
 /// Pieces of playbooks, so that random texts come near to real ones.
 fn piece() -> impl Strategy<Value = String> {
     prop_oneof![

@@ -66,7 +66,7 @@ fn what_a_seed_chooses_does_not_change_with_versions() {
     let p = plan(&playbook("", &steps), 42, &topology()).unwrap();
     let targets: Vec<_> = p.steps.iter().map(|s| s.target.clone()).collect();
     let nodes = |n: &str| PlannedTarget::Nodes(vec![n.to_string()]);
-    assert_eq!(targets, [nodes("storage-a1"), nodes("router-b")]);
+    assert_eq!(targets, [nodes("storage-b2"), nodes("router-c")]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Reading is strict, and tells *all* mistakes at once with line and column:
 //! the text is parsed into a tree that remembers places, and the tree is
-//! walked by hand ([`sections`], [`steps`]).
+//! walked by hand.
 
 pub mod diagnostic;
 mod fields;

@@ -62,15 +62,6 @@ pub struct ExecutionSummary {
     pub not_clean: Vec<String>,
 }
 
-/// Why the steps end early.
-#[derive(Clone, Debug)]
-enum Halt {
-    /// From outside.
-    Stop,
-    /// From inside: the findings say what.
-    Trouble,
-}
-
 /// What went wrong, in words.
 #[derive(Default)]
 struct Findings {
@@ -88,7 +79,7 @@ struct Shared {
     roles: Arc<dyn Roles>,
     observer: Arc<dyn Observer>,
     admission: Admission,
-    halt: watch::Sender<Option<Halt>>,
+    halt: watch::Sender<bool>,
     findings: Mutex<Findings>,
     begun: Mutex<BTreeSet<usize>>,
 }
@@ -96,15 +87,12 @@ struct Shared {
 impl Shared {
     fn find(&self, add: impl FnOnce(&mut Findings)) {
         add(&mut self.findings.lock().unwrap_or_else(|e| e.into_inner()));
-        self.halt(Halt::Trouble);
+        self.halt();
     }
 
-    fn halt(&self, why: Halt) {
-        self.halt.send_if_modified(|h| {
-            let first = h.is_none();
-            h.get_or_insert(why);
-            first
-        });
+    /// Ends the waiting of every step.
+    fn halt(&self) {
+        self.halt.send_replace(true);
     }
 
     fn unproven(&self, text: String) {
@@ -138,7 +126,7 @@ impl Shared {
     }
 
     fn halted(&self) -> bool {
-        self.halt.borrow().is_some()
+        *self.halt.borrow()
     }
 }
 
@@ -163,7 +151,7 @@ pub async fn execute(
         roles: cast.roles,
         observer: cast.observer,
         admission: Admission::default(),
-        halt: watch::Sender::new(None),
+        halt: watch::Sender::new(false),
         findings: Mutex::default(),
         begun: Mutex::default(),
     });
@@ -240,7 +228,7 @@ async fn steps(
         let joined = tokio::select! {
             biased;
             why = stop.as_mut(), if stopped.is_none() => {
-                shared.halt(Halt::Stop);
+                shared.halt();
                 stopped = Some(why);
                 continue;
             }

@@ -1,9 +1,9 @@
 //! One step, from its due time to the proof that nothing of it is left.
 
+use super::Shared;
 use super::admission::Active;
 use super::prove::{describe, until};
 use super::seams::{Group, Progress};
-use super::{Halt, Shared};
 use crate::plan::{PlannedStart, PlannedTarget, azs};
 use gameday_record::timeline::{Injection, Proof};
 use gameday_record::{ProofSide, TimelineEvent, Verdict};
@@ -53,10 +53,10 @@ pub(super) async fn run(
     };
     tokio::select! {
         biased;
-        _ = halt.wait_for(Option::is_some) => return,
+        _ = halt.wait_for(|h| *h) => return,
         () = due => {}
     }
-    if halt.borrow().is_some() {
+    if *halt.borrow() {
         return;
     }
     let Some((id, injection, active)) = admit(shared, index).await else {
@@ -188,7 +188,7 @@ async fn hold(
     index: usize,
     id: u32,
     active: &Active,
-    halt: &mut watch::Receiver<Option<Halt>>,
+    halt: &mut watch::Receiver<bool>,
 ) {
     let injected = match timeout(INJECT, active.fault.inject(&shared.scene)).await {
         Ok(done) => done.map_err(|e| e.0),
@@ -224,7 +224,9 @@ async fn hold(
     let Some(mut proof) = unless(halt, proof).await else {
         return;
     };
-    proof.evidence.insert(0, "at the end of the hold:".into());
+    if let Some(first) = proof.evidence.first_mut() {
+        first.insert_str(0, "at the end of the hold: ");
+    }
     if take(shared, id, active, ProofSide::Injected, proof).await {
         // Halted or elapsed: it is time to revert.
         let _ = unless(halt, sleep_until(hold_end)).await;
@@ -232,13 +234,10 @@ async fn hold(
 }
 
 /// What comes of `work`, unless the halt comes first.
-async fn unless<T>(
-    halt: &mut watch::Receiver<Option<Halt>>,
-    work: impl Future<Output = T>,
-) -> Option<T> {
+async fn unless<T>(halt: &mut watch::Receiver<bool>, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
-        _ = halt.wait_for(Option::is_some) => None,
+        _ = halt.wait_for(|h| *h) => None,
         done = work => Some(done),
     }
 }

@@ -64,3 +64,24 @@ impl Timeline {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::BufReader;
+
+    #[tokio::test]
+    async fn lines_of_many_tasks_are_whole_and_in_order_of_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("timeline.jsonl");
+        let timeline = Timeline::new(TimelineWriter::open(&path).unwrap(), RunClock::start());
+        let writes = (0..40).map(|id| timeline.append(TimelineEvent::Injected { id }));
+        for done in futures_util::future::join_all(writes).await {
+            done.unwrap();
+        }
+        let file = BufReader::new(std::fs::File::open(&path).unwrap());
+        let lines = gameday_record::timeline::read(file).unwrap();
+        assert_eq!(lines.len(), 40);
+        assert!(lines.is_sorted_by_key(|l| l.time));
+    }
+}
