@@ -214,6 +214,16 @@ impl Store {
         Ok(value)
     }
 
+    /// Stores bytes as they are, for tests of what reading does with them.
+    #[cfg(test)]
+    pub fn plant(&self, key: &[u8], stored: &[u8]) -> Result<(), EngineError> {
+        let txn = self.db().begin_write().map_err(|e| self.error(e))?;
+        let mut data = txn.open_table(DATA).map_err(|e| self.error(e))?;
+        data.insert(key, stored).map_err(|e| self.error(e))?;
+        drop(data);
+        txn.commit().map_err(|e| self.error(e))
+    }
+
     pub fn file(&self) -> &str {
         &self.file
     }

@@ -9,7 +9,7 @@
 //!          | payload crc32c u32 | crc32c of the 28 bytes before u32
 //!          | payload | 1 to 8 bytes 0xA5, up to a multiple of 8
 //! record   body length u32 | crc32c u32 (of salt, length and all after) | group u64
-//!          | kind u8 | state kind u8 | 0 u16 | index u64 | body
+//!          | kind u8 | state kind u8 | 1 if repeated u8 | 0 u8 | index u64 | body
 //! ```
 //!
 //! All integers little endian. The salt is random per segment, so neither stale
@@ -39,6 +39,8 @@ const TRUNCATE: u8 = 2;
 const STATE: u8 = 3;
 const PURGE: u8 = 4;
 const DROP_GROUP: u8 = 5;
+
+const REPEATED: u8 = 1;
 
 /// What a segment says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +137,16 @@ pub(super) fn begin_batch(out: &mut Vec<u8>) -> usize {
 
 /// Appends a record to a begun batch.
 pub(super) fn push_record(out: &mut Vec<u8>, salt: u64, record: &Record) {
+    push(out, salt, record, 0);
+}
+
+/// Appends a record that the head of a segment repeats: a purge of which only
+/// the purge point counts (entries may have been appended below it since), or a state.
+pub(super) fn push_repeated(out: &mut Vec<u8>, salt: u64, record: &Record) {
+    push(out, salt, record, REPEATED);
+}
+
+fn push(out: &mut Vec<u8>, salt: u64, record: &Record, flags: u8) {
     let none = &Bytes::new();
     let (group, kind, sub, index, body) = match record {
         Record::Entry { group, index, body } => (*group, ENTRY, 0, *index, body),
@@ -147,7 +159,7 @@ pub(super) fn push_record(out: &mut Vec<u8>, salt: u64, record: &Record) {
     out.extend_from_slice(&(body.len() as u32).to_le_bytes());
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&group.to_le_bytes());
-    out.extend_from_slice(&[kind, sub, 0, 0]);
+    out.extend_from_slice(&[kind, sub, flags, 0]);
     out.extend_from_slice(&index.to_le_bytes());
     out.extend_from_slice(body);
     let crc = record_crc(salt, &out[at..]);
@@ -227,11 +239,12 @@ pub(super) fn read_batch(b: &[u8], salt: u64) -> Result<Batch<'_>, String> {
     })
 }
 
-/// Reads the records of a batch, in order. The error says what is not valid.
+/// Reads the records of a batch, in order, and whether each is repeated (see
+/// [`push_repeated`]). The error says what is not valid.
 pub(super) fn read_records(
     batch: &Batch<'_>,
     salt: u64,
-    mut each: impl FnMut(Record),
+    mut each: impl FnMut(Record, bool),
 ) -> Result<(), String> {
     let mut rest = batch.payload;
     let mut count = 0_u32;
@@ -250,7 +263,8 @@ pub(super) fn read_records(
         let group = u64_at(record, 8);
         let index = u64_at(record, 20);
         let body = &record[RECORD_HEADER..];
-        each(match record[16] {
+        let repeated = record[18] == REPEATED;
+        let record = match record[16] {
             ENTRY => Record::Entry {
                 group,
                 index,
@@ -271,7 +285,8 @@ pub(super) fn read_records(
             },
             DROP_GROUP => Record::DropGroup { group },
             other => return Err(format!("record kind {other} is not known")),
-        });
+        };
+        each(record, repeated);
         rest = after;
         count += 1;
     }

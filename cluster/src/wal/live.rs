@@ -22,8 +22,8 @@ struct Group {
 }
 
 impl Live {
-    /// Notes a record written to a segment.
-    pub fn note(&mut self, segment: u64, record: &Record) {
+    /// Notes a record written to a segment; `repeated` in its head.
+    pub fn note(&mut self, segment: u64, record: &Record, repeated: bool) {
         match record {
             Record::Entry { group, index, .. } => {
                 let spans = &mut self.groups.entry(*group).or_default().spans;
@@ -45,6 +45,9 @@ impl Live {
             Record::Purge { group, up_to_index } => {
                 let g = self.groups.entry(*group).or_default();
                 g.purged = g.purged.max(Some(*up_to_index));
+                if repeated {
+                    return;
+                }
                 g.spans.retain(|_, span| {
                     span.0 = span.0.max(up_to_index.saturating_add(1));
                     span.1 > *up_to_index

@@ -29,6 +29,8 @@
 //! first, each removal durable before the next, so that there is never a gap.
 //! States and purge points are repeated at the head of each new segment.
 
+#[cfg(test)]
+mod damage_tests;
 mod format;
 mod live;
 mod recover;

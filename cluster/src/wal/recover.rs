@@ -98,9 +98,9 @@ pub(super) fn open(disk: &dyn Disk, options: &WalOptions) -> Result<Opened, WalE
             );
             return Err(corrupt((0, reason)));
         }
-        let scan = scan(&header, &bytes, number == last, |record| {
-            live.note(number, &record);
-            note(&mut recovered, record);
+        let scan = scan(&header, &bytes, number == last, |record, repeated| {
+            live.note(number, &record, repeated);
+            note(&mut recovered, record, repeated);
         })
         .map_err(corrupt)?;
         next = Some(scan.next);
@@ -192,7 +192,7 @@ pub(super) fn scan(
     header: &SegmentHeader,
     bytes: &[u8],
     last: bool,
-    mut each: impl FnMut(Record),
+    mut each: impl FnMut(Record, bool),
 ) -> Result<Scan, Damage> {
     let mut at = FIRST_BATCH as usize;
     let mut next = header.first;
@@ -238,7 +238,7 @@ fn find_header(bytes: &[u8], salt: u64) -> Option<u64> {
 }
 
 /// Replays one record.
-fn note(recovered: &mut Recovered, record: Record) {
+fn note(recovered: &mut Recovered, record: Record, repeated: bool) {
     let groups = &mut recovered.groups;
     match record {
         Record::Entry { group, index, body } => {
@@ -255,10 +255,12 @@ fn note(recovered: &mut Recovered, record: Record) {
         Record::Purge { group, up_to_index } => {
             let g = groups.entry(group).or_default();
             g.purged = g.purged.max(Some(up_to_index));
-            g.entries = match up_to_index.checked_add(1) {
-                Some(from) => g.entries.split_off(&from),
-                None => Default::default(),
-            };
+            if !repeated {
+                g.entries = match up_to_index.checked_add(1) {
+                    Some(from) => g.entries.split_off(&from),
+                    None => Default::default(),
+                };
+            }
         }
         Record::DropGroup { group } => {
             groups.remove(&group);

@@ -2,7 +2,7 @@
 
 use super::format::{
     BATCH_HEADER, FIRST_BATCH, SegmentHeader, batch_len, begin_batch, encoded_len, finish_batch,
-    push_record,
+    push_repeated,
 };
 use super::live::Live;
 use super::{WalError, WalOptions};
@@ -89,7 +89,7 @@ pub(super) fn create(
         while let Some(record) = records
             .next_if(|r| count == 0 || head.len() - begun + encoded_len(r) <= options.batch_bytes)
         {
-            push_record(&mut head, salt, record);
+            push_repeated(&mut head, salt, record);
             count += 1;
         }
         finish_batch(&mut head, begun, salt, *next, count);

@@ -439,7 +439,9 @@ impl Writer {
             let begun = begin_batch(&mut self.buffer);
             for record in records.by_ref().take(count) {
                 push_record(&mut self.buffer, salt, record);
-                self.opened.live.note(self.opened.active.number, record);
+                self.opened
+                    .live
+                    .note(self.opened.active.number, record, false);
             }
             finish_batch(
                 &mut self.buffer,
