@@ -133,6 +133,7 @@ impl Observer for Live {
             Progress::Proven { id, side, verdict } => {
                 let side = match side {
                     ProofSide::Injected => "in force",
+                    ProofSide::Held => "in force to its end",
                     ProofSide::Reverted => "gone",
                 };
                 let shown = match verdict {

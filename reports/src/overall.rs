@@ -179,6 +179,7 @@ fn doubts(f: &Facts<'_>) -> Vec<String> {
     for i in f.injections {
         for (proof, what) in [
             (&i.proof_injected, "took effect"),
+            (&i.proof_held, "was in force to its end"),
             (&i.proof_reverted, "is gone"),
         ] {
             let evidence = |p: &crate::report::ProofAt| match p.proof.evidence.first() {
@@ -186,6 +187,8 @@ fn doubts(f: &Facts<'_>) -> Vec<String> {
                 None => String::new(),
             };
             match proof {
+                // What never took effect cannot last; one reason is enough.
+                None if what == "was in force to its end" && !shown(&i.proof_injected) => {}
                 None => out.push(format!("It was not proven that {} {what}.", name(i))),
                 Some(p) if p.proof.verdict == Verdict::Unknown => out.push(format!(
                     "It could not be proven that {} {what}{}.",
@@ -195,6 +198,9 @@ fn doubts(f: &Facts<'_>) -> Vec<String> {
                 // A fault that is not gone is not clean, which is said already.
                 Some(p) if p.proof.verdict == Verdict::Fail && what == "took effect" => {
                     out.push(format!("{} did not take effect{}.", name(i), evidence(p)));
+                }
+                Some(p) if p.proof.verdict == Verdict::Fail && what != "is gone" => {
+                    out.push(format!("{} ended before its revert{}.", name(i), evidence(p)));
                 }
                 Some(_) => {}
             }
@@ -210,6 +216,10 @@ fn doubts(f: &Facts<'_>) -> Vec<String> {
         ));
     }
     out
+}
+
+fn shown(proof: &Option<crate::report::ProofAt>) -> bool {
+    proof.as_ref().is_some_and(|p| p.proof.verdict == Verdict::Pass)
 }
 
 /// The one sentence on top of a report.

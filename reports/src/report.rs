@@ -344,6 +344,8 @@ pub struct InjectionReport {
     pub injected: Option<Nanos>,
     /// Last proof that it took effect.
     pub proof_injected: Option<ProofAt>,
+    /// Last proof that it was still in force at the end of its hold.
+    pub proof_held: Option<ProofAt>,
     /// When the revert began.
     pub reverting: Option<Nanos>,
     /// When the revert was carried out.

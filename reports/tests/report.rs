@@ -149,6 +149,25 @@ fn every_doubt_is_inconclusive_and_said() {
             Box::new(|s| set_proof(s, ProofSide::Injected, Verdict::Unknown)),
         ),
         (
+            "ended before its revert",
+            Ending::Inconclusive,
+            Box::new(|s| set_proof(s, ProofSide::Held, Verdict::Fail)),
+        ),
+        (
+            "could not be proven that power-off on az b (injection 1) was in force to its end",
+            Ending::Inconclusive,
+            Box::new(|s| set_proof(s, ProofSide::Held, Verdict::Unknown)),
+        ),
+        (
+            "was not proven that power-off on az b (injection 1) was in force to its end",
+            Ending::Inconclusive,
+            Box::new(|s| {
+                drop_event(s, &|e| {
+                    matches!(e, TimelineEvent::Proof { side: ProofSide::Held, .. })
+                });
+            }),
+        ),
+        (
             "could not be proven that power-off on az b (injection 1) is gone",
             Ending::Inconclusive,
             Box::new(|s| set_proof(s, ProofSide::Reverted, Verdict::Unknown)),
@@ -630,6 +649,7 @@ fn samples() {
             line(from - 10, TimelineEvent::Intent { injection }),
             line(from, TimelineEvent::Injected { id }),
             line(from + 100, shown(ProofSide::Injected)),
+            line(to - 100, shown(ProofSide::Held)),
             line(to, TimelineEvent::Reverted { id }),
             line(to + 100, shown(ProofSide::Reverted)),
         ]);

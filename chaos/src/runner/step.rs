@@ -221,13 +221,10 @@ async fn hold(
     }
     // A fault that is seen to have ended is not asked again: it should have lasted.
     let proof = until(PROVE_HELD, |v| v != Verdict::Unknown, look);
-    let Some(mut proof) = unless(halt, proof).await else {
+    let Some(proof) = unless(halt, proof).await else {
         return;
     };
-    if let Some(first) = proof.evidence.first_mut() {
-        first.insert_str(0, "at the end of the hold: ");
-    }
-    if take(shared, id, active, ProofSide::Injected, proof).await {
+    if take(shared, id, active, ProofSide::Held, proof).await {
         // Halted or elapsed: it is time to revert.
         let _ = unless(halt, sleep_until(hold_end)).await;
     }
@@ -297,6 +294,7 @@ async fn take(shared: &Shared, id: u32, active: &Active, side: ProofSide, proof:
     let what = match (side, verdict) {
         (_, Verdict::Pass) => None,
         (ProofSide::Injected, _) => Some("was not proven to be in force"),
+        (ProofSide::Held, _) => Some("was not proven to be in force to its end"),
         (ProofSide::Reverted, Verdict::Fail) => Some("is not gone after its revert"),
         (ProofSide::Reverted, Verdict::Unknown) => Some("was not proven to be gone"),
     };

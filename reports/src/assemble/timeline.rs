@@ -72,6 +72,7 @@ impl Story {
                         intent: at,
                         injected: None,
                         proof_injected: None,
+                        proof_held: None,
                         reverting: None,
                         reverted: None,
                         proof_reverted: None,
@@ -85,6 +86,7 @@ impl Story {
                 let proof = Some(ProofAt { at, proof });
                 match side {
                     ProofSide::Injected => i.proof_injected = proof,
+                    ProofSide::Held => i.proof_held = proof,
                     ProofSide::Reverted => i.proof_reverted = proof,
                 }
             }),

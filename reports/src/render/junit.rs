@@ -73,6 +73,7 @@ pub fn junit(report: &Report) -> Result<String, String> {
         let name = crate::overall::name(i);
         for (proof, what) in [
             (&i.proof_injected, "takes effect"),
+            (&i.proof_held, "is in force to its end"),
             (&i.proof_reverted, "is gone"),
         ] {
             let (verdict, evidence) = match proof {

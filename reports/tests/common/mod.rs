@@ -286,6 +286,14 @@ impl Synthetic {
                     detail: "leads canary/3 in term 2".into(),
                 },
             ),
+            line(
+                REVERT_MS - 900,
+                TimelineEvent::Proof {
+                    id: 1,
+                    side: ProofSide::Held,
+                    proof: proof(Verdict::Pass, "all three are still off"),
+                },
+            ),
             line(REVERT_MS - 200, TimelineEvent::Reverting { id: 1 }),
             line(REVERT_MS, TimelineEvent::Reverted { id: 1 }),
             line(

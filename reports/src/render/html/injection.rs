@@ -39,6 +39,7 @@ fn one(i: &InjectionReport) -> Markup {
                 (step(Some(i.intent), "intended", html! { "To undo by hand: " (x.undo) "." }))
                 (step(i.injected, "injected", html! { @if i.injected.is_none() { "no record that it was carried out" } }))
                 (proof(&i.proof_injected, "proven"))
+                @if i.proof_held.is_some() { (proof(&i.proof_held, "still in force")) }
                 @if let Some(error) = &i.revert_error {
                     (step(i.reverting, "not reverted", html! { (error) }))
                 } @else {
