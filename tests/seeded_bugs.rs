@@ -16,8 +16,19 @@ const LIMIT: Duration = Duration::from_secs(240);
 
 fn run(playbook: &str, seed: u64, bug: Option<&str>, out: &Path) -> (Option<i32>, String) {
     let mut c = gameday();
-    c.arg("run").arg(format!("{}/playbooks/{playbook}.toml", env!("CARGO_MANIFEST_DIR")));
-    c.args(["--runtime", "process", "--plain", "--seed", &seed.to_string(), "--out"]).arg(out);
+    c.arg("run").arg(format!(
+        "{}/playbooks/{playbook}.toml",
+        env!("CARGO_MANIFEST_DIR")
+    ));
+    c.args([
+        "--runtime",
+        "process",
+        "--plain",
+        "--seed",
+        &seed.to_string(),
+        "--out",
+    ])
+    .arg(out);
     if let Some(bug) = bug {
         c.args(["--bug", bug]);
     }
@@ -44,7 +55,10 @@ fn found(bug: &str, playbook: &str, anomaly: &str) {
         let (code, said) = run(playbook, seed, Some(bug), dir.path());
         if code == Some(1) {
             let names = anomalies(&run_folder(dir.path()));
-            assert!(names.iter().any(|n| n == anomaly), "named {names:?}, not {anomaly}:\n{said}");
+            assert!(
+                names.iter().any(|n| n == anomaly),
+                "named {names:?}, not {anomaly}:\n{said}"
+            );
             println!("{bug}: found by {playbook} with seed {seed} as {anomaly}");
             return;
         }
@@ -71,7 +85,10 @@ fn strong_reads_from_a_deposed_leader() {
 #[test]
 fn the_honest_store_passes_the_same_playbooks() {
     let _one = alone();
-    let seeds: u64 = std::env::var("GAMEDAY_HONEST_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
+    let seeds: u64 = std::env::var("GAMEDAY_HONEST_SEEDS")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(1);
     for playbook in ["region-power-off", "az-partition"] {
         for seed in 1..=seeds {
             let dir = tempfile::tempdir().unwrap();

@@ -1,8 +1,11 @@
 //! Who leads which partition, asked of the nodes themselves over the control
 //! path. `chaos` resolves its `leader` selectors with it.
 
-use futures_util::future::join_all;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+use gameday_chaos::runner::{Group, Roles, Timeline};
 use gameday_chaos::runtime::Runtime;
+use gameday_record::TimelineEvent;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +13,9 @@ use std::time::Duration;
 
 /// Time within which a node must answer a question about its state.
 const ASK: Duration = Duration::from_secs(2);
+
+/// How often leaders are looked for. What happens faster is not on the timeline.
+const FOLLOW: Duration = Duration::from_millis(1000);
 
 /// One replication group as its members see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +74,59 @@ impl StoreRoles {
     }
 }
 
+impl StoreRoles {
+    /// Puts every change of leader on the timeline, until the task is aborted.
+    pub async fn follow(self: Arc<Self>, timeline: Timeline) {
+        let mut known: BTreeMap<String, (String, u64)> = BTreeMap::new();
+        let mut tick = tokio::time::interval(FOLLOW);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            for group in self.view().await {
+                let Some(leader) = group.leader else { continue };
+                let now = (leader.clone(), group.term);
+                if known.get(&group.name) == Some(&now) {
+                    continue;
+                }
+                let detail = match known.insert(group.name.clone(), now) {
+                    Some((before, _)) if before != leader => {
+                        format!(
+                            "{leader} leads {} in term {}, after {before}",
+                            group.name, group.term
+                        )
+                    }
+                    _ => format!("{leader} leads {} in term {}", group.name, group.term),
+                };
+                let event = TimelineEvent::Cluster {
+                    node: leader,
+                    kind: "leader".into(),
+                    detail,
+                };
+                // The runner's own writes notice a timeline that cannot be written.
+                let _ = timeline.append(event).await;
+            }
+        }
+    }
+}
+
+impl Roles for StoreRoles {
+    fn groups(&self) -> BoxFuture<'_, Result<Vec<Group>, String>> {
+        async {
+            let view = self.view().await;
+            if view.is_empty() {
+                return Err(format!("none of {} knows any group", self.nodes.join(", ")));
+            }
+            let group = |g: GroupView| Group {
+                name: g.name,
+                leader: g.leader,
+                members: g.members,
+            };
+            Ok(view.into_iter().map(group).collect())
+        }
+        .boxed()
+    }
+}
+
 /// The leader of a group is the node that claims so with the highest term: a
 /// deposed leader that has not noticed yet has a lower one.
 fn merge(answers: impl Iterator<Item = (String, NodeStatus)>) -> Vec<GroupView> {
@@ -100,14 +159,27 @@ mod tests {
             term,
             members: vec!["x".into(), "y".into(), "z".into()],
         };
-        (node.into(), NodeStatus { groups: vec![group] })
+        (
+            node.into(),
+            NodeStatus {
+                groups: vec![group],
+            },
+        )
     }
 
     #[test]
     fn a_deposed_leader_that_still_believes_in_itself_does_not_count() {
         for answers in [
-            vec![says("x", "leader", 3), says("y", "leader", 4), says("z", "follower", 4)],
-            vec![says("y", "leader", 4), says("z", "follower", 4), says("x", "leader", 3)],
+            vec![
+                says("x", "leader", 3),
+                says("y", "leader", 4),
+                says("z", "follower", 4),
+            ],
+            vec![
+                says("y", "leader", 4),
+                says("z", "follower", 4),
+                says("x", "leader", 3),
+            ],
         ] {
             let merged = merge(answers.into_iter());
             assert_eq!(merged.len(), 1);

@@ -26,7 +26,9 @@ impl Stop {
                 };
                 let first = tx.send_if_modified(|seen| seen.replace(got).is_none());
                 if first {
-                    eprintln!("\ninterrupted: reverting, taking the cluster down and writing the report");
+                    eprintln!(
+                        "\ninterrupted: reverting, taking the cluster down and writing the report"
+                    );
                 } else {
                     eprintln!("still reverting; it ends by itself");
                 }

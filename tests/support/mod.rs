@@ -16,7 +16,9 @@ static ONE_CLUSTER: Mutex<()> = Mutex::new(());
 
 /// Clusters of tests run one after the other: two would not fit on two cores.
 pub fn alone() -> MutexGuard<'static, ()> {
-    ONE_CLUSTER.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    ONE_CLUSTER
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// The binary under test.
@@ -31,7 +33,11 @@ pub fn docker() -> bool {
     let answers = Command::new(env!("CARGO_BIN_EXE_gameday"))
         .args(["doctor"])
         .output()
-        .is_ok_and(|o| String::from_utf8_lossy(&o.stdout).lines().any(|l| l.starts_with("docker: yes")));
+        .is_ok_and(|o| {
+            String::from_utf8_lossy(&o.stdout)
+                .lines()
+                .any(|l| l.starts_with("docker: yes"))
+        });
     if !answers {
         assert_ne!(
             std::env::var("GAMEDAY_REQUIRE_DOCKER").as_deref(),
@@ -92,13 +98,21 @@ pub fn wait(mut child: std::process::Child, limit: Duration) -> Output {
 
 /// Runs a command to its end, with a limit.
 pub fn finish(command: &mut Command, limit: Duration) -> Output {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
     wait(child, limit)
 }
 
 /// Both streams, for a failure's message.
 pub fn text(out: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    )
 }
 
 /// The only run folder below `out`.
@@ -107,7 +121,12 @@ pub fn run_folder(out: &Path) -> PathBuf {
         .unwrap_or_else(|e| panic!("{}: {e}", out.display()))
         .map(|e| e.expect("readable").path())
         .collect();
-    assert_eq!(found.len(), 1, "one run folder in {}: {found:?}", out.display());
+    assert_eq!(
+        found.len(),
+        1,
+        "one run folder in {}: {found:?}",
+        out.display()
+    );
     found.remove(0)
 }
 
@@ -136,7 +155,13 @@ pub fn processes_of(run: &str) -> Vec<u32> {
     let mark = format!("GAMEDAY_RUN={run}");
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|n| n.parse::<u32>().ok())
+        else {
+            continue;
+        };
         let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
         if environ.split(|b| *b == 0).any(|v| v == mark.as_bytes()) {
             found.push(pid);

@@ -105,7 +105,7 @@ pub fn search(ops: &[RegisterOp], initial: Value, budget: &mut Budget) -> Answer
 }
 
 /// An action over dense values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Step {
     /// Legal if the state is this; changes nothing.
     Is(u32),
@@ -148,8 +148,12 @@ struct Plan {
     slot: Vec<u32>,
     events: Vec<Event>,
     unknown: Vec<bool>,
+    /// The identical write of unknown outcome that was invoked before this one.
+    twin: Vec<u32>,
     slots: usize,
 }
+
+const NONE: u32 = u32::MAX;
 
 impl Plan {
     fn new(ops: &[RegisterOp], initial: Value) -> Self {
@@ -190,6 +194,7 @@ impl Plan {
             slot: vec![0; ops.len()],
             events: Vec::new(),
             unknown: ops.iter().map(RegisterOp::unknown).collect(),
+            twin: vec![NONE; ops.len()],
             slots: 0,
         };
         plan.order_events(ops);
@@ -212,6 +217,7 @@ impl Plan {
         }
         order.sort_unstable();
         let mut free: Vec<u32> = Vec::new();
+        let mut latest: HashMap<Step, u32> = HashMap::new();
         for (_, returns, i) in order {
             if returns {
                 free.push(self.slot[i as usize]);
@@ -222,6 +228,10 @@ impl Plan {
                     self.slots as u32 - 1
                 });
                 self.events.push(Event::Invoke(i));
+                if self.unknown[i as usize] {
+                    let before = latest.insert(self.steps[i as usize], i);
+                    self.twin[i as usize] = before.unwrap_or(NONE);
+                }
             }
         }
     }
@@ -413,15 +423,8 @@ impl<'a, const W: usize> Search<'a, W> {
         let state = step.apply(c.state)?;
         let mut further = Configuration { state, ..*c };
         if plan.unknown[e as usize] {
-            // `effectful` is in order of invocation: an identical one before
-            // this one must have been used first.
-            let twin = self
-                .effectful
-                .iter()
-                .take_while(|o| **o != e)
-                .filter(|o| plan.unknown[**o as usize] && plan.steps[**o as usize] == step)
-                .any(|o| !c.used.has(plan.slot[*o as usize]));
-            if twin {
+            let twin = plan.twin[e as usize];
+            if twin != NONE && !c.used.has(plan.slot[twin as usize]) {
                 return None;
             }
             further.used.insert(slot);

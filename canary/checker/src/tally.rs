@@ -10,6 +10,8 @@ use gameday_record::verdict::{Anomaly, Check, OperationRecord, Verdict};
 pub const LISTED: usize = 20;
 /// Keys named in a reason; the rest is counted.
 const KEYS_NAMED: usize = 5;
+/// Different reasons given; the rest is counted.
+const REASONS: usize = 10;
 
 /// Collects what one check finds.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(crate) struct Tally {
     total: u64,
     /// Why the verdict is unknown, unless something is wrong; in order.
     reasons: Vec<(String, Vec<String>, usize)>,
+    /// Keys whose reason was one too many.
+    more_keys: u64,
 }
 
 impl Tally {
@@ -28,6 +32,7 @@ impl Tally {
             anomalies: Vec::new(),
             total: 0,
             reasons: Vec::new(),
+            more_keys: 0,
         }
     }
 
@@ -64,10 +69,17 @@ impl Tally {
     /// are named together.
     pub fn unknown_key(&mut self, reason: &str, key: &str) {
         let at = self.reasons.iter().position(|r| r.0 == reason);
-        let at = at.unwrap_or_else(|| {
-            self.reasons.push((reason.into(), Vec::new(), 0));
-            self.reasons.len() - 1
-        });
+        let at = match at {
+            Some(at) => at,
+            None if self.reasons.len() >= REASONS => {
+                self.more_keys += 1;
+                return;
+            }
+            None => {
+                self.reasons.push((reason.into(), Vec::new(), 0));
+                self.reasons.len() - 1
+            }
+        };
         let (_, keys, count) = &mut self.reasons[at];
         *count += 1;
         if keys.len() < KEYS_NAMED {
@@ -91,6 +103,9 @@ impl Tally {
             detail.push_str("not decided: ");
             let reasons: Vec<String> = self.reasons.iter().map(say_reason).collect();
             detail.push_str(&reasons.join("; "));
+            if self.more_keys > 0 {
+                detail.push_str(&format!("; and {} keys for other reasons", self.more_keys));
+            }
             detail.push_str(". ");
         }
         detail.push_str(examined);
@@ -152,7 +167,7 @@ pub(crate) fn explain(v: &Violation, key: &str, at: &[u32], intake: &Intake<'_>)
             )
         }
         Kind::LostUpdate => {
-            format!("{culprit}, although its expected value had been replaced already: {other}")
+            format!("{culprit}, although what it expected had been replaced by another: {other}")
         }
         Kind::DirtyRead => {
             format!("{culprit}, the value of a write that certainly failed: {other}")
