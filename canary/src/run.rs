@@ -20,8 +20,8 @@ const LAST_LINES: Duration = Duration::from_secs(10);
 /// Calls are made on a thread with a runtime of its own, so that a caller that
 /// is slow with `output` delays no call. Needs a runtime with a timer. A caller
 /// that gives it the process's standard input should end the process when this
-/// returns, without waiting for its runtime: after `stop`, a read of `input` may
-/// still be waiting.
+/// returns, without waiting for its runtime: after an error, a read of `input`
+/// may still be waiting on a thread of that runtime.
 ///
 /// # Errors
 /// A configuration or a command that makes no sense, input or output that
