@@ -44,7 +44,10 @@ fn blocking(work: impl Future<Output = Result<(), String>>) -> Result<(), String
         .enable_all()
         .build()
         .map_err(|e| e.to_string())?;
-    runtime.block_on(work)
+    let outcome = runtime.block_on(work);
+    // A read of standard input that nobody answers must not keep a program that has ended.
+    runtime.shutdown_background();
+    outcome
 }
 
 fn node() -> Result<(), String> {

@@ -144,7 +144,7 @@ async fn a_run_goes_through_its_phases_in_order() {
             "power-off storage-b1",
             "timeline injected 1",
             "timeline proof 1 injected Pass",
-            "timeline proof 1 injected Pass",
+            "timeline proof 1 held Pass",
             "timeline reverting 1",
             "start storage-b1",
             "timeline reverted 1",

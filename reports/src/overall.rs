@@ -200,7 +200,11 @@ fn doubts(f: &Facts<'_>) -> Vec<String> {
                     out.push(format!("{} did not take effect{}.", name(i), evidence(p)));
                 }
                 Some(p) if p.proof.verdict == Verdict::Fail && what != "is gone" => {
-                    out.push(format!("{} ended before its revert{}.", name(i), evidence(p)));
+                    out.push(format!(
+                        "{} ended before its revert{}.",
+                        name(i),
+                        evidence(p)
+                    ));
                 }
                 Some(_) => {}
             }
@@ -219,7 +223,9 @@ fn doubts(f: &Facts<'_>) -> Vec<String> {
 }
 
 fn shown(proof: &Option<crate::report::ProofAt>) -> bool {
-    proof.as_ref().is_some_and(|p| p.proof.verdict == Verdict::Pass)
+    proof
+        .as_ref()
+        .is_some_and(|p| p.proof.verdict == Verdict::Pass)
 }
 
 /// The one sentence on top of a report.

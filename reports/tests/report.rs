@@ -163,7 +163,13 @@ fn every_doubt_is_inconclusive_and_said() {
             Ending::Inconclusive,
             Box::new(|s| {
                 drop_event(s, &|e| {
-                    matches!(e, TimelineEvent::Proof { side: ProofSide::Held, .. })
+                    matches!(
+                        e,
+                        TimelineEvent::Proof {
+                            side: ProofSide::Held,
+                            ..
+                        }
+                    )
                 });
             }),
         ),
