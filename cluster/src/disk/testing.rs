@@ -1,6 +1,8 @@
 //! A disk whose power goes at a chosen operation. For tests of what is above.
 
 use super::{Disk, DiskFile, VolatileDisk, volatile};
+use proptest::prelude::ProptestConfig;
+use proptest::test_runner::RngSeed;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -105,5 +107,17 @@ impl DiskFile for CutFile {
     fn sync_data(&self) -> io::Result<()> {
         self.0.burn();
         self.1.sync_data()
+    }
+}
+
+/// Property tests of `cases` cases, the same ones in every run. To look
+/// further set `PROPTEST_RNG_SEED`, and `PROPTEST_CASES` for how often.
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
+    let number = |name| std::env::var(name).ok().and_then(|v| v.parse().ok());
+    ProptestConfig {
+        cases: number("PROPTEST_CASES").map_or(cases, |n: u64| n as u32),
+        rng_seed: RngSeed::Fixed(number("PROPTEST_RNG_SEED").unwrap_or(1)),
+        failure_persistence: None,
+        ..ProptestConfig::default()
     }
 }

@@ -186,7 +186,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(crate::disk::testing::cases(60))]
 
     /// Against a plain vector; after a power-off every byte is one that some
     /// moment since the last sync had there, or a zero of a hole.

@@ -314,7 +314,7 @@ fn is_prefix(found: &Recovered, appended: &[Record], acknowledged: usize) -> Opt
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(crate::disk::testing::cases(80))]
 
     /// Several lives of a log, each ended by a power-off at some operation of
     /// the disk, some while it recovers: what is found is always what a prefix
