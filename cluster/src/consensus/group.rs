@@ -19,7 +19,7 @@ use openraft::raft::{
 };
 use openraft::storage::Snapshot;
 use openraft::type_config::alias::WatchReceiverOf;
-use openraft::{Config, Raft, RaftMetrics, ReadPolicy, ServerState, SnapshotPolicy};
+use openraft::{Config, Instant as _, Raft, RaftMetrics, ReadPolicy, ServerState, SnapshotPolicy};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io;
@@ -322,16 +322,18 @@ impl Group {
         &self,
         read: impl Fn(&Tree) -> Result<T, EngineError>,
     ) -> Result<T, Refusal> {
-        let leads = ready(&self.metrics.borrow_watched());
-        if leads {
+        let term = {
+            let m = self.metrics.borrow_watched();
+            ready(&m).then_some(m.current_term)
+        };
+        if let Some(term) = term {
             let value = read(&self.tree).map_err(unreadable)?;
-            let acked = {
+            let age = {
                 let m = self.metrics.borrow_watched();
-                // The lease must be one of the same leadership that was ready before; a later
-                // one of this same node would be as good, as nobody else led in between.
-                m.last_quorum_acked.map(|t| t.into_inner().into_std())
+                let same = m.state == ServerState::Leader && m.current_term == term;
+                m.last_quorum_acked.filter(|_| same).map(|t| t.elapsed())
             };
-            if lease::held(acked, self.read_lease, Instant::now()) {
+            if lease::held(age, self.read_lease) {
                 return Ok(value);
             }
             #[cfg(feature = "seeded-bugs")]
