@@ -4,10 +4,14 @@
 
 pub mod api;
 pub mod backend;
+pub mod client;
 pub mod config;
 pub mod consensus;
 pub mod disk;
 pub mod engine;
+pub mod load;
 pub mod meta;
+pub mod node;
+pub mod router;
 pub mod rpc;
 pub mod wal;

@@ -23,7 +23,7 @@ use openraft::{Config, Instant as _, Raft, RaftMetrics, ReadPolicy, ServerState,
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
@@ -72,6 +72,8 @@ pub struct Group {
     read_lease: Duration,
     silent_until: Instant,
     amnesiac: AtomicBool,
+    /// While amnesiac: the least term from which messages of leaders are taken.
+    accepts: AtomicU64,
     staging: Mutex<Option<Staged>>,
     #[cfg(feature = "seeded-bugs")]
     pub(super) bug: Option<crate::config::Bug>,
@@ -176,6 +178,7 @@ impl Group {
             read_lease: parts.timing.read_lease(),
             silent_until,
             amnesiac: AtomicBool::new(amnesiac),
+            accepts: AtomicU64::new(if amnesiac { u64::MAX } else { 0 }),
             staging: Mutex::new(None),
             #[cfg(feature = "seeded-bugs")]
             bug: parts.bug,
@@ -246,6 +249,18 @@ impl Group {
     /// Whether it has forgotten what it promised.
     pub fn amnesiac(&self) -> bool {
         self.amnesiac.load(Ordering::Acquire)
+    }
+
+    /// While amnesiac: from now on, take messages of leaders of this term and later ones.
+    pub fn accept_from(&self, term: u64) {
+        self.accepts.store(term, Ordering::Release);
+    }
+
+    fn may_follow(&self, vote: &Vote) -> Result<(), String> {
+        if vote.leader_id.term < self.accepts.load(Ordering::Acquire) {
+            return Err("this replica is being repaired and follows nobody yet".into());
+        }
+        Ok(())
     }
 
     /// Ends the amnesia, durably: everything that may have been forgotten is here again.
@@ -421,6 +436,7 @@ impl Group {
         &self,
         rpc: AppendEntriesRequest<Types>,
     ) -> Result<AppendEntriesResponse<Types>, String> {
+        self.may_follow(&rpc.vote)?;
         self.raft.append_entries(rpc).await.map_err(|e| e.to_string())
     }
 
@@ -452,6 +468,7 @@ impl Group {
 
     /// Raft: a piece of a snapshot. Answers with the vote once the last one is installed.
     pub async fn piece(&self, piece: SnapshotPiece) -> Result<Option<Vote>, String> {
+        self.may_follow(&piece.vote)?;
         let mut staging = self.staging.lock().await;
         if piece.number == 0 {
             *staging = None;

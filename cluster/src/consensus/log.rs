@@ -149,6 +149,11 @@ impl Log {
         Ok(())
     }
 
+    /// What [`Log::forget`] leaves in the write-ahead log.
+    pub fn states_after_forgetting(&self) -> std::collections::BTreeMap<u8, Bytes> {
+        [(state::AMNESIA, Bytes::from_static(&[1]))].into()
+    }
+
     /// Whether nothing was ever written.
     pub fn is_blank(&self) -> bool {
         let memory = self.memory();

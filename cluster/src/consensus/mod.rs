@@ -5,7 +5,7 @@
 mod bugs;
 pub mod group;
 pub mod lease;
-mod log;
+pub(crate) mod log;
 mod machine;
 pub mod network;
 mod snapshot;

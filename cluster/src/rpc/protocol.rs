@@ -68,8 +68,8 @@ pub enum Request {
     Standing(GroupId),
     /// The routing map, if it is newer than `have`; waits a little for one.
     Map {
-        /// Version that the caller has.
-        have: u64,
+        /// Version that the caller has, if any.
+        have: Option<u64>,
         /// How long to wait for a newer one.
         wait_ms: u32,
     },
