@@ -554,8 +554,8 @@ fn all_files_agree_and_json_reads_back() {
     assert_eq!(back.injections, r.injections);
 
     let xml = std::fs::read_to_string(folder.junit()).unwrap();
-    // verdict, 4 objectives, 3 checks, 2 proofs, 1 revert.
-    assert!(xml.contains("tests=\"11\""), "{xml}");
+    // verdict, 4 objectives, 3 checks, 3 proofs, 1 revert.
+    assert!(xml.contains("tests=\"12\""), "{xml}");
     assert!(
         xml.contains("failures=\"2\"") && xml.contains("errors=\"1\""),
         "{xml}"
