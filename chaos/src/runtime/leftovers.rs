@@ -133,9 +133,7 @@ async fn remove_one(leftover: &Leftover) -> Result<(), String> {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
             done => done.map_err(|e| e.to_string()),
         },
-        Thing::Container { id, .. } => containers::remove_container(id).await,
-        Thing::Volume(name) => containers::remove_volume(name).await,
-        Thing::Network { id, .. } => containers::remove_network(id).await,
+        docker => containers::remove_one(docker).await,
     }
 }
 

@@ -111,7 +111,7 @@ pub async fn run(
     tokio::spawn(lease.clone().watch(gates.clone()));
 
     let served = control::serve(stdin, stdout, |request| {
-        lease.heard();
+        lease.heard(Instant::now());
         match request {
             LinksRequest::Cut(links) => Reply::Now(gates.cut_exactly(&links).map(|()| lease.done())),
             LinksRequest::Renew => Reply::Now(Ok(lease.done())),
@@ -147,25 +147,31 @@ impl Lease {
         Lease { span, state: Mutex::new((Instant::now(), 0)) }
     }
 
-    fn heard(&self) {
-        lock(&self.state).0 = Instant::now();
+    fn heard(&self, now: Instant) {
+        lock(&self.state).0 = now;
     }
 
     fn done(&self) -> LinksAnswer {
         LinksAnswer::Done { lapses: lock(&self.state).1 }
     }
 
+    /// Ends all cuts if the lease is over; when to look again.
+    fn check(&self, now: Instant, gates: &Gates) -> Instant {
+        let mut state = lock(&self.state);
+        let ends = state.0 + self.span;
+        if ends > now {
+            return ends;
+        }
+        if gates.open_all() {
+            state.1 += 1;
+        }
+        now + self.span / 10
+    }
+
     async fn watch(self: Arc<Self>, gates: Arc<Gates>) {
         loop {
-            let ends = lock(&self.state).0 + self.span;
-            if ends > Instant::now() {
-                tokio::time::sleep_until(ends).await;
-                continue;
-            }
-            if gates.open_all() {
-                lock(&self.state).1 += 1;
-            }
-            tokio::time::sleep(self.span / 10).await;
+            let again = self.check(Instant::now(), &gates);
+            tokio::time::sleep_until(again).await;
         }
     }
 }
@@ -461,21 +467,24 @@ mod tests {
         assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_lease_that_nobody_keeps_ends_the_cut() {
-        let gates = Arc::new(Gates::new(2));
-        let lease = Arc::new(Lease::new(Duration::from_secs(3)));
-        tokio::spawn(lease.clone().watch(gates.clone()));
+    #[test]
+    fn a_lease_that_nobody_keeps_ends_the_cut() {
+        let gates = Gates::new(2);
+        let lease = Lease::new(Duration::from_secs(3));
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
         gates.cut_exactly(&[(0, 1)]).unwrap();
-        for _ in 0..5 {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            lease.heard();
+        for second in 1..=5 {
+            lease.heard(at(second));
+            assert_eq!(lease.check(at(second + 1), &gates), at(second + 3));
         }
         assert!(*gates.watch(0, 1).borrow());
         assert_eq!(lease.done(), LinksAnswer::Done { lapses: 0 });
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        assert!(!*gates.watch(0, 1).borrow());
-        assert_eq!(lease.done(), LinksAnswer::Done { lapses: 1 });
+        for late in [8, 9] {
+            assert!(lease.check(at(late), &gates) > at(late));
+            assert!(!*gates.watch(0, 1).borrow());
+            assert_eq!(lease.done(), LinksAnswer::Done { lapses: 1 });
+        }
     }
 
     #[test]

@@ -4,14 +4,14 @@
 //! implement it. A runtime knows units, processes, addresses and links. It
 //! does not know which store runs, nor what a canary is.
 
-//AGENT
+pub mod agent;
 pub(crate) mod control;
 pub mod docker;
 pub(crate) mod http;
 pub mod leftovers;
 pub mod links;
 pub mod marks;
-//NFT
+pub mod nft;
 pub mod process;
 pub(crate) mod wanted;
 

@@ -68,7 +68,7 @@ async fn removed<F: Future<Output = Result<(), Error>>>(mut ask: impl FnMut() ->
                 Err(e) if is_missing(&e) => return Ok(()),
                 // Removal in progress, or something that goes away still uses it.
                 Err(e) if matches!(status(&e), Some(403 | 409)) => {
-                    last_word(&e);
+                    tracing::debug!("the removal is tried again: {e}");
                     tokio::time::sleep(AGAIN).await;
                 }
                 Err(e) => return Err(e.to_string()),
@@ -79,25 +79,24 @@ async fn removed<F: Future<Output = Result<(), Error>>>(mut ask: impl FnMut() ->
     tokio::time::timeout(REMOVE, work).await.unwrap_or_else(|_| late())
 }
 
-fn last_word(error: &Error) {
-    tracing::debug!("removal is tried again: {error}");
+/// Removes one thing; fine if it is gone.
+pub(super) async fn remove(docker: &Docker, thing: &Thing) -> Result<(), String> {
+    match thing {
+        Thing::Container { id, .. } => {
+            let options = RemoveContainerOptions { force: true, v: true, link: false };
+            removed(|| docker.remove_container(id, Some(options.clone()))).await
+        }
+        Thing::Volume(name) => {
+            let options = RemoveVolumeOptions { force: false };
+            removed(|| docker.remove_volume(name, Some(options.clone()))).await
+        }
+        Thing::Network { id, .. } => removed(|| docker.remove_network(id)).await,
+        Thing::Process { .. } | Thing::Folder(_) => Err("not one of Docker's things".into()),
+    }
 }
 
-/// Removes a container, running or not, and its anonymous volumes.
-pub(crate) async fn remove_container(id: &str) -> Result<(), String> {
+/// Removes one thing on whatever engine answers.
+pub(crate) async fn remove_one(thing: &Thing) -> Result<(), String> {
     let (docker, _) = engine::connect().await?;
-    let options = RemoveContainerOptions { force: true, v: true, link: false };
-    removed(|| docker.remove_container(id, Some(options.clone()))).await
-}
-
-/// Removes a volume.
-pub(crate) async fn remove_volume(name: &str) -> Result<(), String> {
-    let (docker, _) = engine::connect().await?;
-    removed(|| docker.remove_volume(name, Some(RemoveVolumeOptions { force: false }))).await
-}
-
-/// Removes a network.
-pub(crate) async fn remove_network(id: &str) -> Result<(), String> {
-    let (docker, _) = engine::connect().await?;
-    removed(|| docker.remove_network(id)).await
+    remove(&docker, thing).await
 }

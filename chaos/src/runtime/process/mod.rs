@@ -267,6 +267,12 @@ impl Links {
     }
 }
 
+impl Drop for ProcessRuntime {
+    fn drop(&mut self) {
+        self.renewing.abort();
+    }
+}
+
 impl Runtime for ProcessRuntime {
     fn name(&self) -> &'static str {
         "process"
