@@ -4,6 +4,17 @@
 //! implement it. A runtime knows units, processes, addresses and links. It
 //! does not know which store runs, nor what a canary is.
 
+pub mod agent;
+pub(crate) mod control;
+pub mod docker;
+pub(crate) mod http;
+pub mod leftovers;
+pub mod links;
+pub mod marks;
+pub mod nft;
+pub mod process;
+pub(crate) mod wanted;
+
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -138,6 +149,12 @@ pub trait Runtime: Send + Sync {
     /// Sends real messages over each link and looks whether they arrive, all at once; in the
     /// order asked. `Unknown` for instruments, which cannot be asked.
     fn probe<'a>(&'a self, links: &'a [Link]) -> Fut<'a, Vec<LinkState>>;
+
+    /// Cuts that ended by themselves since the runtime was made, because control over them was
+    /// lost for longer than their lease: one sentence each. A fault held meanwhile is not proven.
+    fn lapses(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// `GET path` on the node's `admin` port, over a path that no fault touches; the body of a
     /// 200 answer, at most 1 MiB.

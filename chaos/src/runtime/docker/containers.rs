@@ -1,0 +1,242 @@
+//! What our containers and our network look like.
+
+use super::image;
+use super::subnet::Subnet;
+use crate::runtime::marks::RunMarks;
+use crate::runtime::wanted::LEASE;
+use crate::runtime::{Launch, agent};
+use bollard::Docker;
+use bollard::models::{
+    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig,
+    Ipam, IpamConfig, Mount, MountType, NetworkCreateRequest, NetworkingConfig,
+    VolumeCreateRequest,
+};
+use bollard::query_parameters::{
+    CreateContainerOptions, ListNetworksOptions, StartContainerOptions,
+};
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+/// Where a node's volume is mounted.
+const DATA: &str = "/data";
+/// Bounds of a node's log.
+const LOG_FILES: u32 = 2;
+const LOG_FILE_SIZE: &str = "10m";
+/// Most processes and threads in a container.
+const PIDS: i64 = 2048;
+
+/// Makes the containers of one run.
+pub(super) struct Maker {
+    pub docker: Docker,
+    pub marks: RunMarks,
+    pub image: String,
+    pub network: String,
+}
+
+/// Name of a run's network, and first part of all other names.
+pub(super) fn base_name(marks: &RunMarks) -> String {
+    format!("gameday-{}", marks.run)
+}
+
+fn text(e: bollard::errors::Error) -> String {
+    e.to_string()
+}
+
+impl Maker {
+    fn name(&self, unit: &str) -> String {
+        format!("{}-{unit}", base_name(&self.marks))
+    }
+
+    fn body(&self, unit: &str, args: &[String], env: Vec<String>, host: HostConfig) -> ContainerCreateBody {
+        let mut env = env;
+        env.push(image::env());
+        ContainerCreateBody {
+            image: Some(self.image.clone()),
+            entrypoint: Some(vec![image::PROGRAM.into()]),
+            cmd: Some(args.to_vec()),
+            env: Some(env),
+            labels: Some(self.marks.labels(unit)),
+            host_config: Some(host),
+            ..Default::default()
+        }
+    }
+
+    fn host() -> HostConfig {
+        HostConfig {
+            cap_drop: Some(vec!["ALL".into()]),
+            security_opt: Some(vec!["no-new-privileges".into()]),
+            readonly_rootfs: Some(true),
+            pids_limit: Some(PIDS),
+            log_config: Some(HostConfigLogConfig { typ: Some("none".into()), config: None }),
+            ..Default::default()
+        }
+    }
+
+    /// Attached streams; the container's input ends with ours if `once`.
+    fn attached(body: ContainerCreateBody, once: bool) -> ContainerCreateBody {
+        ContainerCreateBody {
+            attach_stdin: Some(true),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            open_stdin: Some(true),
+            stdin_once: Some(once),
+            ..body
+        }
+    }
+
+    fn at(&self, body: ContainerCreateBody, ip: Ipv4Addr) -> ContainerCreateBody {
+        let ipam = EndpointIpamConfig { ipv4_address: Some(ip.to_string()), ..Default::default() };
+        let endpoint = EndpointSettings { ipam_config: Some(ipam), ..Default::default() };
+        let endpoints = HashMap::from([(self.network.clone(), endpoint)]);
+        ContainerCreateBody {
+            networking_config: Some(NetworkingConfig { endpoints_config: Some(endpoints) }),
+            ..body
+        }
+    }
+
+    async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, String> {
+        let options = CreateContainerOptions { name: Some(name.into()), ..Default::default() };
+        let made = self.docker.create_container(Some(options), body).await;
+        made.map(|c| c.id).map_err(|e| format!("container {name} cannot be made: {e}"))
+    }
+
+    /// Starts a container that was made.
+    pub async fn start(&self, id: &str) -> Result<(), String> {
+        self.docker.start_container(id, None::<StartContainerOptions>).await.map_err(text)
+    }
+
+    /// The agent's container, which holds the pod's network namespace and address.
+    pub async fn agent(&self, unit: &str, ip: Ipv4Addr) -> Result<String, String> {
+        let config = agent::AgentConfig {
+            table: format!("gameday_{}", self.marks.run),
+            lease_ms: LEASE.as_millis() as u64,
+        };
+        let config = serde_json::to_string(&config).map_err(|e| e.to_string())?;
+        let host = HostConfig {
+            network_mode: Some(self.network.clone()),
+            cap_add: Some(vec!["NET_ADMIN".into()]),
+            ..Self::host()
+        };
+        let args = ["internal", "agent"].map(String::from);
+        let body = self.body(unit, &args, vec![format!("{}={config}", agent::CONFIG_VAR)], host);
+        let body = ContainerCreateBody { hostname: Some(unit.into()), ..body };
+        let body = self.at(Self::attached(body, false), ip);
+        self.create(&format!("{}-agent", self.name(unit)), body).await
+    }
+
+    /// The node's container in the agent's network namespace, with its volume.
+    pub async fn node(&self, launch: &Launch, agent: &str) -> Result<String, String> {
+        let volume = self.name(&launch.unit);
+        let request = VolumeCreateRequest {
+            name: Some(volume.clone()),
+            labels: Some(self.marks.labels(&launch.unit)),
+            ..Default::default()
+        };
+        self.docker.create_volume(request).await.map_err(|e| format!("volume {volume}: {e}"))?;
+        let log = HashMap::from([
+            ("max-size".to_string(), LOG_FILE_SIZE.to_string()),
+            ("max-file".to_string(), LOG_FILES.to_string()),
+        ]);
+        let host = HostConfig {
+            network_mode: Some(format!("container:{agent}")),
+            mounts: Some(vec![Mount {
+                target: Some(DATA.into()),
+                source: Some(volume),
+                typ: Some(MountType::VOLUME),
+                ..Default::default()
+            }]),
+            log_config: Some(HostConfigLogConfig {
+                typ: Some("json-file".into()),
+                config: Some(log),
+            }),
+            ..Self::host()
+        };
+        let mut env: Vec<String> = launch.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        env.push(format!("GAMEDAY_DATA={DATA}"));
+        let body = self.body(&launch.unit, &launch.args, env, host);
+        self.create(&self.name(&launch.unit), body).await
+    }
+
+    /// An instrument's container.
+    pub async fn instrument(&self, launch: &Launch, ip: Ipv4Addr) -> Result<String, String> {
+        let host = HostConfig {
+            network_mode: Some(self.network.clone()),
+            tmpfs: Some(HashMap::from([(DATA.to_string(), "size=64m".to_string())])),
+            ..Self::host()
+        };
+        let mut env: Vec<String> = launch.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        env.push(format!("GAMEDAY_DATA={DATA}"));
+        let body = self.body(&launch.unit, &launch.args, env, host);
+        let body = ContainerCreateBody { hostname: Some(launch.unit.clone()), ..body };
+        let body = self.at(Self::attached(body, true), ip);
+        self.create(&self.name(&launch.unit), body).await
+    }
+}
+
+/// Makes the run's network; its name.
+pub(super) async fn network(
+    docker: &Docker,
+    marks: &RunMarks,
+    subnet: Subnet,
+) -> Result<String, String> {
+    let name = base_name(marks);
+    if let Some(holder) = holder(docker, subnet).await? {
+        return Err(holder);
+    }
+    let ipam = IpamConfig {
+        subnet: Some(subnet.to_string()),
+        gateway: Some(subnet.gateway().to_string()),
+        ..Default::default()
+    };
+    let masquerade = "com.docker.network.bridge.enable_ip_masquerade";
+    let request = NetworkCreateRequest {
+        name: name.clone(),
+        driver: Some("bridge".into()),
+        ipam: Some(Ipam { config: Some(vec![ipam]), ..Default::default() }),
+        options: Some(HashMap::from([(masquerade.to_string(), "false".to_string())])),
+        labels: Some(marks.labels("")),
+        ..Default::default()
+    };
+    match docker.create_network(request).await {
+        Ok(_) => Ok(name),
+        // Another run may have been quicker, or the host itself uses these addresses.
+        Err(e) => Err(match holder(docker, subnet).await? {
+            Some(holder) => holder,
+            None => format!(
+                "Docker cannot make a network {subnet}: {e}. Choose another one with --subnet"
+            ),
+        }),
+    }
+}
+
+/// Who holds addresses of the subnet, and what to do about it.
+async fn holder(docker: &Docker, subnet: Subnet) -> Result<Option<String>, String> {
+    let networks = docker.list_networks(None::<ListNetworksOptions>).await.map_err(text)?;
+    for network in networks {
+        let configs = network.ipam.and_then(|i| i.config).unwrap_or_default();
+        let taken = configs
+            .iter()
+            .filter_map(|c| c.subnet.as_deref()?.parse::<Subnet>().ok())
+            .find(|other| other.overlaps(subnet));
+        let Some(taken) = taken else {
+            continue;
+        };
+        let name = network.name.unwrap_or_default();
+        let marks = network.labels.as_ref().and_then(RunMarks::from_labels);
+        let advice = match marks {
+            Some((m, _)) if m.kind == crate::runtime::marks::Kind::Cluster => {
+                format!("cluster {0} holds it: `gameday cluster down {0}` frees it", m.run)
+            }
+            Some((m, _)) if m.runner.is_alive() => {
+                format!("run {} holds it and is still going on", m.run)
+            }
+            Some((m, _)) => format!("the dead run {0} left it: `gameday revert {0}` frees it", m.run),
+            None => "it is not one of ours".to_string(),
+        };
+        return Ok(Some(format!(
+            "the network {subnet} is taken by Docker network {name} ({taken}): {advice}, or choose \
+             another one with --subnet"
+        )));
+    }
+    Ok(None)
+}

@@ -1,0 +1,74 @@
+//! The connection to the Docker engine.
+
+use bollard::Docker;
+use std::time::Duration;
+
+/// How long the engine may take to say who it is.
+const PROBE: Duration = Duration::from_secs(5);
+/// Deadline of any other request, in seconds.
+const REQUEST_SECS: u64 = 60;
+/// Where it listens if `DOCKER_HOST` does not say otherwise.
+const SOCKET: &str = "unix:///var/run/docker.sock";
+
+/// The engine that answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// Version of the engine.
+    pub version: String,
+    /// API version that we speak with it.
+    pub api: String,
+    /// Kernel under its containers, where it says so.
+    pub kernel: Option<String>,
+}
+
+/// Whether the docker runtime can be used: the engine, or why not.
+///
+/// # Errors
+/// One sentence for people.
+pub async fn available() -> Result<EngineInfo, String> {
+    connect().await.map(|(_, info)| info)
+}
+
+/// Connects and agrees on an API version.
+pub(crate) async fn connect() -> Result<(Docker, EngineInfo), String> {
+    let host = std::env::var("DOCKER_HOST").ok().filter(|h| !h.is_empty());
+    let host = host.unwrap_or_else(|| SOCKET.into());
+    if !host.starts_with("unix://") {
+        return Err(format!(
+            "DOCKER_HOST is {host}: only an engine on this host (unix://…) can be used"
+        ));
+    }
+    let say = |e: bollard::errors::Error| format!("no Docker engine answers at {host}: {e}");
+    let ask = async {
+        let docker = Docker::connect_with_unix(&host, REQUEST_SECS, bollard::API_DEFAULT_VERSION)
+            .map_err(say)?;
+        let docker = docker.negotiate_version().await.map_err(say)?;
+        let version = docker.version().await.map_err(say)?;
+        if version.os.as_deref().is_some_and(|os| os != "linux") {
+            return Err(format!("the Docker engine at {host} does not run Linux containers"));
+        }
+        let api = docker.client_version();
+        let info = EngineInfo {
+            version: version.version.unwrap_or_else(|| "unknown".into()),
+            api: format!("{}.{}", api.major_version, api.minor_version),
+            kernel: version.kernel_version,
+        };
+        Ok((docker, info))
+    };
+    tokio::time::timeout(PROBE, ask)
+        .await
+        .unwrap_or_else(|_| Err(format!("the Docker engine at {host} does not answer within {PROBE:?}")))
+}
+
+/// Status code of the engine's answer, if that is what went wrong.
+pub(crate) fn status(error: &bollard::errors::Error) -> Option<u16> {
+    match error {
+        bollard::errors::Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        _ => None,
+    }
+}
+
+/// Whether the thing is not there (any more).
+pub(crate) fn is_missing(error: &bollard::errors::Error) -> bool {
+    status(error) == Some(404)
+}

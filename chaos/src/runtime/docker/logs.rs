@@ -1,0 +1,44 @@
+//! Saves what containers wrote.
+
+use super::pod::Pod;
+use bollard::Docker;
+use bollard::query_parameters::LogsOptions;
+use futures_util::StreamExt;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+/// Most bytes of one log. The engine keeps about as many: see the containers' log options.
+const MAX_LOG: usize = 32 << 20;
+
+/// Saves a node's log as `<dir>/<unit>.log`, and what its agent complained about, if anything.
+pub(super) async fn save(docker: &Docker, pod: &Pod, dir: &Path) -> Result<(), String> {
+    let path = dir.join(format!("{}.log", pod.unit));
+    let say = |e: std::io::Error| format!("{}: {e}", path.display());
+    let mut file = std::io::BufWriter::new(File::create(&path).map_err(say)?);
+    let options =
+        LogsOptions { stdout: true, stderr: true, tail: "all".into(), ..Default::default() };
+    let mut written = 0;
+    let mut log = std::pin::pin!(docker.logs(&pod.node, Some(options)));
+    while let Some(part) = log.next().await {
+        let bytes = part.map_err(|e| e.to_string())?.into_bytes();
+        let room = MAX_LOG - written;
+        let bytes = &bytes[..bytes.len().min(room)];
+        file.write_all(bytes).map_err(say)?;
+        written += bytes.len();
+        if written == MAX_LOG {
+            break;
+        }
+    }
+    file.flush().map_err(say)?;
+    match pod.agent.stderr() {
+        complaints if complaints.is_empty() => Ok(()),
+        complaints => write(dir, &format!("{}-agent", pod.unit), &complaints),
+    }
+}
+
+/// Writes `<dir>/<unit>.log`.
+pub(super) fn write(dir: &Path, unit: &str, bytes: &[u8]) -> Result<(), String> {
+    let path = dir.join(format!("{unit}.log"));
+    std::fs::write(&path, bytes).map_err(|e| format!("{}: {e}", path.display()))
+}

@@ -1,0 +1,450 @@
+//! Units as containers, from an image of the running binary.
+//!
+//! A node is a pod of two containers: an agent, which holds the network
+//! namespace and the address and may filter packets in it, and the node
+//! itself, which joins that namespace and may do nothing special. So rules
+//! outlive the node's death, and the host's own namespaces are never touched.
+
+mod attach;
+mod containers;
+mod engine;
+pub(crate) mod image;
+pub(crate) mod leftovers;
+mod logs;
+mod pod;
+mod rules;
+mod subnet;
+
+pub use engine::{EngineInfo, available};
+
+use self::attach::{Stderr, attach};
+use self::containers::Maker;
+use self::engine::status;
+use self::pod::{ASK, Agent, Pod};
+use self::rules::Rules;
+use self::subnet::Subnet;
+use super::agent::{AgentAnswer, AgentRequest};
+use super::control::lock;
+use super::leftovers::Thing;
+use super::marks::RunMarks;
+use super::wanted::RENEW_EVERY;
+use super::{
+    Fut, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec,
+};
+use bollard::Docker;
+use bollard::query_parameters::{InspectContainerOptions, KillContainerOptions};
+use futures_util::future::{join_all, try_join_all};
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// Deadline of anything the engine does with one container.
+const ENGINE: Duration = Duration::from_secs(60);
+
+/// Containers of one run.
+pub struct DockerRuntime {
+    engine: EngineInfo,
+    docker: Docker,
+    units: Vec<UnitSpec>,
+    ips: HashMap<String, Ipv4Addr>,
+    maker: Maker,
+    pods: Mutex<HashMap<String, Arc<Pod>>>,
+    instruments: Mutex<HashMap<String, Stderr>>,
+    rules: Arc<Rules>,
+    renewing: JoinHandle<()>,
+}
+
+fn err(text: impl Into<String>) -> RuntimeError {
+    RuntimeError(text.into())
+}
+
+/// Bounds what the engine does.
+async fn bounded<T, E: ToString>(
+    what: &str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, RuntimeError> {
+    match tokio::time::timeout(ENGINE, work).await {
+        Ok(done) => done.map_err(|e| err(format!("{what}: {}", e.to_string()))),
+        Err(_) => Err(err(format!("{what}: Docker has not done it after {ENGINE:?}"))),
+    }
+}
+
+impl DockerRuntime {
+    /// Connects, makes the image if it is not there, and the run's network. `subnet` is an IPv4
+    /// network of at least a /16, for example `198.18.0.0/16`.
+    ///
+    /// # Errors
+    /// No engine; a subnet that is invalid or taken; more units than addresses.
+    pub async fn new(
+        marks: RunMarks,
+        units: Vec<UnitSpec>,
+        subnet: &str,
+    ) -> Result<Self, RuntimeError> {
+        let subnet = Subnet::for_run(subnet).map_err(err)?;
+        let ips = subnet.place(&units).map_err(err)?;
+        let (docker, engine) = engine::connect().await.map_err(err)?;
+        let image = bounded("image", image::ensure(&docker)).await?;
+        let network =
+            bounded("network", containers::network(&docker, &marks, subnet)).await?;
+        let rules = Arc::new(Rules::new(ips.clone()));
+        let renewing = tokio::spawn(rules.clone().renew(RENEW_EVERY));
+        let maker = Maker { docker: docker.clone(), marks, image, network };
+        Ok(DockerRuntime {
+            engine,
+            docker,
+            units,
+            ips,
+            maker,
+            pods: Mutex::new(HashMap::new()),
+            instruments: Mutex::new(HashMap::new()),
+            rules,
+            renewing,
+        })
+    }
+
+    fn unit(&self, name: &str) -> Result<&UnitSpec, RuntimeError> {
+        let found = self.units.iter().find(|u| u.name == name);
+        found.ok_or_else(|| err(format!("there is no unit {name}")))
+    }
+
+    fn ip(&self, name: &str) -> Result<Ipv4Addr, RuntimeError> {
+        self.ips.get(name).copied().ok_or_else(|| err(format!("there is no unit {name}")))
+    }
+
+    fn port(&self, unit: &str, port: &str) -> Option<u16> {
+        let unit = self.units.iter().find(|u| u.name == unit)?;
+        unit.ports.iter().find(|(name, _)| name == port).map(|(_, port)| *port)
+    }
+
+    fn addr(&self, unit: &str, port: &str) -> Option<SocketAddr> {
+        Some(SocketAddr::from((*self.ips.get(unit)?, self.port(unit, port)?)))
+    }
+
+    fn pod(&self, node: &str) -> Result<Arc<Pod>, RuntimeError> {
+        let found = lock(&self.pods).get(node).cloned();
+        found.ok_or_else(|| err(format!("{node} was never launched")))
+    }
+
+    async fn launch_pod(&self, launch: Launch) -> Result<Arc<Pod>, String> {
+        let unit = launch.unit.clone();
+        let agent_id = self.maker.agent(&unit, self.ips[&unit]).await?;
+        let agent = async {
+            let agent = Agent::attach(&self.docker, &agent_id).await?;
+            self.maker.start(&agent_id).await?;
+            match agent.rules(&AgentRequest::Renew).await {
+                Ok(_) => Ok(agent),
+                Err(e) => {
+                    let said = String::from_utf8_lossy(&agent.stderr()).trim().to_string();
+                    Err(format!("the agent does not answer: {e} {said}"))
+                }
+            }
+        };
+        let (agent, node) = tokio::try_join!(agent, self.maker.node(&launch, &agent_id))?;
+        self.maker.start(&node).await?;
+        Ok(Arc::new(Pod { unit, node, agent }))
+    }
+
+    async fn inspect(&self, pod: &Pod) -> Result<ProcessState, RuntimeError> {
+        let what = format!("state of {}", pod.unit);
+        let asked = self.docker.inspect_container(&pod.node, None::<InspectContainerOptions>);
+        let state = bounded(&what, asked).await?.state;
+        let state = state.ok_or_else(|| err(format!("{what}: Docker does not say")))?;
+        let identity = format!(
+            "{}/{}",
+            state.pid.unwrap_or_default(),
+            state.started_at.unwrap_or_default()
+        );
+        Ok(match (state.running, state.paused) {
+            (Some(true), Some(true)) => ProcessState::Paused { identity },
+            (Some(true), _) => ProcessState::Running { identity },
+            _ => {
+                let code = state.exit_code.unwrap_or_default();
+                let memory = if state.oom_killed == Some(true) { ", out of memory" } else { "" };
+                ProcessState::Exited { how: format!("exit code {code}{memory}") }
+            }
+        })
+    }
+
+    async fn kill_pod(&self, pod: &Pod) -> Result<(), RuntimeError> {
+        let what = format!("kill of {}", pod.unit);
+        let signal = KillContainerOptions { signal: "SIGKILL".into() };
+        let killed = self.docker.kill_container(&pod.node, Some(signal));
+        match bounded(&what, async { Ok::<_, String>(killed.await) }).await? {
+            Ok(()) => {}
+            // It does not run: what was wanted.
+            Err(e) if status(&e) == Some(409) => {}
+            Err(e) => return Err(err(format!("{what}: {e}"))),
+        }
+        let dead = async {
+            while !matches!(self.inspect(pod).await?, ProcessState::Exited { .. }) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok::<_, RuntimeError>(())
+        };
+        bounded(&what, dead).await
+    }
+
+    /// Probes the links whose both ends are nodes, all at once.
+    async fn probe_pods(&self, links: &[(Arc<Pod>, Arc<Pod>)]) -> Vec<LinkState> {
+        /// Messages per link and time between them: 300 ms altogether.
+        const TIMES: u32 = 12;
+        const GAP_MS: u64 = 25;
+        let numbers: Vec<u64> = links.iter().map(|_| rand::random()).collect();
+        let mut sends: HashMap<&str, (&Arc<Pod>, Vec<(Ipv4Addr, u64)>)> = HashMap::new();
+        let mut asks: HashMap<&str, (&Arc<Pod>, Vec<u64>)> = HashMap::new();
+        for ((from, to), number) in links.iter().zip(&numbers) {
+            let message = (self.ips[&to.unit], *number);
+            sends.entry(&from.unit).or_insert((from, Vec::new())).1.push(message);
+            asks.entry(&to.unit).or_insert((to, Vec::new())).1.push(*number);
+        }
+        let all = Duration::from_millis(u64::from(TIMES) * GAP_MS);
+        let sent = join_all(sends.into_values().map(|(pod, messages)| async move {
+            let request = AgentRequest::Send { messages, times: TIMES, gap_ms: GAP_MS };
+            let answer = pod.agent.ask(&request, all).await;
+            answer.err().map(|e| (pod.unit.clone(), format!("agent of {}: {e}", pod.unit)))
+        }));
+        let mut failed: HashMap<String, String> = sent.await.into_iter().flatten().collect();
+        let mut seen: HashMap<u64, bool> = HashMap::new();
+        let asked = join_all(asks.into_values().map(|(pod, numbers)| async move {
+            let answer = pod.agent.ask(&AgentRequest::Seen(numbers.clone()), Duration::ZERO).await;
+            (pod, numbers, answer)
+        }));
+        for (pod, numbers, answer) in asked.await {
+            match answer {
+                Ok(AgentAnswer::Seen(found)) => seen.extend(numbers.into_iter().zip(found)),
+                other => {
+                    let why = format!("agent of {}: {other:?}", pod.unit);
+                    failed.insert(pod.unit.clone(), why);
+                }
+            }
+        }
+        let state = |((from, to), number): (&(Arc<Pod>, Arc<Pod>), &u64)| {
+            match (failed.get(&from.unit).or(failed.get(&to.unit)), seen.get(number)) {
+                (_, Some(true)) => LinkState::Open,
+                (None, Some(false)) => LinkState::Cut,
+                (Some(why), _) => LinkState::Unknown(why.clone()),
+                (None, None) => LinkState::Unknown("no answer about it".into()),
+            }
+        };
+        links.iter().zip(&numbers).map(state).collect()
+    }
+}
+
+impl Drop for DockerRuntime {
+    fn drop(&mut self) {
+        self.renewing.abort();
+    }
+}
+
+impl Runtime for DockerRuntime {
+    fn name(&self) -> &'static str {
+        "docker"
+    }
+
+    fn engine_version(&self) -> Option<String> {
+        Some(self.engine.version.clone())
+    }
+
+    fn bind_addr(&self, unit: &str, port: &str) -> Option<SocketAddr> {
+        // Every address of its namespace: others reach it at its own, its agent at loopback.
+        self.port(unit, port).map(|port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+    }
+
+    fn reach_addr(&self, from: &str, to: &str, port: &str) -> Option<SocketAddr> {
+        self.ips.get(from)?;
+        self.addr(to, port)
+    }
+
+    fn host_addr(&self, unit: &str, port: &str) -> Option<SocketAddr> {
+        self.addr(unit, port)
+    }
+
+    fn launch_nodes<'a>(&'a self, nodes: Vec<Launch>) -> Fut<'a, ()> {
+        Box::pin(async move {
+            for launch in &nodes {
+                if !self.unit(&launch.unit)?.node {
+                    return Err(err(format!("{} is an instrument, not a node", launch.unit)));
+                }
+                if lock(&self.pods).contains_key(&launch.unit) {
+                    return Err(err(format!("{} was launched twice", launch.unit)));
+                }
+            }
+            let pods = nodes.into_iter().map(|launch| async move {
+                let what = launch.unit.clone();
+                bounded(&what, self.launch_pod(launch)).await
+            });
+            for pod in try_join_all(pods).await? {
+                self.rules.add(pod.clone());
+                lock(&self.pods).insert(pod.unit.clone(), pod);
+            }
+            Ok(())
+        })
+    }
+
+    fn launch_instrument<'a>(&'a self, launch: Launch) -> Fut<'a, Instrument> {
+        Box::pin(async move {
+            let ip = self.ip(&launch.unit)?;
+            let stderr = Stderr::default();
+            let what = launch.unit.clone();
+            let started = async {
+                let id = self.maker.instrument(&launch, ip).await?;
+                let streams = attach(&self.docker, &id, stderr.clone()).await?;
+                self.maker.start(&id).await?;
+                Ok::<_, String>(streams)
+            };
+            let streams = bounded(&what, started).await?;
+            lock(&self.instruments).insert(what, stderr);
+            Ok(Instrument { stdin: streams.stdin, stdout: Box::new(streams.stdout) })
+        })
+    }
+
+    fn kill<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move { self.kill_pod(&*self.pod(node)?).await })
+    }
+
+    fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            let pod = self.pod(node)?;
+            self.rules.change(|w| w.silence(node)).await.map_err(err)?;
+            self.kill_pod(&pod).await
+        })
+    }
+
+    fn start<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            let pod = self.pod(node)?;
+            self.rules.change(|w| w.unsilence(node)).await.map_err(err)?;
+            bounded(&format!("start of {node}"), self.maker.start(&pod.node)).await
+        })
+    }
+
+    fn pause<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            let pod = self.pod(node)?;
+            if matches!(self.inspect(&pod).await?, ProcessState::Paused { .. }) {
+                return Ok(());
+            }
+            bounded(&format!("pause of {node}"), self.docker.pause_container(&pod.node)).await
+        })
+    }
+
+    fn resume<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            let pod = self.pod(node)?;
+            if !matches!(self.inspect(&pod).await?, ProcessState::Paused { .. }) {
+                return Ok(());
+            }
+            bounded(&format!("resumption of {node}"), self.docker.unpause_container(&pod.node)).await
+        })
+    }
+
+    fn process<'a>(&'a self, node: &'a str) -> Fut<'a, ProcessState> {
+        Box::pin(async move { self.inspect(&*self.pod(node)?).await })
+    }
+
+    fn cut<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
+        Box::pin(async move {
+            for link in links {
+                let ends = [self.unit(&link.from)?, self.unit(&link.to)?];
+                if !ends.iter().any(|u| u.node) {
+                    return Err(err(format!("{} and {} are instruments", link.from, link.to)));
+                }
+            }
+            self.rules.change(|w| w.cut(links)).await.map_err(err)
+        })
+    }
+
+    fn open<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
+        Box::pin(async move { self.rules.change(|w| w.open(links)).await.map_err(err) })
+    }
+
+    fn probe<'a>(&'a self, links: &'a [Link]) -> Fut<'a, Vec<LinkState>> {
+        Box::pin(async move {
+            let mut pairs = Vec::new();
+            let mut places = Vec::new();
+            let mut states = Vec::new();
+            for link in links {
+                if self.unit(&link.from)?.node && self.unit(&link.to)?.node {
+                    places.push(states.len());
+                    pairs.push((self.pod(&link.from)?, self.pod(&link.to)?));
+                }
+                let why = "one end is an instrument, which cannot be asked";
+                states.push(LinkState::Unknown(why.into()));
+            }
+            for (place, state) in places.into_iter().zip(self.probe_pods(&pairs).await) {
+                states[place] = state;
+            }
+            Ok(states)
+        })
+    }
+
+    fn lapses(&self) -> Vec<String> {
+        self.rules.lapses()
+    }
+
+    fn admin<'a>(&'a self, node: &'a str, path: &'a str, deadline: Duration) -> Fut<'a, String> {
+        Box::pin(async move {
+            let pod = self.pod(node)?;
+            let port = self.port(node, "admin");
+            let request = AgentRequest::Get {
+                port: port.ok_or_else(|| err(format!("{node} has no admin port")))?,
+                path: path.to_string(),
+                deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
+            };
+            // The deadline is the caller's; the time beyond it is for the way to the agent.
+            let answer = tokio::time::timeout(deadline + ASK, pod.agent.ask(&request, deadline));
+            match answer.await {
+                Ok(Ok(AgentAnswer::Body(body))) => Ok(body),
+                Ok(Ok(other)) => Err(err(format!("{node}: unexpected answer {other:?}"))),
+                Ok(Err(e)) => Err(err(format!("{node}: {e}"))),
+                Err(_) => Err(err(format!("{node}: its agent does not answer"))),
+            }
+        })
+    }
+
+    fn collect_logs<'a>(&'a self, dir: &'a Path) -> Fut<'a, ()> {
+        Box::pin(async move {
+            let pods: Vec<_> = lock(&self.pods).values().cloned().collect();
+            let saved = pods.iter().map(|pod| async move {
+                bounded(&format!("log of {}", pod.unit), logs::save(&self.docker, pod, dir)).await
+            });
+            try_join_all(saved).await?;
+            for (unit, stderr) in lock(&self.instruments).iter() {
+                logs::write(dir, unit, &lock(stderr)).map_err(err)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn down<'a>(&'a self) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.renewing.abort();
+            let run = &self.maker.marks.run;
+            let find = || async {
+                bounded("search", leftovers::find_on(&self.docker, Some(run))).await
+            };
+            let mut failed = Vec::new();
+            for round in 0..2 {
+                let things = find().await?;
+                let now = things.iter().filter(|l| {
+                    matches!(l.thing, Thing::Container { .. }) == (round == 0)
+                });
+                let removed = join_all(now.map(|l| async {
+                    let done = leftovers::remove(&self.docker, &l.thing).await;
+                    done.map_err(|e| format!("{}: {e}", l.thing))
+                }));
+                failed.extend(removed.await.into_iter().filter_map(Result::err));
+            }
+            let left = find().await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            let left: Vec<String> = left.iter().map(|l| l.thing.to_string()).collect();
+            Err(err(format!("not removed: {}; {}", left.join(", "), failed.join("; "))))
+        })
+    }
+}

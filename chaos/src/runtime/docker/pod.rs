@@ -1,0 +1,92 @@
+//! A node's two containers and the agent's control.
+
+use super::attach::{Stderr, attach};
+use crate::runtime::agent::{AgentAnswer, AgentRequest};
+use crate::runtime::control::{CallError, Control, lock};
+use bollard::Docker;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Deadline of an agent's answer, beyond what it was asked to wait for.
+pub(super) const ASK: Duration = Duration::from_secs(5);
+
+/// The control of an agent, which is attached to again when the stream is lost.
+pub(super) struct Agent {
+    docker: Docker,
+    container: String,
+    control: tokio::sync::Mutex<Arc<Control>>,
+    stderr: Stderr,
+    /// Lapses known so far.
+    lapses: Mutex<u64>,
+}
+
+impl Agent {
+    /// Attaches to the agent's container, which may not have been started yet.
+    pub async fn attach(docker: &Docker, container: &str) -> Result<Self, String> {
+        let stderr = Stderr::default();
+        let streams = attach(docker, container, stderr.clone()).await?;
+        let control = Control::new(streams.stdin, streams.stdout, 1);
+        Ok(Agent {
+            docker: docker.clone(),
+            container: container.to_string(),
+            control: tokio::sync::Mutex::new(Arc::new(control)),
+            stderr,
+            lapses: Mutex::new(0),
+        })
+    }
+
+    /// What it wrote to its standard error.
+    pub fn stderr(&self) -> Vec<u8> {
+        lock(&self.stderr).clone()
+    }
+
+    /// Asks; once more over a new stream if the old one is gone.
+    pub async fn ask(
+        &self,
+        request: &AgentRequest,
+        wait: Duration,
+    ) -> Result<AgentAnswer, CallError> {
+        let control = self.control.lock().await.clone();
+        match control.call(request, wait + ASK).await {
+            Err(CallError::Lost(_)) => {
+                let control = self.attach_again().await.map_err(CallError::Lost)?;
+                control.call(request, wait + ASK).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn attach_again(&self) -> Result<Arc<Control>, String> {
+        let mut control = self.control.lock().await;
+        if control.is_lost() {
+            let streams = attach(&self.docker, &self.container, self.stderr.clone()).await?;
+            let next = control.next_id();
+            *control = Arc::new(Control::new(streams.stdin, streams.stdout, next));
+        }
+        Ok(control.clone())
+    }
+
+    /// Asks for a change or renewal of the rules; how many leases have lapsed that nobody had
+    /// heard of.
+    pub async fn rules(&self, request: &AgentRequest) -> Result<u64, CallError> {
+        match self.ask(request, Duration::ZERO).await? {
+            AgentAnswer::Done { lapses } => {
+                let mut known = lock(&self.lapses);
+                let new = lapses.saturating_sub(*known);
+                *known = lapses.max(*known);
+                Ok(new)
+            }
+            other => Err(CallError::Refused(format!("unexpected answer {other:?}"))),
+        }
+    }
+}
+
+/// A node.
+pub(super) struct Pod {
+    /// Its name.
+    pub unit: String,
+    /// Id of the container that runs it.
+    pub node: String,
+    /// Who acts in its network namespace.
+    pub agent: Agent,
+}

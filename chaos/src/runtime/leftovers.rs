@@ -1,0 +1,161 @@
+//! What runs left behind, found by its marks over both runtimes, and its
+//! removal. Nothing without our marks is ever touched; whether a living
+//! runner's or a kept cluster's things may go is for the caller to decide.
+
+use crate::runtime::docker::leftovers as containers;
+use crate::runtime::marks::{ProcStat, RunMarks};
+use crate::runtime::process::scan;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use crate::runtime::docker::image::{remove_unused_images, unused_images};
+
+/// Deadline of a process's end after SIGKILL.
+const END: Duration = Duration::from_secs(10);
+
+/// One thing that a run made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Thing {
+    /// A child process.
+    Process {
+        /// Process id.
+        pid: u32,
+        /// Start time in clock ticks since boot.
+        start_ticks: u64,
+    },
+    /// A folder with data and logs.
+    Folder(PathBuf),
+    /// A container, running or not.
+    Container {
+        /// Id.
+        id: String,
+        /// Name.
+        name: String,
+    },
+    /// A volume.
+    Volume(String),
+    /// A network.
+    Network {
+        /// Id.
+        id: String,
+        /// Name.
+        name: String,
+    },
+}
+
+impl fmt::Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Thing::Process { pid, .. } => write!(f, "process {pid}"),
+            Thing::Folder(path) => write!(f, "folder {}", path.display()),
+            Thing::Container { name, .. } => write!(f, "container {name}"),
+            Thing::Volume(name) => write!(f, "volume {name}"),
+            Thing::Network { name, .. } => write!(f, "network {name}"),
+        }
+    }
+}
+
+/// A thing and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// `docker` or `process`.
+    pub runtime: &'static str,
+    /// Whose it is: run, kind (a kept cluster is left on purpose), runner, run folder.
+    pub marks: RunMarks,
+    /// Unit, for example `storage-a1`; empty for what belongs to all of them.
+    pub unit: String,
+    /// What.
+    pub thing: Thing,
+    /// Whether the runner still runs: then it is no leftover but a run in progress.
+    pub runner_alive: bool,
+}
+
+impl Leftover {
+    pub(crate) fn new(runtime: &'static str, marks: RunMarks, unit: String, thing: Thing) -> Self {
+        let runner_alive = marks.runner.is_alive();
+        Leftover { runtime, marks, unit, thing, runner_alive }
+    }
+}
+
+/// What a search found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// Ours, of every kind, of living and dead runners.
+    pub things: Vec<Leftover>,
+    /// Where could not be looked, and why.
+    pub unsearched: Vec<String>,
+}
+
+/// Everything that carries our marks, of one run or of all.
+pub async fn find(run: Option<&str>) -> Found {
+    let mut found = Found::default();
+    match scan::find() {
+        Ok(things) => found.things.extend(things),
+        Err(e) => found.unsearched.push(format!("processes: {e}")),
+    }
+    match containers::find(run).await {
+        Ok(things) => found.things.extend(things),
+        Err(e) => found.unsearched.push(format!("Docker: {e}")),
+    }
+    found.things.retain(|l| run.is_none_or(|run| l.marks.run == run));
+    found
+}
+
+/// Removes these things; an answer for each, in the order given. Something that is gone already
+/// counts as removed. Processes end before the folders they write to are removed, containers
+/// before their volumes and networks.
+pub async fn remove(things: &[Leftover]) -> Vec<Result<(), String>> {
+    let order = |thing: &Thing| match thing {
+        Thing::Process { .. } | Thing::Container { .. } => 0,
+        Thing::Folder(_) | Thing::Volume(_) | Thing::Network { .. } => 1,
+    };
+    let mut results: BTreeMap<usize, Result<(), String>> = BTreeMap::new();
+    for round in 0..2 {
+        let now = things.iter().enumerate().filter(|(_, l)| order(&l.thing) == round);
+        let removed = now.map(|(i, l)| async move {
+            let result = remove_one(l).await.map_err(|e| format!("{}: {e}", l.thing));
+            (i, result)
+        });
+        results.extend(futures_util::future::join_all(removed).await);
+    }
+    results.into_values().collect()
+}
+
+async fn remove_one(leftover: &Leftover) -> Result<(), String> {
+    match &leftover.thing {
+        Thing::Process { pid, start_ticks } => {
+            end_process(*pid, *start_ticks, &leftover.marks.run).await
+        }
+        Thing::Folder(path) => match fs::remove_dir_all(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            done => done.map_err(|e| e.to_string()),
+        },
+        docker => containers::remove_one(docker).await,
+    }
+}
+
+/// SIGKILLs a process if it is still the one that was found, and waits for its end.
+async fn end_process(pid: u32, start_ticks: u64, run: &str) -> Result<(), String> {
+    if !scan::kill_marked(pid, start_ticks, run)? {
+        return Ok(());
+    }
+    let gone = || {
+        ProcStat::read(pid).is_none_or(|s| s.start_ticks != start_ticks || s.is_dead())
+    };
+    let wait = async {
+        while !gone() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(END, wait).await.map_err(|_| format!("still there {END:?} after SIGKILL"))
+}
+
+/// Ends every process with the marks of this run.
+pub(crate) async fn end_processes_of(run: &str) -> Result<(), String> {
+    let mut things = scan::find()?;
+    things.retain(|l| l.marks.run == run && matches!(l.thing, Thing::Process { .. }));
+    remove(&things).await.into_iter().collect()
+}

@@ -1,0 +1,112 @@
+//! The rules in a network namespace of the test's own.
+
+use super::*;
+use nix::sched::{CloneFlags, unshare};
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+
+/// Runs `test` on a thread in a new network namespace with loopback up, or says why it cannot.
+fn in_namespace(test: impl FnOnce() + Send + 'static) {
+    let run = move || -> Result<(), String> {
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|e| format!("no new network namespace: {e}"))?;
+        loopback_up().map_err(|e| format!("loopback stays down: {e}"))?;
+        test();
+        Ok(())
+    };
+    let done = std::thread::spawn(run).join();
+    match done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+        Ok(()) => {}
+        Err(why) if std::env::var_os("GAMEDAY_REQUIRE_DOCKER").is_some() => panic!("{why}"),
+        Err(why) => println!("skipped: {why}"),
+    }
+}
+
+fn loopback_up() -> io::Result<()> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    // SAFETY: `request` is a whole ifreq with a terminated name, alive during the calls.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request.ifr_name[0] = b'l' as libc::c_char;
+        request.ifr_name[1] = b'o' as libc::c_char;
+        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&socket);
+        match libc::ioctl(fd, libc::SIOCSIFFLAGS as _, &request) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+fn ip(text: &str) -> BTreeSet<Ipv4Addr> {
+    BTreeSet::from([text.parse().unwrap()])
+}
+
+/// Whether a datagram from one loopback address reaches another.
+fn passes(from: &str, to: &str) -> bool {
+    let receiver = UdpSocket::bind((to, 0)).unwrap();
+    receiver.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+    let sender = UdpSocket::bind((from, 0)).unwrap();
+    let target: SocketAddr = receiver.local_addr().unwrap();
+    match sender.send_to(b"x", target) {
+        Ok(_) => {}
+        // A drop on the way out is told to the sender.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return false,
+        Err(e) => panic!("{e}"),
+    }
+    receiver.recv(&mut [0; 8]).is_ok()
+}
+
+const LONG: Duration = Duration::from_secs(600);
+
+#[test]
+fn senders_and_receivers_are_dropped_each_for_itself() {
+    in_namespace(|| {
+        let mut filter = Filter::create("gameday_test", LONG).unwrap();
+        assert!(passes("127.0.0.1", "127.0.0.2"));
+        filter.replace(&Drops { from: ip("127.0.0.1"), ..Default::default() }).unwrap();
+        assert!(!passes("127.0.0.1", "127.0.0.2"));
+        assert!(passes("127.0.0.2", "127.0.0.1"));
+        filter.replace(&Drops { to: ip("127.0.0.1"), ..Default::default() }).unwrap();
+        assert!(passes("127.0.0.1", "127.0.0.2"));
+        assert!(!passes("127.0.0.2", "127.0.0.1"));
+        // Loopback is spared by silence; that everything else is not, containers show.
+        filter.replace(&Drops { silent: true, ..Default::default() }).unwrap();
+        assert!(passes("127.0.0.1", "127.0.0.2"));
+        assert!(filter.renew(&Drops { silent: true, ..Default::default() }).unwrap());
+        filter.replace(&Drops::default()).unwrap();
+        assert!(passes("127.0.0.2", "127.0.0.1"));
+        filter.remove().unwrap();
+        filter.remove().unwrap();
+    });
+}
+
+#[test]
+fn a_lease_holds_while_renewed_then_lapses_and_cannot_be_renewed() {
+    in_namespace(|| {
+        let drops = Drops { from: ip("127.0.0.1"), to: ip("127.0.0.9"), silent: false };
+        let mut filter = Filter::create("gameday_test", LONG).unwrap();
+        filter.replace(&drops).unwrap();
+        for _ in 0..20 {
+            assert!(filter.renew(&drops).unwrap());
+            assert!(!passes("127.0.0.1", "127.0.0.2"));
+        }
+        // The same name again: replaced, with a lease that is over soon.
+        let mut filter = Filter::create("gameday_test", Duration::from_millis(300)).unwrap();
+        assert!(passes("127.0.0.1", "127.0.0.2"));
+        filter.replace(&drops).unwrap();
+        assert!((0..200).any(|_| passes("127.0.0.1", "127.0.0.2")), "the lease does not lapse");
+        assert!(!filter.renew(&drops).unwrap());
+        assert!(passes("127.0.0.1", "127.0.0.2"));
+    });
+}
+
+#[test]
+fn a_refusal_names_the_message_and_the_reason() {
+    in_namespace(|| {
+        let mut filter = Filter::create("gameday_test", LONG).unwrap();
+        filter.remove().unwrap();
+        let error = filter.replace(&Drops::default()).unwrap_err();
+        assert_eq!(error.errno, Some(libc::ENOENT));
+        assert!(error.to_string().contains("empty set"), "{error}");
+    });
+}

@@ -1,0 +1,453 @@
+//! Units as child processes on loopback, with proxied links. No privileges
+//! needed. The links are hosted by one more child, [`crate::runtime::links`].
+
+pub mod addresses;
+mod child;
+mod folder;
+pub(crate) mod scan;
+
+use self::addresses::AddressPlan;
+use self::child::Node;
+use self::folder::RunDir;
+use super::control::{CallError, Control, lock};
+use super::leftovers;
+use super::links::{CONFIG_VAR, LinksAnswer, LinksConfig, LinksRequest};
+use super::marks::RunMarks;
+use super::wanted::{LEASE, RENEW_EVERY, Wanted};
+use super::{
+    Fut, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec, http,
+};
+use nix::sys::signal::Signal;
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// Deadline of a request to the links process.
+const ASK: Duration = Duration::from_secs(5);
+/// Deadline of a signal's effect.
+const SIGNAL: Duration = Duration::from_secs(10);
+/// How often an expected effect is looked for.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Children of one run.
+pub struct ProcessRuntime {
+    marks: RunMarks,
+    units: Vec<UnitSpec>,
+    plan: AddressPlan,
+    dir: RunDir,
+    links: Arc<Links>,
+    renewing: JoinHandle<()>,
+    nodes: Mutex<HashMap<String, (Launch, Node)>>,
+    instruments: Mutex<Vec<tokio::process::Child>>,
+    links_child: Mutex<Option<Node>>,
+    /// Keeps other runs off our addresses while this one has no listener yet.
+    _lock: TcpListener,
+}
+
+fn err(text: impl Into<String>) -> RuntimeError {
+    RuntimeError(text.into())
+}
+
+impl ProcessRuntime {
+    /// Chooses addresses and starts the links.
+    ///
+    /// # Errors
+    /// No free loopback network, too many units, or the links do not start.
+    pub async fn new(marks: RunMarks, units: Vec<UnitSpec>) -> Result<Self, RuntimeError> {
+        let (plan, claimed) =
+            AddressPlan::find_free(&units, std::process::id()).map_err(err)?;
+        let dir = RunDir::create(&marks).map_err(err)?;
+        let (mut child, links) = match start_links(&marks, &plan, &dir) {
+            Ok(started) => started,
+            Err(e) => {
+                let cleaned = dir.remove();
+                return Err(err(join(e, cleaned)));
+            }
+        };
+        let links = Arc::new(links);
+        if let Err(e) = links.ask(LinksRequest::Renew).await {
+            let stopped = child.signal(Signal::SIGKILL).map(drop).map_err(|e| e.to_string());
+            let said = dir.log_tail("links");
+            let cleaned = stopped.and(dir.remove());
+            return Err(err(join(format!("the links do not start: {e} {said}"), cleaned)));
+        }
+        let renewing = tokio::spawn(links.clone().renew());
+        Ok(ProcessRuntime {
+            marks,
+            units,
+            plan,
+            dir,
+            links,
+            renewing,
+            nodes: Mutex::new(HashMap::new()),
+            instruments: Mutex::new(Vec::new()),
+            links_child: Mutex::new(Some(child)),
+            _lock: claimed,
+        })
+    }
+
+    fn unit(&self, name: &str) -> Result<&UnitSpec, RuntimeError> {
+        let found = self.units.iter().find(|u| u.name == name);
+        found.ok_or_else(|| err(format!("there is no unit {name}")))
+    }
+
+    fn env(&self, launch: &Launch) -> Result<Vec<(String, String)>, RuntimeError> {
+        let data = self.dir.data(&launch.unit).map_err(err)?;
+        let mut env = launch.env.clone();
+        env.push(("GAMEDAY_DATA".into(), data.display().to_string()));
+        env.extend(self.marks.env(&launch.unit));
+        Ok(env)
+    }
+
+    fn spawn(&self, launch: &Launch) -> Result<Node, RuntimeError> {
+        let log = self.dir.log(&launch.unit).map_err(err)?;
+        Node::spawn(&launch.args, &self.env(launch)?, log)
+            .map_err(|e| err(format!("{}: cannot be started: {e}", launch.unit)))
+    }
+
+    fn with_node<T>(
+        &self,
+        name: &str,
+        act: impl FnOnce(&mut Node) -> std::io::Result<T>,
+    ) -> Result<T, RuntimeError> {
+        let mut nodes = lock(&self.nodes);
+        let (_, node) =
+            nodes.get_mut(name).ok_or_else(|| err(format!("{name} was never launched")))?;
+        act(node).map_err(|e| err(format!("{name}: {e}")))
+    }
+
+    /// Waits until a node's state is as it should be.
+    async fn until(
+        &self,
+        name: &str,
+        what: &str,
+        is: impl Fn(&ProcessState) -> bool,
+    ) -> Result<(), RuntimeError> {
+        let wait = async {
+            while !is(&self.with_node(name, Node::state)?) {
+                tokio::time::sleep(LOOK).await;
+            }
+            Ok(())
+        };
+        let late = || err(format!("{name} is not {what} {SIGNAL:?} after the signal"));
+        tokio::time::timeout(SIGNAL, wait).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn kill_node(&self, name: &str) -> Result<(), RuntimeError> {
+        self.with_node(name, |n| n.signal(Signal::SIGKILL))?;
+        self.until(name, "dead", |s| matches!(s, ProcessState::Exited { how } if how != "exiting"))
+            .await
+    }
+
+    async fn change(&self, change: impl FnOnce(&mut Wanted)) -> Result<(), RuntimeError> {
+        self.links.change(change).await.map_err(err)
+    }
+
+    fn indexes(&self, link: &Link) -> Result<(usize, usize), RuntimeError> {
+        let index = |unit: &str| {
+            self.plan.index(unit).ok_or_else(|| err(format!("there is no unit {unit}")))
+        };
+        Ok((index(&link.from)?, index(&link.to)?))
+    }
+
+    async fn stop_all(&self) -> Result<(), RuntimeError> {
+        let names: Vec<String> = lock(&self.nodes).keys().cloned().collect();
+        for name in &names {
+            self.with_node(name, |n| n.signal(Signal::SIGKILL))?;
+        }
+        let mut instruments = std::mem::take(&mut *lock(&self.instruments));
+        for child in &mut instruments {
+            // Only fails for one that has exited already.
+            let _ = child.start_kill();
+        }
+        if let Some(mut links) = lock(&self.links_child).take() {
+            links.signal(Signal::SIGKILL).map_err(|e| err(format!("links: {e}")))?;
+            tokio::task::spawn_blocking(move || links.wait());
+        }
+        for name in &names {
+            self.kill_node(name).await?;
+        }
+        for mut child in instruments {
+            let gone = tokio::time::timeout(SIGNAL, child.wait()).await;
+            gone.map_err(|_| err("an instrument does not die"))?
+                .map_err(|e| err(format!("an instrument: {e}")))?;
+        }
+        Ok(())
+    }
+}
+
+fn join(error: String, cleaned: Result<(), String>) -> String {
+    match cleaned {
+        Ok(()) => error,
+        Err(e) => format!("{error}; cleaning up failed too: {e}"),
+    }
+}
+
+/// Starts the child that hosts the links.
+fn start_links(
+    marks: &RunMarks,
+    plan: &AddressPlan,
+    dir: &RunDir,
+) -> Result<(Node, Links), String> {
+    let config = LinksConfig { plan: plan.clone(), lease_ms: LEASE.as_millis() as u64 };
+    let config = serde_json::to_string(&config).map_err(|e| e.to_string())?;
+    let mut env = marks.env("links");
+    env.push((CONFIG_VAR.into(), config));
+    let args = ["internal", "links"].map(String::from);
+    let (node, stdin, stdout) = Node::spawn_piped(&args, &env, dir.log("links")?)
+        .map_err(|e| format!("the links cannot be started: {e}"))?;
+    let stdin = tokio::process::ChildStdin::from_std(stdin).map_err(|e| e.to_string())?;
+    let stdout = tokio::process::ChildStdout::from_std(stdout).map_err(|e| e.to_string())?;
+    let links = Links {
+        control: Control::new(stdin, stdout, 1),
+        plan: plan.clone(),
+        wanted: tokio::sync::Mutex::new(Wanted::default()),
+        lapses: Mutex::new((0, Vec::new())),
+    };
+    Ok((node, links))
+}
+
+/// The asking side of the links process.
+struct Links {
+    control: Control,
+    plan: AddressPlan,
+    wanted: tokio::sync::Mutex<Wanted>,
+    lapses: Mutex<(u64, Vec<String>)>,
+}
+
+impl Links {
+    async fn ask(&self, request: LinksRequest) -> Result<LinksAnswer, CallError> {
+        let answer = self.control.call(&request, ASK).await?;
+        if let LinksAnswer::Done { lapses } = &answer {
+            let mut known = lock(&self.lapses);
+            if *lapses > known.0 {
+                known.0 = *lapses;
+                known.1.push(format!(
+                    "the links heard nothing from the runner for {LEASE:?}: all cuts ended by themselves"
+                ));
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Changes what should be cut and makes it so.
+    async fn change(&self, change: impl FnOnce(&mut Wanted)) -> Result<(), String> {
+        let mut wanted = self.wanted.lock().await;
+        change(&mut wanted);
+        let closed = wanted.closed(self.plan.units.iter().map(|u| u.name.as_str()));
+        let pairs = closed
+            .iter()
+            .filter_map(|l| Some((self.plan.index(&l.from)?, self.plan.index(&l.to)?)));
+        let done = self.ask(LinksRequest::Cut(pairs.collect())).await;
+        done.map(drop).map_err(|e| format!("links: {e}"))
+    }
+
+    /// Keeps the lease for as long as something is cut.
+    async fn renew(self: Arc<Self>) {
+        let mut every = tokio::time::interval(RENEW_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            if self.wanted.lock().await.is_empty() {
+                continue;
+            }
+            match self.ask(LinksRequest::Renew).await {
+                Ok(_) => {}
+                Err(e @ CallError::Lost(_)) => {
+                    tracing::warn!("links: {e}");
+                    return;
+                }
+                Err(e) => tracing::warn!("links: the lease was not renewed: {e}"),
+            }
+        }
+    }
+}
+
+impl Drop for ProcessRuntime {
+    fn drop(&mut self) {
+        self.renewing.abort();
+    }
+}
+
+impl Runtime for ProcessRuntime {
+    fn name(&self) -> &'static str {
+        "process"
+    }
+
+    fn engine_version(&self) -> Option<String> {
+        None
+    }
+
+    fn bind_addr(&self, unit: &str, port: &str) -> Option<SocketAddr> {
+        self.plan.own(unit, port)
+    }
+
+    fn reach_addr(&self, from: &str, to: &str, port: &str) -> Option<SocketAddr> {
+        self.plan.reach(from, to, port)
+    }
+
+    fn host_addr(&self, unit: &str, port: &str) -> Option<SocketAddr> {
+        self.plan.own(unit, port)
+    }
+
+    fn launch_nodes<'a>(&'a self, nodes: Vec<Launch>) -> Fut<'a, ()> {
+        Box::pin(async move {
+            for launch in nodes {
+                if !self.unit(&launch.unit)?.node {
+                    return Err(err(format!("{} is an instrument, not a node", launch.unit)));
+                }
+                let node = self.spawn(&launch)?;
+                let before = lock(&self.nodes).insert(launch.unit.clone(), (launch, node));
+                if let Some((launch, mut before)) = before {
+                    before
+                        .signal(Signal::SIGKILL)
+                        .map_err(|e| err(format!("{}: {e}", launch.unit)))?;
+                    return Err(err(format!("{} was launched twice", launch.unit)));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn launch_instrument<'a>(&'a self, launch: Launch) -> Fut<'a, Instrument> {
+        Box::pin(async move {
+            self.unit(&launch.unit)?;
+            let say = |e: std::io::Error| err(format!("{}: cannot be started: {e}", launch.unit));
+            let log = self.dir.log(&launch.unit).map_err(err)?;
+            let mut command = child::command(&launch.args, &self.env(&launch)?);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+            let mut child = tokio::process::Command::from(command).spawn().map_err(say)?;
+            let pipes = child.stdin.take().zip(child.stdout.take());
+            lock(&self.instruments).push(child);
+            let (stdin, stdout) = pipes.ok_or_else(|| err("an instrument has no pipes"))?;
+            Ok(Instrument { stdin: Box::new(stdin), stdout: Box::new(stdout) })
+        })
+    }
+
+    fn kill<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(self.kill_node(node))
+    }
+
+    fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.with_node(node, Node::state)?;
+            self.change(|w| w.silence(node)).await?;
+            self.kill_node(node).await
+        })
+    }
+
+    fn start<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            let state = self.with_node(node, Node::state)?;
+            if self.links.wanted.lock().await.is_silent(node) {
+                self.change(|w| w.unsilence(node)).await?;
+            }
+            if !matches!(state, ProcessState::Exited { .. }) {
+                return Ok(());
+            }
+            let launch = lock(&self.nodes).get(node).map(|(launch, _)| launch.clone());
+            let launch = launch.ok_or_else(|| err(format!("{node} was never launched")))?;
+            let started = self.spawn(&launch)?;
+            lock(&self.nodes).insert(node.to_string(), (launch, started));
+            Ok(())
+        })
+    }
+
+    fn pause<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            if !self.with_node(node, |n| n.signal(Signal::SIGSTOP))? {
+                return Err(err(format!("{node} does not run: it cannot be paused")));
+            }
+            self.until(node, "paused", |s| !matches!(s, ProcessState::Running { .. })).await
+        })
+    }
+
+    fn resume<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.with_node(node, |n| n.signal(Signal::SIGCONT))?;
+            self.until(node, "resumed", |s| !matches!(s, ProcessState::Paused { .. })).await
+        })
+    }
+
+    fn process<'a>(&'a self, node: &'a str) -> Fut<'a, ProcessState> {
+        Box::pin(async move { self.with_node(node, Node::state) })
+    }
+
+    fn cut<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
+        Box::pin(async move {
+            links.iter().try_for_each(|l| self.indexes(l).map(drop))?;
+            self.change(|w| w.cut(links)).await
+        })
+    }
+
+    fn open<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
+        Box::pin(self.change(|w| w.open(links)))
+    }
+
+    fn probe<'a>(&'a self, links: &'a [Link]) -> Fut<'a, Vec<LinkState>> {
+        Box::pin(async move {
+            let mut asked = Vec::new();
+            let mut states = Vec::new();
+            for link in links {
+                let pair = self.indexes(link)?;
+                if [pair.0, pair.1].iter().all(|i| self.plan.units[*i].node) {
+                    asked.push((states.len(), pair));
+                    states.push(LinkState::Unknown("the links did not answer".into()));
+                } else {
+                    let why = "one end is an instrument, which cannot be asked";
+                    states.push(LinkState::Unknown(why.into()));
+                }
+            }
+            if asked.is_empty() {
+                return Ok(states);
+            }
+            let pairs = asked.iter().map(|(_, pair)| *pair).collect();
+            match self.links.ask(LinksRequest::Probe(pairs)).await {
+                Ok(LinksAnswer::Passed(passed)) if passed.len() == asked.len() => {
+                    for ((i, _), passed) in asked.iter().zip(passed) {
+                        states[*i] = if passed { LinkState::Open } else { LinkState::Cut };
+                    }
+                }
+                Ok(other) => return Err(err(format!("links: unexpected answer {other:?}"))),
+                Err(e) => {
+                    for (i, _) in asked {
+                        states[i] = LinkState::Unknown(format!("links: {e}"));
+                    }
+                }
+            }
+            Ok(states)
+        })
+    }
+
+    fn lapses(&self) -> Vec<String> {
+        lock(&self.links.lapses).1.clone()
+    }
+
+    fn admin<'a>(&'a self, node: &'a str, path: &'a str, deadline: Duration) -> Fut<'a, String> {
+        Box::pin(async move {
+            let addr = self.plan.own(node, "admin");
+            let addr = addr.ok_or_else(|| err(format!("{node} has no admin port")))?;
+            http::get(addr, path, deadline).await.map_err(|e| err(format!("{node}: {e}")))
+        })
+    }
+
+    fn collect_logs<'a>(&'a self, to: &'a Path) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.units.iter().try_for_each(|u| self.dir.copy_log(&u.name, to)).map_err(err)
+        })
+    }
+
+    fn down<'a>(&'a self) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.renewing.abort();
+            self.stop_all().await?;
+            // Children of our children, should there be any, carry the marks as well.
+            leftovers::end_processes_of(&self.marks.run).await.map_err(err)?;
+            self.dir.remove().map_err(err)
+        })
+    }
+}

@@ -1,0 +1,100 @@
+//! The docker runtime; skipped where there is no engine, unless it is required.
+
+use crate::{Outcome, orphans, suite};
+use gameday_chaos::runtime::docker::{self, DockerRuntime};
+use gameday_chaos::runtime::marks::Kind;
+use gameday_chaos::runtime::{Runtime, leftovers};
+use std::fs::File;
+
+/// Not the default one, so that tests do not meet a run.
+pub const SUBNET: &str = "198.19.0.0/16";
+
+/// Waits for other tests that use the subnet; held until dropped. Or says why there is no Docker.
+async fn alone() -> Result<File, Outcome> {
+    if let Err(why) = docker::available().await {
+        let required = std::env::var_os("GAMEDAY_REQUIRE_DOCKER").is_some_and(|v| v == "1");
+        assert!(!required, "Docker is required: {why}");
+        return Err(Outcome::Skipped(format!("no Docker: {why}")));
+    }
+    let path = std::env::temp_dir().join("gameday-docker-tests.lock");
+    let file = File::create(path).expect("a lock file");
+    file.lock().expect("the lock");
+    Ok(file)
+}
+
+pub async fn does_what_it_says() -> Outcome {
+    let _alone = match alone().await {
+        Ok(lock) => lock,
+        Err(skipped) => return skipped,
+    };
+    let bystander = Bystander::start();
+    let marks = suite::marks("docker", Kind::Run);
+    let run = marks.run.clone();
+    let runtime = DockerRuntime::new(marks, suite::units(), SUBNET).await.expect("a runtime");
+    assert!(runtime.engine_version().is_some());
+    suite::does_what_it_says(&runtime, &run).await;
+    bystander.still_there().await;
+    Outcome::Passed
+}
+
+pub async fn leases_lapse() -> Outcome {
+    let _alone = match alone().await {
+        Ok(lock) => lock,
+        Err(skipped) => return skipped,
+    };
+    orphans::leases_lapse("docker").await;
+    Outcome::Passed
+}
+
+pub async fn kept_cluster_stays() -> Outcome {
+    let _alone = match alone().await {
+        Ok(lock) => lock,
+        Err(skipped) => return skipped,
+    };
+    orphans::kept_cluster_stays("docker").await;
+    Outcome::Passed
+}
+
+pub async fn says_who_holds_the_subnet() -> Outcome {
+    let _alone = match alone().await {
+        Ok(lock) => lock,
+        Err(skipped) => return skipped,
+    };
+    let first = suite::marks("holder", Kind::Cluster);
+    let id = first.run.clone();
+    let holder = DockerRuntime::new(first, suite::units(), SUBNET).await.expect("a runtime");
+    let second = DockerRuntime::new(suite::marks("second", Kind::Run), suite::units(), "198.19.0.0/15");
+    let bad = second.await.err().expect("host bits").0;
+    assert!(bad.contains("198.18.0.0/15"), "{bad}");
+    let second = DockerRuntime::new(suite::marks("second", Kind::Run), suite::units(), SUBNET);
+    let taken = second.await.err().expect("taken").0;
+    holder.down().await.expect("down");
+    assert!(taken.contains(&id) && taken.contains("cluster down"), "{taken}");
+    assert_eq!(leftovers::find(Some(&id)).await.things, []);
+    Outcome::Passed
+}
+
+/// A network that is not ours although its name begins like one of ours: nothing may touch it.
+struct Bystander(String);
+
+fn cli(args: &[&str]) -> String {
+    let done = std::process::Command::new("docker").args(args).output();
+    let done = done.expect("the docker command");
+    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8_lossy(&done.stdout).trim().to_string()
+}
+
+impl Bystander {
+    fn start() -> Self {
+        let name = format!("gameday-bystander-{}", std::process::id());
+        cli(&["network", "create", "--label", "gameday.unit=x", &name]);
+        Bystander(name)
+    }
+
+    async fn still_there(self) {
+        assert_eq!(cli(&["network", "inspect", "-f", "{{.Name}}", &self.0]), self.0);
+        let found = leftovers::find(None).await;
+        assert!(found.things.iter().all(|l| !l.thing.to_string().contains(&self.0)));
+        cli(&["network", "rm", &self.0]);
+    }
+}

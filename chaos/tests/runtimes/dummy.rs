@@ -1,0 +1,138 @@
+//! A node and an instrument that do nothing but talk.
+//!
+//! The node echoes lines on its peer port. Its admin port answers
+//! `/health`, `/boots` (how often it was started on its data folder),
+//! `/dial/<addr>` (opens a connection and keeps it), `/talk/<text>` (says
+//! something over that connection and waits for the echo) and `/try/<addr>`
+//! (a fresh connection and one echo).
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How long an echo is waited for before the link counts as silent.
+const SILENCE: Duration = Duration::from_millis(1200);
+
+fn var(name: &str) -> Result<String, String> {
+    std::env::var(name).map_err(|e| format!("{name}: {e}"))
+}
+
+fn addr(name: &str) -> Result<SocketAddr, String> {
+    var(name)?.parse().map_err(|e| format!("{name}: {e}"))
+}
+
+pub fn node() -> Result<(), String> {
+    let boots = PathBuf::from(var("GAMEDAY_DATA")?).join("boots");
+    let count = std::fs::read(&boots).map_or(0, |b| b.len()) + 1;
+    std::fs::write(&boots, vec![b'x'; count]).map_err(|e| format!("{}: {e}", boots.display()))?;
+    eprintln!("boot {count}");
+    let say = |e: io::Error| format!("cannot listen: {e}");
+    let peer = TcpListener::bind(addr("DUMMY_PEER")?).map_err(say)?;
+    let admin = TcpListener::bind(addr("DUMMY_ADMIN")?).map_err(say)?;
+    std::thread::spawn(move || {
+        for stream in peer.incoming().flatten() {
+            std::thread::spawn(move || echo(stream));
+        }
+    });
+    let kept = Arc::new(Mutex::new(None));
+    for stream in admin.incoming().flatten() {
+        let kept = kept.clone();
+        std::thread::spawn(move || answer(stream, &kept, count));
+    }
+    Ok(())
+}
+
+fn echo(stream: TcpStream) -> io::Result<()> {
+    let mut out = stream.try_clone()?;
+    for line in BufReader::new(stream).lines() {
+        out.write_all(format!("{}\n", line?).as_bytes())?;
+    }
+    Ok(())
+}
+
+fn answer(mut stream: TcpStream, kept: &Mutex<Option<BufReader<TcpStream>>>, boots: usize) -> io::Result<()> {
+    let mut request = String::new();
+    let mut input = BufReader::new(stream.try_clone()?);
+    input.read_line(&mut request)?;
+    loop {
+        let mut header = String::new();
+        if input.read_line(&mut header)? == 0 || header == "\r\n" {
+            break;
+        }
+    }
+    let path = request.split(' ').nth(1).unwrap_or_default().to_string();
+    let (what, argument) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
+    let body = match what {
+        "health" => "ok".to_string(),
+        "boots" => boots.to_string(),
+        "dial" => match dial(argument) {
+            Ok(stream) => {
+                *kept.lock().expect("no panic") = Some(BufReader::new(stream));
+                "connected".into()
+            }
+            Err(e) => name(&e),
+        },
+        "talk" => match kept.lock().expect("no panic").as_mut() {
+            Some(stream) => talk(stream, argument).map_or_else(|e| name(&e), |()| "echo".into()),
+            None => "not connected".into(),
+        },
+        "try" => try_out(argument),
+        _ => "what?".into(),
+    };
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    stream.write_all((head + &body).as_bytes())
+}
+
+fn dial(addr: &str) -> io::Result<TcpStream> {
+    let addr = addr.parse().map_err(io::Error::other)?;
+    let stream = TcpStream::connect_timeout(&addr, SILENCE)?;
+    stream.set_read_timeout(Some(SILENCE))?;
+    Ok(stream)
+}
+
+/// Says it and reads lines until it comes back (what was said before may come first).
+fn talk(stream: &mut BufReader<TcpStream>, text: &str) -> io::Result<()> {
+    stream.get_mut().write_all(format!("{text}\n").as_bytes())?;
+    let mut line = String::new();
+    while line.trim_end() != text {
+        line.clear();
+        if stream.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
+}
+
+pub fn try_out(addr: &str) -> String {
+    let tried = dial(addr).and_then(|stream| talk(&mut BufReader::new(stream), "hello"));
+    tried.map_or_else(|e| name(&e), |()| "echo".into())
+}
+
+/// `silent`: nothing came back. `broken`: refused, reset or closed.
+fn name(e: &io::Error) -> String {
+    use io::ErrorKind::*;
+    match e.kind() {
+        TimedOut | WouldBlock | HostUnreachable => "silent".into(),
+        ConnectionRefused | ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof => {
+            "broken".into()
+        }
+        _ => e.to_string(),
+    }
+}
+
+/// Answers each line of its input, `try <addr>` by trying that.
+pub fn instrument() -> Result<(), String> {
+    eprintln!("instrument ready");
+    for line in io::stdin().lines() {
+        let line = line.map_err(|e| e.to_string())?;
+        let answer = match line.strip_prefix("try ") {
+            Some(addr) => try_out(addr),
+            None => format!("heard {line}"),
+        };
+        println!("{answer}");
+    }
+    eprintln!("instrument done");
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Both runtimes for real. This test starts itself again as node, instrument,
+//! links, agent and as a runner that is killed, so it has a `main` of its own:
+//! `internal <what>` is such a start, anything else runs the tests whose names
+//! contain one of the arguments.
+
+mod docker;
+mod dummy;
+mod orphans;
+mod process;
+mod suite;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::process::ExitCode;
+
+/// What a test says: passed, or skipped with the reason.
+pub enum Outcome {
+    Passed,
+    Skipped(String),
+}
+
+type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = Outcome>>>);
+
+const TESTS: [Test; 7] = [
+    ("process_runtime_does_what_it_says", || Box::pin(process::does_what_it_says())),
+    ("process_leases_lapse_and_leftovers_go", || Box::pin(process::leases_lapse())),
+    ("process_kept_cluster_stays", || Box::pin(process::kept_cluster_stays())),
+    ("docker_runtime_does_what_it_says", || Box::pin(docker::does_what_it_says())),
+    ("docker_leases_lapse_and_leftovers_go", || Box::pin(docker::leases_lapse())),
+    ("docker_kept_cluster_stays", || Box::pin(docker::kept_cluster_stays())),
+    ("docker_says_who_holds_the_subnet", || Box::pin(docker::says_who_holds_the_subnet())),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [internal, what, rest @ ..] = args.as_slice()
+        && internal == "internal"
+    {
+        return start(what, rest);
+    }
+    let filters: Vec<&String> = args.iter().filter(|a| !a.starts_with('-')).collect();
+    let chosen = |name: &str| filters.is_empty() || filters.iter().any(|f| name.contains(*f));
+    if args.iter().any(|a| a == "--list") {
+        TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    let mut failed = 0;
+    for (name, test) in TESTS.iter().filter(|(name, _)| chosen(name)) {
+        // On a thread of its own, so that a panic is that test's failure and no other's.
+        let run = move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(test())
+        };
+        match std::thread::Builder::new().name(name.to_string()).spawn(run).expect("a thread").join() {
+            Ok(Outcome::Passed) => println!("test {name} ... ok"),
+            Ok(Outcome::Skipped(why)) => println!("test {name} ... skipped: {why}"),
+            Err(_) => {
+                println!("test {name} ... FAILED");
+                failed += 1;
+            }
+        }
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn start(what: &str, rest: &[String]) -> ExitCode {
+    let done = match what {
+        "links" => gameday_chaos::runtime::links::main(),
+        "agent" => gameday_chaos::runtime::agent::main(),
+        "dummy-node" => dummy::node(),
+        "dummy-instrument" => dummy::instrument(),
+        "runner" => orphans::runner(rest),
+        other => Err(format!("no program {other}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{what}: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}

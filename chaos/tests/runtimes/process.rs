@@ -1,0 +1,23 @@
+//! The process runtime.
+
+use crate::{Outcome, orphans, suite};
+use gameday_chaos::runtime::marks::Kind;
+use gameday_chaos::runtime::process::ProcessRuntime;
+
+pub async fn does_what_it_says() -> Outcome {
+    let marks = suite::marks("process", Kind::Run);
+    let run = marks.run.clone();
+    let runtime = ProcessRuntime::new(marks, suite::units()).await.expect("a runtime");
+    suite::does_what_it_says(&runtime, &run).await;
+    Outcome::Passed
+}
+
+pub async fn leases_lapse() -> Outcome {
+    orphans::leases_lapse("process").await;
+    Outcome::Passed
+}
+
+pub async fn kept_cluster_stays() -> Outcome {
+    orphans::kept_cluster_stays("process").await;
+    Outcome::Passed
+}
