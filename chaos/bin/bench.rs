@@ -94,8 +94,8 @@ async fn measure(
         .filter_map(|az| runtime.host_addr(&wiring::router_name(az), "public"))
         .collect::<Vec<_>>();
     for (name, operation) in [
-        ("PutItem (durable)", LoadOperation::PutItem),
-        ("GetItem (strong)", LoadOperation::GetItem),
+        ("PutItem (durable)", LoadOperation::Put),
+        ("GetItem (strong)", LoadOperation::Get),
     ] {
         let before = cpu(runtime, topology).await?;
         let result = load::run(LoadSpec {

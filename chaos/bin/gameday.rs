@@ -156,7 +156,7 @@ fn report(args: ReportArgs) -> Exit {
 
 async fn doctor() -> Exit {
     match gameday_chaos::runtime::docker::available().await {
-        Ok(engine) => println!("docker: yes, {engine}"),
+        Ok(engine) => println!("docker: yes, engine {}, API {}", engine.version, engine.api),
         Err(why) => println!("docker: no, {why}"),
     }
     println!("process: yes, on loopback, without privileges");

@@ -22,8 +22,8 @@ pub fn main(what: Internal) -> Exit {
     let outcome = match what {
         Internal::Node => node(),
         Internal::Canary => canary(),
-        Internal::Links => blocking(async { gameday_chaos::runtime::links::main().await }),
-        Internal::Agent => blocking(async { gameday_chaos::runtime::agent::main().await }),
+        Internal::Links => gameday_chaos::runtime::links::main(),
+        Internal::Agent => gameday_chaos::runtime::agent::main(),
     };
     match outcome {
         Ok(()) => Exit::Pass,

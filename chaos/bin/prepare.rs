@@ -57,11 +57,11 @@ pub async fn choose(choice: RuntimeChoice) -> Result<(&'static str, String), Str
     match choice {
         RuntimeChoice::Process => Ok(("process", "asked for".into())),
         RuntimeChoice::Docker => match gameday_chaos::runtime::docker::available().await {
-            Ok(engine) => Ok(("docker", engine.to_string())),
+            Ok(engine) => Ok(("docker", format!("Docker {}", engine.version))),
             Err(why) => Err(format!("--runtime docker: Docker does not answer: {why}")),
         },
         RuntimeChoice::Auto => match gameday_chaos::runtime::docker::available().await {
-            Ok(engine) => Ok(("docker", engine.to_string())),
+            Ok(engine) => Ok(("docker", format!("Docker {}", engine.version))),
             Err(why) => Ok(("process", format!("Docker does not answer: {why}"))),
         },
     }

@@ -45,8 +45,9 @@ impl Stop {
     /// Resolves when a signal came (at once if it already did).
     pub async fn stopped(&self) -> i32 {
         let mut seen = self.seen.clone();
-        match seen.wait_for(Option::is_some).await {
-            Ok(got) => got.unwrap_or(libc::SIGINT),
+        let got = seen.wait_for(Option::is_some).await.map(|signal| *signal);
+        match got {
+            Ok(signal) => signal.unwrap_or(libc::SIGINT),
             // The handler task lives as long as the process; should it be gone, nothing stops us.
             Err(_) => std::future::pending().await,
         }
