@@ -17,6 +17,9 @@ const RECENT: u64 = 5;
 /// The live view.
 pub struct Live {
     clock: RunClock,
+    /// Calls that were due in this last time may still be in flight: they are
+    /// not shown yet, or an outage would look better than it is.
+    settle: Duration,
     /// `None`: plain lines.
     bar: Option<ProgressBar>,
     state: Mutex<State>,
@@ -32,7 +35,7 @@ struct State {
 
 impl Live {
     /// A view for a terminal, or plain lines.
-    pub fn new(clock: RunClock, terminal: bool) -> Arc<Self> {
+    pub fn new(clock: RunClock, settle: Duration, terminal: bool) -> Arc<Self> {
         let bar = terminal.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
             if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
@@ -42,6 +45,7 @@ impl Live {
         });
         Arc::new(Live {
             clock,
+            settle,
             bar,
             state: Mutex::default(),
         })
@@ -87,7 +91,7 @@ impl Live {
                 let now = live.clock.now();
                 let text = {
                     let state = live.lock();
-                    recorder.with_fold(|fold| status(&state, now, fold))
+                    recorder.with_fold(|fold| status(&state, now, live.settle, fold))
                 };
                 match &live.bar {
                     Some(bar) => {
@@ -164,7 +168,7 @@ fn describe(phase: Phase) -> &'static str {
 }
 
 /// `steps 7 s, 11 s left · power-off storage-b1 · writes 81.20 % · reads 90.01 % · p99 35 ms`
-fn status(state: &State, now: Nanos, fold: &Fold) -> String {
+fn status(state: &State, now: Nanos, settle: Duration, fold: &Fold) -> String {
     let mut parts = Vec::new();
     let spent = now.since(state.began);
     let name = state.phase.map_or("", Phase::name);
@@ -178,7 +182,7 @@ fn status(state: &State, now: Nanos, fold: &Fold) -> String {
     });
     parts.extend(state.active.values().cloned());
     for (kind, label) in [(Kind::Write, "writes"), (Kind::StrongRead, "reads")] {
-        let recent = fold.recent(now, RECENT, Some(kind));
+        let recent = fold.recent(now - settle, RECENT, Some(kind));
         if let Some(share) = recent.counts.availability() {
             // Floored: 99.999 % is not 100 %.
             let share = (share * 10_000.0).floor() / 100.0;

@@ -1,10 +1,11 @@
 //! The replicas' digests at the end of a run.
 
+use crate::roles::StoreRoles;
 use futures_util::future::join_all;
 use gameday_chaos::runtime::Runtime;
 use gameday_record::{PartitionDigests, ReplicaDigest};
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Replicas that have nothing more to apply should agree in this time.
@@ -17,32 +18,34 @@ const ASK: Duration = Duration::from_secs(10);
 struct Reported {
     partition: String,
     node: String,
-    applied: Option<u64>,
+    applied: u64,
     digest: String,
     items: u64,
-    members: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Answer {
-    groups: Vec<Reported>,
-}
-
-/// Asks until all replicas stand at the same place, or the time is over; what
-/// was seen last is the result either way, for the checker to judge.
-pub async fn settle(runtime: &dyn Runtime, nodes: &[String]) -> Vec<PartitionDigests> {
+/// Asks until all replicas of the partitions `expected` stand at the same
+/// place, or the time is over; what was seen last is the result either way,
+/// for the checker to judge.
+pub async fn settle(
+    runtime: &dyn Runtime,
+    roles: &StoreRoles,
+    nodes: &[String],
+    expected: &[String],
+) -> Vec<PartitionDigests> {
     let began = Instant::now();
     loop {
-        let asked = nodes.iter().map(|node| async move {
-            let body = runtime.admin(node, "/digest", ASK).await.ok()?;
-            serde_json::from_str::<Answer>(&body).ok()
-        });
-        let answers = join_all(asked)
+        let members = roles
+            .view()
             .await
             .into_iter()
-            .flatten()
-            .flat_map(|a| a.groups);
-        let digests = by_partition(answers);
+            .map(|g| (g.name, g.members))
+            .collect();
+        let asked = nodes.iter().map(|node| async move {
+            let body = runtime.admin(node, "/digest", ASK).await.ok()?;
+            serde_json::from_str::<Vec<Reported>>(&body).ok()
+        });
+        let answers = join_all(asked).await.into_iter().flatten().flatten();
+        let digests = by_partition(answers, &members, expected);
         if settled(&digests) || began.elapsed() > SETTLE {
             return digests;
         }
@@ -50,24 +53,34 @@ pub async fn settle(runtime: &dyn Runtime, nodes: &[String]) -> Vec<PartitionDig
     }
 }
 
-/// Groups the answers; a member that did not answer stands there without a digest.
-fn by_partition(answers: impl Iterator<Item = Reported>) -> Vec<PartitionDigests> {
-    let mut partitions: BTreeMap<String, (BTreeSet<String>, Vec<ReplicaDigest>)> = BTreeMap::new();
+/// Groups the answers. A member that did not answer stands there without a
+/// digest, and a partition that nobody knows without replicas.
+fn by_partition(
+    answers: impl Iterator<Item = Reported>,
+    members: &BTreeMap<String, Vec<String>>,
+    expected: &[String],
+) -> Vec<PartitionDigests> {
+    let mut partitions: BTreeMap<String, Vec<ReplicaDigest>> = expected
+        .iter()
+        .map(|name| (name.clone(), Vec::new()))
+        .collect();
     for r in answers {
-        let (members, replicas) = partitions.entry(r.partition).or_default();
-        members.extend(r.members);
-        replicas.push(ReplicaDigest {
-            node: r.node,
-            applied: r.applied,
-            digest: Some(r.digest),
-            items: Some(r.items),
-        });
+        partitions
+            .entry(r.partition)
+            .or_default()
+            .push(ReplicaDigest {
+                node: r.node,
+                applied: Some(r.applied),
+                digest: Some(r.digest),
+                items: Some(r.items),
+            });
     }
     partitions
         .into_iter()
-        .map(|(partition, (members, mut replicas))| {
-            for node in members {
-                if !replicas.iter().any(|r| r.node == node) {
+        .map(|(partition, mut replicas)| {
+            for node in members.get(&partition).into_iter().flatten() {
+                if !replicas.iter().any(|r| r.node == *node) {
+                    let node = node.clone();
                     replicas.push(ReplicaDigest {
                         node,
                         applied: None,
@@ -101,25 +114,41 @@ mod tests {
         Reported {
             partition: "canary/0".into(),
             node: node.into(),
-            applied: Some(applied),
+            applied,
             digest: "d".into(),
             items: 1,
-            members: ["x", "y", "z"].map(String::from).to_vec(),
         }
+    }
+
+    fn seen(answers: Vec<Reported>) -> Vec<PartitionDigests> {
+        let members = ["x", "y", "z"].map(String::from).to_vec();
+        let members = BTreeMap::from([("canary/0".to_string(), members)]);
+        by_partition(answers.into_iter(), &members, &["canary/0".to_string()])
     }
 
     #[test]
     fn a_replica_that_does_not_answer_is_missing_not_equal() {
-        let seen = by_partition([says("x", 5), says("z", 5)].into_iter());
-        assert_eq!(seen[0].replicas.len(), 3);
-        assert_eq!(seen[0].replicas[1].digest, None);
-        assert!(!settled(&seen));
+        let two = seen(vec![says("x", 5), says("z", 5)]);
+        assert_eq!(two[0].replicas.len(), 3);
+        assert_eq!(two[0].replicas[1].digest, None);
+        assert!(!settled(&two));
+        assert!(settled(&seen(["x", "y", "z"].map(|n| says(n, 5)).to_vec())));
+        assert!(!settled(&seen(vec![
+            says("x", 5),
+            says("y", 5),
+            says("z", 4)
+        ])));
+    }
+
+    #[test]
+    fn a_partition_that_nobody_knows_is_not_forgotten() {
+        let nothing = by_partition(
+            std::iter::empty(),
+            &BTreeMap::new(),
+            &["canary/3".to_string()],
+        );
+        assert_eq!(nothing[0].partition, "canary/3");
+        assert!(!settled(&nothing));
         assert!(!settled(&[]));
-        assert!(settled(&by_partition(
-            ["x", "y", "z"].map(|n| says(n, 5)).into_iter()
-        )));
-        assert!(!settled(&by_partition(
-            [says("x", 5), says("y", 5), says("z", 4)].into_iter()
-        )));
     }
 }

@@ -108,7 +108,12 @@ pub async fn main(args: RunArgs) -> Exit {
                 .map_err(|e| format!("{}: {e}", folder.timeline().display()))?;
             Ok((recorder, Timeline::new(writer, clock)))
         });
-    let live = Live::new(clock, !args.plain && std::io::stdout().is_terminal());
+    let settle = Duration::from_millis(prepared.playbook.workload.timeout_ms);
+    let live = Live::new(
+        clock,
+        settle,
+        !args.plain && std::io::stdout().is_terminal(),
+    );
     let summary = match opened {
         Ok((recorder, timeline)) => {
             let run = Run {
@@ -331,7 +336,11 @@ impl Run {
         let nodes: Vec<String> = wiring::storage_nodes(&self.prepared.topology)
             .map(|n| n.name.clone())
             .collect();
-        let digests = replicas::settle(self.runtime.as_ref(), &nodes).await;
+        let roles = StoreRoles::new(self.runtime.clone(), nodes.clone());
+        let partitions: Vec<String> = (0..self.prepared.playbook.cluster.partitions)
+            .map(|p| format!("{}/{p}", wiring::TABLE))
+            .collect();
+        let digests = replicas::settle(self.runtime.as_ref(), &roles, &nodes, &partitions).await;
         if let Err(e) = write_json(&self.folder.replicas(), &digests) {
             self.note(e).await;
         }

@@ -30,7 +30,9 @@ pub async fn does_what_it_says() -> Outcome {
     let bystander = Bystander::start();
     let marks = suite::marks("docker", Kind::Run);
     let run = marks.run.clone();
-    let runtime = DockerRuntime::new(marks, suite::units(), SUBNET).await.expect("a runtime");
+    let runtime = DockerRuntime::new(marks, suite::units(), SUBNET)
+        .await
+        .expect("a runtime");
     assert!(runtime.engine_version().is_some());
     suite::does_what_it_says(&runtime, &run).await;
     bystander.still_there().await;
@@ -62,14 +64,23 @@ pub async fn says_who_holds_the_subnet() -> Outcome {
     };
     let first = suite::marks("holder", Kind::Cluster);
     let id = first.run.clone();
-    let holder = DockerRuntime::new(first, suite::units(), SUBNET).await.expect("a runtime");
-    let second = DockerRuntime::new(suite::marks("second", Kind::Run), suite::units(), "198.19.0.0/15");
+    let holder = DockerRuntime::new(first, suite::units(), SUBNET)
+        .await
+        .expect("a runtime");
+    let second = DockerRuntime::new(
+        suite::marks("second", Kind::Run),
+        suite::units(),
+        "198.19.0.0/15",
+    );
     let bad = second.await.err().expect("host bits").0;
     assert!(bad.contains("198.18.0.0/15"), "{bad}");
     let second = DockerRuntime::new(suite::marks("second", Kind::Run), suite::units(), SUBNET);
     let taken = second.await.err().expect("taken").0;
     holder.down().await.expect("down");
-    assert!(taken.contains(&id) && taken.contains("cluster down"), "{taken}");
+    assert!(
+        taken.contains(&id) && taken.contains("cluster down"),
+        "{taken}"
+    );
     assert_eq!(leftovers::find(Some(&id)).await.things, []);
     Outcome::Passed
 }
@@ -80,7 +91,11 @@ struct Bystander(String);
 fn cli(args: &[&str]) -> String {
     let done = std::process::Command::new("docker").args(args).output();
     let done = done.expect("the docker command");
-    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    assert!(
+        done.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     String::from_utf8_lossy(&done.stdout).trim().to_string()
 }
 
@@ -92,9 +107,17 @@ impl Bystander {
     }
 
     async fn still_there(self) {
-        assert_eq!(cli(&["network", "inspect", "-f", "{{.Name}}", &self.0]), self.0);
+        assert_eq!(
+            cli(&["network", "inspect", "-f", "{{.Name}}", &self.0]),
+            self.0
+        );
         let found = leftovers::find(None).await;
-        assert!(found.things.iter().all(|l| !l.thing.to_string().contains(&self.0)));
+        assert!(
+            found
+                .things
+                .iter()
+                .all(|l| !l.thing.to_string().contains(&self.0))
+        );
         cli(&["network", "rm", &self.0]);
     }
 }

@@ -59,7 +59,9 @@ pub fn open(config: &StorageConfig) -> Result<Found, NodeError> {
         Err(error) => {
             tracing::error!(%error, "the stored routing map is damaged; asking the metadata");
             quarantine(disk.as_ref(), &[MAP]).map_err(io)?;
-            disk.remove(MAP).and_then(|()| disk.sync_dir(STATE)).map_err(io)?;
+            disk.remove(MAP)
+                .and_then(|()| disk.sync_dir(STATE))
+                .map_err(io)?;
             None
         }
     };
@@ -89,7 +91,10 @@ pub fn open(config: &StorageConfig) -> Result<Found, NodeError> {
         Err(error) => return Err(failed("write-ahead log", error)),
     };
     if let Some(torn) = &recovered.torn {
-        tracing::info!(?torn, "an unfinished write at the end of the log is cut off");
+        tracing::info!(
+            ?torn,
+            "an unfinished write at the end of the log is cut off"
+        );
     }
     let forgot = disk.exists(FORGOT).map_err(io)?;
     Ok(Found {
@@ -166,7 +171,9 @@ fn read_map(disk: &dyn Disk) -> io::Result<Option<RoutingMap>> {
     if crc != crc32c::crc32c(body).to_le_bytes() {
         return Err(bad("checksum"));
     }
-    postcard::from_bytes(body).map(Some).map_err(|e| bad(&e.to_string()))
+    postcard::from_bytes(body)
+        .map(Some)
+        .map_err(|e| bad(&e.to_string()))
 }
 
 /// Writes a small file so that it is there in full or not at all.
@@ -212,6 +219,9 @@ fn quarantine(disk: &dyn Disk, files: &[&str]) -> io::Result<()> {
         to.sync_data()?;
     }
     disk.sync_dir(&folder)?;
-    tracing::error!(folder, "damaged files are kept there; nothing reads them again");
+    tracing::error!(
+        folder,
+        "damaged files are kept there; nothing reads them again"
+    );
     Ok(())
 }

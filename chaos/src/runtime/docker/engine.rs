@@ -45,7 +45,9 @@ pub(crate) async fn connect() -> Result<(Docker, EngineInfo), String> {
         let docker = docker.negotiate_version().await.map_err(say)?;
         let version = docker.version().await.map_err(say)?;
         if version.os.as_deref().is_some_and(|os| os != "linux") {
-            return Err(format!("the Docker engine at {host} does not run Linux containers"));
+            return Err(format!(
+                "the Docker engine at {host} does not run Linux containers"
+            ));
         }
         let api = docker.client_version();
         let info = EngineInfo {
@@ -55,9 +57,11 @@ pub(crate) async fn connect() -> Result<(Docker, EngineInfo), String> {
         };
         Ok((docker, info))
     };
-    tokio::time::timeout(PROBE, ask)
-        .await
-        .unwrap_or_else(|_| Err(format!("the Docker engine at {host} does not answer within {PROBE:?}")))
+    tokio::time::timeout(PROBE, ask).await.unwrap_or_else(|_| {
+        Err(format!(
+            "the Docker engine at {host} does not answer within {PROBE:?}"
+        ))
+    })
 }
 
 /// Status code of the engine's answer, if that is what went wrong.

@@ -69,7 +69,9 @@ async fn bounded<T, E: ToString>(
 ) -> Result<T, RuntimeError> {
     match tokio::time::timeout(ENGINE, work).await {
         Ok(done) => done.map_err(|e| err(format!("{what}: {}", e.to_string()))),
-        Err(_) => Err(err(format!("{what}: Docker has not done it after {ENGINE:?}"))),
+        Err(_) => Err(err(format!(
+            "{what}: Docker has not done it after {ENGINE:?}"
+        ))),
     }
 }
 
@@ -88,11 +90,15 @@ impl DockerRuntime {
         let ips = subnet.place(&units).map_err(err)?;
         let (docker, engine) = engine::connect().await.map_err(err)?;
         let image = bounded("image", image::ensure(&docker)).await?;
-        let network =
-            bounded("network", containers::network(&docker, &marks, subnet)).await?;
+        let network = bounded("network", containers::network(&docker, &marks, subnet)).await?;
         let rules = Arc::new(Rules::new(ips.clone()));
         let renewing = tokio::spawn(rules.clone().renew(RENEW_EVERY));
-        let maker = Maker { docker: docker.clone(), marks, image, network };
+        let maker = Maker {
+            docker: docker.clone(),
+            marks,
+            image,
+            network,
+        };
         Ok(DockerRuntime {
             engine,
             docker,
@@ -112,16 +118,25 @@ impl DockerRuntime {
     }
 
     fn ip(&self, name: &str) -> Result<Ipv4Addr, RuntimeError> {
-        self.ips.get(name).copied().ok_or_else(|| err(format!("there is no unit {name}")))
+        self.ips
+            .get(name)
+            .copied()
+            .ok_or_else(|| err(format!("there is no unit {name}")))
     }
 
     fn port(&self, unit: &str, port: &str) -> Option<u16> {
         let unit = self.units.iter().find(|u| u.name == unit)?;
-        unit.ports.iter().find(|(name, _)| name == port).map(|(_, port)| *port)
+        unit.ports
+            .iter()
+            .find(|(name, _)| name == port)
+            .map(|(_, port)| *port)
     }
 
     fn addr(&self, unit: &str, port: &str) -> Option<SocketAddr> {
-        Some(SocketAddr::from((*self.ips.get(unit)?, self.port(unit, port)?)))
+        Some(SocketAddr::from((
+            *self.ips.get(unit)?,
+            self.port(unit, port)?,
+        )))
     }
 
     fn pod(&self, node: &str) -> Result<Arc<Pod>, RuntimeError> {
@@ -150,7 +165,9 @@ impl DockerRuntime {
 
     async fn inspect(&self, pod: &Pod) -> Result<ProcessState, RuntimeError> {
         let what = format!("state of {}", pod.unit);
-        let asked = self.docker.inspect_container(&pod.node, None::<InspectContainerOptions>);
+        let asked = self
+            .docker
+            .inspect_container(&pod.node, None::<InspectContainerOptions>);
         let state = bounded(&what, asked).await?.state;
         let state = state.ok_or_else(|| err(format!("{what}: Docker does not say")))?;
         let identity = format!(
@@ -163,15 +180,23 @@ impl DockerRuntime {
             (Some(true), _) => ProcessState::Running { identity },
             _ => {
                 let code = state.exit_code.unwrap_or_default();
-                let memory = if state.oom_killed == Some(true) { ", out of memory" } else { "" };
-                ProcessState::Exited { how: format!("exit code {code}{memory}") }
+                let memory = if state.oom_killed == Some(true) {
+                    ", out of memory"
+                } else {
+                    ""
+                };
+                ProcessState::Exited {
+                    how: format!("exit code {code}{memory}"),
+                }
             }
         })
     }
 
     async fn kill_pod(&self, pod: &Pod) -> Result<(), RuntimeError> {
         let what = format!("kill of {}", pod.unit);
-        let signal = KillContainerOptions { signal: "SIGKILL".into() };
+        let signal = KillContainerOptions {
+            signal: "SIGKILL".into(),
+        };
         let killed = self.docker.kill_container(&pod.node, Some(signal));
         match bounded(&what, async { Ok::<_, String>(killed.await) }).await? {
             Ok(()) => {}
@@ -198,19 +223,35 @@ impl DockerRuntime {
         let mut asks: HashMap<&str, (&Arc<Pod>, Vec<u64>)> = HashMap::new();
         for ((from, to), number) in links.iter().zip(&numbers) {
             let message = (self.ips[&to.unit], *number);
-            sends.entry(&from.unit).or_insert((from, Vec::new())).1.push(message);
-            asks.entry(&to.unit).or_insert((to, Vec::new())).1.push(*number);
+            sends
+                .entry(&from.unit)
+                .or_insert((from, Vec::new()))
+                .1
+                .push(message);
+            asks.entry(&to.unit)
+                .or_insert((to, Vec::new()))
+                .1
+                .push(*number);
         }
         let all = Duration::from_millis(u64::from(TIMES) * GAP_MS);
         let sent = join_all(sends.into_values().map(|(pod, messages)| async move {
-            let request = AgentRequest::Send { messages, times: TIMES, gap_ms: GAP_MS };
+            let request = AgentRequest::Send {
+                messages,
+                times: TIMES,
+                gap_ms: GAP_MS,
+            };
             let answer = pod.agent.ask(&request, all).await;
-            answer.err().map(|e| (pod.unit.clone(), format!("agent of {}: {e}", pod.unit)))
+            answer
+                .err()
+                .map(|e| (pod.unit.clone(), format!("agent of {}: {e}", pod.unit)))
         }));
         let mut failed: HashMap<String, String> = sent.await.into_iter().flatten().collect();
         let mut seen: HashMap<u64, bool> = HashMap::new();
         let asked = join_all(asks.into_values().map(|(pod, numbers)| async move {
-            let answer = pod.agent.ask(&AgentRequest::Seen(numbers.clone()), Duration::ZERO).await;
+            let answer = pod
+                .agent
+                .ask(&AgentRequest::Seen(numbers.clone()), Duration::ZERO)
+                .await;
             (pod, numbers, answer)
         }));
         for (pod, numbers, answer) in asked.await {
@@ -222,13 +263,14 @@ impl DockerRuntime {
                 }
             }
         }
-        let state = |((from, to), number): (&(Arc<Pod>, Arc<Pod>), &u64)| {
-            match (failed.get(&from.unit).or(failed.get(&to.unit)), seen.get(number)) {
-                (_, Some(true)) => LinkState::Open,
-                (None, Some(false)) => LinkState::Cut,
-                (Some(why), _) => LinkState::Unknown(why.clone()),
-                (None, None) => LinkState::Unknown("no answer about it".into()),
-            }
+        let state = |((from, to), number): (&(Arc<Pod>, Arc<Pod>), &u64)| match (
+            failed.get(&from.unit).or(failed.get(&to.unit)),
+            seen.get(number),
+        ) {
+            (_, Some(true)) => LinkState::Open,
+            (None, Some(false)) => LinkState::Cut,
+            (Some(why), _) => LinkState::Unknown(why.clone()),
+            (None, None) => LinkState::Unknown("no answer about it".into()),
         };
         links.iter().zip(&numbers).map(state).collect()
     }
@@ -251,7 +293,8 @@ impl Runtime for DockerRuntime {
 
     fn bind_addr(&self, unit: &str, port: &str) -> Option<SocketAddr> {
         // Every address of its namespace: others reach it at its own, its agent at loopback.
-        self.port(unit, port).map(|port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+        self.port(unit, port)
+            .map(|port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
     }
 
     fn reach_addr(&self, from: &str, to: &str, port: &str) -> Option<SocketAddr> {
@@ -298,7 +341,10 @@ impl Runtime for DockerRuntime {
             };
             let streams = bounded(&what, started).await?;
             lock(&self.instruments).insert(what, stderr);
-            Ok(Instrument { stdin: streams.stdin, stdout: Box::new(streams.stdout) })
+            Ok(Instrument {
+                stdin: streams.stdin,
+                stdout: Box::new(streams.stdout),
+            })
         })
     }
 
@@ -317,7 +363,10 @@ impl Runtime for DockerRuntime {
     fn start<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             let pod = self.pod(node)?;
-            self.rules.change(|w| w.unsilence(node)).await.map_err(err)?;
+            self.rules
+                .change(|w| w.unsilence(node))
+                .await
+                .map_err(err)?;
             bounded(&format!("start of {node}"), self.maker.start(&pod.node)).await
         })
     }
@@ -328,7 +377,11 @@ impl Runtime for DockerRuntime {
             if matches!(self.inspect(&pod).await?, ProcessState::Paused { .. }) {
                 return Ok(());
             }
-            bounded(&format!("pause of {node}"), self.docker.pause_container(&pod.node)).await
+            bounded(
+                &format!("pause of {node}"),
+                self.docker.pause_container(&pod.node),
+            )
+            .await
         })
     }
 
@@ -338,7 +391,11 @@ impl Runtime for DockerRuntime {
             if !matches!(self.inspect(&pod).await?, ProcessState::Paused { .. }) {
                 return Ok(());
             }
-            bounded(&format!("resumption of {node}"), self.docker.unpause_container(&pod.node)).await
+            bounded(
+                &format!("resumption of {node}"),
+                self.docker.unpause_container(&pod.node),
+            )
+            .await
         })
     }
 
@@ -351,7 +408,10 @@ impl Runtime for DockerRuntime {
             for link in links {
                 let ends = [self.unit(&link.from)?, self.unit(&link.to)?];
                 if !ends.iter().any(|u| u.node) {
-                    return Err(err(format!("{} and {} are instruments", link.from, link.to)));
+                    return Err(err(format!(
+                        "{} and {} are instruments",
+                        link.from, link.to
+                    )));
                 }
             }
             self.rules.change(|w| w.cut(links)).await.map_err(err)
@@ -410,7 +470,11 @@ impl Runtime for DockerRuntime {
         Box::pin(async move {
             let pods: Vec<_> = lock(&self.pods).values().cloned().collect();
             let saved = pods.iter().map(|pod| async move {
-                bounded(&format!("log of {}", pod.unit), logs::save(&self.docker, pod, dir)).await
+                bounded(
+                    &format!("log of {}", pod.unit),
+                    logs::save(&self.docker, pod, dir),
+                )
+                .await
             });
             try_join_all(saved).await?;
             for (unit, stderr) in lock(&self.instruments).iter() {
@@ -424,15 +488,14 @@ impl Runtime for DockerRuntime {
         Box::pin(async move {
             self.renewing.abort();
             let run = &self.maker.marks.run;
-            let find = || async {
-                bounded("search", leftovers::find_on(&self.docker, Some(run))).await
-            };
+            let find =
+                || async { bounded("search", leftovers::find_on(&self.docker, Some(run))).await };
             let mut failed = Vec::new();
             for round in 0..2 {
                 let things = find().await?;
-                let now = things.iter().filter(|l| {
-                    matches!(l.thing, Thing::Container { .. }) == (round == 0)
-                });
+                let now = things
+                    .iter()
+                    .filter(|l| matches!(l.thing, Thing::Container { .. }) == (round == 0));
                 let removed = join_all(now.map(|l| async {
                     let done = leftovers::remove(&self.docker, &l.thing).await;
                     done.map_err(|e| format!("{}: {e}", l.thing))
@@ -444,7 +507,11 @@ impl Runtime for DockerRuntime {
                 return Ok(());
             }
             let left: Vec<String> = left.iter().map(|l| l.thing.to_string()).collect();
-            Err(err(format!("not removed: {}; {}", left.join(", "), failed.join("; "))))
+            Err(err(format!(
+                "not removed: {}; {}",
+                left.join(", "),
+                failed.join("; ")
+            )))
         })
     }
 }
