@@ -94,7 +94,9 @@ pub(crate) enum AgentAnswer {
 pub fn main() -> Result<(), String> {
     let text = std::env::var(CONFIG_VAR).map_err(|e| format!("{CONFIG_VAR}: {e}"))?;
     let config = serde_json::from_str(&text).map_err(|e| format!("{CONFIG_VAR}: {e}"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     runtime
         .map_err(|e| format!("cannot start: {e}"))?
         .block_on(run(tokio::io::stdin(), tokio::io::stdout(), config))
@@ -127,19 +129,34 @@ pub async fn run(
             Reply::Now(rules.replace(Drops { from, to, silent }))
         }
         AgentRequest::Renew => Reply::Now(rules.renew()),
-        AgentRequest::Send { messages, times, gap_ms } => {
+        AgentRequest::Send {
+            messages,
+            times,
+            gap_ms,
+        } => {
             let gap = Duration::from_millis(gap_ms.min(1000));
-            Reply::Later(Box::pin(send(socket.clone(), messages, times.min(100), gap)))
+            Reply::Later(Box::pin(send(
+                socket.clone(),
+                messages,
+                times.min(100),
+                gap,
+            )))
         }
         AgentRequest::Seen(numbers) => {
             let seen = lock(&seen);
             let found = numbers.iter().map(|n| seen.contains(n)).collect();
             Reply::Now(Ok(AgentAnswer::Seen(found)))
         }
-        AgentRequest::Get { port, path, deadline_ms } => Reply::Later(Box::pin(async move {
+        AgentRequest::Get {
+            port,
+            path,
+            deadline_ms,
+        } => Reply::Later(Box::pin(async move {
             let deadline = Duration::from_millis(deadline_ms.min(MAX_GET_MS));
             let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            http::get(addr, &path, deadline).await.map(AgentAnswer::Body)
+            http::get(addr, &path, deadline)
+                .await
+                .map(AgentAnswer::Body)
         })),
     });
     if let Err(e) = served.await {
@@ -166,21 +183,31 @@ impl Rules {
         self.filter.replace(&drops).map_err(|e| e.to_string())?;
         self.current = drops;
         self.renewed = Instant::now();
-        Ok(AgentAnswer::Done { lapses: self.lapses })
+        Ok(AgentAnswer::Done {
+            lapses: self.lapses,
+        })
     }
 
     fn renew(&mut self) -> Result<AgentAnswer, String> {
         if !self.current.is_empty() {
-            if self.filter.renew(&self.current).map_err(|e| e.to_string())? {
+            if self
+                .filter
+                .renew(&self.current)
+                .map_err(|e| e.to_string())?
+            {
                 self.renewed = Instant::now();
             } else {
                 self.lapses += 1;
                 self.current = Drops::default();
                 // Other elements may have a moment left.
-                self.filter.replace(&self.current).map_err(|e| e.to_string())?;
+                self.filter
+                    .replace(&self.current)
+                    .map_err(|e| e.to_string())?;
             }
         }
-        Ok(AgentAnswer::Done { lapses: self.lapses })
+        Ok(AgentAnswer::Done {
+            lapses: self.lapses,
+        })
     }
 }
 

@@ -40,7 +40,10 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Reads one line without its end; `false` at the end of the stream. An overlong line is read
 /// to its end and given as empty.
-async fn read_line(input: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) -> io::Result<bool> {
+async fn read_line(
+    input: &mut (impl AsyncBufRead + Unpin),
+    line: &mut Vec<u8>,
+) -> io::Result<bool> {
     line.clear();
     let mut overlong = false;
     loop {
@@ -176,7 +179,10 @@ impl Control {
         first: u64,
     ) -> Self {
         let lines = spawn_writer(stdin);
-        let waiting = Arc::new(Mutex::new(Waiting { lost: None, calls: HashMap::new() }));
+        let waiting = Arc::new(Mutex::new(Waiting {
+            lost: None,
+            calls: HashMap::new(),
+        }));
         let shared = waiting.clone();
         tokio::spawn(async move {
             let mut input = BufReader::new(stdout);
@@ -202,7 +208,11 @@ impl Control {
             waiting.lost = Some(why);
             waiting.calls.clear();
         });
-        Control { lines, waiting, next: AtomicU64::new(first) }
+        Control {
+            lines,
+            waiting,
+            next: AtomicU64::new(first),
+        }
     }
 
     /// Number that the next request will have.
@@ -222,7 +232,8 @@ impl Control {
         deadline: Duration,
     ) -> Result<Rs, CallError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let request = serde_json::to_value(request).map_err(|e| CallError::Refused(e.to_string()))?;
+        let request =
+            serde_json::to_value(request).map_err(|e| CallError::Refused(e.to_string()))?;
         let (send, receive) = oneshot::channel();
         {
             let mut waiting = lock(&self.waiting);
@@ -308,18 +319,27 @@ mod tests {
         let first = control.call::<u32>(&0, SOON).await;
         assert!(matches!(first, Err(CallError::Lost(_))), "{first:?}");
         assert!(control.is_lost());
-        assert!(matches!(control.call::<u32>(&0, SOON).await, Err(CallError::Lost(_))));
+        assert!(matches!(
+            control.call::<u32>(&0, SOON).await,
+            Err(CallError::Lost(_))
+        ));
     }
 
     #[tokio::test]
     async fn nonsense_and_overlong_lines_are_skipped() {
         let mut text = b"nonsense\n{\"id\":1}\n".to_vec();
         text.extend(std::iter::repeat_n(b'x', MAX_LINE + 1));
-        text.extend_from_slice(b"\n{\"id\":4,\"request\":\"not a number\"}\n{\"id\":3,\"request\":8}\n");
+        text.extend_from_slice(
+            b"\n{\"id\":4,\"request\":\"not a number\"}\n{\"id\":3,\"request\":8}\n",
+        );
         let (mut ours, theirs) = tokio::io::duplex(4096);
-        serve::<u32, u32>(&text[..], theirs, |n| Reply::Now(Ok(n * 2))).await.unwrap();
+        serve::<u32, u32>(&text[..], theirs, |n| Reply::Now(Ok(n * 2)))
+            .await
+            .unwrap();
         let mut out = String::new();
-        tokio::io::AsyncReadExt::read_to_string(&mut ours, &mut out).await.unwrap();
+        tokio::io::AsyncReadExt::read_to_string(&mut ours, &mut out)
+            .await
+            .unwrap();
         let lines: Vec<&str> = out.lines().collect();
         assert_eq!(lines.len(), 2, "{out}");
         assert!(lines[0].contains("\"error\""), "{out}");

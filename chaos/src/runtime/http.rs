@@ -15,7 +15,11 @@ pub(crate) const MAX_BODY: usize = 1 << 20;
 ///
 /// # Errors
 /// Another status, a body that is too large or not UTF-8, no answer in time.
-pub(crate) async fn get(addr: SocketAddr, path: &str, deadline: Duration) -> Result<String, String> {
+pub(crate) async fn get(
+    addr: SocketAddr,
+    path: &str,
+    deadline: Duration,
+) -> Result<String, String> {
     tokio::time::timeout(deadline, get_unbounded(addr, path))
         .await
         .unwrap_or_else(|_| Err(format!("no answer within {deadline:?}")))
@@ -28,10 +32,14 @@ async fn get_unbounded(addr: SocketAddr, path: &str) -> Result<String, String> {
         .body(Empty::<Bytes>::new())
         .map_err(|e| e.to_string())?;
     let stream = TcpStream::connect(addr).await.map_err(|e| e.to_string())?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| e.to_string())?;
     let exchange = async {
-        let answer = sender.send_request(request).await.map_err(|e| e.to_string())?;
+        let answer = sender
+            .send_request(request)
+            .await
+            .map_err(|e| e.to_string())?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), MAX_BODY).collect().await;
         let body = body.map_err(|e| e.to_string())?.to_bytes();

@@ -76,7 +76,13 @@ pub struct Leftover {
 impl Leftover {
     pub(crate) fn new(runtime: &'static str, marks: RunMarks, unit: String, thing: Thing) -> Self {
         let runner_alive = marks.runner.is_alive();
-        Leftover { runtime, marks, unit, thing, runner_alive }
+        Leftover {
+            runtime,
+            marks,
+            unit,
+            thing,
+            runner_alive,
+        }
     }
 }
 
@@ -100,7 +106,9 @@ pub async fn find(run: Option<&str>) -> Found {
         Ok(things) => found.things.extend(things),
         Err(e) => found.unsearched.push(format!("Docker: {e}")),
     }
-    found.things.retain(|l| run.is_none_or(|run| l.marks.run == run));
+    found
+        .things
+        .retain(|l| run.is_none_or(|run| l.marks.run == run));
     found
 }
 
@@ -114,7 +122,10 @@ pub async fn remove(things: &[Leftover]) -> Vec<Result<(), String>> {
     };
     let mut results: BTreeMap<usize, Result<(), String>> = BTreeMap::new();
     for round in 0..2 {
-        let now = things.iter().enumerate().filter(|(_, l)| order(&l.thing) == round);
+        let now = things
+            .iter()
+            .enumerate()
+            .filter(|(_, l)| order(&l.thing) == round);
         let removed = now.map(|(i, l)| async move {
             let result = remove_one(l).await.map_err(|e| format!("{}: {e}", l.thing));
             (i, result)
@@ -142,15 +153,15 @@ async fn end_process(pid: u32, start_ticks: u64, run: &str) -> Result<(), String
     if !scan::kill_marked(pid, start_ticks, run)? {
         return Ok(());
     }
-    let gone = || {
-        ProcStat::read(pid).is_none_or(|s| s.start_ticks != start_ticks || s.is_dead())
-    };
+    let gone = || ProcStat::read(pid).is_none_or(|s| s.start_ticks != start_ticks || s.is_dead());
     let wait = async {
         while !gone() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(END, wait).await.map_err(|_| format!("still there {END:?} after SIGKILL"))
+    tokio::time::timeout(END, wait)
+        .await
+        .map_err(|_| format!("still there {END:?} after SIGKILL"))
 }
 
 /// Ends every process with the marks of this run.

@@ -73,7 +73,9 @@ pub fn main() -> Result<(), String> {
     let config = serde_json::from_str(&text).map_err(|e| format!("{CONFIG_VAR}: {e}"))?;
     raise_file_limit();
     // One thread: a cut is complete when it is acknowledged, since nothing else runs meanwhile.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     runtime
         .map_err(|e| format!("cannot start: {e}"))?
         .block_on(run(tokio::io::stdin(), tokio::io::stdout(), config))
@@ -113,12 +115,16 @@ pub async fn run(
     let served = control::serve(stdin, stdout, |request| {
         lease.heard(Instant::now());
         match request {
-            LinksRequest::Cut(links) => Reply::Now(gates.cut_exactly(&links).map(|()| lease.done())),
+            LinksRequest::Cut(links) => {
+                Reply::Now(gates.cut_exactly(&links).map(|()| lease.done()))
+            }
             LinksRequest::Renew => Reply::Now(Ok(lease.done())),
             LinksRequest::Probe(links) => {
                 let gates = gates.clone();
                 Reply::Later(Box::pin(async move {
-                    let probes = links.into_iter().map(|(from, to)| probe(gates.clone(), from, to));
+                    let probes = links
+                        .into_iter()
+                        .map(|(from, to)| probe(gates.clone(), from, to));
                     let passed = futures_util::future::try_join_all(probes).await?;
                     Ok(LinksAnswer::Passed(passed))
                 }))
@@ -133,7 +139,9 @@ pub async fn run(
 }
 
 async fn listen(addr: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(addr).await.map_err(|e| format!("cannot listen on {addr}: {e}"))
+    TcpListener::bind(addr)
+        .await
+        .map_err(|e| format!("cannot listen on {addr}: {e}"))
 }
 
 /// When control was last heard.
@@ -144,7 +152,10 @@ struct Lease {
 
 impl Lease {
     fn new(span: Duration) -> Self {
-        Lease { span, state: Mutex::new((Instant::now(), 0)) }
+        Lease {
+            span,
+            state: Mutex::new((Instant::now(), 0)),
+        }
     }
 
     fn heard(&self, now: Instant) {
@@ -152,7 +163,9 @@ impl Lease {
     }
 
     fn done(&self) -> LinksAnswer {
-        LinksAnswer::Done { lapses: lock(&self.state).1 }
+        LinksAnswer::Done {
+            lapses: lock(&self.state).1,
+        }
     }
 
     /// Ends all cuts if the lease is over; when to look again.
@@ -184,7 +197,9 @@ struct Gates {
 
 impl Gates {
     fn new(units: usize) -> Self {
-        let cut = (0..units * units).map(|_| watch::Sender::new(false)).collect();
+        let cut = (0..units * units)
+            .map(|_| watch::Sender::new(false))
+            .collect();
         Gates { units, cut }
     }
 
@@ -200,7 +215,9 @@ impl Gates {
     }
 
     fn cut_exactly(&self, links: &[(usize, usize)]) -> Result<(), String> {
-        links.iter().try_for_each(|(from, to)| self.check(*from, *to))?;
+        links
+            .iter()
+            .try_for_each(|(from, to)| self.check(*from, *to))?;
         let wanted: BTreeSet<usize> = links.iter().map(|(f, t)| f * self.units + t).collect();
         for (i, cut) in self.cut.iter().enumerate() {
             let now = wanted.contains(&i);
@@ -211,7 +228,10 @@ impl Gates {
 
     /// Whether any was cut.
     fn open_all(&self) -> bool {
-        let opened = self.cut.iter().filter(|c| c.send_if_modified(std::mem::take));
+        let opened = self
+            .cut
+            .iter()
+            .filter(|c| c.send_if_modified(std::mem::take));
         opened.count() > 0
     }
 }
@@ -308,8 +328,18 @@ async fn carry(
         let (mut cr, mut cw) = client.split();
         let (mut sr, mut sw) = server.split();
         tokio::try_join!(
-            pump(&mut cr, &mut sw, &mut forward, [|| Broken::Client, || Broken::Server]),
-            pump(&mut sr, &mut cw, &mut back, [|| Broken::Server, || Broken::Client]),
+            pump(
+                &mut cr,
+                &mut sw,
+                &mut forward,
+                [|| Broken::Client, || Broken::Server]
+            ),
+            pump(
+                &mut sr,
+                &mut cw,
+                &mut back,
+                [|| Broken::Server, || Broken::Client]
+            ),
         )
     };
     // A reset travels like data: only where the direction is open.
@@ -414,7 +444,12 @@ mod tests {
         let gates = Arc::new(Gates::new(2));
         let (mut client, inner_client) = socket_pair().await.unwrap();
         let (mut server, inner_server) = socket_pair().await.unwrap();
-        tokio::spawn(carry(inner_client, inner_server, gates.watch(0, 1), gates.watch(1, 0)));
+        tokio::spawn(carry(
+            inner_client,
+            inner_server,
+            gates.watch(0, 1),
+            gates.watch(1, 0),
+        ));
         gates.cut_exactly(&[(0, 1)]).unwrap();
 
         client.write_all(b"held").await.unwrap();
@@ -425,7 +460,10 @@ mod tests {
         assert!(!probe(gates.clone(), 0, 1).await.unwrap());
         assert!(probe(gates.clone(), 1, 0).await.unwrap());
         let mut none = [0; 4];
-        assert_eq!(server.try_read(&mut none).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(
+            server.try_read(&mut none).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
 
         gates.cut_exactly(&[]).unwrap();
         let mut four = [0; 4];
@@ -439,7 +477,12 @@ mod tests {
         let gates = Arc::new(Gates::new(2));
         let (mut client, inner_client) = socket_pair().await.unwrap();
         let (server, inner_server) = socket_pair().await.unwrap();
-        tokio::spawn(carry(inner_client, inner_server, gates.watch(0, 1), gates.watch(1, 0)));
+        tokio::spawn(carry(
+            inner_client,
+            inner_server,
+            gates.watch(0, 1),
+            gates.watch(1, 0),
+        ));
         gates.cut_exactly(&[(0, 1), (1, 0)]).unwrap();
         server.set_zero_linger().unwrap();
         drop(server);
@@ -454,14 +497,20 @@ mod tests {
     #[tokio::test]
     async fn a_connection_to_nobody_is_reset_but_not_before_the_way_back_is_open() {
         let gates = Arc::new(Gates::new(2));
-        let nobody = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+        let nobody = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+            .await
+            .unwrap();
         let target = nobody.local_addr().unwrap();
         drop(nobody);
         let (mut client, inner) = socket_pair().await.unwrap();
         gates.cut_exactly(&[(1, 0)]).unwrap();
         tokio::spawn(connect(inner, target, gates.watch(0, 1), gates.watch(1, 0)));
         let mut byte = [0; 1];
-        assert!(tokio::time::timeout(PROBE, client.read(&mut byte)).await.is_err());
+        assert!(
+            tokio::time::timeout(PROBE, client.read(&mut byte))
+                .await
+                .is_err()
+        );
         gates.open_all();
         let end = client.read(&mut byte).await;
         assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);

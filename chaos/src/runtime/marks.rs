@@ -317,7 +317,10 @@ mod tests {
         let text = "12 (a) Z 99 (x) T 1 1 1 0 -1 1 1 1 1 1 1 1 1 1 20 0 1 0 777 1 1\n";
         assert_eq!(
             ProcStat::parse(text),
-            Some(ProcStat { state: 'T', start_ticks: 777 })
+            Some(ProcStat {
+                state: 'T',
+                start_ticks: 777
+            })
         );
         assert_eq!(ProcStat::parse("nonsense"), None);
     }

@@ -54,8 +54,14 @@ impl Wanted {
         let mut closed = self.cuts.clone();
         for node in &self.silent {
             for other in units.clone().filter(|u| u != node) {
-                closed.insert(Link { from: node.clone(), to: other.to_string() });
-                closed.insert(Link { from: other.to_string(), to: node.clone() });
+                closed.insert(Link {
+                    from: node.clone(),
+                    to: other.to_string(),
+                });
+                closed.insert(Link {
+                    from: other.to_string(),
+                    to: node.clone(),
+                });
             }
         }
         closed
@@ -72,7 +78,10 @@ mod tests {
     use super::*;
 
     fn link(from: &str, to: &str) -> Link {
-        Link { from: from.into(), to: to.into() }
+        Link {
+            from: from.into(),
+            to: to.into(),
+        }
     }
 
     #[test]
@@ -82,10 +91,18 @@ mod tests {
         wanted.cut(&[link("a", "b")]);
         wanted.silence("a");
         let closed = wanted.closed(units.into_iter());
-        let all = [link("a", "b"), link("a", "c"), link("b", "a"), link("c", "a")];
+        let all = [
+            link("a", "b"),
+            link("a", "c"),
+            link("b", "a"),
+            link("c", "a"),
+        ];
         assert_eq!(closed, BTreeSet::from(all));
         wanted.unsilence("a");
-        assert_eq!(wanted.closed(units.into_iter()), BTreeSet::from([link("a", "b")]));
+        assert_eq!(
+            wanted.closed(units.into_iter()),
+            BTreeSet::from([link("a", "b")])
+        );
         wanted.open(&[link("a", "b"), link("b", "c")]);
         assert!(wanted.is_empty());
     }

@@ -27,11 +27,13 @@ pub async fn does_what_it_says() -> Outcome {
         Ok(lock) => lock,
         Err(skipped) => return skipped,
     };
-    let bystander = Bystander::start();
     let marks = suite::marks("docker", Kind::Run);
     let run = marks.run.clone();
-    let runtime = DockerRuntime::new(marks, suite::units(), SUBNET).await.expect("a runtime");
+    let runtime = DockerRuntime::new(marks, suite::units(), SUBNET)
+        .await
+        .expect("a runtime");
     assert!(runtime.engine_version().is_some());
+    let bystander = Bystander::start();
     suite::does_what_it_says(&runtime, &run).await;
     bystander.still_there().await;
     Outcome::Passed
@@ -62,25 +64,41 @@ pub async fn says_who_holds_the_subnet() -> Outcome {
     };
     let first = suite::marks("holder", Kind::Cluster);
     let id = first.run.clone();
-    let holder = DockerRuntime::new(first, suite::units(), SUBNET).await.expect("a runtime");
-    let second = DockerRuntime::new(suite::marks("second", Kind::Run), suite::units(), "198.19.0.0/15");
+    let holder = DockerRuntime::new(first, suite::units(), SUBNET)
+        .await
+        .expect("a runtime");
+    let second = DockerRuntime::new(
+        suite::marks("second", Kind::Run),
+        suite::units(),
+        "198.19.0.0/15",
+    );
     let bad = second.await.err().expect("host bits").0;
     assert!(bad.contains("198.18.0.0/15"), "{bad}");
     let second = DockerRuntime::new(suite::marks("second", Kind::Run), suite::units(), SUBNET);
     let taken = second.await.err().expect("taken").0;
     holder.down().await.expect("down");
-    assert!(taken.contains(&id) && taken.contains("cluster down"), "{taken}");
+    assert!(
+        taken.contains(&id) && taken.contains("cluster down"),
+        "{taken}"
+    );
     assert_eq!(leftovers::find(Some(&id)).await.things, []);
     Outcome::Passed
 }
 
-/// A network that is not ours although its name begins like one of ours: nothing may touch it.
+/// A network and a running container of our own image that are not ours, although their names
+/// begin as ours do and they have one of our labels: nothing may touch them.
 struct Bystander(String);
 
 fn cli(args: &[&str]) -> String {
-    let done = std::process::Command::new("docker").args(args).output();
-    let done = done.expect("the docker command");
-    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    let done = std::process::Command::new("docker")
+        .args(args)
+        .output()
+        .expect("docker");
+    assert!(
+        done.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     String::from_utf8_lossy(&done.stdout).trim().to_string()
 }
 
@@ -88,13 +106,54 @@ impl Bystander {
     fn start() -> Self {
         let name = format!("gameday-bystander-{}", std::process::id());
         cli(&["network", "create", "--label", "gameday.unit=x", &name]);
+        let images = cli(&["images", "-q", "gameday"]);
+        let image = images.lines().next().expect("an image of ours");
+        let run = [
+            "run",
+            "-d",
+            "-i",
+            "--label",
+            "gameday.unit=x",
+            "--network",
+            "none",
+            "--name",
+        ];
+        let program = [
+            "--entrypoint",
+            "/gameday",
+            "-e",
+            "LD_LIBRARY_PATH=/lib",
+            image,
+        ];
+        let what = ["internal", "dummy-instrument"];
+        cli(&[&run[..], &[&name], &program, &what].concat());
         Bystander(name)
     }
 
     async fn still_there(self) {
-        assert_eq!(cli(&["network", "inspect", "-f", "{{.Name}}", &self.0]), self.0);
+        assert_eq!(
+            cli(&["network", "inspect", "-f", "{{.Name}}", &self.0]),
+            self.0
+        );
+        assert_eq!(
+            cli(&["inspect", "-f", "{{.State.Running}}", &self.0]),
+            "true"
+        );
         let found = leftovers::find(None).await;
-        assert!(found.things.iter().all(|l| !l.thing.to_string().contains(&self.0)));
-        cli(&["network", "rm", &self.0]);
+        assert!(
+            found
+                .things
+                .iter()
+                .all(|l| !l.thing.to_string().contains(&self.0))
+        );
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        for args in [["rm", "-f", &self.0], ["network", "rm", &self.0]] {
+            // What is not there need not go.
+            let _ = std::process::Command::new("docker").args(args).output();
+        }
     }
 }

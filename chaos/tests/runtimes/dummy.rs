@@ -52,7 +52,11 @@ fn echo(stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-fn answer(mut stream: TcpStream, kept: &Mutex<Option<BufReader<TcpStream>>>, boots: usize) -> io::Result<()> {
+fn answer(
+    mut stream: TcpStream,
+    kept: &Mutex<Option<BufReader<TcpStream>>>,
+    boots: usize,
+) -> io::Result<()> {
     let mut request = String::new();
     let mut input = BufReader::new(stream.try_clone()?);
     input.read_line(&mut request)?;
@@ -81,7 +85,10 @@ fn answer(mut stream: TcpStream, kept: &Mutex<Option<BufReader<TcpStream>>>, boo
         "try" => try_out(argument),
         _ => "what?".into(),
     };
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
     stream.write_all((head + &body).as_bytes())
 }
 

@@ -22,13 +22,27 @@ pub enum Outcome {
 type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = Outcome>>>);
 
 const TESTS: [Test; 7] = [
-    ("process_runtime_does_what_it_says", || Box::pin(process::does_what_it_says())),
-    ("process_leases_lapse_and_leftovers_go", || Box::pin(process::leases_lapse())),
-    ("process_kept_cluster_stays", || Box::pin(process::kept_cluster_stays())),
-    ("docker_runtime_does_what_it_says", || Box::pin(docker::does_what_it_says())),
-    ("docker_leases_lapse_and_leftovers_go", || Box::pin(docker::leases_lapse())),
-    ("docker_kept_cluster_stays", || Box::pin(docker::kept_cluster_stays())),
-    ("docker_says_who_holds_the_subnet", || Box::pin(docker::says_who_holds_the_subnet())),
+    ("process_runtime_does_what_it_says", || {
+        Box::pin(process::does_what_it_says())
+    }),
+    ("process_leases_lapse_and_leftovers_go", || {
+        Box::pin(process::leases_lapse())
+    }),
+    ("process_kept_cluster_stays", || {
+        Box::pin(process::kept_cluster_stays())
+    }),
+    ("docker_runtime_does_what_it_says", || {
+        Box::pin(docker::does_what_it_says())
+    }),
+    ("docker_leases_lapse_and_leftovers_go", || {
+        Box::pin(docker::leases_lapse())
+    }),
+    ("docker_kept_cluster_stays", || {
+        Box::pin(docker::kept_cluster_stays())
+    }),
+    ("docker_says_who_holds_the_subnet", || {
+        Box::pin(docker::says_who_holds_the_subnet())
+    }),
 ];
 
 fn main() -> ExitCode {
@@ -55,7 +69,12 @@ fn main() -> ExitCode {
                 .expect("a runtime");
             runtime.block_on(test())
         };
-        match std::thread::Builder::new().name(name.to_string()).spawn(run).expect("a thread").join() {
+        match std::thread::Builder::new()
+            .name(name.to_string())
+            .spawn(run)
+            .expect("a thread")
+            .join()
+        {
             Ok(Outcome::Passed) => println!("test {name} ... ok"),
             Ok(Outcome::Skipped(why)) => println!("test {name} ... skipped: {why}"),
             Err(_) => {
@@ -64,7 +83,11 @@ fn main() -> ExitCode {
             }
         }
     }
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn start(what: &str, rest: &[String]) -> ExitCode {

@@ -35,19 +35,27 @@ pub fn runner(args: &[String]) -> Result<(), String> {
         let marks = suite::marks(&format!("orphan-{runtime}"), kind);
         let run = marks.run.clone();
         let runtime: Box<dyn Runtime> = match runtime.as_str() {
-            "process" => {
-                Box::new(ProcessRuntime::new(marks, suite::units()).await.map_err(|e| e.0)?)
-            }
+            "process" => Box::new(
+                ProcessRuntime::new(marks, suite::units())
+                    .await
+                    .map_err(|e| e.0)?,
+            ),
             _ => Box::new(
                 DockerRuntime::new(marks, suite::units(), crate::docker::SUBNET)
                     .await
                     .map_err(|e| e.0)?,
             ),
         };
-        runtime.launch_nodes(suite::launches(&*runtime)).await.map_err(|e| e.0)?;
+        runtime
+            .launch_nodes(suite::launches(&*runtime))
+            .await
+            .map_err(|e| e.0)?;
         suite::all_healthy(&*runtime).await;
         if kind == Kind::Run {
-            let link = [Link { from: "a1".into(), to: "b1".into() }];
+            let link = [Link {
+                from: "a1".into(),
+                to: "b1".into(),
+            }];
             runtime.cut(&link).await.map_err(|e| e.0)?;
             if runtime.probe(&link).await != Ok(vec![LinkState::Cut]) {
                 return Err("the link is not cut".to_string());
@@ -55,10 +63,19 @@ pub fn runner(args: &[String]) -> Result<(), String> {
         }
         let said = Said {
             run,
-            admin: runtime.host_addr("a1", "admin").ok_or("no address")?.to_string(),
-            peer: runtime.reach_addr("a1", "b1", "peer").ok_or("no address")?.to_string(),
+            admin: runtime
+                .host_addr("a1", "admin")
+                .ok_or("no address")?
+                .to_string(),
+            peer: runtime
+                .reach_addr("a1", "b1", "peer")
+                .ok_or("no address")?
+                .to_string(),
         };
-        println!("{}", serde_json::to_string(&said).map_err(|e| e.to_string())?);
+        println!(
+            "{}",
+            serde_json::to_string(&said).map_err(|e| e.to_string())?
+        );
         if kind == Kind::Run {
             std::future::pending::<()>().await;
         }
@@ -79,7 +96,10 @@ async fn start(runtime: &str, kind: Kind) -> (tokio::process::Child, Said) {
         .spawn()
         .expect("a runner");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-    let line = timeout(SOON * 2, lines.next_line()).await.expect("in time").expect("no error");
+    let line = timeout(SOON * 2, lines.next_line())
+        .await
+        .expect("in time")
+        .expect("no error");
     let said = serde_json::from_str(&line.expect("the runner ended")).expect("JSON");
     (child, said)
 }
@@ -117,22 +137,34 @@ pub async fn leases_lapse(runtime: &str) {
             sleep(Duration::from_millis(100)).await;
         }
     };
-    timeout(SOON, lapse).await.expect("the cut outlives its runner");
+    timeout(SOON, lapse)
+        .await
+        .expect("the cut outlives its runner");
     let left = find(&said).await;
     assert!(left.len() > 4, "{left:?}");
-    assert!(left.iter().all(|l| !l.runner_alive && l.marks.kind == Kind::Run), "{left:?}");
+    assert!(
+        left.iter()
+            .all(|l| !l.runner_alive && l.marks.kind == Kind::Run),
+        "{left:?}"
+    );
     remove_all(&said).await;
 }
 
 /// A kept cluster goes on without its runner.
 pub async fn kept_cluster_stays(runtime: &str) {
     let (mut child, said) = start(runtime, Kind::Cluster).await;
-    let status = timeout(SOON, child.wait()).await.expect("in time").expect("a status");
+    let status = timeout(SOON, child.wait())
+        .await
+        .expect("in time")
+        .expect("a status");
     assert!(status.success(), "{status}");
     // Longer than any lease.
     sleep(Duration::from_millis(3500)).await;
     assert_eq!(try_out(&said).await, "echo");
     let kept = find(&said).await;
-    assert!(kept.iter().all(|l| l.marks.kind == Kind::Cluster), "{kept:?}");
+    assert!(
+        kept.iter().all(|l| l.marks.kind == Kind::Cluster),
+        "{kept:?}"
+    );
     remove_all(&said).await;
 }

@@ -7,7 +7,9 @@ use gameday_chaos::runtime::process::ProcessRuntime;
 pub async fn does_what_it_says() -> Outcome {
     let marks = suite::marks("process", Kind::Run);
     let run = marks.run.clone();
-    let runtime = ProcessRuntime::new(marks, suite::units()).await.expect("a runtime");
+    let runtime = ProcessRuntime::new(marks, suite::units())
+        .await
+        .expect("a runtime");
     suite::does_what_it_says(&runtime, &run).await;
     Outcome::Passed
 }

@@ -19,7 +19,11 @@ pub fn units() -> Vec<UnitSpec> {
         az: az.into(),
         role: "dummy".into(),
         node,
-        ports: if node { vec![("peer".into(), 7000), ("admin".into(), 7100)] } else { vec![] },
+        ports: if node {
+            vec![("peer".into(), 7000), ("admin".into(), 7100)]
+        } else {
+            vec![]
+        },
     };
     vec![
         unit("a1", "a", true),
@@ -40,11 +44,19 @@ pub fn launches(runtime: &dyn Runtime) -> Vec<Launch> {
     let nodes = units().into_iter().filter(|u| u.node);
     nodes
         .map(|u| {
-            let at = |port| runtime.bind_addr(&u.name, port).expect("an address").to_string();
+            let at = |port| {
+                runtime
+                    .bind_addr(&u.name, port)
+                    .expect("an address")
+                    .to_string()
+            };
             Launch {
                 unit: u.name.clone(),
                 args: vec!["internal".into(), "dummy-node".into()],
-                env: vec![("DUMMY_PEER".into(), at("peer")), ("DUMMY_ADMIN".into(), at("admin"))],
+                env: vec![
+                    ("DUMMY_PEER".into(), at("peer")),
+                    ("DUMMY_ADMIN".into(), at("admin")),
+                ],
             }
         })
         .collect()
@@ -74,7 +86,10 @@ pub async fn all_healthy(runtime: &dyn Runtime) {
 }
 
 fn link(from: &str, to: &str) -> Link {
-    Link { from: from.into(), to: to.into() }
+    Link {
+        from: from.into(),
+        to: to.into(),
+    }
 }
 
 struct Cluster<'a>(&'a dyn Runtime);
@@ -85,7 +100,10 @@ impl Cluster<'_> {
     }
 
     fn path(&self, what: &str, from: &str, to: &str) -> String {
-        format!("/{what}/{}", self.0.reach_addr(from, to, "peer").expect("an address"))
+        format!(
+            "/{what}/{}",
+            self.0.reach_addr(from, to, "peer").expect("an address")
+        )
     }
 
     async fn probe(&self, pairs: &[(&str, &str)]) -> Vec<LinkState> {
@@ -114,11 +132,18 @@ use LinkState::{Cut, Open};
 /// The whole suite; returns what collecting the logs and taking it down left for the caller to see.
 pub async fn does_what_it_says(runtime: &dyn Runtime, run: &str) {
     let begun = Instant::now();
-    runtime.launch_nodes(launches(runtime)).await.expect("nodes");
+    runtime
+        .launch_nodes(launches(runtime))
+        .await
+        .expect("nodes");
     let launched = begun.elapsed();
     all_healthy(runtime).await;
     let (canary, canary_out) = instrument(runtime).await;
-    eprintln!("{}: launched in {launched:?}, serving in {:?}", runtime.name(), begun.elapsed());
+    eprintln!(
+        "{}: launched in {launched:?}, serving in {:?}",
+        runtime.name(),
+        begun.elapsed()
+    );
 
     let c = Cluster(runtime);
     links_are_cut_and_open_again(&c).await;
@@ -133,7 +158,10 @@ pub async fn does_what_it_says(runtime: &dyn Runtime, run: &str) {
     let (mut stdin, mut stdout) = canary;
     stdin.shutdown().await.expect("closed");
     drop(stdin);
-    let end = timeout(SOON, stdout.next_line()).await.expect("an end").expect("no error");
+    let end = timeout(SOON, stdout.next_line())
+        .await
+        .expect("an end")
+        .expect("no error");
     assert_eq!(end, None);
 
     let logs = tempfile::tempdir().expect("a folder");
@@ -141,8 +169,16 @@ pub async fn does_what_it_says(runtime: &dyn Runtime, run: &str) {
     let log = |unit: &str| {
         std::fs::read_to_string(logs.path().join(format!("{unit}.log"))).expect("a log")
     };
-    assert!(log("b1").contains("boot 1") && log("b1").contains("boot 3"), "{}", log("b1"));
-    assert!(log("canary-a").contains("instrument ready"), "{}", log("canary-a"));
+    assert!(
+        log("b1").contains("boot 1") && log("b1").contains("boot 3"),
+        "{}",
+        log("b1")
+    );
+    assert!(
+        log("canary-a").contains("instrument ready"),
+        "{}",
+        log("canary-a")
+    );
 
     runtime.down().await.expect("down");
     let found = leftovers::find(Some(run)).await;
@@ -166,9 +202,15 @@ async fn instrument(runtime: &dyn Runtime) -> Canary {
 }
 
 async fn ask(canary: &mut Canary, line: &str) -> String {
-    canary.0.write_all(format!("{line}\n").as_bytes()).await.expect("written");
+    canary
+        .0
+        .write_all(format!("{line}\n").as_bytes())
+        .await
+        .expect("written");
     canary.0.flush().await.expect("flushed");
-    let answer = timeout(SOON, canary.1.next_line()).await.expect("an answer in time");
+    let answer = timeout(SOON, canary.1.next_line())
+        .await
+        .expect("an answer in time");
     answer.expect("no error").expect("an answer")
 }
 
@@ -176,7 +218,10 @@ async fn links_are_cut_and_open_again(c: &Cluster<'_>) {
     let pairs = [("a1", "b1"), ("b1", "a1"), ("a1", "c1"), ("a2", "b1")];
     assert_eq!(c.probe(&pairs).await, [Open, Open, Open, Open]);
     let unknown = c.probe(&[("canary-a", "a1"), ("a1", "a2")]).await;
-    assert!(matches!(unknown[..], [LinkState::Unknown(_), Open]), "{unknown:?}");
+    assert!(
+        matches!(unknown[..], [LinkState::Unknown(_), Open]),
+        "{unknown:?}"
+    );
     assert_eq!(c.says("a1", &c.path("dial", "a1", "b1")).await, "connected");
     assert_eq!(c.says("a1", "/talk/one").await, "echo");
 
@@ -197,7 +242,9 @@ async fn links_are_cut_and_open_again(c: &Cluster<'_>) {
     // Open again, one after the other: the connection goes on where it was.
     c.0.open(&[link("b1", "a1")]).await.expect("open");
     assert_eq!(c.probe(&pairs).await, [Cut, Open, Open, Open]);
-    c.0.open(&[link("a1", "b1"), link("a1", "c1")]).await.expect("open");
+    c.0.open(&[link("a1", "b1"), link("a1", "c1")])
+        .await
+        .expect("open");
     assert_eq!(c.probe(&pairs).await, [Open, Open, Open, Open]);
     until(c.0, "a1", "/talk/four", "echo").await;
 }
@@ -226,7 +273,10 @@ async fn a_kill_is_heard_and_a_power_off_is_not(c: &Cluster<'_>) {
     assert!(c.is_dead("b1").await);
     assert_eq!(c.says("a1", "/talk/seven").await, "silent");
     assert_eq!(c.says("a1", &c.path("try", "a1", "b1")).await, "silent");
-    assert_eq!(c.probe(&[("a1", "b1"), ("b1", "c1"), ("a1", "c1")]).await, [Cut, Cut, Open]);
+    assert_eq!(
+        c.probe(&[("a1", "b1"), ("b1", "c1"), ("a1", "c1")]).await,
+        [Cut, Cut, Open]
+    );
 
     c.0.start("b1").await.expect("start");
     until(c.0, "b1", "/boots", "3").await;
@@ -236,9 +286,16 @@ async fn a_kill_is_heard_and_a_power_off_is_not(c: &Cluster<'_>) {
 
 async fn a_paused_node_is_silent_and_goes_on(c: &Cluster<'_>) {
     let before = c.identity("c1").await;
-    c.0.resume("c1").await.expect("resuming the running is fine");
+    c.0.resume("c1")
+        .await
+        .expect("resuming the running is fine");
     c.0.pause("c1").await.expect("pause");
-    assert_eq!(c.state("c1").await, ProcessState::Paused { identity: before.clone() });
+    assert_eq!(
+        c.state("c1").await,
+        ProcessState::Paused {
+            identity: before.clone()
+        }
+    );
     assert_eq!(c.says("a1", &c.path("try", "a1", "c1")).await, "silent");
     c.0.resume("c1").await.expect("resume");
     assert_eq!(c.identity("c1").await, before);

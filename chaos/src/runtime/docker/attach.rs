@@ -58,5 +58,8 @@ pub(super) async fn attach(docker: &Docker, id: &str, stderr: Stderr) -> Result<
             }
         }
     });
-    Ok(Streams { stdin: Box::new(attached.input), stdout })
+    Ok(Streams {
+        stdin: Box::new(attached.input),
+        stdout,
+    })
 }

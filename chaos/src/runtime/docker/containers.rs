@@ -33,6 +33,12 @@ pub(super) struct Maker {
     pub network: String,
 }
 
+/// Name of a run's packet filter table, which the `nft` tool takes without quotes.
+fn table_name(run: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    format!("gameday_{}", run.chars().map(plain).collect::<String>())
+}
+
 /// Name of a run's network, and first part of all other names.
 pub(super) fn base_name(marks: &RunMarks) -> String {
     format!("gameday-{}", marks.run)
@@ -47,7 +53,13 @@ impl Maker {
         format!("{}-{unit}", base_name(&self.marks))
     }
 
-    fn body(&self, unit: &str, args: &[String], env: Vec<String>, host: HostConfig) -> ContainerCreateBody {
+    fn body(
+        &self,
+        unit: &str,
+        args: &[String],
+        env: Vec<String>,
+        host: HostConfig,
+    ) -> ContainerCreateBody {
         let mut env = env;
         env.push(image::env());
         ContainerCreateBody {
@@ -67,7 +79,10 @@ impl Maker {
             security_opt: Some(vec!["no-new-privileges".into()]),
             readonly_rootfs: Some(true),
             pids_limit: Some(PIDS),
-            log_config: Some(HostConfigLogConfig { typ: Some("none".into()), config: None }),
+            log_config: Some(HostConfigLogConfig {
+                typ: Some("none".into()),
+                config: None,
+            }),
             ..Default::default()
         }
     }
@@ -85,30 +100,45 @@ impl Maker {
     }
 
     fn at(&self, body: ContainerCreateBody, ip: Ipv4Addr) -> ContainerCreateBody {
-        let ipam = EndpointIpamConfig { ipv4_address: Some(ip.to_string()), ..Default::default() };
-        let endpoint = EndpointSettings { ipam_config: Some(ipam), ..Default::default() };
+        let ipam = EndpointIpamConfig {
+            ipv4_address: Some(ip.to_string()),
+            ..Default::default()
+        };
+        let endpoint = EndpointSettings {
+            ipam_config: Some(ipam),
+            ..Default::default()
+        };
         let endpoints = HashMap::from([(self.network.clone(), endpoint)]);
         ContainerCreateBody {
-            networking_config: Some(NetworkingConfig { endpoints_config: Some(endpoints) }),
+            networking_config: Some(NetworkingConfig {
+                endpoints_config: Some(endpoints),
+            }),
             ..body
         }
     }
 
     async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, String> {
-        let options = CreateContainerOptions { name: Some(name.into()), ..Default::default() };
+        let options = CreateContainerOptions {
+            name: Some(name.into()),
+            ..Default::default()
+        };
         let made = self.docker.create_container(Some(options), body).await;
-        made.map(|c| c.id).map_err(|e| format!("container {name} cannot be made: {e}"))
+        made.map(|c| c.id)
+            .map_err(|e| format!("container {name} cannot be made: {e}"))
     }
 
     /// Starts a container that was made.
     pub async fn start(&self, id: &str) -> Result<(), String> {
-        self.docker.start_container(id, None::<StartContainerOptions>).await.map_err(text)
+        self.docker
+            .start_container(id, None::<StartContainerOptions>)
+            .await
+            .map_err(text)
     }
 
     /// The agent's container, which holds the pod's network namespace and address.
     pub async fn agent(&self, unit: &str, ip: Ipv4Addr) -> Result<String, String> {
         let config = agent::AgentConfig {
-            table: format!("gameday_{}", self.marks.run),
+            table: table_name(&self.marks.run),
             lease_ms: LEASE.as_millis() as u64,
         };
         let config = serde_json::to_string(&config).map_err(|e| e.to_string())?;
@@ -118,10 +148,19 @@ impl Maker {
             ..Self::host()
         };
         let args = ["internal", "agent"].map(String::from);
-        let body = self.body(unit, &args, vec![format!("{}={config}", agent::CONFIG_VAR)], host);
-        let body = ContainerCreateBody { hostname: Some(unit.into()), ..body };
+        let body = self.body(
+            unit,
+            &args,
+            vec![format!("{}={config}", agent::CONFIG_VAR)],
+            host,
+        );
+        let body = ContainerCreateBody {
+            hostname: Some(unit.into()),
+            ..body
+        };
         let body = self.at(Self::attached(body, false), ip);
-        self.create(&format!("{}-agent", self.name(unit)), body).await
+        self.create(&format!("{}-agent", self.name(unit)), body)
+            .await
     }
 
     /// The node's container in the agent's network namespace, with its volume.
@@ -132,7 +171,10 @@ impl Maker {
             labels: Some(self.marks.labels(&launch.unit)),
             ..Default::default()
         };
-        self.docker.create_volume(request).await.map_err(|e| format!("volume {volume}: {e}"))?;
+        self.docker
+            .create_volume(request)
+            .await
+            .map_err(|e| format!("volume {volume}: {e}"))?;
         let log = HashMap::from([
             ("max-size".to_string(), LOG_FILE_SIZE.to_string()),
             ("max-file".to_string(), LOG_FILES.to_string()),
@@ -167,7 +209,10 @@ impl Maker {
         let mut env: Vec<String> = launch.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
         env.push(format!("GAMEDAY_DATA={DATA}"));
         let body = self.body(&launch.unit, &launch.args, env, host);
-        let body = ContainerCreateBody { hostname: Some(launch.unit.clone()), ..body };
+        let body = ContainerCreateBody {
+            hostname: Some(launch.unit.clone()),
+            ..body
+        };
         let body = self.at(Self::attached(body, true), ip);
         self.create(&self.name(&launch.unit), body).await
     }
@@ -192,8 +237,14 @@ pub(super) async fn network(
     let request = NetworkCreateRequest {
         name: name.clone(),
         driver: Some("bridge".into()),
-        ipam: Some(Ipam { config: Some(vec![ipam]), ..Default::default() }),
-        options: Some(HashMap::from([(masquerade.to_string(), "false".to_string())])),
+        ipam: Some(Ipam {
+            config: Some(vec![ipam]),
+            ..Default::default()
+        }),
+        options: Some(HashMap::from([(
+            masquerade.to_string(),
+            "false".to_string(),
+        )])),
         labels: Some(marks.labels("")),
         ..Default::default()
     };
@@ -211,7 +262,10 @@ pub(super) async fn network(
 
 /// Who holds addresses of the subnet, and what to do about it.
 async fn holder(docker: &Docker, subnet: Subnet) -> Result<Option<String>, String> {
-    let networks = docker.list_networks(None::<ListNetworksOptions>).await.map_err(text)?;
+    let networks = docker
+        .list_networks(None::<ListNetworksOptions>)
+        .await
+        .map_err(text)?;
     for network in networks {
         let configs = network.ipam.and_then(|i| i.config).unwrap_or_default();
         let taken = configs
@@ -225,12 +279,18 @@ async fn holder(docker: &Docker, subnet: Subnet) -> Result<Option<String>, Strin
         let marks = network.labels.as_ref().and_then(RunMarks::from_labels);
         let advice = match marks {
             Some((m, _)) if m.kind == crate::runtime::marks::Kind::Cluster => {
-                format!("cluster {0} holds it: `gameday cluster down {0}` frees it", m.run)
+                format!(
+                    "cluster {0} holds it: `gameday cluster down {0}` frees it",
+                    m.run
+                )
             }
             Some((m, _)) if m.runner.is_alive() => {
                 format!("run {} holds it and is still going on", m.run)
             }
-            Some((m, _)) => format!("the dead run {0} left it: `gameday revert {0}` frees it", m.run),
+            Some((m, _)) => format!(
+                "the dead run {0} left it: `gameday revert {0}` frees it",
+                m.run
+            ),
             None => "it is not one of ours".to_string(),
         };
         return Ok(Some(format!(

@@ -4,9 +4,7 @@ mod elf;
 
 use super::engine;
 use bollard::Docker;
-use bollard::query_parameters::{
-    CreateImageOptions, ListImagesOptions, RemoveImageOptions,
-};
+use bollard::query_parameters::{CreateImageOptions, ListImagesOptions, RemoveImageOptions};
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -37,7 +35,8 @@ fn contents() -> Result<Contents, String> {
     if let Some(loader) = elf::interpreter(&program)? {
         // The kernel looks for the loader under the very path that the binary names.
         files.insert(loader.clone(), read(Path::new(&loader))?);
-        let maps = fs::read_to_string("/proc/self/maps").map_err(|e| format!("/proc/self/maps: {e}"))?;
+        let maps =
+            fs::read_to_string("/proc/self/maps").map_err(|e| format!("/proc/self/maps: {e}"))?;
         for path in mapped_libraries(&maps) {
             let library = read(Path::new(&path))?;
             // Others refer to it by its own name, which need not be that of the file.
@@ -54,7 +53,10 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     let say = |e: std::io::Error| format!("{}: {e}", path.display());
     let size = fs::metadata(path).map_err(say)?.len();
     if size > MAX_FILE {
-        return Err(format!("{}: {size} bytes are too many for an image", path.display()));
+        return Err(format!(
+            "{}: {size} bytes are too many for an image",
+            path.display()
+        ));
     }
     fs::read(path).map_err(say)
 }
@@ -105,14 +107,18 @@ pub(super) fn env() -> String {
     format!("LD_LIBRARY_PATH={LIBRARIES}")
 }
 
-/// Makes sure that the image of the running binary is there; its name.
-pub(super) async fn ensure(docker: &Docker) -> Result<String, String> {
-    let contents = tokio::task::spawn_blocking(|| {
+async fn read_contents() -> Result<(Contents, String), String> {
+    let read = tokio::task::spawn_blocking(|| {
         let contents = contents()?;
         let tag = contents.tag();
-        Ok::<_, String>((contents, tag))
+        Ok((contents, tag))
     });
-    let (contents, tag) = contents.await.map_err(|e| e.to_string())??;
+    read.await.map_err(|e| e.to_string())?
+}
+
+/// Makes sure that the image of the running binary is there; its name.
+pub(super) async fn ensure(docker: &Docker) -> Result<String, String> {
+    let (contents, tag) = read_contents().await?;
     let name = format!("{REPO}:{tag}");
     match docker.inspect_image(&name).await {
         Ok(_) => return Ok(name),
@@ -128,27 +134,40 @@ pub(super) async fn ensure(docker: &Docker) -> Result<String, String> {
         changes: vec![format!("LABEL {LABEL}=1")],
         ..Default::default()
     };
-    let mut progress =
-        std::pin::pin!(docker.create_image(Some(options), Some(bollard::body_full(tar.into())), None));
+    let mut progress = std::pin::pin!(docker.create_image(
+        Some(options),
+        Some(bollard::body_full(tar.into())),
+        None
+    ));
     while let Some(step) = progress.next().await {
         step.map_err(|e| format!("image {name} cannot be imported: {e}"))?;
     }
-    docker.inspect_image(&name).await.map_err(|e| format!("image {name} was not made: {e}"))?;
+    docker
+        .inspect_image(&name)
+        .await
+        .map_err(|e| format!("image {name} was not made: {e}"))?;
     Ok(name)
 }
 
-/// Our images that no container uses, by name: older binaries left them.
+/// Our images that no container uses, by name: older binaries left them. That of the running
+/// binary is not among them.
 ///
 /// # Errors
 /// Docker does not answer.
 pub async fn unused_images() -> Result<Vec<String>, String> {
     let (docker, _) = engine::connect().await?;
-    list(&docker).await.map_err(|e| e.to_string())
+    let (_, tag) = read_contents().await?;
+    list(&docker, &format!("{REPO}:{tag}"))
+        .await
+        .map_err(|e| e.to_string())
 }
 
-async fn list(docker: &Docker) -> Result<Vec<String>, bollard::errors::Error> {
+async fn list(docker: &Docker, current: &str) -> Result<Vec<String>, bollard::errors::Error> {
     let filters = HashMap::from([("label".to_string(), vec![format!("{LABEL}=1")])]);
-    let options = ListImagesOptions { filters: Some(filters), ..Default::default() };
+    let options = ListImagesOptions {
+        filters: Some(filters),
+        ..Default::default()
+    };
     let images = docker.list_images(Some(options)).await?;
     let mut unused = Vec::new();
     for image in images {
@@ -161,7 +180,8 @@ async fn list(docker: &Docker) -> Result<Vec<String>, bollard::errors::Error> {
             }))
             .await?;
         if users.is_empty() {
-            unused.extend(image.repo_tags.into_iter().filter(|t| t.starts_with("gameday:")));
+            let ours = |tag: &String| tag.starts_with("gameday:") && tag != current;
+            unused.extend(image.repo_tags.into_iter().filter(ours));
         }
     }
     Ok(unused)
@@ -174,8 +194,10 @@ async fn list(docker: &Docker) -> Result<Vec<String>, bollard::errors::Error> {
 pub async fn remove_unused_images() -> Result<Vec<(String, Result<(), String>)>, String> {
     let (docker, _) = engine::connect().await?;
     let mut results = Vec::new();
-    for name in list(&docker).await.map_err(|e| e.to_string())? {
-        let removed = docker.remove_image(&name, None::<RemoveImageOptions>, None).await;
+    for name in unused_images().await? {
+        let removed = docker
+            .remove_image(&name, None::<RemoveImageOptions>, None)
+            .await;
         let result = match removed {
             Err(e) if !engine::is_missing(&e) => Err(e.to_string()),
             _ => Ok(()),
@@ -211,7 +233,10 @@ mod tests {
 ";
         assert_eq!(
             mapped_libraries(maps),
-            ["/usr/lib/with space/libx.so", "/usr/lib/x86_64-linux-gnu/libc.so.6"]
+            [
+                "/usr/lib/with space/libx.so",
+                "/usr/lib/x86_64-linux-gnu/libc.so.6"
+            ]
         );
     }
 }

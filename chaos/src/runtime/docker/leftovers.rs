@@ -39,12 +39,19 @@ pub(super) async fn find_on(docker: &Docker, run: Option<&str>) -> Result<Vec<Le
             filters: filters.clone(),
             ..Default::default()
         })),
-        docker.list_volumes(Some(ListVolumesOptions { filters: filters.clone() })),
-        docker.list_networks(Some(ListNetworksOptions { filters: filters.clone() })),
+        docker.list_volumes(Some(ListVolumesOptions {
+            filters: filters.clone()
+        })),
+        docker.list_networks(Some(ListNetworksOptions {
+            filters: filters.clone()
+        })),
     )?;
     for c in containers {
         let id = c.id.unwrap_or_default();
-        let name = c.names.and_then(|n| n.into_iter().next()).unwrap_or_else(|| id.clone());
+        let name = c
+            .names
+            .and_then(|n| n.into_iter().next())
+            .unwrap_or_else(|| id.clone());
         let name = name.trim_start_matches('/').to_string();
         take(c.labels.as_ref(), Thing::Container { id, name });
     }
@@ -52,15 +59,19 @@ pub(super) async fn find_on(docker: &Docker, run: Option<&str>) -> Result<Vec<Le
         take(Some(&v.labels), Thing::Volume(v.name));
     }
     for n in networks {
-        let thing =
-            Thing::Network { id: n.id.unwrap_or_default(), name: n.name.unwrap_or_default() };
+        let thing = Thing::Network {
+            id: n.id.unwrap_or_default(),
+            name: n.name.unwrap_or_default(),
+        };
         take(n.labels.as_ref(), thing);
     }
     Ok(found)
 }
 
 /// Removes, and asks again while the engine says that it is busy with it.
-async fn removed<F: Future<Output = Result<(), Error>>>(mut ask: impl FnMut() -> F) -> Result<(), String> {
+async fn removed<F: Future<Output = Result<(), Error>>>(
+    mut ask: impl FnMut() -> F,
+) -> Result<(), String> {
     let work = async {
         loop {
             match ask().await {
@@ -75,15 +86,25 @@ async fn removed<F: Future<Output = Result<(), Error>>>(mut ask: impl FnMut() ->
             }
         }
     };
-    let late = || Err(format!("still in use {REMOVE:?} after its removal was asked for"));
-    tokio::time::timeout(REMOVE, work).await.unwrap_or_else(|_| late())
+    let late = || {
+        Err(format!(
+            "still in use {REMOVE:?} after its removal was asked for"
+        ))
+    };
+    tokio::time::timeout(REMOVE, work)
+        .await
+        .unwrap_or_else(|_| late())
 }
 
 /// Removes one thing; fine if it is gone.
 pub(super) async fn remove(docker: &Docker, thing: &Thing) -> Result<(), String> {
     match thing {
         Thing::Container { id, .. } => {
-            let options = RemoveContainerOptions { force: true, v: true, link: false };
+            let options = RemoveContainerOptions {
+                force: true,
+                v: true,
+                link: false,
+            };
             removed(|| docker.remove_container(id, Some(options.clone()))).await
         }
         Thing::Volume(name) => {

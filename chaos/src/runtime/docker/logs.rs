@@ -16,8 +16,12 @@ pub(super) async fn save(docker: &Docker, pod: &Pod, dir: &Path) -> Result<(), S
     let path = dir.join(format!("{}.log", pod.unit));
     let say = |e: std::io::Error| format!("{}: {e}", path.display());
     let mut file = std::io::BufWriter::new(File::create(&path).map_err(say)?);
-    let options =
-        LogsOptions { stdout: true, stderr: true, tail: "all".into(), ..Default::default() };
+    let options = LogsOptions {
+        stdout: true,
+        stderr: true,
+        tail: "all".into(),
+        ..Default::default()
+    };
     let mut written = 0;
     let mut log = std::pin::pin!(docker.logs(&pod.node, Some(options)));
     while let Some(part) = log.next().await {

@@ -12,6 +12,7 @@ pub(crate) mod image;
 pub(crate) mod leftovers;
 mod logs;
 mod pod;
+mod probe;
 mod rules;
 mod subnet;
 
@@ -44,6 +45,8 @@ use tokio::task::JoinHandle;
 
 /// Deadline of anything the engine does with one container.
 const ENGINE: Duration = Duration::from_secs(60);
+/// Deadline of making the image: a debug build is large.
+const IMAGE: Duration = Duration::from_secs(180);
 
 /// Containers of one run.
 pub struct DockerRuntime {
@@ -67,9 +70,19 @@ async fn bounded<T, E: ToString>(
     what: &str,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, RuntimeError> {
-    match tokio::time::timeout(ENGINE, work).await {
+    bounded_by(ENGINE, what, work).await
+}
+
+async fn bounded_by<T, E: ToString>(
+    deadline: Duration,
+    what: &str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, RuntimeError> {
+    match tokio::time::timeout(deadline, work).await {
         Ok(done) => done.map_err(|e| err(format!("{what}: {}", e.to_string()))),
-        Err(_) => Err(err(format!("{what}: Docker has not done it after {ENGINE:?}"))),
+        Err(_) => Err(err(format!(
+            "{what}: Docker has not done it after {deadline:?}"
+        ))),
     }
 }
 
@@ -87,12 +100,16 @@ impl DockerRuntime {
         let subnet = Subnet::for_run(subnet).map_err(err)?;
         let ips = subnet.place(&units).map_err(err)?;
         let (docker, engine) = engine::connect().await.map_err(err)?;
-        let image = bounded("image", image::ensure(&docker)).await?;
-        let network =
-            bounded("network", containers::network(&docker, &marks, subnet)).await?;
+        let image = bounded_by(IMAGE, "image", image::ensure(&docker)).await?;
+        let network = bounded("network", containers::network(&docker, &marks, subnet)).await?;
         let rules = Arc::new(Rules::new(ips.clone()));
         let renewing = tokio::spawn(rules.clone().renew(RENEW_EVERY));
-        let maker = Maker { docker: docker.clone(), marks, image, network };
+        let maker = Maker {
+            docker: docker.clone(),
+            marks,
+            image,
+            network,
+        };
         Ok(DockerRuntime {
             engine,
             docker,
@@ -112,16 +129,25 @@ impl DockerRuntime {
     }
 
     fn ip(&self, name: &str) -> Result<Ipv4Addr, RuntimeError> {
-        self.ips.get(name).copied().ok_or_else(|| err(format!("there is no unit {name}")))
+        self.ips
+            .get(name)
+            .copied()
+            .ok_or_else(|| err(format!("there is no unit {name}")))
     }
 
     fn port(&self, unit: &str, port: &str) -> Option<u16> {
         let unit = self.units.iter().find(|u| u.name == unit)?;
-        unit.ports.iter().find(|(name, _)| name == port).map(|(_, port)| *port)
+        unit.ports
+            .iter()
+            .find(|(name, _)| name == port)
+            .map(|(_, port)| *port)
     }
 
     fn addr(&self, unit: &str, port: &str) -> Option<SocketAddr> {
-        Some(SocketAddr::from((*self.ips.get(unit)?, self.port(unit, port)?)))
+        Some(SocketAddr::from((
+            *self.ips.get(unit)?,
+            self.port(unit, port)?,
+        )))
     }
 
     fn pod(&self, node: &str) -> Result<Arc<Pod>, RuntimeError> {
@@ -150,7 +176,9 @@ impl DockerRuntime {
 
     async fn inspect(&self, pod: &Pod) -> Result<ProcessState, RuntimeError> {
         let what = format!("state of {}", pod.unit);
-        let asked = self.docker.inspect_container(&pod.node, None::<InspectContainerOptions>);
+        let asked = self
+            .docker
+            .inspect_container(&pod.node, None::<InspectContainerOptions>);
         let state = bounded(&what, asked).await?.state;
         let state = state.ok_or_else(|| err(format!("{what}: Docker does not say")))?;
         let identity = format!(
@@ -163,15 +191,23 @@ impl DockerRuntime {
             (Some(true), _) => ProcessState::Running { identity },
             _ => {
                 let code = state.exit_code.unwrap_or_default();
-                let memory = if state.oom_killed == Some(true) { ", out of memory" } else { "" };
-                ProcessState::Exited { how: format!("exit code {code}{memory}") }
+                let memory = if state.oom_killed == Some(true) {
+                    ", out of memory"
+                } else {
+                    ""
+                };
+                ProcessState::Exited {
+                    how: format!("exit code {code}{memory}"),
+                }
             }
         })
     }
 
     async fn kill_pod(&self, pod: &Pod) -> Result<(), RuntimeError> {
         let what = format!("kill of {}", pod.unit);
-        let signal = KillContainerOptions { signal: "SIGKILL".into() };
+        let signal = KillContainerOptions {
+            signal: "SIGKILL".into(),
+        };
         let killed = self.docker.kill_container(&pod.node, Some(signal));
         match bounded(&what, async { Ok::<_, String>(killed.await) }).await? {
             Ok(()) => {}
@@ -186,51 +222,6 @@ impl DockerRuntime {
             Ok::<_, RuntimeError>(())
         };
         bounded(&what, dead).await
-    }
-
-    /// Probes the links whose both ends are nodes, all at once.
-    async fn probe_pods(&self, links: &[(Arc<Pod>, Arc<Pod>)]) -> Vec<LinkState> {
-        /// Messages per link and time between them: 300 ms altogether.
-        const TIMES: u32 = 12;
-        const GAP_MS: u64 = 25;
-        let numbers: Vec<u64> = links.iter().map(|_| rand::random()).collect();
-        let mut sends: HashMap<&str, (&Arc<Pod>, Vec<(Ipv4Addr, u64)>)> = HashMap::new();
-        let mut asks: HashMap<&str, (&Arc<Pod>, Vec<u64>)> = HashMap::new();
-        for ((from, to), number) in links.iter().zip(&numbers) {
-            let message = (self.ips[&to.unit], *number);
-            sends.entry(&from.unit).or_insert((from, Vec::new())).1.push(message);
-            asks.entry(&to.unit).or_insert((to, Vec::new())).1.push(*number);
-        }
-        let all = Duration::from_millis(u64::from(TIMES) * GAP_MS);
-        let sent = join_all(sends.into_values().map(|(pod, messages)| async move {
-            let request = AgentRequest::Send { messages, times: TIMES, gap_ms: GAP_MS };
-            let answer = pod.agent.ask(&request, all).await;
-            answer.err().map(|e| (pod.unit.clone(), format!("agent of {}: {e}", pod.unit)))
-        }));
-        let mut failed: HashMap<String, String> = sent.await.into_iter().flatten().collect();
-        let mut seen: HashMap<u64, bool> = HashMap::new();
-        let asked = join_all(asks.into_values().map(|(pod, numbers)| async move {
-            let answer = pod.agent.ask(&AgentRequest::Seen(numbers.clone()), Duration::ZERO).await;
-            (pod, numbers, answer)
-        }));
-        for (pod, numbers, answer) in asked.await {
-            match answer {
-                Ok(AgentAnswer::Seen(found)) => seen.extend(numbers.into_iter().zip(found)),
-                other => {
-                    let why = format!("agent of {}: {other:?}", pod.unit);
-                    failed.insert(pod.unit.clone(), why);
-                }
-            }
-        }
-        let state = |((from, to), number): (&(Arc<Pod>, Arc<Pod>), &u64)| {
-            match (failed.get(&from.unit).or(failed.get(&to.unit)), seen.get(number)) {
-                (_, Some(true)) => LinkState::Open,
-                (None, Some(false)) => LinkState::Cut,
-                (Some(why), _) => LinkState::Unknown(why.clone()),
-                (None, None) => LinkState::Unknown("no answer about it".into()),
-            }
-        };
-        links.iter().zip(&numbers).map(state).collect()
     }
 }
 
@@ -251,7 +242,8 @@ impl Runtime for DockerRuntime {
 
     fn bind_addr(&self, unit: &str, port: &str) -> Option<SocketAddr> {
         // Every address of its namespace: others reach it at its own, its agent at loopback.
-        self.port(unit, port).map(|port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+        self.port(unit, port)
+            .map(|port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
     }
 
     fn reach_addr(&self, from: &str, to: &str, port: &str) -> Option<SocketAddr> {
@@ -298,7 +290,10 @@ impl Runtime for DockerRuntime {
             };
             let streams = bounded(&what, started).await?;
             lock(&self.instruments).insert(what, stderr);
-            Ok(Instrument { stdin: streams.stdin, stdout: Box::new(streams.stdout) })
+            Ok(Instrument {
+                stdin: streams.stdin,
+                stdout: Box::new(streams.stdout),
+            })
         })
     }
 
@@ -317,7 +312,10 @@ impl Runtime for DockerRuntime {
     fn start<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             let pod = self.pod(node)?;
-            self.rules.change(|w| w.unsilence(node)).await.map_err(err)?;
+            self.rules
+                .change(|w| w.unsilence(node))
+                .await
+                .map_err(err)?;
             bounded(&format!("start of {node}"), self.maker.start(&pod.node)).await
         })
     }
@@ -328,7 +326,11 @@ impl Runtime for DockerRuntime {
             if matches!(self.inspect(&pod).await?, ProcessState::Paused { .. }) {
                 return Ok(());
             }
-            bounded(&format!("pause of {node}"), self.docker.pause_container(&pod.node)).await
+            bounded(
+                &format!("pause of {node}"),
+                self.docker.pause_container(&pod.node),
+            )
+            .await
         })
     }
 
@@ -338,7 +340,11 @@ impl Runtime for DockerRuntime {
             if !matches!(self.inspect(&pod).await?, ProcessState::Paused { .. }) {
                 return Ok(());
             }
-            bounded(&format!("resumption of {node}"), self.docker.unpause_container(&pod.node)).await
+            bounded(
+                &format!("resumption of {node}"),
+                self.docker.unpause_container(&pod.node),
+            )
+            .await
         })
     }
 
@@ -351,7 +357,10 @@ impl Runtime for DockerRuntime {
             for link in links {
                 let ends = [self.unit(&link.from)?, self.unit(&link.to)?];
                 if !ends.iter().any(|u| u.node) {
-                    return Err(err(format!("{} and {} are instruments", link.from, link.to)));
+                    return Err(err(format!(
+                        "{} and {} are instruments",
+                        link.from, link.to
+                    )));
                 }
             }
             self.rules.change(|w| w.cut(links)).await.map_err(err)
@@ -375,7 +384,10 @@ impl Runtime for DockerRuntime {
                 let why = "one end is an instrument, which cannot be asked";
                 states.push(LinkState::Unknown(why.into()));
             }
-            for (place, state) in places.into_iter().zip(self.probe_pods(&pairs).await) {
+            for (place, state) in places
+                .into_iter()
+                .zip(probe::probe(&pairs, &self.ips).await)
+            {
                 states[place] = state;
             }
             Ok(states)
@@ -410,7 +422,11 @@ impl Runtime for DockerRuntime {
         Box::pin(async move {
             let pods: Vec<_> = lock(&self.pods).values().cloned().collect();
             let saved = pods.iter().map(|pod| async move {
-                bounded(&format!("log of {}", pod.unit), logs::save(&self.docker, pod, dir)).await
+                bounded(
+                    &format!("log of {}", pod.unit),
+                    logs::save(&self.docker, pod, dir),
+                )
+                .await
             });
             try_join_all(saved).await?;
             for (unit, stderr) in lock(&self.instruments).iter() {
@@ -424,15 +440,14 @@ impl Runtime for DockerRuntime {
         Box::pin(async move {
             self.renewing.abort();
             let run = &self.maker.marks.run;
-            let find = || async {
-                bounded("search", leftovers::find_on(&self.docker, Some(run))).await
-            };
+            let find =
+                || async { bounded("search", leftovers::find_on(&self.docker, Some(run))).await };
             let mut failed = Vec::new();
             for round in 0..2 {
                 let things = find().await?;
-                let now = things.iter().filter(|l| {
-                    matches!(l.thing, Thing::Container { .. }) == (round == 0)
-                });
+                let now = things
+                    .iter()
+                    .filter(|l| matches!(l.thing, Thing::Container { .. }) == (round == 0));
                 let removed = join_all(now.map(|l| async {
                     let done = leftovers::remove(&self.docker, &l.thing).await;
                     done.map_err(|e| format!("{}: {e}", l.thing))
@@ -444,7 +459,11 @@ impl Runtime for DockerRuntime {
                 return Ok(());
             }
             let left: Vec<String> = left.iter().map(|l| l.thing.to_string()).collect();
-            Err(err(format!("not removed: {}; {}", left.join(", "), failed.join("; "))))
+            Err(err(format!(
+                "not removed: {}; {}",
+                left.join(", "),
+                failed.join("; ")
+            )))
         })
     }
 }

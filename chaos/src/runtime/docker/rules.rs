@@ -74,7 +74,11 @@ impl Rules {
                 }
             }
         }
-        if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(failed.join("; "))
+        }
     }
 
     fn note(&self, pod: &Pod, lapses: u64) {
@@ -97,7 +101,9 @@ impl Rules {
                 let state = self.state.lock().await;
                 let pods = lock(&self.pods);
                 let holding = state.1.iter().filter(|(_, drops)| !drops.is_empty());
-                holding.filter_map(|(unit, _)| pods.get(unit).cloned()).collect()
+                holding
+                    .filter_map(|(unit, _)| pods.get(unit).cloned())
+                    .collect()
             };
             let renewed = pods.iter().map(|pod| async {
                 let pod = pod.as_ref();
@@ -129,7 +135,10 @@ fn drops(
         } else if is_pod(&link.from) {
             drops.entry(link.from.clone()).or_default().to.insert(*to);
         } else {
-            return Err(format!("neither {} nor {} was launched", link.from, link.to));
+            return Err(format!(
+                "neither {} nor {} was launched",
+                link.from, link.to
+            ));
         }
     }
     for unit in ips.keys().filter(|unit| wanted.is_silent(unit)) {
@@ -147,10 +156,16 @@ mod tests {
     #[test]
     fn a_cut_is_made_at_one_end_that_can_make_it() {
         let ip = |n| Ipv4Addr::new(198, 18, 1, n);
-        let ips = ["a1", "b1", "canary"].map(String::from).into_iter().zip([1, 2, 3].map(ip));
+        let ips = ["a1", "b1", "canary"]
+            .map(String::from)
+            .into_iter()
+            .zip([1, 2, 3].map(ip));
         let ips: HashMap<_, _> = ips.collect();
         let is_pod = |unit: &str| unit != "canary";
-        let link = |from: &str, to: &str| Link { from: from.into(), to: to.into() };
+        let link = |from: &str, to: &str| Link {
+            from: from.into(),
+            to: to.into(),
+        };
         let mut wanted = Wanted::default();
         wanted.cut(&[link("a1", "b1"), link("canary", "b1"), link("b1", "canary")]);
         wanted.silence("a1");
@@ -158,7 +173,13 @@ mod tests {
         assert_eq!(drops["b1"].from, BTreeSet::from([ip(1), ip(3)]));
         assert_eq!(drops["b1"].to, BTreeSet::from([ip(3)]));
         assert!(!drops["b1"].silent);
-        assert_eq!(drops["a1"], Drops { silent: true, ..Drops::default() });
+        assert_eq!(
+            drops["a1"],
+            Drops {
+                silent: true,
+                ..Drops::default()
+            }
+        );
 
         wanted.cut(&[link("nobody", "a1")]);
         assert!(super::drops(&wanted, &ips, is_pod).is_err());

@@ -39,7 +39,9 @@ impl FromStr for Subnet {
         let subnet = Subnet { base, prefix };
         if base & !subnet.mask() != 0 {
             let base = Ipv4Addr::from(base & subnet.mask());
-            return Err(format!("{s} has host bits set: did you mean {base}/{prefix}?"));
+            return Err(format!(
+                "{s} has host bits set: did you mean {base}/{prefix}?"
+            ));
         }
         Ok(subnet)
     }
@@ -89,14 +91,20 @@ impl Subnet {
         let mut azs: Vec<(&str, u32)> = Vec::new();
         let mut placed = HashMap::new();
         for unit in units {
-            let i = azs.iter().position(|(az, _)| *az == unit.az).unwrap_or_else(|| {
-                azs.push((&unit.az, HOSTS[0]));
-                azs.len() - 1
-            });
+            let i = azs
+                .iter()
+                .position(|(az, _)| *az == unit.az)
+                .unwrap_or_else(|| {
+                    azs.push((&unit.az, HOSTS[0]));
+                    azs.len() - 1
+                });
             let host = azs[i].1;
             azs[i].1 += 1;
             if i > 253 || host > HOSTS[1] {
-                return Err(format!("{}: no address left for AZ {} in {self}", unit.name, unit.az));
+                return Err(format!(
+                    "{}: no address left for AZ {} in {self}",
+                    unit.name, unit.az
+                ));
             }
             let ip = Ipv4Addr::from(self.base + ((i as u32 + 1) << 8) + host);
             if placed.insert(unit.name.clone(), ip).is_some() {
@@ -114,14 +122,26 @@ mod tests {
     #[test]
     fn networks_that_cannot_hold_a_cluster_are_refused_with_a_reason() {
         for bad in [
-            "", "198.18.0.0", "198.18.0.0/33", "198.18.0.0/24", "198.18.1.0/16", "300.1.0.0/16",
-            "127.0.0.0/16", "224.0.0.0/16", "0.0.0.0/8", "10.0.0.0/7", "x/16",
+            "",
+            "198.18.0.0",
+            "198.18.0.0/33",
+            "198.18.0.0/24",
+            "198.18.1.0/16",
+            "300.1.0.0/16",
+            "127.0.0.0/16",
+            "224.0.0.0/16",
+            "0.0.0.0/8",
+            "10.0.0.0/7",
+            "x/16",
         ] {
             assert!(Subnet::for_run(bad).is_err(), "{bad}");
         }
         let hint = Subnet::for_run("198.18.1.0/16").unwrap_err();
         assert!(hint.contains("198.18.0.0/16"), "{hint}");
-        assert_eq!(Subnet::for_run("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
+        assert_eq!(
+            Subnet::for_run("10.0.0.0/8").unwrap().to_string(),
+            "10.0.0.0/8"
+        );
     }
 
     #[test]

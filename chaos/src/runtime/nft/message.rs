@@ -38,7 +38,12 @@ pub(super) struct Batch {
 impl Batch {
     /// Begins; messages are numbered from `first`.
     pub fn begin(first: u32) -> Self {
-        let mut batch = Batch { bytes: Vec::new(), sequence: first, what: Vec::new(), first };
+        let mut batch = Batch {
+            bytes: Vec::new(),
+            sequence: first,
+            what: Vec::new(),
+            first,
+        };
         batch.boundary(BATCH[0]);
         batch
     }
@@ -166,7 +171,10 @@ impl Rule {
     pub fn load_constant(self, value: &[u8]) -> Self {
         // NFTA_IMMEDIATE_DREG, _DATA; NFTA_DATA_VALUE
         let value = Attributes::new().bytes(1, value);
-        self.expression("immediate", Attributes::new().u32(1, REGISTER).nest(2, value))
+        self.expression(
+            "immediate",
+            Attributes::new().u32(1, REGISTER).nest(2, value),
+        )
     }
 
     /// Goes on only if what was loaded equals (or differs from) a value.
@@ -177,7 +185,7 @@ impl Rule {
     }
 
     /// Goes on only if what was loaded is in a set.
-    pub fn is_in(self, set: &str) -> Self {
+    pub fn lookup(self, set: &str) -> Self {
         // NFTA_LOOKUP_SET, _SREG
         self.expression("lookup", Attributes::new().text(1, set).u32(2, REGISTER))
     }
@@ -226,7 +234,9 @@ pub(super) fn acknowledgements(mut datagram: &[u8]) -> Vec<Acknowledged> {
                 errno: i32::from_ne_bytes(*code).saturating_neg(),
             });
         }
-        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
+        datagram = datagram
+            .get(length.next_multiple_of(4)..)
+            .unwrap_or_default();
     }
     found
 }
@@ -286,8 +296,16 @@ mod tests {
         let mut datagram = ack(5, 0);
         datagram.extend(ack(6, -2));
         let found = acknowledgements(&datagram);
-        let expected =
-            [Acknowledged { sequence: 5, errno: 0 }, Acknowledged { sequence: 6, errno: 2 }];
+        let expected = [
+            Acknowledged {
+                sequence: 5,
+                errno: 0,
+            },
+            Acknowledged {
+                sequence: 6,
+                errno: 2,
+            },
+        ];
         assert_eq!(found, expected);
         assert_eq!(acknowledgements(&datagram[..40]), [expected[0]]);
         assert_eq!(acknowledgements(b"short"), []);

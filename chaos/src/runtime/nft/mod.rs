@@ -58,8 +58,16 @@ impl Drops {
 
     fn sets(&self) -> [(&'static str, Vec<[u8; 4]>); 3] {
         let octets = |ips: &BTreeSet<Ipv4Addr>| ips.iter().map(Ipv4Addr::octets).collect();
-        let silent = if self.silent { vec![SILENT_KEY] } else { Vec::new() };
-        [(FROM, octets(&self.from)), (TO, octets(&self.to)), (SILENT, silent)]
+        let silent = if self.silent {
+            vec![SILENT_KEY]
+        } else {
+            Vec::new()
+        };
+        [
+            (FROM, octets(&self.from)),
+            (TO, octets(&self.to)),
+            (SILENT, silent),
+        ]
     }
 }
 
@@ -77,11 +85,19 @@ impl Filter {
     /// # Errors
     /// What the kernel says: most often that the capability NET_ADMIN is missing.
     pub fn create(table: &str, lease: Duration) -> Result<Self, NftError> {
-        let mut filter =
-            Filter { socket: Socket::open()?, table: table.to_string(), lease };
+        let mut filter = Filter {
+            socket: Socket::open()?,
+            table: table.to_string(),
+            lease,
+        };
         filter.remove()?;
         let mut batch = filter.socket.batch();
-        batch.message(NEWTABLE, CREATE | EXCLUSIVE, "table", Attributes::new().text(1, table));
+        batch.message(
+            NEWTABLE,
+            CREATE | EXCLUSIVE,
+            "table",
+            Attributes::new().text(1, table),
+        );
         // NF_INET_LOCAL_IN, NF_INET_LOCAL_OUT
         for (name, hook) in [("input", 1), ("output", 3)] {
             batch.message(NEWCHAIN, CREATE, "chain", filter.chain(name, hook));
@@ -107,14 +123,23 @@ impl Filter {
         // NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY
         let hook = Attributes::new().u32(1, hook).u32(2, PRIORITY as u32);
         // NFTA_CHAIN_NAME, _HOOK, _POLICY, _TYPE
-        self.named().text(3, name).nest(4, hook).u32(5, NF_ACCEPT).text(7, "filter")
+        self.named()
+            .text(3, name)
+            .nest(4, hook)
+            .u32(5, NF_ACCEPT)
+            .text(7, "filter")
     }
 
     fn set(&self, name: &str, id: u32) -> Attributes {
         const TIMEOUT_FLAG: u32 = 0x10;
         const IPV4_ADDR: u32 = 7;
         // NFTA_SET_NAME, _FLAGS, _KEY_TYPE, _KEY_LEN, _ID, _TIMEOUT
-        let set = self.named().text(2, name).u32(3, TIMEOUT_FLAG).u32(4, IPV4_ADDR).u32(5, 4);
+        let set = self
+            .named()
+            .text(2, name)
+            .u32(3, TIMEOUT_FLAG)
+            .u32(4, IPV4_ADDR)
+            .u32(5, 4);
         set.u32(10, id).u64(11, millis(self.lease))
     }
 
@@ -135,7 +160,12 @@ impl Filter {
     fn add(&self, batch: &mut Batch, drops: &Drops) {
         for (set, keys) in drops.sets() {
             if !keys.is_empty() {
-                batch.message(NEWSETELEM, CREATE, "add elements", self.elements(set, &keys, true));
+                batch.message(
+                    NEWSETELEM,
+                    CREATE,
+                    "add elements",
+                    self.elements(set, &keys, true),
+                );
             }
         }
     }
@@ -203,12 +233,22 @@ fn rules() -> [(&'static str, Attributes); 4] {
     const SENDER: u32 = 12;
     const RECEIVER: u32 = 16;
     let all = |interface| {
-        let rule = Rule::new().load_meta(interface).compare(false, &LOOPBACK.to_ne_bytes());
-        rule.load_constant(&SILENT_KEY).is_in(SILENT).count().drop_packet()
+        let rule = Rule::new()
+            .load_meta(interface)
+            .compare(false, &LOOPBACK.to_ne_bytes());
+        rule.load_constant(&SILENT_KEY)
+            .lookup(SILENT)
+            .count()
+            .drop_packet()
     };
     let some = |address, set| {
-        let rule = Rule::new().load_meta(PROTOCOL).compare(true, &[NFPROTO_IPV4]);
-        rule.load_network_header(address, 4).is_in(set).count().drop_packet()
+        let rule = Rule::new()
+            .load_meta(PROTOCOL)
+            .compare(true, &[NFPROTO_IPV4]);
+        rule.load_network_header(address, 4)
+            .lookup(set)
+            .count()
+            .drop_packet()
     };
     [
         ("input", all(IN)),

@@ -22,7 +22,11 @@ pub struct NftError {
 
 impl NftError {
     fn new(what: &str, e: &io::Error) -> Self {
-        NftError { what: what.into(), why: e.to_string(), errno: e.raw_os_error() }
+        NftError {
+            what: what.into(),
+            why: e.to_string(),
+            errno: e.raw_os_error(),
+        }
     }
 }
 
@@ -44,7 +48,10 @@ impl Socket {
             }
             OwnedFd::from_raw_fd(fd)
         };
-        let wait = libc::timeval { tv_sec: ANSWER_SECS, tv_usec: 0 };
+        let wait = libc::timeval {
+            tv_sec: ANSWER_SECS,
+            tv_usec: 0,
+        };
         // SAFETY: `wait` is a timeval and its size is given.
         let set = unsafe {
             libc::setsockopt(
@@ -68,14 +75,16 @@ impl Socket {
     /// Sends a batch; an error if the kernel refused any of its messages (then it did none).
     pub fn commit(&mut self, batch: Batch) -> Result<(), NftError> {
         let (bytes, what) = batch.end();
-        self.next = what.last().map_or(self.next, |(last, _)| *last).wrapping_add(2);
+        self.next = what
+            .last()
+            .map_or(self.next, |(last, _)| *last)
+            .wrapping_add(2);
         if what.is_empty() {
             return Ok(());
         }
         // SAFETY: the buffer is valid for its length.
-        let sent = unsafe {
-            libc::send(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0)
-        };
+        let sent =
+            unsafe { libc::send(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0) };
         if sent != bytes.len() as isize {
             return Err(NftError::new("send", &io::Error::last_os_error()));
         }
@@ -86,7 +95,12 @@ impl Socket {
         while !open.is_empty() {
             // SAFETY: the buffer is writable for its length.
             let got = unsafe {
-                libc::recv(self.fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0)
+                libc::recv(
+                    self.fd.as_raw_fd(),
+                    buffer.as_mut_ptr().cast(),
+                    buffer.len(),
+                    0,
+                )
             };
             if got < 0 {
                 let e = io::Error::last_os_error();
@@ -102,7 +116,10 @@ impl Socket {
                     continue;
                 };
                 if ack.errno != 0 && refused.is_none() {
-                    refused = Some(NftError::new(what, &io::Error::from_raw_os_error(ack.errno)));
+                    refused = Some(NftError::new(
+                        what,
+                        &io::Error::from_raw_os_error(ack.errno),
+                    ));
                 }
                 if whole {
                     open.clear();

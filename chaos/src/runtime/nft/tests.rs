@@ -44,7 +44,9 @@ fn ip(text: &str) -> BTreeSet<Ipv4Addr> {
 /// Whether a datagram from one loopback address reaches another.
 fn passes(from: &str, to: &str) -> bool {
     let receiver = UdpSocket::bind((to, 0)).unwrap();
-    receiver.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+    receiver
+        .set_read_timeout(Some(Duration::from_millis(150)))
+        .unwrap();
     let sender = UdpSocket::bind((from, 0)).unwrap();
     let target: SocketAddr = receiver.local_addr().unwrap();
     match sender.send_to(b"x", target) {
@@ -63,16 +65,38 @@ fn senders_and_receivers_are_dropped_each_for_itself() {
     in_namespace(|| {
         let mut filter = Filter::create("gameday_test", LONG).unwrap();
         assert!(passes("127.0.0.1", "127.0.0.2"));
-        filter.replace(&Drops { from: ip("127.0.0.1"), ..Default::default() }).unwrap();
+        filter
+            .replace(&Drops {
+                from: ip("127.0.0.1"),
+                ..Default::default()
+            })
+            .unwrap();
         assert!(!passes("127.0.0.1", "127.0.0.2"));
         assert!(passes("127.0.0.2", "127.0.0.1"));
-        filter.replace(&Drops { to: ip("127.0.0.1"), ..Default::default() }).unwrap();
+        filter
+            .replace(&Drops {
+                to: ip("127.0.0.1"),
+                ..Default::default()
+            })
+            .unwrap();
         assert!(passes("127.0.0.1", "127.0.0.2"));
         assert!(!passes("127.0.0.2", "127.0.0.1"));
         // Loopback is spared by silence; that everything else is not, containers show.
-        filter.replace(&Drops { silent: true, ..Default::default() }).unwrap();
+        filter
+            .replace(&Drops {
+                silent: true,
+                ..Default::default()
+            })
+            .unwrap();
         assert!(passes("127.0.0.1", "127.0.0.2"));
-        assert!(filter.renew(&Drops { silent: true, ..Default::default() }).unwrap());
+        assert!(
+            filter
+                .renew(&Drops {
+                    silent: true,
+                    ..Default::default()
+                })
+                .unwrap()
+        );
         filter.replace(&Drops::default()).unwrap();
         assert!(passes("127.0.0.2", "127.0.0.1"));
         filter.remove().unwrap();
@@ -83,7 +107,11 @@ fn senders_and_receivers_are_dropped_each_for_itself() {
 #[test]
 fn a_lease_holds_while_renewed_then_lapses_and_cannot_be_renewed() {
     in_namespace(|| {
-        let drops = Drops { from: ip("127.0.0.1"), to: ip("127.0.0.9"), silent: false };
+        let drops = Drops {
+            from: ip("127.0.0.1"),
+            to: ip("127.0.0.9"),
+            silent: false,
+        };
         let mut filter = Filter::create("gameday_test", LONG).unwrap();
         filter.replace(&drops).unwrap();
         for _ in 0..20 {
@@ -94,7 +122,10 @@ fn a_lease_holds_while_renewed_then_lapses_and_cannot_be_renewed() {
         let mut filter = Filter::create("gameday_test", Duration::from_millis(300)).unwrap();
         assert!(passes("127.0.0.1", "127.0.0.2"));
         filter.replace(&drops).unwrap();
-        assert!((0..200).any(|_| passes("127.0.0.1", "127.0.0.2")), "the lease does not lapse");
+        assert!(
+            (0..200).any(|_| passes("127.0.0.1", "127.0.0.2")),
+            "the lease does not lapse"
+        );
         assert!(!filter.renew(&drops).unwrap());
         assert!(passes("127.0.0.1", "127.0.0.2"));
     });

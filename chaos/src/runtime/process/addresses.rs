@@ -44,15 +44,21 @@ impl AddressPlan {
     /// Too many units or AZs.
     pub fn new(net: u8, specs: &[UnitSpec]) -> Result<Self, String> {
         if specs.len() > MAX_UNITS {
-            return Err(format!("{} units; at most {MAX_UNITS} fit on loopback", specs.len()));
+            return Err(format!(
+                "{} units; at most {MAX_UNITS} fit on loopback",
+                specs.len()
+            ));
         }
         let mut azs: Vec<(&str, u8)> = Vec::new();
         let mut units = Vec::new();
         for spec in specs {
-            let i = azs.iter().position(|(az, _)| *az == spec.az).unwrap_or_else(|| {
-                azs.push((&spec.az, 0));
-                azs.len() - 1
-            });
+            let i = azs
+                .iter()
+                .position(|(az, _)| *az == spec.az)
+                .unwrap_or_else(|| {
+                    azs.push((&spec.az, 0));
+                    azs.len() - 1
+                });
             if i + 1 >= LINKS as usize {
                 return Err(format!("more than {} AZs", LINKS - 1));
             }
@@ -84,7 +90,9 @@ impl AddressPlan {
                 Err(e) => last = e,
             }
         }
-        Err(format!("no free loopback network among 127.16.0.0/16 to 127.250.0.0/16: {last}"))
+        Err(format!(
+            "no free loopback network among 127.16.0.0/16 to 127.250.0.0/16: {last}"
+        ))
     }
 
     fn claim(&self) -> Result<TcpListener, String> {
@@ -138,14 +146,19 @@ impl AddressPlan {
     /// Every proxied port: sender's and receiver's index, where it listens, whom it dials.
     pub fn links(&self) -> impl Iterator<Item = (usize, usize, SocketAddr, SocketAddr)> + '_ {
         let pairs = (0..self.units.len()).flat_map(|f| (0..self.units.len()).map(move |t| (f, t)));
-        pairs.filter(|(f, t)| f != t && self.units[*t].node).flat_map(move |(from, to)| {
-            let ports = self.units[to].ports.iter().filter(|(name, _)| name != ADMIN);
-            ports.map(move |(_, port)| {
-                let listen = SocketAddr::from((self.link_ip(from, to), *port));
-                let target = SocketAddr::from((self.units[to].ip, *port));
-                (from, to, listen, target)
+        pairs
+            .filter(|(f, t)| f != t && self.units[*t].node)
+            .flat_map(move |(from, to)| {
+                let ports = self.units[to]
+                    .ports
+                    .iter()
+                    .filter(|(name, _)| name != ADMIN);
+                ports.map(move |(_, port)| {
+                    let listen = SocketAddr::from((self.link_ip(from, to), *port));
+                    let target = SocketAddr::from((self.units[to].ip, *port));
+                    (from, to, listen, target)
+                })
             })
-        })
     }
 }
 
@@ -163,16 +176,29 @@ mod tests {
             ports: vec![("peer".into(), 7000), ("admin".into(), 7100)],
         };
         let mut specs = vec![node("a1", "a"), node("a2", "a"), node("b1", "b")];
-        specs.push(UnitSpec { node: false, ports: vec![], ..node("canary-b", "b") });
+        specs.push(UnitSpec {
+            node: false,
+            ports: vec![],
+            ..node("canary-b", "b")
+        });
         specs
     }
 
     #[test]
     fn addresses_name_the_az_and_never_collide() {
         let plan = AddressPlan::new(33, &specs()).unwrap();
-        assert_eq!(plan.own("a2", "peer").unwrap().to_string(), "127.33.1.2:7000");
-        assert_eq!(plan.own("b1", "admin").unwrap().to_string(), "127.33.2.1:7100");
-        assert_eq!(plan.reach("canary-b", "a1", "peer").unwrap().to_string(), "127.33.103.1:7000");
+        assert_eq!(
+            plan.own("a2", "peer").unwrap().to_string(),
+            "127.33.1.2:7000"
+        );
+        assert_eq!(
+            plan.own("b1", "admin").unwrap().to_string(),
+            "127.33.2.1:7100"
+        );
+        assert_eq!(
+            plan.reach("canary-b", "a1", "peer").unwrap().to_string(),
+            "127.33.103.1:7000"
+        );
         assert_eq!(plan.reach("a1", "a1", "peer"), plan.own("a1", "peer"));
         assert_eq!(plan.reach("a1", "b1", "admin"), plan.own("b1", "admin"));
         assert_eq!(plan.reach("a1", "b1", "public"), None);

@@ -13,8 +13,13 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 /// The running binary, even if its file has been replaced since.
 const PROGRAM: &str = "/proc/self/exe";
 /// Variables of the caller that children see; everything else they are told explicitly.
-const PASSED_ON: [&str; 5] =
-    ["PATH", "LD_LIBRARY_PATH", "RUST_LOG", "RUST_BACKTRACE", "LLVM_PROFILE_FILE"];
+const PASSED_ON: [&str; 5] = [
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "RUST_LOG",
+    "RUST_BACKTRACE",
+    "LLVM_PROFILE_FILE",
+];
 
 /// Our own binary with these arguments and only this environment, in a session of its own, so
 /// that neither Ctrl-C nor the end of the terminal reaches it.
@@ -59,8 +64,11 @@ impl Node {
         log: File,
     ) -> io::Result<(Self, ChildStdin, ChildStdout)> {
         let mut command = command(args, env);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn()?;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (stdin, stdout) = pipes.ok_or_else(|| io::Error::other("no pipes"))?;
         Ok((Self::of(child), stdin, stdout))
@@ -68,7 +76,11 @@ impl Node {
 
     fn of(child: Child) -> Self {
         let start_ticks = ProcStat::read(child.id()).map_or(0, |s| s.start_ticks);
-        Node { child, start_ticks, exited: None }
+        Node {
+            child,
+            start_ticks,
+            exited: None,
+        }
     }
 
     /// Waits for its end; blocks.
@@ -92,7 +104,9 @@ impl Node {
         let identity = format!("{}/{}", self.child.id(), self.start_ticks);
         Ok(match ProcStat::read(self.child.id()) {
             Some(stat) if stat.is_stopped() => ProcessState::Paused { identity },
-            Some(stat) if stat.is_dead() => ProcessState::Exited { how: "exiting".into() },
+            Some(stat) if stat.is_dead() => ProcessState::Exited {
+                how: "exiting".into(),
+            },
             Some(_) => ProcessState::Running { identity },
             None => ProcessState::Exited { how: "gone".into() },
         })

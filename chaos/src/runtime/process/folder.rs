@@ -48,14 +48,23 @@ impl RunDir {
     /// A unit's log, for appending.
     pub fn log(&self, unit: &str) -> Result<File, String> {
         let path = self.log_path(unit);
-        let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        let opened = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path);
         opened.map_err(|e| format!("{}: {e}", path.display()))
     }
 
     /// The last words of a unit, for an error message.
     pub fn log_tail(&self, unit: &str) -> String {
         let text = fs::read_to_string(self.log_path(unit)).unwrap_or_default();
-        text.lines().next_back().unwrap_or_default().chars().take(300).collect()
+        text.lines()
+            .next_back()
+            .unwrap_or_default()
+            .chars()
+            .take(300)
+            .collect()
     }
 
     /// Copies the end of a unit's log to `<to>/<unit>.log`; a unit without a log is skipped.

@@ -58,8 +58,7 @@ impl ProcessRuntime {
     /// # Errors
     /// No free loopback network, too many units, or the links do not start.
     pub async fn new(marks: RunMarks, units: Vec<UnitSpec>) -> Result<Self, RuntimeError> {
-        let (plan, claimed) =
-            AddressPlan::find_free(&units, std::process::id()).map_err(err)?;
+        let (plan, claimed) = AddressPlan::find_free(&units, std::process::id()).map_err(err)?;
         let dir = RunDir::create(&marks).map_err(err)?;
         let (mut child, links) = match start_links(&marks, &plan, &dir) {
             Ok(started) => started,
@@ -70,10 +69,16 @@ impl ProcessRuntime {
         };
         let links = Arc::new(links);
         if let Err(e) = links.ask(LinksRequest::Renew).await {
-            let stopped = child.signal(Signal::SIGKILL).map(drop).map_err(|e| e.to_string());
+            let stopped = child
+                .signal(Signal::SIGKILL)
+                .map(drop)
+                .map_err(|e| e.to_string());
             let said = dir.log_tail("links");
             let cleaned = stopped.and(dir.remove());
-            return Err(err(join(format!("the links do not start: {e} {said}"), cleaned)));
+            return Err(err(join(
+                format!("the links do not start: {e} {said}"),
+                cleaned,
+            )));
         }
         let renewing = tokio::spawn(links.clone().renew());
         Ok(ProcessRuntime {
@@ -115,8 +120,9 @@ impl ProcessRuntime {
         act: impl FnOnce(&mut Node) -> std::io::Result<T>,
     ) -> Result<T, RuntimeError> {
         let mut nodes = lock(&self.nodes);
-        let (_, node) =
-            nodes.get_mut(name).ok_or_else(|| err(format!("{name} was never launched")))?;
+        let (_, node) = nodes
+            .get_mut(name)
+            .ok_or_else(|| err(format!("{name} was never launched")))?;
         act(node).map_err(|e| err(format!("{name}: {e}")))
     }
 
@@ -134,13 +140,19 @@ impl ProcessRuntime {
             Ok(())
         };
         let late = || err(format!("{name} is not {what} {SIGNAL:?} after the signal"));
-        tokio::time::timeout(SIGNAL, wait).await.unwrap_or_else(|_| Err(late()))
+        tokio::time::timeout(SIGNAL, wait)
+            .await
+            .unwrap_or_else(|_| Err(late()))
     }
 
     async fn kill_node(&self, name: &str) -> Result<(), RuntimeError> {
         self.with_node(name, |n| n.signal(Signal::SIGKILL))?;
-        self.until(name, "dead", |s| matches!(s, ProcessState::Exited { how } if how != "exiting"))
-            .await
+        self.until(
+            name,
+            "dead",
+            |s| matches!(s, ProcessState::Exited { how } if how != "exiting"),
+        )
+        .await
     }
 
     async fn change(&self, change: impl FnOnce(&mut Wanted)) -> Result<(), RuntimeError> {
@@ -149,7 +161,9 @@ impl ProcessRuntime {
 
     fn indexes(&self, link: &Link) -> Result<(usize, usize), RuntimeError> {
         let index = |unit: &str| {
-            self.plan.index(unit).ok_or_else(|| err(format!("there is no unit {unit}")))
+            self.plan
+                .index(unit)
+                .ok_or_else(|| err(format!("there is no unit {unit}")))
         };
         Ok((index(&link.from)?, index(&link.to)?))
     }
@@ -165,7 +179,9 @@ impl ProcessRuntime {
             let _ = child.start_kill();
         }
         if let Some(mut links) = lock(&self.links_child).take() {
-            links.signal(Signal::SIGKILL).map_err(|e| err(format!("links: {e}")))?;
+            links
+                .signal(Signal::SIGKILL)
+                .map_err(|e| err(format!("links: {e}")))?;
             tokio::task::spawn_blocking(move || links.wait());
         }
         for name in &names {
@@ -193,7 +209,10 @@ fn start_links(
     plan: &AddressPlan,
     dir: &RunDir,
 ) -> Result<(Node, Links), String> {
-    let config = LinksConfig { plan: plan.clone(), lease_ms: LEASE.as_millis() as u64 };
+    let config = LinksConfig {
+        plan: plan.clone(),
+        lease_ms: LEASE.as_millis() as u64,
+    };
     let config = serde_json::to_string(&config).map_err(|e| e.to_string())?;
     let mut env = marks.env("links");
     env.push((CONFIG_VAR.into(), config));
@@ -319,12 +338,20 @@ impl Runtime for ProcessRuntime {
             let say = |e: std::io::Error| err(format!("{}: cannot be started: {e}", launch.unit));
             let log = self.dir.log(&launch.unit).map_err(err)?;
             let mut command = child::command(&launch.args, &self.env(&launch)?);
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
-            let mut child = tokio::process::Command::from(command).spawn().map_err(say)?;
+            command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(log);
+            let mut child = tokio::process::Command::from(command)
+                .spawn()
+                .map_err(say)?;
             let pipes = child.stdin.take().zip(child.stdout.take());
             lock(&self.instruments).push(child);
             let (stdin, stdout) = pipes.ok_or_else(|| err("an instrument has no pipes"))?;
-            Ok(Instrument { stdin: Box::new(stdin), stdout: Box::new(stdout) })
+            Ok(Instrument {
+                stdin: Box::new(stdin),
+                stdout: Box::new(stdout),
+            })
         })
     }
 
@@ -349,7 +376,9 @@ impl Runtime for ProcessRuntime {
             if !matches!(state, ProcessState::Exited { .. }) {
                 return Ok(());
             }
-            let launch = lock(&self.nodes).get(node).map(|(launch, _)| launch.clone());
+            let launch = lock(&self.nodes)
+                .get(node)
+                .map(|(launch, _)| launch.clone());
             let launch = launch.ok_or_else(|| err(format!("{node} was never launched")))?;
             let started = self.spawn(&launch)?;
             lock(&self.nodes).insert(node.to_string(), (launch, started));
@@ -362,14 +391,20 @@ impl Runtime for ProcessRuntime {
             if !self.with_node(node, |n| n.signal(Signal::SIGSTOP))? {
                 return Err(err(format!("{node} does not run: it cannot be paused")));
             }
-            self.until(node, "paused", |s| !matches!(s, ProcessState::Running { .. })).await
+            self.until(node, "paused", |s| {
+                !matches!(s, ProcessState::Running { .. })
+            })
+            .await
         })
     }
 
     fn resume<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             self.with_node(node, |n| n.signal(Signal::SIGCONT))?;
-            self.until(node, "resumed", |s| !matches!(s, ProcessState::Paused { .. })).await
+            self.until(node, "resumed", |s| {
+                !matches!(s, ProcessState::Paused { .. })
+            })
+            .await
         })
     }
 
@@ -409,7 +444,11 @@ impl Runtime for ProcessRuntime {
             match self.links.ask(LinksRequest::Probe(pairs)).await {
                 Ok(LinksAnswer::Passed(passed)) if passed.len() == asked.len() => {
                     for ((i, _), passed) in asked.iter().zip(passed) {
-                        states[*i] = if passed { LinkState::Open } else { LinkState::Cut };
+                        states[*i] = if passed {
+                            LinkState::Open
+                        } else {
+                            LinkState::Cut
+                        };
                     }
                 }
                 Ok(other) => return Err(err(format!("links: unexpected answer {other:?}"))),
@@ -431,13 +470,18 @@ impl Runtime for ProcessRuntime {
         Box::pin(async move {
             let addr = self.plan.own(node, "admin");
             let addr = addr.ok_or_else(|| err(format!("{node} has no admin port")))?;
-            http::get(addr, path, deadline).await.map_err(|e| err(format!("{node}: {e}")))
+            http::get(addr, path, deadline)
+                .await
+                .map_err(|e| err(format!("{node}: {e}")))
         })
     }
 
     fn collect_logs<'a>(&'a self, to: &'a Path) -> Fut<'a, ()> {
         Box::pin(async move {
-            self.units.iter().try_for_each(|u| self.dir.copy_log(&u.name, to)).map_err(err)
+            self.units
+                .iter()
+                .try_for_each(|u| self.dir.copy_log(&u.name, to))
+                .map_err(err)
         })
     }
 
@@ -446,7 +490,9 @@ impl Runtime for ProcessRuntime {
             self.renewing.abort();
             self.stop_all().await?;
             // Children of our children, should there be any, carry the marks as well.
-            leftovers::end_processes_of(&self.marks.run).await.map_err(err)?;
+            leftovers::end_processes_of(&self.marks.run)
+                .await
+                .map_err(err)?;
             self.dir.remove().map_err(err)
         })
     }

@@ -19,7 +19,10 @@ const MAX_MARKS: u64 = 1 << 16;
 /// `/proc` cannot be listed.
 pub(crate) fn find() -> Result<Vec<Leftover>, String> {
     let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").map_err(|e| format!("/proc: {e}"))?.flatten() {
+    for entry in fs::read_dir("/proc")
+        .map_err(|e| format!("/proc: {e}"))?
+        .flatten()
+    {
         let name = entry.file_name();
         let Some(pid) = name.to_str().and_then(|n| n.parse::<u32>().ok()) else {
             continue;
@@ -33,11 +36,18 @@ pub(crate) fn find() -> Result<Vec<Leftover>, String> {
         let Some(stat) = ProcStat::read(pid).filter(|s| !s.is_dead()) else {
             continue;
         };
-        let thing = Thing::Process { pid, start_ticks: stat.start_ticks };
+        let thing = Thing::Process {
+            pid,
+            start_ticks: stat.start_ticks,
+        };
         found.push(Leftover::new("process", marks, unit, thing));
     }
     // No temporary folder, no leftovers in it.
-    for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(std::env::temp_dir())
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
             continue;
         }
@@ -49,7 +59,12 @@ pub(crate) fn find() -> Result<Vec<Leftover>, String> {
         if let (true, Some(marks)) = (ours, marks)
             && entry.file_name().to_string_lossy() == format!("{PREFIX}{}", marks.run)
         {
-            found.push(Leftover::new("process", marks, String::new(), Thing::Folder(path)));
+            found.push(Leftover::new(
+                "process",
+                marks,
+                String::new(),
+                Thing::Folder(path),
+            ));
         }
     }
     Ok(found)
@@ -57,7 +72,11 @@ pub(crate) fn find() -> Result<Vec<Leftover>, String> {
 
 fn read(path: &str, most: u64) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(most).read_to_end(&mut bytes).ok()?;
+    File::open(path)
+        .ok()?
+        .take(most)
+        .read_to_end(&mut bytes)
+        .ok()?;
     Some(bytes)
 }
 
@@ -81,7 +100,11 @@ pub(crate) fn kill_marked(pid: u32, start_ticks: u64, run: &str) -> Result<bool,
         let fd = libc::syscall(libc::SYS_pidfd_open, raw, 0);
         if fd < 0 {
             let e = io::Error::last_os_error();
-            return if e.raw_os_error() == Some(libc::ESRCH) { Ok(false) } else { Err(e.to_string()) };
+            return if e.raw_os_error() == Some(libc::ESRCH) {
+                Ok(false)
+            } else {
+                Err(e.to_string())
+            };
         }
         OwnedFd::from_raw_fd(fd as i32)
     };

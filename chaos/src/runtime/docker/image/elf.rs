@@ -18,7 +18,8 @@ struct Segment {
 fn bytes<const N: usize>(file: &[u8], at: u64) -> Result<[u8; N], String> {
     let at = usize::try_from(at).map_err(|_| "offset too large")?;
     let part = at.checked_add(N).and_then(|end| file.get(at..end));
-    part.and_then(|p| p.try_into().ok()).ok_or_else(|| "the ELF file is cut short".to_string())
+    part.and_then(|p| p.try_into().ok())
+        .ok_or_else(|| "the ELF file is cut short".to_string())
 }
 
 fn u64_at(file: &[u8], at: u64) -> Result<u64, String> {
@@ -48,7 +49,9 @@ fn segments(file: &[u8]) -> Result<Vec<Segment>, String> {
 fn text(file: &[u8], at: u64) -> Result<String, String> {
     let start = usize::try_from(at).ok().and_then(|at| file.get(at..));
     let text = start.and_then(|rest| rest.split(|b| *b == 0).next());
-    let text = text.filter(|t| t.len() < 4096).ok_or("a name in the ELF file is cut short")?;
+    let text = text
+        .filter(|t| t.len() < 4096)
+        .ok_or("a name in the ELF file is cut short")?;
     String::from_utf8(text.to_vec()).map_err(|e| e.to_string())
 }
 
@@ -83,7 +86,9 @@ pub(super) fn soname(file: &[u8]) -> Result<Option<String>, String> {
         s.kind == PT_LOAD && (s.address..s.address.saturating_add(s.size)).contains(&strings)
     });
     let loaded = loaded.ok_or("the ELF file's strings are nowhere")?;
-    let at = (strings - loaded.address).saturating_add(loaded.offset).saturating_add(name);
+    let at = (strings - loaded.address)
+        .saturating_add(loaded.offset)
+        .saturating_add(name);
     text(file, at).map(Some)
 }
 
