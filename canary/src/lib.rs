@@ -1,1 +1,55 @@
 //! Small clients that call every endpoint from every AZ at a fixed pace.
+//!
+//! One canary is one process in one AZ. [`run`] speaks the [`protocol`] over
+//! its standard input and output: it is told to start, to read everything a
+//! last time and to stop, and it streams every invocation and completion.
+//!
+//! The load is an open loop. A [`schedule`] is fixed before the load begins; a
+//! thread of its own keeps it with absolute kernel timers ([`pacer`]), because
+//! the timer of an async runtime is a millisecond late. A second thread makes
+//! the calls ([`call`]): one attempt each, on an idle or a fresh connection, so
+//! a server that hangs delays nothing but its own answers. What came of a call
+//! is decided in one pure function, [`classify::classify`].
+//!
+//! A canary does not know what is done to the service that it calls.
+
+#![warn(missing_docs)]
+
+pub mod call;
+pub mod classify;
+pub mod config;
+mod engine;
+mod finale;
+mod outbox;
+pub mod pacer;
+mod processes;
+pub mod protocol;
+pub mod request;
+mod run;
+pub mod schedule;
+mod vitals;
+pub mod workload;
+
+pub use config::{Attributes, CanaryConfig, Endpoint};
+pub use protocol::{Command, Line, Notice};
+pub use run::run;
+
+/// Why a canary ended without finishing.
+#[derive(Debug, thiserror::Error)]
+pub enum CanaryError {
+    /// Its configuration makes no sense.
+    #[error("canary configuration: {0}")]
+    Config(String),
+    /// A command that it does not know, or that does not fit now.
+    #[error("canary command: {0}")]
+    Command(String),
+    /// Commands cannot be read.
+    #[error("reading commands: {0}")]
+    Input(#[source] std::io::Error),
+    /// Lines cannot be written: nobody reads them any more, or too slowly.
+    #[error("writing lines: {0}")]
+    Output(#[source] std::io::Error),
+    /// A thread or a runtime of it could not start, or it died.
+    #[error("canary: {0}")]
+    Internal(String),
+}

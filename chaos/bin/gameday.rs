@@ -1,1 +1,176 @@
-fn main() {}
+//! `gameday`: the command line, and the only place that knows every crate.
+
+mod bench;
+mod cli;
+mod cluster_cmd;
+mod exit;
+mod identity;
+mod internal;
+mod judge;
+mod live;
+mod prepare;
+mod recorder;
+mod replicas;
+mod revert;
+mod roles;
+mod run;
+mod stop;
+mod up;
+mod wiring;
+
+use clap::Parser;
+use cli::{CheckArgs, Cli, Command, PlanArgs, ReportArgs};
+use exit::Exit;
+use gameday_record::{DataVerdict, RunFolder, Verdict};
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Nothing more can be done about a terminal that cannot be written to.
+            let _ = e.print();
+            let help = !e.use_stderr();
+            return ExitCode::from(if help { Exit::Pass } else { Exit::Usage }.code());
+        }
+    };
+    let exit = match cli.command {
+        Command::Internal { what } => internal::main(what),
+        Command::Plan(args) => plan(args),
+        Command::Check(args) => check(args),
+        Command::Report(args) => report(args),
+        Command::Run(args) => concurrent(run::main(args)),
+        Command::Cluster { action } => concurrent(cluster_cmd::main(action)),
+        Command::Revert(args) => concurrent(revert::main(args)),
+        Command::Doctor => concurrent(doctor()),
+        Command::Bench(args) => concurrent(bench::main(args)),
+    };
+    ExitCode::from(exit.code())
+}
+
+fn concurrent(work: impl Future<Output = Exit>) -> Exit {
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(e) => {
+            eprintln!("no threads: {e}");
+            Exit::Internal
+        }
+    }
+}
+
+fn plan(args: PlanArgs) -> Exit {
+    let prepared = match prepare::prepare(&args.playbook, args.seed, None) {
+        Ok(p) => p,
+        Err(exit) => return exit,
+    };
+    println!("{}  (seed {})", prepared.playbook.title, prepared.seed);
+    for line in prepared.plan.lines() {
+        println!("{line}");
+    }
+    println!(
+        "at least {} s, the start and the checks not counted",
+        prepared.plan.least_duration().as_secs()
+    );
+    Exit::Pass
+}
+
+fn check(args: CheckArgs) -> Exit {
+    let verdict = if args.path.is_dir() {
+        let folder = RunFolder::at(&args.path);
+        if !folder.history().exists() {
+            eprintln!(
+                "{}: no run folder (there is no history.jsonl in it)",
+                args.path.display()
+            );
+            return Exit::Usage;
+        }
+        judge::data(&folder)
+    } else {
+        judge::read_history(&args.path).map(|h| DataVerdict::new(judge::of_history(&h)))
+    };
+    let verdict = match verdict {
+        Ok(verdict) => verdict,
+        Err(why) => {
+            eprintln!("{why}");
+            return Exit::Usage;
+        }
+    };
+    if args.json {
+        match serde_json::to_string_pretty(&verdict) {
+            Ok(json) => println!("{json}"),
+            Err(e) => {
+                eprintln!("{e}");
+                return Exit::Internal;
+            }
+        }
+    } else {
+        for c in &verdict.checks {
+            println!("{:<16} {:<8} {}", c.name, word(c.verdict), c.detail);
+            for a in &c.anomalies {
+                println!("  {} on {}: {}", a.name, a.key, a.summary);
+            }
+        }
+        println!("{}", word(verdict.verdict));
+    }
+    match verdict.verdict {
+        Verdict::Pass => Exit::Pass,
+        Verdict::Fail => Exit::Fail,
+        Verdict::Unknown => Exit::Inconclusive,
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+        Verdict::Fail => "FAIL",
+        Verdict::Unknown => "unknown",
+    }
+}
+
+fn report(args: ReportArgs) -> Exit {
+    let folder = RunFolder::at(&args.run);
+    if !folder.run_json().exists() {
+        eprintln!(
+            "{}: no run folder (there is no run.json in it)",
+            args.run.display()
+        );
+        return Exit::Usage;
+    }
+    if let Err(why) = judge::data(&folder) {
+        eprintln!("{why}");
+    }
+    match judge::report(&folder) {
+        Ok(report) => {
+            let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            let path = folder.report_html().display().to_string();
+            print!("{}", gameday_reports::terminal(&report, &path, colour));
+            Exit::Code(report.overall.exit_code)
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            Exit::Usage
+        }
+    }
+}
+
+async fn doctor() -> Exit {
+    match gameday_chaos::runtime::docker::available().await {
+        Ok(engine) => println!("docker: yes, {engine}"),
+        Err(why) => println!("docker: no, {why}"),
+    }
+    println!("process: yes, on loopback, without privileges");
+    let found = gameday_chaos::runtime::leftovers::find(None).await;
+    for why in &found.unsearched {
+        println!("leftovers: not looked at: {why}");
+    }
+    let dead = found
+        .things
+        .iter()
+        .filter(|t| !t.runner_alive && t.marks.kind == gameday_chaos::runtime::marks::Kind::Run);
+    match dead.count() {
+        0 => println!("leftovers: none"),
+        n => println!("leftovers: {n} things of dead runs; gameday revert --all removes them"),
+    }
+    Exit::Pass
+}

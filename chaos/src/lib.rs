@@ -1,4 +1,15 @@
 //! Playbook to plan to runner: faults, their proofs and reverts, and the
 //! runtimes they run on. Knows no store, no canary and no report.
+//!
+//! A playbook line becomes a fault in four readings: the text
+//! ([`playbook`]), what it means on a topology ([`plan`]), what is done and
+//! proven ([`faults`], [`runner`]), and how it is done in one place
+//! ([`runtime`]).
 
+#![warn(missing_docs)]
+
+pub mod faults;
+pub mod plan;
+pub mod playbook;
+pub mod runner;
 pub mod runtime;

@@ -1,5 +1,17 @@
 //! A minimal replicated key-value store after DynamoDB's published
 //! architecture. There is no chaos in it: it is hurt from outside.
+#![warn(missing_docs)]
 
 pub mod api;
 pub mod backend;
+pub mod client;
+pub mod config;
+pub mod consensus;
+pub mod disk;
+pub mod engine;
+pub mod load;
+pub mod meta;
+pub mod node;
+pub mod router;
+pub mod rpc;
+pub mod wal;

@@ -1,1 +1,25 @@
 //! SLO arithmetic, report assembly and renderers.
+//!
+//! This crate reads a run folder and nothing else, so that an old run can be
+//! rendered again by a newer binary. The way through it:
+//!
+//! [`fold`] counts operations, the same for the live view, the baseline gate
+//! and the report; [`formulas`] and [`recovery`] are the arithmetic, pure and
+//! with their sources; [`assemble()`] turns a folder into a [`Report`], the one
+//! document that every renderer in [`render`] reads.
+
+#![warn(missing_docs)]
+
+pub mod assemble;
+pub mod fold;
+pub mod formulas;
+pub mod numbers;
+pub mod overall;
+pub mod recovery;
+pub mod render;
+pub mod report;
+
+pub use assemble::assemble;
+pub use fold::{BaselineRule, Counts, Fold, Kind};
+pub use render::{render_all, terminal};
+pub use report::Report;

@@ -1,7 +1,9 @@
 //! What a write does to an item: pure, deterministic, evaluated when the
 //! replicated log is applied, so that every replica does the same.
 
-use crate::api::value::Item;
+use crate::api::expr::update::TOO_LARGE;
+use crate::api::expr::{Condition, Update};
+use crate::api::value::{Item, MAX_ITEM_SIZE, MAX_NESTING};
 use serde::{Deserialize, Serialize};
 
 /// What to do with the item.
@@ -11,6 +13,34 @@ pub enum Action {
     Put(Item),
     /// Remove it.
     Delete,
+    /// Change it, or make it with this key if it is not there.
+    Update {
+        /// The key attributes, for an item that is made.
+        key: Item,
+        /// What to change.
+        update: Update,
+    },
+}
+
+/// Which items the caller needs back; the rest can be dropped before the
+/// reply travels, see [`WriteOp::trim`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wants {
+    /// The item before the write.
+    pub old: bool,
+    /// The item after the write.
+    pub new: bool,
+    /// The item as it is, if the condition does not hold.
+    pub on_failure: bool,
+}
+
+impl Wants {
+    /// Everything.
+    pub const ALL: Wants = Wants {
+        old: true,
+        new: true,
+        on_failure: true,
+    };
 }
 
 /// One write on one item.
@@ -18,6 +48,10 @@ pub enum Action {
 pub struct WriteOp {
     /// What to do.
     pub action: Action,
+    /// Only if this holds for the item as it is (absent: an empty one).
+    pub condition: Option<Condition>,
+    /// What the reply is used for.
+    pub wants: Wants,
 }
 
 /// What came of it.
@@ -43,17 +77,59 @@ pub enum WriteReply {
 }
 
 impl WriteOp {
-    /// Evaluates the condition and the action on the current item.
+    /// An unconditional write of which only success matters.
+    pub fn new(action: Action) -> Self {
+        Self {
+            action,
+            condition: None,
+            wants: Wants::default(),
+        }
+    }
+
+    /// Evaluates the condition and the action on the current item. The reply
+    /// has both items in full: store `new` (`None`: there is no item now).
     pub fn apply(&self, current: Option<Item>) -> WriteReply {
-        match &self.action {
-            Action::Put(item) => WriteReply::Done {
-                old: current,
-                new: Some(item.clone()),
+        if let Some(condition) = &self.condition {
+            let holds = match &current {
+                Some(item) => condition.holds(item),
+                None => condition.holds(&Item::default()),
+            };
+            if !holds {
+                return WriteReply::ConditionFailed { old: current };
+            }
+        }
+        let new = match &self.action {
+            Action::Put(item) => Some(item.clone()),
+            Action::Delete => None,
+            Action::Update { key, update } => {
+                let result = match update.apply(current.as_ref().unwrap_or(key)) {
+                    Ok(item) if item.size() > MAX_ITEM_SIZE => Err(TOO_LARGE.to_owned()),
+                    Ok(item) if item.nesting() > MAX_NESTING => {
+                        Err("Nesting Levels have exceeded supported limits".to_owned())
+                    }
+                    other => other,
+                };
+                match result {
+                    Ok(item) => Some(item),
+                    Err(message) => return WriteReply::Invalid { message },
+                }
+            }
+        };
+        WriteReply::Done { old: current, new }
+    }
+
+    /// Drops from a reply, once its `new` is stored, the items that the
+    /// caller does not need. Optional; it saves copies and bytes.
+    pub fn trim(&self, reply: WriteReply) -> WriteReply {
+        match reply {
+            WriteReply::Done { old, new } => WriteReply::Done {
+                old: old.filter(|_| self.wants.old),
+                new: new.filter(|_| self.wants.new),
             },
-            Action::Delete => WriteReply::Done {
-                old: current,
-                new: None,
+            WriteReply::ConditionFailed { old } => WriteReply::ConditionFailed {
+                old: old.filter(|_| self.wants.on_failure),
             },
+            invalid => invalid,
         }
     }
 }

@@ -44,6 +44,8 @@ impl Phase {
 pub enum ProofSide {
     /// That the fault took effect.
     Injected,
+    /// That it was still in force at the end of its hold.
+    Held,
     /// That it is gone.
     Reverted,
 }

@@ -1,0 +1,111 @@
+//! How much a search may cost.
+
+use std::time::{Duration, Instant};
+
+/// Limits of one whole check; the search asks it in its innermost loop.
+///
+/// ```
+/// use gameday_checker::Budget;
+/// let mut budget = Budget::unlimited().steps(2);
+/// assert!(budget.spend().is_ok());
+/// assert!(budget.spend().is_ok());
+/// assert_eq!(budget.spend().unwrap_err().to_string(), "2 steps were not enough");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Budget {
+    deadline: Option<(Instant, Duration)>,
+    max_steps: u64,
+    max_bytes: usize,
+    steps: u64,
+}
+
+/// Which limit was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exhausted {
+    /// So much time was not enough.
+    Time(Duration),
+    /// So many steps were not enough.
+    Steps(u64),
+    /// So many bytes were not enough.
+    Bytes(usize),
+}
+
+impl std::fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Exhausted::Time(d) => write!(f, "{d:?} were not enough"),
+            Exhausted::Steps(n) => write!(f, "{n} steps were not enough"),
+            Exhausted::Bytes(n) => write!(f, "{n} bytes of memory were not enough"),
+        }
+    }
+}
+
+/// The clock is read once in so many steps; a step takes well below a microsecond.
+const STEPS_PER_CLOCK: u64 = 256;
+
+impl Budget {
+    /// No limit at all.
+    pub fn unlimited() -> Self {
+        Budget {
+            deadline: None,
+            max_steps: u64::MAX,
+            max_bytes: usize::MAX,
+            steps: 0,
+        }
+    }
+
+    /// At most this much time, from now.
+    pub fn time(mut self, limit: Duration) -> Self {
+        self.deadline = Instant::now().checked_add(limit).map(|at| (at, limit));
+        self
+    }
+
+    /// At most so many steps (configurations looked at).
+    pub fn steps(mut self, limit: u64) -> Self {
+        self.max_steps = limit;
+        self
+    }
+
+    /// At most about so many bytes of memory at a time.
+    pub fn bytes(mut self, limit: usize) -> Self {
+        self.max_bytes = limit;
+        self
+    }
+
+    /// Steps taken so far.
+    pub fn steps_taken(&self) -> u64 {
+        self.steps
+    }
+
+    /// Takes one step.
+    ///
+    /// # Errors
+    /// The limit that was reached.
+    #[inline]
+    pub fn spend(&mut self) -> Result<(), Exhausted> {
+        if self.steps >= self.max_steps {
+            return Err(Exhausted::Steps(self.max_steps));
+        }
+        if self.steps.is_multiple_of(STEPS_PER_CLOCK)
+            && let Some((at, limit)) = self.deadline
+            && Instant::now() >= at
+        {
+            return Err(Exhausted::Time(limit));
+        }
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// Says how much memory is in use.
+    ///
+    /// # Errors
+    /// It is more than allowed.
+    #[inline]
+    pub fn holds(&self, bytes: usize) -> Result<(), Exhausted> {
+        if bytes > self.max_bytes {
+            Err(Exhausted::Bytes(self.max_bytes))
+        } else {
+            Ok(())
+        }
+    }
+}

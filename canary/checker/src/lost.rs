@@ -1,0 +1,203 @@
+//! Durability of acknowledged writes, judged by the final reads.
+//!
+//! # The rule
+//!
+//! A *final read* is a strong read marked `last` that succeeded, after load
+//! and faults are over. Let w be an acknowledged write (or successful
+//! conditional write), and consider the final reads of its key that began
+//! after w was acknowledged. In any legal order w stands before them, so the
+//! value each found must be w's or one that can have come after w. **w is
+//! lost if every one of them found a value that must have come before w.**
+//!
+//! v "must have come before" w, with u the write of v, if
+//!
+//! - v is the initial absence (the workload deletes nothing), or
+//! - u was over, or v had been read, before w began; or before a read of w's
+//!   value, or a conditional write that follows from w, began; or the same is
+//!   true of a value that follows from v by a chain of successful conditional
+//!   writes (v must stand directly before that chain, and can not return), or
+//! - w itself follows from v by such a chain.
+//!
+//! These are exactly the cases in which two blocks of [`crate::zones`], one of
+//! w and one of v, must each precede the other. A write u of unknown outcome
+//! that was still open when w began never makes w lost: it may have taken
+//! effect after w. Nor does a w of unknown outcome: nothing was promised.
+//!
+//! If no successful final read began after w was acknowledged, or the final
+//! reads found a value that has no write, nothing can be said: unknown.
+
+use crate::intake::{Intake, KeyOps};
+use crate::tally::{self, Tally};
+use crate::violation::Kind;
+use crate::zones::{Analysis, Replaced};
+use gameday_record::operation::{Call, Outcome};
+use gameday_record::verdict::Anomaly;
+
+/// An acknowledged write that is gone. Positions in the key's operations.
+#[derive(Debug)]
+struct Lost {
+    write: u32,
+    read: u32,
+    proof: Replaced,
+}
+
+/// Collects over all keys.
+#[derive(Debug)]
+pub(crate) struct LostWrites {
+    tally: Tally,
+    acknowledged: u64,
+    final_reads: u64,
+    /// Listed behind the latest one of each key.
+    more: Vec<Anomaly>,
+    finals: Vec<u32>,
+}
+
+impl LostWrites {
+    pub fn new(tally: Tally) -> Self {
+        LostWrites {
+            tally,
+            acknowledged: 0,
+            final_reads: 0,
+            more: Vec::new(),
+            finals: Vec::new(),
+        }
+    }
+
+    pub fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    /// Judges one key.
+    pub fn key(&mut self, key: &str, analysis: &Analysis<'_>, ops: &KeyOps, intake: &Intake<'_>) {
+        let record = |i: u32| intake.op(ops.at[i as usize]);
+        let acknowledged = |i: &u32| {
+            record(*i).call.is_write() && matches!(record(*i).outcome, Outcome::Ok { .. })
+        };
+        self.collect_finals(ops, intake);
+        self.final_reads += self.finals.len() as u64;
+        let mut lost: Vec<Lost> = Vec::new();
+        let mut writes = 0;
+        let (mut unread, mut unexplained) = (false, false);
+        for write in (0..ops.ops.len() as u32).filter(acknowledged) {
+            writes += 1;
+            let finish = ops.ops[write as usize].finish;
+            let mut worst = None;
+            let mut safe = false;
+            for &read in &self.finals {
+                if ops.ops[read as usize].start <= finish {
+                    break;
+                }
+                if !analysis.explained(read) {
+                    unexplained = true;
+                    safe = true;
+                    break;
+                }
+                match analysis.must_replace(write, read) {
+                    Some(proof) => worst = worst.or(Some(Lost { write, read, proof })),
+                    None => {
+                        safe = true;
+                        break;
+                    }
+                }
+            }
+            match worst {
+                _ if safe => {}
+                Some(found) => lost.push(found),
+                None => unread = true,
+            }
+        }
+        self.acknowledged += writes;
+        if self.finals.is_empty() && writes > 0 {
+            self.tally.unknown_key("no final read succeeded", key);
+        } else if unread {
+            let reason = "no final read began after the last acknowledged write";
+            self.tally.unknown_key(reason, key);
+        }
+        if unexplained {
+            let reason = "a final read found a value that no write explains";
+            self.tally.unknown_key(reason, key);
+        }
+        self.report(key, lost, ops, intake);
+    }
+
+    /// The successful final reads, the latest first; of those that found the
+    /// same value only the latest, which stands for all of them.
+    fn collect_finals(&mut self, ops: &KeyOps, intake: &Intake<'_>) {
+        self.finals.clear();
+        let value = |i: u32| match intake.op(ops.at[i as usize]).outcome {
+            Outcome::Ok { value } => value,
+            _ => None,
+        };
+        self.finals.extend((0..ops.ops.len() as u32).filter(|i| {
+            let op = intake.op(ops.at[*i as usize]);
+            op.last
+                && matches!(op.call, Call::Read { strong: true, .. })
+                && matches!(op.outcome, Outcome::Ok { .. })
+        }));
+        let start = |i: u32| std::cmp::Reverse(ops.ops[i as usize].start);
+        self.finals.sort_unstable_by_key(|i| (value(*i), start(*i)));
+        self.finals.dedup_by_key(|i| value(*i));
+        self.finals.sort_unstable_by_key(|i| start(*i));
+    }
+
+    /// Lists the latest lost write of the key first; then, if there is room in
+    /// the end, the others.
+    fn report(&mut self, key: &str, mut lost: Vec<Lost>, ops: &KeyOps, intake: &Intake<'_>) {
+        let n = lost.len();
+        lost.sort_unstable_by_key(|l| std::cmp::Reverse(ops.ops[l.write as usize].start));
+        for (rank, l) in lost.iter().enumerate() {
+            let describe = || {
+                let at = |i: u32| ops.at[i as usize];
+                let mut summary = format!(
+                    "acknowledged, then gone: {}; after it, {}",
+                    tally::who(intake.op(at(l.write))),
+                    tally::who(intake.op(at(l.read))),
+                );
+                match l.proof.older {
+                    Some(u) => {
+                        let older = tally::who(intake.op(at(u)));
+                        summary.push_str(&format!(", which is older: {older}"));
+                    }
+                    None => summary.push_str(", the state before any write"),
+                }
+                if rank == 0 && n > 1 {
+                    summary.push_str(&format!(
+                        " ({n} acknowledged writes of this key are newer than what is left)"
+                    ));
+                }
+                let mut shown = vec![at(l.write), at(l.read)];
+                let rest = [l.proof.older, l.proof.evidence, l.proof.later];
+                for op in rest.into_iter().flatten().map(at) {
+                    if !shown.contains(&op) && shown.len() < 4 {
+                        shown.push(op);
+                    }
+                }
+                tally::anomaly(Kind::LostWrite, key, summary, &shown, intake)
+            };
+            if rank == 0 {
+                self.tally.list(describe);
+            } else {
+                self.tally.count(1);
+                if self.more.len() < tally::LISTED {
+                    self.more.push(describe());
+                }
+            }
+        }
+    }
+
+    /// The check.
+    pub fn finish(mut self) -> gameday_record::verdict::Check {
+        if self.final_reads == 0 {
+            self.tally.unknown("there are no final reads");
+        } else if self.acknowledged == 0 {
+            self.tally
+                .unknown("no write was acknowledged, so none could be lost");
+        }
+        let examined = format!(
+            "{} acknowledged writes against {} distinct results of final reads.",
+            self.acknowledged, self.final_reads
+        );
+        self.tally.fill(self.more);
+        self.tally.finish(&examined)
+    }
+}

@@ -1,0 +1,133 @@
+//! Whole histories: legal ones pass, and what a broken store would record fails.
+
+use gameday_checker::generate::{self, Random};
+use gameday_checker::{Options, check};
+use gameday_record::history::{self, Event, History, HistoryWriter};
+use gameday_record::operation::{Call, Outcome};
+use gameday_record::time::Nanos;
+use gameday_record::verdict::{Check, Verdict};
+
+fn options(seed: u64) -> generate::Options {
+    let mut r = Random::new(seed);
+    generate::Options {
+        seed,
+        keys: 1 + r.below(6) as u32,
+        clients: 1 + r.below(20) as u32,
+        operations: 400,
+        unknown: [0.0, 0.02, 0.2][seed as usize % 3],
+        failed: 0.03,
+        cas: [0.0, 0.2, 0.5][r.below(3) as usize],
+        writes: 0.3,
+        eventual: 0.3,
+        final_reads: true,
+    }
+}
+
+fn named<'a>(checks: &'a [Check], name: &str) -> &'a Check {
+    let found = checks.iter().find(|c| c.name == name);
+    found.unwrap_or_else(|| panic!("no check named {name}"))
+}
+
+#[test]
+fn legal_histories_pass() {
+    let mut unknown = 0;
+    let mut refused = 0;
+    for seed in 0..300 {
+        let history = generate::history(&options(seed));
+        for op in &history.operations {
+            match &op.outcome {
+                Outcome::Unknown { .. } => unknown += 1,
+                Outcome::Failed {
+                    observed: Some(_), ..
+                } => refused += 1,
+                _ => {}
+            }
+        }
+        for check in check(&history, &Options::default()) {
+            assert_eq!(check.verdict, Verdict::Pass, "seed {seed}: {check:#?}");
+        }
+    }
+    assert!(unknown > 1000 && refused > 1000, "{unknown} {refused}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history() {
+    let a = generate::history(&options(7));
+    assert_eq!(a, generate::history(&options(7)));
+    assert_ne!(a, generate::history(&options(8)));
+}
+
+/// Written to disk and read back, a history is judged the same.
+#[test]
+fn survives_the_file_format() {
+    let before = generate::history(&options(5));
+    let mut events: Vec<Event> = Vec::new();
+    for op in &before.operations {
+        events.push(Event::invoke(op));
+        if let Some(at) = op.returned {
+            events.push(Event::complete(op, at));
+        }
+    }
+    events.sort_by_key(|e| e.time);
+    let mut writer = HistoryWriter::new(Vec::new(), before.header.clone()).unwrap();
+    for e in events {
+        writer.append(e).unwrap();
+    }
+    let after = history::read(&writer.finish().unwrap()[..]).unwrap();
+    assert_eq!(before.operations.len(), after.operations.len());
+    assert!(after.complete);
+    assert_eq!(
+        check(&before, &Options::default()),
+        check(&after, &Options::default())
+    );
+}
+
+/// The store forgets everything after some instant: the final reads of all
+/// keys find what was there then.
+#[test]
+fn a_store_that_forgets_is_found() {
+    let mut lossy = 0;
+    for seed in 0..100 {
+        let mut o = options(seed);
+        o.unknown = 0.0;
+        let mut history = generate::history(&o);
+        let end = history.operations.iter().map(|o| o.invoked).max().unwrap();
+        let cut = Nanos(end.0 / 3);
+        let mut must_lose = false;
+        let before = history.clone();
+        for op in history.operations.iter_mut().filter(|o| o.last) {
+            let old = visible_at(&before, op.call.key(), cut);
+            if op.outcome != (Outcome::Ok { value: old }) {
+                // Something was acknowledged after the cut; whether it provably
+                // came after `old` depends on what overlapped.
+                must_lose |= old.is_none();
+                op.outcome = Outcome::Ok { value: old };
+            }
+        }
+        let checks = check(&history, &Options::default());
+        let lost = named(&checks, "lost-writes");
+        if must_lose {
+            assert_eq!(lost.verdict, Verdict::Fail, "seed {seed}");
+        }
+        if lost.verdict == Verdict::Fail {
+            lossy += 1;
+            assert!(lost.anomalies.iter().all(|a| a.name == "lost write"));
+            let order = named(&checks, "linearizability");
+            assert_eq!(order.verdict, Verdict::Fail, "seed {seed}");
+        }
+    }
+    assert!(lossy > 80, "{lossy}");
+}
+
+/// What the last strong read that ended before `at` found.
+fn visible_at(history: &History, key: &str, at: Nanos) -> Option<i64> {
+    let reads = history.operations.iter().filter(|o| {
+        matches!(o.call, Call::Read { strong: true, .. })
+            && o.call.key() == key
+            && o.returned.is_some_and(|t| t < at)
+    });
+    match reads.max_by_key(|o| o.returned)?.outcome {
+        Outcome::Ok { value } => value,
+        _ => None,
+    }
+}

@@ -1,0 +1,408 @@
+//! What came of a call: the one place that decides between ok, failed and unknown.
+//!
+//! | what happened | class | a write | a read |
+//! | --- | --- | --- | --- |
+//! | 200, understood | – | ok | ok |
+//! | 400 ConditionalCheckFailedException | condition | failed | – |
+//! | 400 of a throttle, 429 | throttled | failed | failed |
+//! | 408: a gateway gave up waiting | timeout | unknown | failed |
+//! | any other 4xx | rejected | failed | failed |
+//! | 5xx | server | unknown | failed |
+//! | anything else, or an answer that makes no sense | protocol | unknown | failed |
+//! | connection refused or unreachable | refused | failed | failed |
+//! | no connection in time | connect-timeout | failed | failed |
+//! | no means to connect on our side | unsent | failed | failed |
+//! | no answer in time | timeout | unknown | failed |
+//! | connection broke after sending began | reset | unknown | failed |
+//!
+//! A write that may have been sent, even in part, is never failed unless the
+//! service itself said that it had no effect. A read has no effect, ever.
+
+use crate::config::Attributes;
+use bytes::Bytes;
+use gameday_record::operation::Failure;
+use gameday_record::{Call, ErrorClass, Outcome};
+use serde_json::{Map, Value};
+
+/// Longest message of a failure, in bytes.
+const MAX_MESSAGE: usize = 200;
+
+/// What one attempt led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// An HTTP answer, whole.
+    Answer {
+        /// Status code.
+        status: u16,
+        /// Body.
+        body: Bytes,
+    },
+    /// No connection: nothing was sent.
+    NotConnected(String),
+    /// No connection in time: nothing was sent.
+    ConnectTimeout,
+    /// We had no file descriptor, port or memory for a connection: nothing was sent.
+    NoMeans(String),
+    /// No whole answer in time.
+    Timeout,
+    /// The connection ended before the answer did.
+    Broken(String),
+    /// The answer was not HTTP, or too long.
+    Garbled(String),
+}
+
+/// Decides.
+pub fn classify(call: &Call, attributes: &Attributes, attempt: &Attempt) -> Outcome {
+    match attempt {
+        Attempt::Answer { status, body } => answered(call, attributes, *status, body),
+        Attempt::NotConnected(why) => failed(ErrorClass::Refused, why),
+        Attempt::ConnectTimeout => failed(ErrorClass::ConnectTimeout, "no connection in time"),
+        Attempt::NoMeans(why) => failed(ErrorClass::Unsent, why),
+        Attempt::Timeout => uncertain(call, ErrorClass::Timeout, "no answer in time"),
+        Attempt::Broken(why) => uncertain(call, ErrorClass::Reset, why),
+        Attempt::Garbled(why) => uncertain(call, ErrorClass::Protocol, why),
+    }
+}
+
+/// Certainly without effect.
+pub fn failed(class: ErrorClass, message: &str) -> Outcome {
+    Outcome::Failed {
+        failure: failure(class, message),
+        observed: None,
+    }
+}
+
+fn answered(call: &Call, attributes: &Attributes, status: u16, body: &[u8]) -> Outcome {
+    let object = serde_json::from_slice::<Map<String, Value>>(body);
+    if status == 200 {
+        let understood = object
+            .map_err(|e| format!("200 with a body that is no JSON object: {e}"))
+            .and_then(|object| match call {
+                Call::Read { key, .. } => found(&object, attributes, key),
+                Call::Write { .. } | Call::Cas { .. } => Ok(None),
+            });
+        return match understood {
+            Ok(value) => Outcome::Ok { value },
+            Err(why) => uncertain(call, ErrorClass::Protocol, &why),
+        };
+    }
+    let object = object.unwrap_or_default();
+    let name = error_name(&object);
+    let message = describe(status, name, &object);
+    match (status, name) {
+        (400, "ConditionalCheckFailedException") => condition(call, attributes, &object, &message),
+        (
+            400,
+            "ProvisionedThroughputExceededException"
+            | "ThrottlingException"
+            | "RequestLimitExceeded",
+        )
+        | (429, _) => failed(ErrorClass::Throttled, &message),
+        (408, _) => uncertain(call, ErrorClass::Timeout, &message),
+        (400..=499, _) => failed(ErrorClass::Rejected, &message),
+        (500..=599, _) => uncertain(call, ErrorClass::Server, &message),
+        _ => uncertain(call, ErrorClass::Protocol, &message),
+    }
+}
+
+/// A condition that did not hold: an answer, which reports the current item.
+fn condition(
+    call: &Call,
+    attributes: &Attributes,
+    object: &Map<String, Value>,
+    message: &str,
+) -> Outcome {
+    let Call::Cas { key, .. } = call else {
+        let why = format!("{message}, but there was no condition");
+        return uncertain(call, ErrorClass::Protocol, &why);
+    };
+    match found(object, attributes, key) {
+        // No `Item` may mean that there is none, or that the service does not
+        // report it: not reported is what is certain.
+        Ok(value) => Outcome::Failed {
+            failure: failure(ErrorClass::Condition, ""),
+            observed: value.map(Some),
+        },
+        Err(why) => uncertain(call, ErrorClass::Protocol, &format!("{message}: {why}")),
+    }
+}
+
+/// The value of the `Item` in an answer about `key`; `None` without item.
+fn found(
+    object: &Map<String, Value>,
+    attributes: &Attributes,
+    key: &str,
+) -> Result<Option<i64>, String> {
+    let item = match object.get("Item") {
+        None => return Ok(None),
+        Some(Value::Object(item)) => item,
+        Some(_) => return Err("Item is no object".into()),
+    };
+    let of = |name: &str, kind: &str| item.get(name)?.as_object()?.get(kind)?.as_str();
+    match of(&attributes.key, "S") {
+        Some(k) if k == key => {}
+        Some(k) => return Err(format!("asked for item '{key}' and got '{k}'")),
+        None => return Err("the item has no key".into()),
+    }
+    let number = of(&attributes.value, "N").ok_or("the item has no value")?;
+    number
+        .parse()
+        .map(Some)
+        .map_err(|_| format!("the item's value '{number}' was not written by a canary"))
+}
+
+/// `Name` of `"__type":"namespace#Name"`.
+fn error_name(object: &Map<String, Value>) -> &str {
+    let full = object.get("__type").and_then(Value::as_str).unwrap_or("");
+    full.rsplit('#').next().unwrap_or(full)
+}
+
+fn describe(status: u16, name: &str, object: &Map<String, Value>) -> String {
+    let said = ["message", "Message"]
+        .iter()
+        .find_map(|m| object.get(*m)?.as_str())
+        .unwrap_or("");
+    let mut text = status.to_string();
+    for part in [name, said] {
+        if !part.is_empty() {
+            text.push(' ');
+            text.push_str(part);
+        }
+    }
+    text
+}
+
+/// Unknown for a write; a read had no effect in any case.
+fn uncertain(call: &Call, class: ErrorClass, message: &str) -> Outcome {
+    if call.is_write() {
+        Outcome::Unknown {
+            failure: failure(class, message),
+        }
+    } else {
+        failed(class, message)
+    }
+}
+
+fn failure(class: ErrorClass, message: &str) -> Failure {
+    let mut end = message.len().min(MAX_MESSAGE);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    Failure {
+        class,
+        message: message[..end].to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `ok 5`, `failed throttled`, `failed condition saw 5`, `unknown server`.
+    fn short(o: &Outcome) -> String {
+        let class = |f: &Failure| {
+            let name = serde_json::to_value(f.class).unwrap();
+            name.as_str().unwrap().to_string()
+        };
+        match o {
+            Outcome::Ok { value: None } => "ok".into(),
+            Outcome::Ok { value: Some(v) } => format!("ok {v}"),
+            Outcome::Failed { failure, observed } => {
+                let saw = match observed {
+                    None => String::new(),
+                    Some(None) => " saw nothing".into(),
+                    Some(Some(v)) => format!(" saw {v}"),
+                };
+                format!("failed {}{saw}", class(failure))
+            }
+            Outcome::Unknown { failure } => format!("unknown {}", class(failure)),
+        }
+    }
+
+    fn answer(status: u16, body: &str) -> Attempt {
+        Attempt::Answer {
+            status,
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        }
+    }
+
+    fn error(status: u16, name: &str) -> Attempt {
+        let body =
+            format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{name}","message":"why"}}"#);
+        answer(status, &body)
+    }
+
+    #[test]
+    fn the_table() {
+        let some = |s: &str| s.to_string();
+        let item = r#"{"Item":{"pk":{"S":"k1"},"v":{"N":"5"},"pad":{"S":"x"}}}"#;
+        let ccf = |rest: &str| {
+            answer(
+                400,
+                &format!(r#"{{"__type":"x#ConditionalCheckFailedException","message":"m"{rest}}}"#),
+            )
+        };
+        let io = |make: fn(String) -> Attempt| make("why".into());
+        // attempt, then the outcomes of a strong read, a write and a compare-and-set.
+        let table: Vec<(Attempt, [&str; 3])> = vec![
+            (answer(200, item), ["ok 5", "ok", "ok"]),
+            (answer(200, "{}"), ["ok", "ok", "ok"]),
+            (
+                answer(200, ""),
+                ["failed protocol", "unknown protocol", "unknown protocol"],
+            ),
+            (
+                answer(200, "[null]"),
+                ["failed protocol", "unknown protocol", "unknown protocol"],
+            ),
+            (
+                answer(200, r#"{"Item":null}"#),
+                ["failed protocol", "ok", "ok"],
+            ),
+            (
+                answer(200, r#"{"Item":{"pk":{"S":"k1"}}}"#),
+                ["failed protocol", "ok", "ok"],
+            ),
+            (
+                answer(200, r#"{"Item":{"pk":{"S":"k2"},"v":{"N":"5"}}}"#),
+                ["failed protocol", "ok", "ok"],
+            ),
+            (
+                answer(200, r#"{"Item":{"pk":{"S":"k1"},"v":{"N":"5.5"}}}"#),
+                ["failed protocol", "ok", "ok"],
+            ),
+            (
+                ccf(r#","Item":{"pk":{"S":"k1"},"v":{"N":"5"}}"#),
+                [
+                    "failed protocol",
+                    "unknown protocol",
+                    "failed condition saw 5",
+                ],
+            ),
+            (
+                ccf(""),
+                ["failed protocol", "unknown protocol", "failed condition"],
+            ),
+            (
+                ccf(r#","Item":{"pk":{"S":"k2"},"v":{"N":"5"}}"#),
+                ["failed protocol", "unknown protocol", "unknown protocol"],
+            ),
+            (
+                error(400, "ProvisionedThroughputExceededException"),
+                ["failed throttled"; 3],
+            ),
+            (error(400, "ThrottlingException"), ["failed throttled"; 3]),
+            (error(400, "RequestLimitExceeded"), ["failed throttled"; 3]),
+            (answer(429, ""), ["failed throttled"; 3]),
+            (error(400, "ValidationException"), ["failed rejected"; 3]),
+            (
+                error(400, "ResourceNotFoundException"),
+                ["failed rejected"; 3],
+            ),
+            (answer(400, "not json"), ["failed rejected"; 3]),
+            (
+                answer(404, "<UnknownOperationException/>\n"),
+                ["failed rejected"; 3],
+            ),
+            (answer(413, ""), ["failed rejected"; 3]),
+            (
+                answer(408, ""),
+                ["failed timeout", "unknown timeout", "unknown timeout"],
+            ),
+            (
+                error(500, "InternalServerError"),
+                ["failed server", "unknown server", "unknown server"],
+            ),
+            (
+                answer(503, "busy"),
+                ["failed server", "unknown server", "unknown server"],
+            ),
+            // A 5xx that names a definite error is still a 5xx.
+            (
+                error(500, "ConditionalCheckFailedException"),
+                ["failed server", "unknown server", "unknown server"],
+            ),
+            (
+                answer(204, ""),
+                ["failed protocol", "unknown protocol", "unknown protocol"],
+            ),
+            (
+                answer(302, ""),
+                ["failed protocol", "unknown protocol", "unknown protocol"],
+            ),
+            (io(Attempt::NotConnected), ["failed refused"; 3]),
+            (Attempt::ConnectTimeout, ["failed connect-timeout"; 3]),
+            (io(Attempt::NoMeans), ["failed unsent"; 3]),
+            (
+                Attempt::Timeout,
+                ["failed timeout", "unknown timeout", "unknown timeout"],
+            ),
+            (
+                io(Attempt::Broken),
+                ["failed reset", "unknown reset", "unknown reset"],
+            ),
+            (
+                io(Attempt::Garbled),
+                ["failed protocol", "unknown protocol", "unknown protocol"],
+            ),
+        ];
+        let key = || some("k1");
+        let calls = [
+            Call::Read {
+                key: key(),
+                strong: true,
+            },
+            Call::Write {
+                key: key(),
+                value: 9,
+            },
+            Call::Cas {
+                key: key(),
+                expected: Some(4),
+                new: 9,
+            },
+        ];
+        let names = Attributes::default();
+        for (attempt, expected) in &table {
+            for (call, expected) in calls.iter().zip(expected) {
+                let got = short(&classify(call, &names, attempt));
+                assert_eq!(&got, expected, "{call:?} {attempt:?}");
+            }
+            let eventual = Call::Read {
+                key: key(),
+                strong: false,
+            };
+            assert_eq!(
+                classify(&eventual, &names, attempt),
+                classify(&calls[0], &names, attempt)
+            );
+        }
+    }
+
+    #[test]
+    fn messages_are_short_and_say_what_was_answered() {
+        let call = Call::Read {
+            key: "k1".into(),
+            strong: true,
+        };
+        let names = Attributes::default();
+        let o = classify(&call, &names, &error(500, "InternalServerError"));
+        assert_eq!(o.failure().unwrap().message, "500 InternalServerError why");
+        let long = Attempt::Broken("ü".repeat(300));
+        let message = classify(&call, &names, &long)
+            .failure()
+            .unwrap()
+            .message
+            .clone();
+        assert_eq!(message, "ü".repeat(100));
+        let odd = Attempt::Broken(format!("x{}", "ü".repeat(300)));
+        assert_eq!(
+            classify(&call, &names, &odd)
+                .failure()
+                .unwrap()
+                .message
+                .len(),
+            199
+        );
+    }
+}

@@ -1,0 +1,225 @@
+//! What one canary is told before it begins.
+
+use crate::CanaryError;
+use gameday_record::{RunClock, WorkloadSpec};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Most endpoints of one canary.
+const MAX_ENDPOINTS: usize = 64;
+
+/// Greatest canary index: keeps values and process ids of all canaries apart.
+const MAX_INDEX: u32 = 999;
+
+/// Configuration of one canary, as JSON in `GAMEDAY_CANARY`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CanaryConfig {
+    /// Its AZ.
+    pub az: String,
+    /// Its number among the canaries of the run, 0 to 999, different for each.
+    pub index: u32,
+    /// The run's clock.
+    pub clock: RunClock,
+    /// Seed of the run.
+    pub seed: u64,
+    /// What it calls, its own AZ's endpoint among them; 1 to 64.
+    pub endpoints: Vec<Endpoint>,
+    /// Table that it uses.
+    pub table: String,
+    /// Names of the item's attributes.
+    #[serde(default)]
+    pub attributes: Attributes,
+    /// What it does.
+    pub workload: WorkloadSpec,
+}
+
+/// One endpoint of the service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// AZ that it belongs to.
+    pub az: String,
+    /// Where to connect, `ip:port`: no names, whose resolution would be measured too.
+    pub addr: SocketAddr,
+}
+
+/// Names of an item's attributes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attributes {
+    /// Partition key, a string.
+    pub key: String,
+    /// The register's value, a number.
+    pub value: String,
+    /// Filler, a string.
+    pub filler: String,
+}
+
+impl Default for Attributes {
+    fn default() -> Self {
+        Attributes {
+            key: "pk".into(),
+            value: "v".into(),
+            filler: "pad".into(),
+        }
+    }
+}
+
+impl CanaryConfig {
+    /// Reads and checks a configuration.
+    ///
+    /// # Errors
+    /// What is wrong with it; all that is out of range at once.
+    pub fn parse(json: &str) -> Result<Self, CanaryError> {
+        let config: CanaryConfig =
+            serde_json::from_str(json).map_err(|e| CanaryError::Config(e.to_string()))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks ranges.
+    ///
+    /// # Errors
+    /// All that is out of range, in one message.
+    pub fn validate(&self) -> Result<(), CanaryError> {
+        let w = &self.workload;
+        let mut wrong = Vec::new();
+        let mut must = |holds: bool, what: &str| {
+            if !holds {
+                wrong.push(what.to_string());
+            }
+        };
+        must(self.index <= MAX_INDEX, "index must be 0 to 999");
+        must(
+            (1..=MAX_ENDPOINTS).contains(&self.endpoints.len()),
+            "endpoints must be 1 to 64",
+        );
+        let azs: BTreeSet<_> = self.endpoints.iter().map(|e| &e.az).collect();
+        must(
+            azs.len() == self.endpoints.len(),
+            "endpoints must be of different AZs",
+        );
+        must(
+            azs.contains(&self.az),
+            "endpoints must include the one of the canary's own az",
+        );
+        must(
+            (1..=255).contains(&self.table.len()),
+            "table must be 1 to 255 bytes",
+        );
+        let a = &self.attributes;
+        let names = BTreeSet::from([&a.key, &a.value, &a.filler]);
+        must(
+            names.len() == 3 && names.iter().all(|n| (1..=255).contains(&n.len())),
+            "attributes must be three different names of 1 to 255 bytes",
+        );
+        must(
+            (1.0..=1000.0).contains(&w.rate),
+            "workload.rate must be 1 to 1000",
+        );
+        must(
+            (1..=100_000).contains(&w.keys),
+            "workload.keys must be 1 to 100000",
+        );
+        let shares = [w.writes, w.cas, w.strong_reads, w.eventual_reads];
+        must(
+            shares.iter().all(|s| (0.0..=1.0).contains(s))
+                && (shares.iter().sum::<f64>() - 1.0).abs() < 1e-6,
+            "workload shares must be 0 to 1 each and 1 together",
+        );
+        must(
+            (50..=60_000).contains(&w.timeout_ms),
+            "workload.timeout_ms must be 50 to 60000",
+        );
+        must(
+            w.item_bytes <= 100_000,
+            "workload.item_bytes must be 0 to 100000",
+        );
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(CanaryError::Config(wrong.join("; ")))
+        }
+    }
+
+    /// Time that a call has, from its due time.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.workload.timeout_ms)
+    }
+
+    /// Most calls in flight per endpoint: what an endpoint that never answers
+    /// can hold until its calls time out, and a quarter and 16 more for the
+    /// stretched moments of a busy machine.
+    pub fn in_flight_cap(&self) -> usize {
+        (self.workload.rate * self.timeout().as_secs_f64() * 1.25).ceil() as usize + 16
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A configuration for unit tests.
+    pub(crate) fn config() -> CanaryConfig {
+        CanaryConfig {
+            az: "a".into(),
+            index: 2,
+            clock: RunClock { epoch: 0 },
+            seed: 7,
+            endpoints: ["a", "b", "c"]
+                .iter()
+                .zip(1..)
+                .map(|(az, n)| Endpoint {
+                    az: (*az).into(),
+                    addr: SocketAddr::from(([127, 0, 0, n], 8000)),
+                })
+                .collect(),
+            table: "canary".into(),
+            attributes: Attributes::default(),
+            workload: WorkloadSpec::default(),
+        }
+    }
+
+    #[test]
+    fn reads_back_what_the_runner_writes() {
+        let c = config();
+        let json = serde_json::to_string(&c).unwrap();
+        assert!(json.contains(r#""addr":"127.0.0.1:8000""#), "{json}");
+        assert_eq!(CanaryConfig::parse(&json).unwrap(), c);
+    }
+
+    #[test]
+    fn unknown_fields_and_host_names_are_refused() {
+        let json = serde_json::to_string(&config()).unwrap();
+        let more = json.replacen('{', r#"{"extra":1,"#, 1);
+        let e = CanaryConfig::parse(&more).unwrap_err().to_string();
+        assert!(e.contains("extra"), "{e}");
+        let named = json.replace("127.0.0.1:8000", "router-a:8000");
+        assert!(CanaryConfig::parse(&named).is_err());
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let mut c = config();
+        c.az = "z".into();
+        c.index = 1000;
+        c.workload.rate = f64::NAN;
+        c.workload.keys = 0;
+        c.workload.cas = 0.5;
+        c.workload.timeout_ms = 1;
+        let e = c.validate().unwrap_err().to_string();
+        for part in ["own az", "index", "rate", "keys", "shares", "timeout_ms"] {
+            assert!(e.contains(part), "{part}: {e}");
+        }
+        assert!(config().validate().is_ok());
+    }
+
+    #[test]
+    fn the_cap_holds_every_call_of_an_endpoint_that_never_answers() {
+        let c = config();
+        assert!(c.in_flight_cap() as f64 > c.workload.rate * 2.0);
+    }
+}

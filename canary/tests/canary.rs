@@ -1,0 +1,358 @@
+//! A whole canary against a stub of the service.
+
+mod support;
+
+use gameday_canary::protocol::Totals;
+use gameday_canary::{Attributes, CanaryConfig, CanaryError, Command, Endpoint, Line, Notice, run};
+use gameday_record::history::Pairing;
+use gameday_record::{
+    Call, ErrorClass, Event, EventKind, Operation, Outcome, RunClock, WorkloadSpec,
+};
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+use support::{Mode, Stub};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines};
+use tokio::task::JoinHandle;
+
+/// A canary in AZ `a` that runs here, and what it said so far.
+struct Canary {
+    stdin: Option<DuplexStream>,
+    stdout: Lines<BufReader<DuplexStream>>,
+    running: JoinHandle<Result<(), CanaryError>>,
+    pairing: Pairing,
+    events: Vec<Event>,
+    operations: Vec<Operation>,
+    healths: usize,
+}
+
+impl Canary {
+    fn start(endpoints: &[(&str, SocketAddr)], workload: WorkloadSpec) -> Canary {
+        let config = CanaryConfig {
+            az: "a".into(),
+            index: 1,
+            clock: RunClock::start(),
+            seed: 42,
+            endpoints: endpoints
+                .iter()
+                .map(|(az, addr)| Endpoint {
+                    az: (*az).into(),
+                    addr: *addr,
+                })
+                .collect(),
+            table: "canary".into(),
+            attributes: Attributes::default(),
+            workload,
+        };
+        let json = serde_json::to_string(&config).unwrap();
+        let config = CanaryConfig::parse(&json).unwrap();
+        let (stdin, theirs) = tokio::io::duplex(1 << 12);
+        let (output, stdout) = tokio::io::duplex(1 << 12);
+        let running = tokio::spawn(run(config, BufReader::new(theirs), output));
+        Canary {
+            stdin: Some(stdin),
+            stdout: BufReader::new(stdout).lines(),
+            running,
+            pairing: Pairing::default(),
+            events: Vec::new(),
+            operations: Vec::new(),
+            healths: 0,
+        }
+    }
+
+    async fn say(&mut self, command: Command) {
+        let stdin = self.stdin.as_mut().unwrap();
+        stdin.write_all(command.line().as_bytes()).await.unwrap();
+    }
+
+    /// The next notice that is no health line, after recording what comes before.
+    async fn notice(&mut self) -> Notice {
+        loop {
+            if let Some(notice) = self.line().await {
+                return notice;
+            }
+        }
+    }
+
+    async fn line(&mut self) -> Option<Notice> {
+        let line = tokio::time::timeout(Duration::from_secs(60), self.stdout.next_line());
+        let line = line
+            .await
+            .expect("the canary says something")
+            .unwrap()
+            .unwrap();
+        match Line::parse(line.as_bytes()).unwrap() {
+            Line::Event(e) => {
+                assert_eq!(e.index, 0);
+                self.operations.extend(self.pairing.push(&e).unwrap());
+                self.events.push(e);
+                None
+            }
+            Line::Notice(Notice::Health(h)) => {
+                self.healths += 1;
+                assert_eq!(h.counts.due, h.counts.sent + h.counts.unsent);
+                assert!(h.lag_us.is_some() || h.counts.sent == 0);
+                None
+            }
+            Line::Notice(other) => Some(other),
+        }
+    }
+
+    /// Reads until `n` more operations of this kind ended; returns them.
+    async fn until(&mut self, n: usize, wanted: impl Fn(&Operation) -> bool) -> Vec<Operation> {
+        let mut seen = Vec::new();
+        let mut from = self.operations.len();
+        while seen.len() < n {
+            let notice = self.line().await;
+            assert_eq!(notice, None);
+            let fresh = &self.operations[from..];
+            seen.extend(fresh.iter().filter(|o| wanted(o)).cloned());
+            from = self.operations.len();
+        }
+        seen
+    }
+
+    async fn end(&mut self) -> Totals {
+        let Notice::Done(totals) = self.notice().await else {
+            panic!("not done");
+        };
+        assert_eq!(self.stdout.next_line().await.unwrap(), None, "done is last");
+        (&mut self.running).await.unwrap().unwrap();
+        assert_eq!(totals.events, self.events.len() as u64);
+        totals
+    }
+}
+
+fn class(o: &Operation) -> Option<ErrorClass> {
+    o.outcome.failure().map(|f| f.class)
+}
+
+fn closed_port() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+fn workload() -> WorkloadSpec {
+    WorkloadSpec {
+        rate: 50.0,
+        keys: 8,
+        timeout_ms: 500,
+        ..WorkloadSpec::default()
+    }
+}
+
+#[tokio::test]
+async fn a_game_day_as_one_canary_sees_it() {
+    let (a, a_addr) = Stub::listen().await;
+    let (b, b_addr) = a.sibling().await;
+    let mut canary = Canary::start(
+        &[("a", a_addr), ("b", b_addr), ("c", closed_port())],
+        workload(),
+    );
+    assert_eq!(canary.notice().await, Notice::Ready);
+    canary.say(Command::Start).await;
+    let through_b = |o: &Operation, c: Option<ErrorClass>| o.endpoint == "b" && class(o) == c;
+
+    canary.until(20, |o| through_b(o, None)).await;
+    b.set(Mode::Contended);
+    let refused = canary
+        .until(3, |o| through_b(o, Some(ErrorClass::Condition)))
+        .await;
+    for o in refused {
+        assert!(matches!(o.call, Call::Cas { .. }));
+        let Outcome::Failed { observed, .. } = o.outcome else {
+            panic!("{o:?}");
+        };
+        assert_eq!(observed, Some(Some(-1)));
+    }
+    b.set(Mode::Hang);
+    let hung = canary
+        .until(40, |o| through_b(o, Some(ErrorClass::Timeout)))
+        .await;
+    b.set(Mode::Reset);
+    canary
+        .until(10, |o| through_b(o, Some(ErrorClass::Reset)))
+        .await;
+    b.set(Mode::Broken);
+    canary
+        .until(10, |o| through_b(o, Some(ErrorClass::Server)))
+        .await;
+    b.set(Mode::Serve);
+    canary.until(10, |o| through_b(o, None)).await;
+
+    canary.say(Command::Final).await;
+    let Notice::Final(reads) = canary.notice().await else {
+        panic!("no final reads");
+    };
+    assert_eq!((reads.read, reads.failed), (8, 0));
+    canary.say(Command::Stop).await;
+    let totals = canary.end().await;
+    assert!(canary.healths > 0);
+    let n = totals.counts;
+    assert_eq!((totals.abandoned, n.unrecorded), (0, 0));
+    assert_eq!(n.due, n.sent + n.unsent);
+    assert_eq!(n.due, n.ok + n.failed + n.unknown);
+    assert!(std::mem::take(&mut canary.pairing).finish().is_empty());
+
+    outcomes_are_honest(&canary.operations);
+    processes_retire(&canary.events);
+    due_times_hold(&canary.operations, 50.0);
+
+    // An open loop: calls went out while earlier ones hung.
+    let most = hung
+        .iter()
+        .map(|o| {
+            let meanwhile = |p: &&Operation| {
+                p.invoked <= o.invoked && p.returned.is_some_and(|r| r > o.invoked)
+            };
+            hung.iter().filter(meanwhile).count()
+        })
+        .max();
+    assert!(most >= Some(5), "{most:?} calls in flight at once");
+
+    // The final reads: every key, strongly, through the canary's own AZ.
+    let last: Vec<_> = canary.operations.iter().filter(|o| o.last).collect();
+    let keys: HashSet<_> = last.iter().map(|o| o.call.key()).collect();
+    assert_eq!(keys.len(), 8);
+    for o in last {
+        assert_eq!(o.endpoint, "a");
+        assert!(matches!(o.call, Call::Read { strong: true, .. }));
+    }
+}
+
+/// Every outcome is one that its cause allows, and every value is written once.
+fn outcomes_are_honest(operations: &[Operation]) {
+    let mut values = HashSet::new();
+    for o in operations {
+        assert_eq!(o.az, "a");
+        assert!(o.invoked >= o.due || o.last, "{o:?}");
+        if let Call::Write { value, .. } | Call::Cas { new: value, .. } = o.call {
+            assert!(values.insert(value), "{value} written twice");
+            assert!(value > 1_000_000_000_000);
+        }
+        let unknown = matches!(o.outcome, Outcome::Unknown { .. });
+        match class(o) {
+            None => assert_ne!(o.endpoint, "c"),
+            Some(ErrorClass::Timeout | ErrorClass::Reset | ErrorClass::Server) => {
+                assert_eq!(unknown, o.call.is_write(), "{o:?}");
+                assert_ne!(o.endpoint, "c");
+            }
+            Some(ErrorClass::Refused) => assert!(o.endpoint == "c" && !unknown),
+            Some(ErrorClass::Condition) => {
+                assert!(!unknown && matches!(o.call, Call::Cas { .. }));
+            }
+            // What a machine that stands still for half a second makes.
+            Some(ErrorClass::Unsent | ErrorClass::ConnectTimeout) => assert!(!unknown),
+            Some(other) => panic!("{other:?}: {o:?}"),
+        }
+    }
+    let refused = |o: &&Operation| class(o) == Some(ErrorClass::Refused);
+    assert!(operations.iter().filter(refused).count() > 0);
+    let swapped = |o: &&Operation| matches!(o.call, Call::Cas { .. }) && class(o).is_none();
+    assert!(operations.iter().filter(swapped).count() > 0);
+}
+
+fn processes_retire(events: &[Event]) {
+    let mut retired = HashSet::new();
+    for e in events {
+        assert!((1_000_000_000..2_000_000_000).contains(&e.process));
+        assert!(!retired.contains(&e.process), "{} is retired", e.process);
+        if e.kind == EventKind::Info {
+            retired.insert(e.process);
+        }
+    }
+    assert!(!retired.is_empty());
+}
+
+/// The due times of each endpoint are an arithmetic sequence without gaps,
+/// whatever the server did.
+fn due_times_hold(operations: &[Operation], rate: f64) {
+    let mut due: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for o in operations.iter().filter(|o| !o.last) {
+        due.entry(&o.endpoint).or_default().push(o.due.0);
+    }
+    assert_eq!(due.len(), 3);
+    for (endpoint, times) in &mut due {
+        times.sort_unstable();
+        let first = times[0] as f64;
+        for (i, t) in times.iter().enumerate() {
+            let expected = first + i as f64 * 1e9 / rate;
+            assert!((*t as f64 - expected).abs() < 10.0, "{endpoint} #{i}: {t}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_the_input_ends_it_with_calls_in_flight() {
+    let (stub, addr) = Stub::listen().await;
+    stub.set(Mode::Hang);
+    let spec = WorkloadSpec {
+        timeout_ms: 60_000,
+        ..workload()
+    };
+    let mut canary = Canary::start(&[("a", addr)], spec);
+    assert_eq!(canary.notice().await, Notice::Ready);
+    canary.say(Command::Start).await;
+    while canary.events.len() < 5 {
+        assert_eq!(canary.line().await, None);
+    }
+    canary.stdin = None;
+    let totals = canary.end().await;
+    let open = std::mem::take(&mut canary.pairing).finish();
+    assert!(open.len() >= 5);
+    assert_eq!(totals.abandoned, open.len() as u64);
+    assert!(canary.operations.is_empty());
+}
+
+#[tokio::test]
+async fn final_reads_go_on_until_the_service_is_back() {
+    let (stub, addr) = Stub::listen().await;
+    stub.set(Mode::Broken);
+    let mut canary = Canary::start(&[("a", addr)], workload());
+    assert_eq!(canary.notice().await, Notice::Ready);
+    canary.say(Command::Final).await;
+    let failed = canary
+        .until(20, |o| class(o) == Some(ErrorClass::Server))
+        .await;
+    assert!(failed.iter().all(|o| o.last));
+    stub.set(Mode::Serve);
+    let Notice::Final(reads) = canary.notice().await else {
+        panic!("no final reads");
+    };
+    assert_eq!((reads.read, reads.failed), (8, 0));
+    canary.say(Command::Stop).await;
+    let totals = canary.end().await;
+    assert_eq!(totals.counts.due, 0);
+}
+
+#[tokio::test]
+async fn a_stop_lets_calls_end_even_if_the_input_ends_with_it() {
+    let (stub, addr) = Stub::listen().await;
+    stub.set(Mode::Hang);
+    let mut canary = Canary::start(&[("a", addr)], workload());
+    canary.notice().await;
+    canary.say(Command::Start).await;
+    while canary.events.len() < 3 {
+        assert_eq!(canary.line().await, None);
+    }
+    canary.say(Command::Stop).await;
+    canary.stdin = None;
+    let totals = canary.end().await;
+    assert_eq!(totals.abandoned, 0);
+    assert!(std::mem::take(&mut canary.pairing).finish().is_empty());
+}
+
+#[tokio::test]
+async fn a_line_that_is_no_command_ends_it_with_an_error() {
+    let (_, addr) = Stub::listen().await;
+    let long = "x".repeat(5000);
+    for bad in ["{\"command\":\"dance\"}\n", "start\n", &long] {
+        let mut canary = Canary::start(&[("a", addr)], workload());
+        canary.notice().await;
+        let stdin = canary.stdin.as_mut().unwrap();
+        stdin.write_all(bad.as_bytes()).await.unwrap();
+        assert!(matches!(canary.notice().await, Notice::Done(_)));
+        let e = canary.running.await.unwrap().unwrap_err();
+        assert!(matches!(e, CanaryError::Command(_)), "{e}");
+    }
+}

@@ -1,0 +1,159 @@
+//! A stub of a DynamoDB-like service, whose behaviour a test can change.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+
+/// What it does with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Serves.
+    Serve,
+    /// Serves after it wrote a value of its own, so that conditions do not hold.
+    Contended,
+    /// Reads the request, never answers.
+    Hang,
+    /// Reads the request, closes the connection.
+    Reset,
+    /// Answers 500.
+    Broken,
+}
+
+/// The stub; clones share everything.
+#[derive(Clone)]
+pub struct Stub {
+    mode: Arc<Mutex<Mode>>,
+    items: Arc<Mutex<HashMap<String, Value>>>,
+}
+
+impl Stub {
+    /// Listens on a free port.
+    pub async fn listen() -> (Stub, SocketAddr) {
+        let stub = Stub {
+            mode: Arc::new(Mutex::new(Mode::Serve)),
+            items: Arc::default(),
+        };
+        let addr = stub.clone().also_listen().await;
+        (stub, addr)
+    }
+
+    /// A second endpoint with the same items and a mode of its own.
+    pub async fn sibling(&self) -> (Stub, SocketAddr) {
+        let stub = Stub {
+            mode: Arc::new(Mutex::new(Mode::Serve)),
+            items: self.items.clone(),
+        };
+        let addr = stub.clone().also_listen().await;
+        (stub, addr)
+    }
+
+    /// Changes what it does.
+    pub fn set(&self, mode: Mode) {
+        *self.mode.lock().unwrap() = mode;
+    }
+
+    async fn also_listen(self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let stub = self.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| stub.clone().answer(request));
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                });
+            }
+        });
+        addr
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+        let target = request.headers()["x-amz-target"]
+            .to_str()
+            .unwrap()
+            .to_string();
+        assert!(
+            request.headers()["authorization"]
+                .to_str()
+                .unwrap()
+                .starts_with("AWS4-")
+        );
+        let body = request
+            .into_body()
+            .collect()
+            .await
+            .map_err(io::Error::other)?;
+        let body: Value = serde_json::from_slice(&body.to_bytes()).unwrap();
+        let mode = *self.mode.lock().unwrap();
+        let (status, answer) = match mode {
+            Mode::Hang => std::future::pending().await,
+            // An error of the service makes hyper drop the connection.
+            Mode::Reset => return Err(io::ErrorKind::Other.into()),
+            Mode::Broken => (
+                500,
+                json!({"__type": "x#InternalServerError", "message": "m"}),
+            ),
+            Mode::Serve => self.serve(&target, &body),
+            Mode::Contended => {
+                if let Some(condition) = body.get("ConditionExpression") {
+                    assert!(condition.is_string());
+                    let key = body["Item"]["pk"]["S"].as_str().unwrap();
+                    let other = json!({"pk": {"S": key}, "v": {"N": "-1"}});
+                    self.items.lock().unwrap().insert(key.into(), other);
+                }
+                self.serve(&target, &body)
+            }
+        };
+        let mut response = Response::new(Full::new(Bytes::from(answer.to_string())));
+        *response.status_mut() = status.try_into().unwrap();
+        Ok(response)
+    }
+
+    fn serve(&self, target: &str, body: &Value) -> (u16, Value) {
+        assert_eq!(body["TableName"], "canary");
+        let mut items = self.items.lock().unwrap();
+        if target == "DynamoDB_20120810.GetItem" {
+            assert!(body["ConsistentRead"].is_boolean());
+            return match items.get(body["Key"]["pk"]["S"].as_str().unwrap()) {
+                Some(item) => (200, json!({"Item": item})),
+                None => (200, json!({})),
+            };
+        }
+        assert_eq!(target, "DynamoDB_20120810.PutItem");
+        let item = &body["Item"];
+        let key = item["pk"]["S"].as_str().unwrap();
+        let current = items.get(key);
+        let holds = match body.get("ConditionExpression").map(|c| c.as_str().unwrap()) {
+            None => true,
+            Some("attribute_not_exists(#a)") => current.is_none(),
+            Some("#a = :old") => {
+                current.is_some_and(|c| c["v"] == body["ExpressionAttributeValues"][":old"])
+            }
+            Some(other) => panic!("{other}"),
+        };
+        if !holds {
+            let mut answer = json!({
+                "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+                "message": "The conditional request failed",
+            });
+            if let Some(current) = current {
+                answer["Item"] = current.clone();
+            }
+            return (400, answer);
+        }
+        items.insert(key.into(), item.clone());
+        (200, json!({}))
+    }
+}

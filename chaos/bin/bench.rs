@@ -1,0 +1,165 @@
+//! `gameday bench`: durable PutItem/s and strongly consistent GetItem/s
+//! through the routers, and the processor time that the servers need for each.
+
+use crate::cli::BenchArgs;
+use crate::exit::Exit;
+use crate::prepare::choose;
+use crate::up::{self, Place};
+use crate::{identity, wiring};
+use gameday_chaos::runtime::marks::{Kind, RunMarks};
+use gameday_chaos::runtime::{ProcessState, Runtime};
+use gameday_cluster::load::{self, LoadOperation, LoadSpec};
+use gameday_record::{ClusterSpec, Topology};
+use std::time::{Duration, Instant};
+
+/// Runs it.
+pub async fn main(args: BenchArgs) -> Exit {
+    let (runtime, why) = match choose(args.runtime).await {
+        Ok(choice) => choice,
+        Err(why) => {
+            eprintln!("{why}");
+            return Exit::Usage;
+        }
+    };
+    println!("runtime {runtime} ({why})");
+    let began = Instant::now();
+    let spec = ClusterSpec {
+        subnet: args.subnet.clone(),
+        ..ClusterSpec::default()
+    };
+    let topology = wiring::topology(&spec);
+    let id = identity::run_id("bench", 0);
+    let place = Place {
+        runtime,
+        subnet: spec.subnet.clone(),
+    };
+    let marks = match RunMarks::new(&id, Kind::Run, std::env::temp_dir()) {
+        Ok(marks) => marks,
+        Err(why) => {
+            eprintln!("{why}");
+            return Exit::Internal;
+        }
+    };
+    let runtime = match up::create(&place, marks, wiring::units(&topology, false)).await {
+        Ok(runtime) => runtime,
+        Err(why) => {
+            eprintln!("{why}");
+            return Exit::Usage;
+        }
+    };
+    let measured = tokio::select! {
+        m = measure(&args, runtime.as_ref(), &topology, &spec, began) => m,
+        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+    };
+    let down = runtime.down().await;
+    match (measured, down) {
+        (Ok(()), Ok(())) => Exit::Pass,
+        (measured, down) => {
+            if let Err(why) = measured {
+                eprintln!("{why}");
+            }
+            match down {
+                Ok(()) => Exit::Internal,
+                Err(e) => {
+                    eprintln!("not clean: {e}");
+                    Exit::NotClean
+                }
+            }
+        }
+    }
+}
+
+async fn measure(
+    args: &BenchArgs,
+    runtime: &dyn Runtime,
+    topology: &Topology,
+    spec: &ClusterSpec,
+    began: Instant,
+) -> Result<(), String> {
+    let launches = wiring::node_launches(runtime, topology, spec, 1, None)?;
+    runtime
+        .launch_nodes(launches)
+        .await
+        .map_err(|e| e.to_string())?;
+    up::wait_healthy(runtime, topology).await?;
+    up::create_table(runtime, topology, wiring::TABLE).await?;
+    println!(
+        "cluster of {} nodes up in {:.2} s, table included",
+        topology.nodes.len(),
+        began.elapsed().as_secs_f64()
+    );
+    let endpoints = topology
+        .azs
+        .iter()
+        .filter_map(|az| runtime.host_addr(&wiring::router_name(az), "public"))
+        .collect::<Vec<_>>();
+    for (name, operation) in [
+        ("PutItem (durable)", LoadOperation::PutItem),
+        ("GetItem (strong)", LoadOperation::GetItem),
+    ] {
+        let before = cpu(runtime, topology).await?;
+        let result = load::run(LoadSpec {
+            endpoints: endpoints.clone(),
+            table: wiring::TABLE.into(),
+            key: "pk".into(),
+            operation,
+            clients: args.clients as usize,
+            duration: Duration::from_secs(args.seconds),
+            keys: 10_000,
+            value_size: args.item_bytes as usize,
+            seed: 1,
+            deadline: Duration::from_secs(5),
+        })
+        .await
+        .map_err(|e| e.to_string())?;
+        let spent = cpu(runtime, topology).await? - before;
+        let l = &result.latencies;
+        println!(
+            "{name:<18} {:>8.0}/s  {} failed  p50 {:.2} ms  p99 {:.2} ms  p99.9 {:.2} ms  server CPU {:.0} µs/op",
+            result.per_second,
+            result.failed,
+            l.p50.as_secs_f64() * 1e3,
+            l.p99.as_secs_f64() * 1e3,
+            l.p999.as_secs_f64() * 1e3,
+            spent * 1e6 / result.succeeded.max(1) as f64,
+        );
+        for (why, n) in &result.failures {
+            println!("  {n} × {why}");
+        }
+    }
+    Ok(())
+}
+
+/// Processor seconds that all nodes have used, routers included; the proxied
+/// links of the process runtime are not counted.
+async fn cpu(runtime: &dyn Runtime, topology: &Topology) -> Result<f64, String> {
+    // SAFETY: sysconf has no preconditions.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as f64;
+    let mut total = 0.0;
+    for node in &topology.nodes {
+        let state = runtime
+            .process(&node.name)
+            .await
+            .map_err(|e| e.to_string())?;
+        let ProcessState::Running { identity } = state else {
+            return Err(format!("{} is not running", node.name));
+        };
+        let digits: String = identity
+            .chars()
+            .skip_while(|c| !c.is_ascii_digit())
+            .take_while(char::is_ascii_digit)
+            .collect();
+        let stat = std::fs::read_to_string(format!("/proc/{digits}/stat"))
+            .map_err(|e| format!("processor time of {}: {e}", node.name))?;
+        // The name in parentheses may hold spaces; utime and stime are fields 14 and 15.
+        let rest = stat.rsplit(')').next().unwrap_or_default();
+        let fields: Vec<f64> = rest
+            .split_ascii_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|f| f.parse().ok())
+            .collect();
+        total += fields.iter().sum::<f64>() / ticks;
+    }
+    Ok(total)
+}

@@ -1,0 +1,274 @@
+//! `gameday cluster up|status|down`: a cluster to explore, without a game day.
+
+use crate::cli::{ClusterAction, UpArgs};
+use crate::exit::Exit;
+use crate::prepare::choose;
+use crate::roles::NodeStatus;
+use crate::stop::Stop;
+use crate::up::{self, Place};
+use crate::{identity, wiring};
+use futures_util::future::join_all;
+use gameday_chaos::runtime::Runtime;
+use gameday_chaos::runtime::leftovers;
+use gameday_chaos::runtime::marks::{Kind, RunMarks};
+use gameday_record::folder::{read_json, write_json};
+use gameday_record::{ClusterSpec, RunFolder, Topology};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Name of the file that describes a kept cluster, in its folder.
+const FILE: &str = "cluster.json";
+
+/// A kept cluster.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    id: String,
+    runtime: String,
+    topology: Topology,
+    /// Public endpoint of each AZ.
+    endpoints: BTreeMap<String, SocketAddr>,
+    /// Admin address of each node.
+    admin: BTreeMap<String, SocketAddr>,
+}
+
+/// Carries out one action.
+pub async fn main(action: ClusterAction) -> Exit {
+    let done = match action {
+        ClusterAction::Up(args) => up(args).await,
+        ClusterAction::Status => status().await,
+        ClusterAction::Down { id } => down(id).await,
+    };
+    done.unwrap_or_else(|why| {
+        eprintln!("{why}");
+        Exit::Usage
+    })
+}
+
+async fn up(args: UpArgs) -> Result<Exit, String> {
+    let stop = Stop::install().map_err(|e| format!("signals cannot be handled: {e}"))?;
+    let (runtime, why) = choose(args.runtime).await?;
+    println!("runtime {runtime} ({why})");
+    let spec = ClusterSpec {
+        azs: 3,
+        storage_nodes_per_az: args.storage_nodes_per_az,
+        partitions: args.partitions,
+        subnet: args.subnet.clone(),
+    };
+    let seed = identity::fresh_seed();
+    let id = identity::run_id("cluster", seed);
+    let folder = RunFolder::create(args.out.join(&id))
+        .map_err(|e| format!("{}: {e}", args.out.join(&id).display()))?;
+    let topology = wiring::topology(&spec);
+    let marks = RunMarks::new(&id, Kind::Cluster, folder.path())?;
+    let place = Place {
+        runtime,
+        subnet: spec.subnet.clone(),
+    };
+    let runtime = match up::create(&place, marks, wiring::units(&topology, false)).await {
+        Ok(runtime) => runtime,
+        Err(why) => {
+            // Nothing was made yet.
+            let _ = std::fs::remove_dir_all(folder.path());
+            return Err(why);
+        }
+    };
+    let launched = tokio::select! {
+        biased;
+        _ = stop.stopped() => Err("interrupted".to_string()),
+        up = launch(&runtime, &topology, &spec, seed, &id, folder.path()) => up,
+    };
+    let kept = match launched {
+        Ok(kept) => kept,
+        Err(why) => {
+            eprintln!("{why}");
+            return Ok(match runtime.down().await {
+                Ok(()) if stop.signal().is_some() => Exit::Code(130),
+                Ok(()) => Exit::Internal,
+                Err(e) => {
+                    eprintln!("not clean: {e}");
+                    Exit::NotClean
+                }
+            });
+        }
+    };
+    println!("cluster {id} is up");
+    for (az, addr) in &kept.endpoints {
+        println!("  endpoint {az}  http://{addr}");
+    }
+    if let Some(addr) = kept.endpoints.values().next() {
+        println!(
+            "to try it with boto3:\n  python3 -c \"{}\"",
+            boto3_line(*addr)
+        );
+    }
+    println!("to end it:\n  gameday cluster down {id}");
+    Ok(Exit::Pass)
+}
+
+/// A line that works as it is, with any credentials.
+fn boto3_line(addr: SocketAddr) -> String {
+    format!(
+        "import boto3; d=boto3.client('dynamodb', endpoint_url='http://{addr}', region_name='us-east-1', \
+         aws_access_key_id='x', aws_secret_access_key='x'); print(d.list_tables())"
+    )
+}
+
+async fn launch(
+    runtime: &Arc<dyn Runtime>,
+    topology: &Topology,
+    spec: &ClusterSpec,
+    seed: u64,
+    id: &str,
+    folder: &Path,
+) -> Result<Kept, String> {
+    let launches = wiring::node_launches(runtime.as_ref(), topology, spec, seed, None)?;
+    runtime
+        .launch_nodes(launches)
+        .await
+        .map_err(|e| e.to_string())?;
+    up::wait_healthy(runtime.as_ref(), topology).await?;
+    let mut endpoints = BTreeMap::new();
+    for az in &topology.azs {
+        let addr = runtime.host_addr(&wiring::router_name(az), "public");
+        endpoints.insert(
+            az.clone(),
+            addr.ok_or_else(|| format!("the router of {az} has no address"))?,
+        );
+    }
+    let admin = topology
+        .nodes
+        .iter()
+        .filter_map(|n| Some((n.name.clone(), runtime.host_addr(&n.name, "admin")?)));
+    let kept = Kept {
+        id: id.into(),
+        runtime: runtime.name().into(),
+        topology: topology.clone(),
+        endpoints,
+        admin: admin.collect(),
+    };
+    write_json(&folder.join(FILE), &kept)?;
+    Ok(kept)
+}
+
+/// Kept clusters on this machine: id and folder.
+async fn kept() -> BTreeMap<String, PathBuf> {
+    let found = leftovers::find(None).await;
+    for why in &found.unsearched {
+        eprintln!("not looked at: {why}");
+    }
+    let clusters = found
+        .things
+        .into_iter()
+        .filter(|t| t.marks.kind == Kind::Cluster);
+    clusters.map(|t| (t.marks.run, t.marks.folder)).collect()
+}
+
+async fn status() -> Result<Exit, String> {
+    let clusters = kept().await;
+    if clusters.is_empty() {
+        println!("no cluster is up");
+    }
+    for (id, folder) in clusters {
+        let kept: Kept = match read_json(&folder.join(FILE)) {
+            Ok(kept) => kept,
+            Err(why) => {
+                println!(
+                    "{id}: cannot be described ({why}); gameday cluster down {id} still ends it"
+                );
+                continue;
+            }
+        };
+        println!("{id}  ({})", kept.runtime);
+        println!(
+            "  {:<14} {:<3} {:<8} {:<22} LEADS",
+            "NODE", "AZ", "STATE", "ADDRESS"
+        );
+        let asked = kept.topology.nodes.iter().map(|node| {
+            let admin = kept.admin.get(&node.name).copied();
+            async move {
+                match admin {
+                    Some(addr) => ask(addr).await,
+                    None => None,
+                }
+            }
+        });
+        for (node, answer) in kept.topology.nodes.iter().zip(join_all(asked).await) {
+            let state = if answer.is_some() { "up" } else { "silent" };
+            let leads = answer.map_or(BTreeSet::new(), |s| {
+                s.groups
+                    .into_iter()
+                    .filter(|g| g.role == "leader")
+                    .map(|g| g.group)
+                    .collect()
+            });
+            let addr = if node.role == wiring::ROUTER {
+                kept.endpoints.get(&node.az).map(|a| format!("http://{a}"))
+            } else {
+                None
+            };
+            println!(
+                "  {:<14} {:<3} {:<8} {:<22} {}",
+                node.name,
+                node.az,
+                state,
+                addr.unwrap_or_default(),
+                leads.into_iter().collect::<Vec<_>>().join(" ")
+            );
+        }
+    }
+    Ok(Exit::Pass)
+}
+
+async fn ask(addr: SocketAddr) -> Option<NodeStatus> {
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(2))
+        .no_proxy()
+        .build()
+        .ok()?;
+    let answer = client
+        .get(format!("http://{addr}/status"))
+        .send()
+        .await
+        .ok()?
+        .error_for_status()
+        .ok()?;
+    answer.json().await.ok()
+}
+
+async fn down(id: Option<String>) -> Result<Exit, String> {
+    let clusters = kept().await;
+    if let Some(id) = &id
+        && !clusters.contains_key(id)
+    {
+        return Err(format!(
+            "no cluster {id} is up (gameday cluster status lists them)"
+        ));
+    }
+    let mut clean = true;
+    for run in clusters
+        .into_keys()
+        .filter(|run| id.as_ref().is_none_or(|id| id == run))
+    {
+        let things = leftovers::find(Some(&run)).await.things;
+        for (thing, result) in things.iter().zip(leftovers::remove(&things).await) {
+            if let Err(e) = result {
+                eprintln!("{run}: {} could not be removed: {e}", thing.thing);
+            }
+        }
+        let left = leftovers::find(Some(&run)).await.things;
+        clean &= left.is_empty();
+        println!(
+            "{run}: {}",
+            if left.is_empty() {
+                "down"
+            } else {
+                "NOT fully down"
+            }
+        );
+    }
+    Ok(if clean { Exit::Pass } else { Exit::NotClean })
+}

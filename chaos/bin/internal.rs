@@ -1,0 +1,82 @@
+//! The programs inside our own units, each told by one JSON document in its
+//! environment.
+
+use crate::cli::Internal;
+use crate::exit::Exit;
+use gameday_canary::CanaryConfig;
+use gameday_cluster::config::NodeConfig;
+use std::path::PathBuf;
+use tokio::io::{BufReader, stdin, stdout};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs one of them to its end.
+pub fn main(what: Internal) -> Exit {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("GAMEDAY_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,openraft=warn")),
+        )
+        .init();
+    let outcome = match what {
+        Internal::Node => node(),
+        Internal::Canary => canary(),
+        Internal::Links => blocking(async { gameday_chaos::runtime::links::main().await }),
+        Internal::Agent => blocking(async { gameday_chaos::runtime::agent::main().await }),
+    };
+    match outcome {
+        Ok(()) => Exit::Pass,
+        Err(why) => {
+            eprintln!("gameday internal: {why}");
+            Exit::Internal
+        }
+    }
+}
+
+fn env(name: &str) -> Result<String, String> {
+    std::env::var(name)
+        .map_err(|_| format!("{name} is not set; gameday starts this program itself"))
+}
+
+fn blocking(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| e.to_string())?;
+    let outcome = runtime.block_on(work);
+    // A read of standard input that nobody answers must not keep a program that has ended.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn node() -> Result<(), String> {
+    let mut config = NodeConfig::from_json(&env("GAMEDAY_NODE")?).map_err(|e| e.to_string())?;
+    if let (NodeConfig::Storage(storage), Ok(data)) = (&mut config, std::env::var("GAMEDAY_DATA")) {
+        storage.data = PathBuf::from(data);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| e.to_string())?;
+    runtime.block_on(async {
+        let mut term = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
+        let shutdown = async move {
+            term.recv().await;
+        };
+        gameday_cluster::node::run(config, shutdown)
+            .await
+            .map_err(|e| e.to_string())
+    })
+}
+
+fn canary() -> Result<(), String> {
+    let config: CanaryConfig = serde_json::from_str(&env("GAMEDAY_CANARY")?)
+        .map_err(|e| format!("GAMEDAY_CANARY: {e}"))?;
+    blocking(async {
+        gameday_canary::run(config, BufReader::new(stdin()), stdout())
+            .await
+            .map_err(|e| e.to_string())
+    })
+}

@@ -1,0 +1,69 @@
+//! From a run folder to its verdict and report: used at the end of a run and
+//! again by `gameday check` and `gameday report`.
+
+use gameday_checker::{Options, check, replicas_equal};
+use gameday_record::folder::{read_json, write_json};
+use gameday_record::history::{self, History};
+use gameday_record::{Check, DataVerdict, PartitionDigests, RunFolder, Verdict};
+use gameday_reports::Report;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+/// Judges the data of a run and saves `verdict.json`.
+///
+/// # Errors
+/// The verdict could not be written. What could not be read is an unknown
+/// check, not an error.
+pub fn data(folder: &RunFolder) -> Result<DataVerdict, String> {
+    let mut checks = match folder.read_history() {
+        Ok(h) => of_history(&h),
+        Err(why) => vec![unknown("history", format!("no history to judge: {why}"))],
+    };
+    checks.push(
+        match read_json::<Vec<PartitionDigests>>(&folder.replicas()) {
+            Ok(digests) => replicas_equal(&digests),
+            Err(why) => unknown(
+                "replicas-equal",
+                format!("the replicas were not compared: {why}"),
+            ),
+        },
+    );
+    let verdict = DataVerdict::new(checks);
+    write_json(&folder.verdict(), &verdict)?;
+    Ok(verdict)
+}
+
+/// Judges a history alone.
+pub fn of_history(history: &History) -> Vec<Check> {
+    check(history, &Options::default())
+}
+
+/// Reads one history file.
+///
+/// # Errors
+/// It is missing or no history; with its path.
+pub fn read_history(path: &Path) -> Result<History, String> {
+    let file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    history::read(BufReader::new(file)).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// Assembles and renders the report.
+///
+/// # Errors
+/// `run.json` cannot be read, or a file cannot be written.
+pub fn report(folder: &RunFolder) -> Result<Report, String> {
+    let report = gameday_reports::assemble(folder)?;
+    gameday_reports::render_all(folder, &report)?;
+    Ok(report)
+}
+
+fn unknown(name: &str, detail: String) -> Check {
+    Check {
+        name: name.into(),
+        verdict: Verdict::Unknown,
+        detail,
+        anomalies: Vec::new(),
+        anomalies_total: 0,
+    }
+}

@@ -1,0 +1,68 @@
+//! What `plan` and `run` share: from a file to a plan.
+
+use crate::cli::RuntimeChoice;
+use crate::exit::Exit;
+use crate::{identity, wiring};
+use gameday_chaos::plan::{Plan, plan};
+use gameday_chaos::playbook::{Playbook, diagnostic};
+use gameday_record::Topology;
+use std::path::Path;
+
+/// A playbook, checked, with what it means here.
+pub struct Prepared {
+    /// As written.
+    pub playbook: Playbook,
+    /// The playbook's file stem.
+    pub name: String,
+    /// The nodes it will have.
+    pub topology: Topology,
+    /// What will be done.
+    pub plan: Plan,
+    /// Seed of every choice.
+    pub seed: u64,
+}
+
+/// Reads and plans; prints what is wrong.
+///
+/// # Errors
+/// The exit code, after the reasons were printed.
+pub fn prepare(path: &Path, seed: Option<u64>, subnet: Option<&str>) -> Result<Prepared, Exit> {
+    let refuse = |why: String| {
+        eprintln!("{why}");
+        Exit::Usage
+    };
+    let mut playbook = Playbook::read(path).map_err(|all| refuse(diagnostic::render(&all)))?;
+    if let Some(subnet) = subnet {
+        playbook.cluster.subnet = subnet.to_string();
+    }
+    let seed = seed.or(playbook.seed).unwrap_or_else(identity::fresh_seed);
+    let topology = wiring::topology(&playbook.cluster);
+    let plan = plan(&playbook, seed, &topology).map_err(|all| refuse(diagnostic::render(&all)))?;
+    let name = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    Ok(Prepared {
+        playbook,
+        name,
+        topology,
+        plan,
+        seed,
+    })
+}
+
+/// The runtime that `--runtime` means here, and why.
+pub async fn choose(choice: RuntimeChoice) -> Result<(&'static str, String), String> {
+    match choice {
+        RuntimeChoice::Process => Ok(("process", "asked for".into())),
+        RuntimeChoice::Docker => match gameday_chaos::runtime::docker::available().await {
+            Ok(engine) => Ok(("docker", engine.to_string())),
+            Err(why) => Err(format!("--runtime docker: Docker does not answer: {why}")),
+        },
+        RuntimeChoice::Auto => match gameday_chaos::runtime::docker::available().await {
+            Ok(engine) => Ok(("docker", engine.to_string())),
+            Err(why) => Ok(("process", format!("Docker does not answer: {why}"))),
+        },
+    }
+}

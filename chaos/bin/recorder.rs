@@ -1,0 +1,253 @@
+//! The canaries' streams become `history.jsonl` and the live fold.
+
+use gameday_canary::protocol::{Command, FinalReads, Line, Notice, Totals};
+use gameday_chaos::runtime::Instrument;
+use gameday_record::history::{HistoryWriter, Pairing};
+use gameday_record::{Event, HistoryHeader};
+use gameday_reports::Fold;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::sync::watch;
+
+/// Longest line that a canary may write, in bytes.
+const MAX_LINE: u64 = 64 << 10;
+
+/// How far a canary has come.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// It waits for `start`.
+    pub ready: bool,
+    /// Result of the final reads.
+    pub last: Option<FinalReads>,
+    /// It has ended in an orderly way.
+    pub done: Option<Totals>,
+    /// Its stream has ended, and why if that was not orderly.
+    pub ended: Option<Result<(), String>>,
+}
+
+/// One canary as the runner sees it.
+pub struct Canary {
+    name: String,
+    stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    progress: watch::Receiver<Progress>,
+}
+
+/// Merges the streams; shared by the canaries' readers and the live view.
+pub struct Recorder {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    writer: Option<HistoryWriter<BufWriter<File>>>,
+    pairing: Pairing,
+    fold: Fold,
+    /// Why the history cannot be called complete.
+    flaw: Option<String>,
+}
+
+impl Recorder {
+    /// Creates the history file.
+    ///
+    /// # Errors
+    /// Those of the file system, with the path.
+    pub fn create(path: &Path, header: HistoryHeader) -> Result<Arc<Self>, String> {
+        let file = File::create_new(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let writer = HistoryWriter::new(BufWriter::new(file), header)
+            .map_err(|e| format!("{}: {e}", path.display()))?;
+        let inner = Inner {
+            writer: Some(writer),
+            pairing: Pairing::default(),
+            fold: Fold::new(),
+            flaw: None,
+        };
+        Ok(Arc::new(Recorder {
+            inner: Mutex::new(inner),
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing in here panics half way; should it, the data is still the data.
+        self.inner
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Looks at the fold so far.
+    pub fn with_fold<T>(&self, look: impl FnOnce(&Fold) -> T) -> T {
+        look(&self.lock().fold)
+    }
+
+    /// Why the history will not be complete, as soon as that is known.
+    pub fn flaw(&self) -> Option<String> {
+        self.lock().flaw.clone()
+    }
+
+    /// Reads a canary's stream from now on.
+    pub fn attach(self: &Arc<Self>, name: &str, instrument: Instrument) -> Canary {
+        let (tx, progress) = watch::channel(Progress::default());
+        let recorder = Arc::clone(self);
+        let reader = name.to_string();
+        tokio::spawn(async move {
+            let ended = recorder.read(&reader, instrument.stdout, &tx).await;
+            let orderly = tx.borrow().done.is_some();
+            let ended = match ended {
+                Ok(()) if !orderly => Err(format!("{reader} ended before it was told to")),
+                other => other,
+            };
+            if let Err(why) = &ended {
+                recorder.spoil(why.clone());
+            }
+            tx.send_modify(|p| p.ended = Some(ended));
+        });
+        Canary {
+            name: name.into(),
+            stdin: instrument.stdin,
+            progress,
+        }
+    }
+
+    async fn read(
+        &self,
+        name: &str,
+        stdout: Box<dyn AsyncRead + Send + Unpin>,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<(), String> {
+        let mut stdout = BufReader::with_capacity(64 << 10, stdout);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let n = (&mut stdout)
+                .take(MAX_LINE)
+                .read_until(b'\n', &mut line)
+                .await
+                .map_err(|e| format!("{name}: {e}"))?;
+            if n == 0 {
+                return Ok(());
+            }
+            if line.last() != Some(&b'\n') {
+                return Err(format!("{name}: a line of {n} bytes without an end"));
+            }
+            match Line::parse(&line).map_err(|e| format!("{name}: {e}"))? {
+                Line::Event(event) => self.lock().take(name, &event)?,
+                Line::Notice(Notice::Ready) => progress.send_modify(|p| p.ready = true),
+                Line::Notice(Notice::Health(_)) => {}
+                Line::Notice(Notice::Final(last)) => progress.send_modify(|p| p.last = Some(last)),
+                Line::Notice(Notice::Done(done)) => progress.send_modify(|p| p.done = Some(done)),
+            }
+        }
+    }
+
+    /// Marks the history as incomplete; the first reason is kept.
+    pub fn spoil(&self, why: String) {
+        self.lock().flaw.get_or_insert(why);
+    }
+
+    /// Hands what was recorded so far to the file.
+    pub fn flush(&self) {
+        let mut inner = self.lock();
+        if let Some(Err(e)) = inner.writer.as_mut().map(HistoryWriter::flush) {
+            inner.flaw.get_or_insert(format!("history.jsonl: {e}"));
+        }
+    }
+
+    /// Ends the history: with its end marker if every stream was read to its
+    /// orderly end, without it otherwise.
+    ///
+    /// # Errors
+    /// Those of the file system, or the flaw that left the history without its end marker.
+    pub fn finish(&self) -> Result<(), String> {
+        let mut inner = self.lock();
+        let Some(mut writer) = inner.writer.take() else {
+            return Ok(());
+        };
+        if let Some(flaw) = &inner.flaw {
+            let _ = writer.flush();
+            return Err(flaw.clone());
+        }
+        let file = writer.finish().map_err(|e| format!("history.jsonl: {e}"))?;
+        let file = file
+            .into_inner()
+            .map_err(|e| format!("history.jsonl: {e}"))?;
+        file.sync_data().map_err(|e| format!("history.jsonl: {e}"))
+    }
+}
+
+impl Inner {
+    fn take(&mut self, name: &str, event: &Event) -> Result<(), String> {
+        if let Some(writer) = self.writer.as_mut() {
+            writer
+                .append(event.clone())
+                .map_err(|e| format!("history.jsonl: {e}"))?;
+        }
+        let op = self
+            .pairing
+            .push(event)
+            .map_err(|e| format!("{name}: {e}"))?;
+        if let Some(op) = op {
+            self.fold.push(&op);
+        }
+        Ok(())
+    }
+}
+
+impl Canary {
+    /// Sends one command.
+    ///
+    /// # Errors
+    /// The canary is gone, or does not read within five seconds.
+    pub async fn tell(&mut self, command: Command) -> Result<(), String> {
+        let line = command.line();
+        let send = async {
+            self.stdin.write_all(line.as_bytes()).await?;
+            self.stdin.flush().await
+        };
+        match tokio::time::timeout(Duration::from_secs(5), send).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(e)) => Err(format!("{} cannot be told {command:?}: {e}", self.name)),
+            Err(_) => Err(format!(
+                "{} does not take the command {command:?}",
+                self.name
+            )),
+        }
+    }
+
+    /// Waits until it has come so far, for `limit` at most.
+    ///
+    /// # Errors
+    /// It ended first, or the time is over.
+    pub async fn wait(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        reached: impl Fn(&Progress) -> bool,
+    ) -> Result<Progress, String> {
+        let mut progress = self.progress.clone();
+        let wait = progress.wait_for(|p| reached(p) || p.ended.is_some());
+        let seen = match tokio::time::timeout(limit, wait).await {
+            Ok(Ok(p)) => p.clone(),
+            Ok(Err(_)) => return Err(format!("{}: its reader is gone", self.name)),
+            Err(_) => return Err(format!("{} is not {what} after {limit:?}", self.name)),
+        };
+        if reached(&seen) {
+            return Ok(seen);
+        }
+        match seen.ended {
+            Some(Err(why)) => Err(why),
+            _ => Err(format!("{} ended before it was {what}", self.name)),
+        }
+    }
+}
+
+/// Tells every canary the same, and names those that cannot be told.
+pub async fn tell_all(canaries: &mut BTreeMap<String, Canary>, command: Command) -> Vec<String> {
+    let mut failed = Vec::new();
+    for canary in canaries.values_mut() {
+        failed.extend(canary.tell(command).await.err());
+    }
+    failed
+}

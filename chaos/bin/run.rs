@@ -1,0 +1,485 @@
+//! `gameday run`: the whole journey. Cluster up, canaries, faults, checks,
+//! cluster down, verdict, report. Whatever happens in between, the cluster goes
+//! down and what was measured is judged and rendered.
+
+use crate::cli::RunArgs;
+use crate::exit::Exit;
+use crate::live::Live;
+use crate::prepare::{Prepared, choose, prepare};
+use crate::recorder::{Canary, Recorder, tell_all};
+use crate::roles::StoreRoles;
+use crate::stop::Stop;
+use crate::up::{self, Place};
+use crate::{identity, judge, replicas, wiring};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use gameday_canary::protocol::Command;
+use gameday_chaos::runner::{self, Cast, ExecutionSummary, Health, Timeline};
+use gameday_chaos::runtime::Runtime;
+use gameday_chaos::runtime::marks::{Kind, RunMarks};
+use gameday_record::folder::write_json;
+use gameday_record::history::HISTORY_VERSION;
+use gameday_record::timeline::TimelineWriter;
+use gameday_record::{
+    HistoryHeader, Nanos, Node, Phase, RunClock, RunFolder, RunInfo, RunState, TimelineEvent,
+};
+use gameday_reports::BaselineRule;
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A canary must be ready in this time.
+const READY: Duration = Duration::from_secs(20);
+/// The final reads end by themselves before this.
+const FINAL: Duration = Duration::from_secs(40);
+/// Calls in flight end, and the stream with them.
+const DONE: Duration = Duration::from_secs(20);
+/// Taking everything down.
+const DOWN: Duration = Duration::from_secs(120);
+
+/// Runs a playbook.
+pub async fn main(args: RunArgs) -> Exit {
+    let prepared = match prepare(&args.playbook, args.seed, args.subnet.as_deref()) {
+        Ok(p) => p,
+        Err(exit) => return exit,
+    };
+    let stop = match Stop::install() {
+        Ok(stop) => stop,
+        Err(e) => return internal(&format!("signals cannot be handled: {e}")),
+    };
+    let (runtime, why) = match choose(args.runtime).await {
+        Ok(choice) => choice,
+        Err(why) => {
+            eprintln!("{why}");
+            return Exit::Usage;
+        }
+    };
+    println!("seed {} · runtime {runtime} ({why})", prepared.seed);
+    let id = identity::run_id(&prepared.name, prepared.seed);
+    let folder = match RunFolder::create(args.out.join(&id)) {
+        Ok(folder) => folder,
+        Err(e) => {
+            eprintln!("{}: {e}", args.out.join(&id).display());
+            return Exit::Usage;
+        }
+    };
+    let clock = RunClock::start();
+    let epoch_utc = identity::utc_now();
+
+    let marks = match RunMarks::new(&id, Kind::Run, folder.path()) {
+        Ok(marks) => marks,
+        Err(why) => return internal(&why),
+    };
+    let place = Place {
+        runtime,
+        subnet: prepared.playbook.cluster.subnet.clone(),
+    };
+    let units = wiring::units(&prepared.topology, true);
+    let runtime = match up::create(&place, marks.clone(), units).await {
+        Ok(runtime) => runtime,
+        Err(why) => {
+            eprintln!("{why}");
+            // Nothing was made yet; a folder with nothing in it would only confuse.
+            let _ = std::fs::remove_dir_all(folder.path());
+            return Exit::Usage;
+        }
+    };
+    let info = info(
+        &args,
+        &prepared,
+        &id,
+        runtime.as_ref(),
+        clock,
+        &epoch_utc,
+        &marks,
+    );
+    let header = HistoryHeader {
+        version: HISTORY_VERSION,
+        run: id.clone(),
+        seed: prepared.seed,
+        clock: "CLOCK_MONOTONIC".into(),
+        epoch_utc,
+    };
+    let opened = write_json(&folder.run_json(), &info)
+        .and_then(|()| Recorder::create(&folder.history(), header))
+        .and_then(|recorder| {
+            let writer = TimelineWriter::open(&folder.timeline())
+                .map_err(|e| format!("{}: {e}", folder.timeline().display()))?;
+            Ok((recorder, Timeline::new(writer, clock)))
+        });
+    let live = Live::new(clock, !args.plain && std::io::stdout().is_terminal());
+    let summary = match opened {
+        Ok((recorder, timeline)) => {
+            let run = Run {
+                args,
+                prepared,
+                runtime: runtime.clone(),
+                folder: folder.clone(),
+                clock,
+                recorder,
+                timeline,
+                live,
+                stop: stop.clone(),
+            };
+            run.journey().await
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            let _ = down(runtime.as_ref()).await;
+            return Exit::Internal;
+        }
+    };
+    conclude(&folder, &summary, stop.signal())
+}
+
+/// What a run needs, from the moment its folder stands.
+struct Run {
+    args: RunArgs,
+    prepared: Prepared,
+    runtime: Arc<dyn Runtime>,
+    folder: RunFolder,
+    clock: RunClock,
+    recorder: Arc<Recorder>,
+    timeline: Timeline,
+    live: Arc<Live>,
+    stop: Stop,
+}
+
+impl Run {
+    async fn journey(self) -> ExecutionSummary {
+        let watching = self.live.watch(&self.recorder);
+        let mut canaries = BTreeMap::new();
+        self.phase(Phase::Up).await;
+        let up = tokio::select! {
+            biased;
+            signal = self.stop.stopped() => Err(interrupted(signal)),
+            up = self.up(&mut canaries) => up.map_err(|why| failed(format!("the cluster did not come up: {why}"))),
+        };
+        let mut summary = match up {
+            Ok(()) => self.execute().await,
+            Err(summary) => summary,
+        };
+        // Without a baseline that was left behind there is nothing to check.
+        if summary.state != RunState::Interrupted && !canaries.is_empty() {
+            self.phase(Phase::Checks).await;
+            tokio::select! {
+                biased;
+                signal = self.stop.stopped() => summary = interrupted(signal),
+                () = self.final_reads(&mut canaries) => {}
+            }
+        }
+        self.stop_canaries(&mut canaries).await;
+        if summary.state != RunState::Interrupted {
+            self.compare_replicas().await;
+        }
+        self.phase(Phase::Down).await;
+        if let Err(e) = self
+            .runtime
+            .collect_logs(&self.folder.path().join("nodes"))
+            .await
+        {
+            self.note(format!("not all logs of nodes were saved: {e}"))
+                .await;
+        }
+        if let Err(why) = down(self.runtime.as_ref()).await {
+            self.note(format!("not clean: {why}")).await;
+            summary.not_clean.push(why);
+        }
+        if let Err(why) = self.recorder.finish() {
+            self.note(format!("the history is incomplete: {why}")).await;
+        }
+        let ended = TimelineEvent::Ended {
+            state: summary.state,
+            reason: summary.reason.clone(),
+        };
+        if let Err(e) = self.timeline.append(ended).await {
+            eprintln!("timeline.jsonl: {e}");
+        }
+        watching.abort();
+        self.live.end();
+        summary
+    }
+
+    /// Nodes, table, canaries.
+    async fn up(&self, canaries: &mut BTreeMap<String, Canary>) -> Result<(), String> {
+        let topology = &self.prepared.topology;
+        let cluster = &self.prepared.playbook.cluster;
+        let launches = wiring::node_launches(
+            self.runtime.as_ref(),
+            topology,
+            cluster,
+            self.prepared.seed,
+            self.bug().as_ref(),
+        )?;
+        self.runtime
+            .launch_nodes(launches)
+            .await
+            .map_err(|e| e.to_string())?;
+        up::wait_healthy(self.runtime.as_ref(), topology).await?;
+        up::create_table(self.runtime.as_ref(), topology, wiring::TABLE).await?;
+        let launches = wiring::canary_launches(
+            self.runtime.as_ref(),
+            topology,
+            &self.prepared.playbook.workload,
+            self.prepared.seed,
+            self.clock,
+        )?;
+        for launch in launches {
+            let name = launch.unit.clone();
+            let instrument = self
+                .runtime
+                .launch_instrument(launch)
+                .await
+                .map_err(|e| e.to_string())?;
+            canaries.insert(name.clone(), self.recorder.attach(&name, instrument));
+        }
+        for canary in canaries.values_mut() {
+            canary.wait("ready", READY, |p| p.ready).await?;
+        }
+        let failed = tell_all(canaries, Command::Start).await;
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(failed.join("; "))
+        }
+    }
+
+    fn bug(&self) -> Option<wiring::Bug> {
+        #[cfg(feature = "seeded-bugs")]
+        return self.args.bug.clone();
+        #[cfg(not(feature = "seeded-bugs"))]
+        {
+            let _ = &self.args;
+            None
+        }
+    }
+
+    async fn execute(&self) -> ExecutionSummary {
+        let storage: Vec<String> = wiring::storage_nodes(&self.prepared.topology)
+            .map(|n| n.name.clone())
+            .collect();
+        let roles = Arc::new(StoreRoles::new(self.runtime.clone(), storage));
+        let watching = tokio::spawn(roles.clone().follow(self.timeline.clone()));
+        let instruments = self
+            .prepared
+            .topology
+            .azs
+            .iter()
+            .map(|az| Node {
+                name: wiring::canary_name(az),
+                az: az.clone(),
+                role: wiring::CANARY.into(),
+            })
+            .collect();
+        let cast = Cast {
+            runtime: self.runtime.clone(),
+            instruments,
+            timeline: self.timeline.clone(),
+            roles,
+            health: Arc::new(Baseline {
+                recorder: self.recorder.clone(),
+                clock: self.clock,
+                began: self.clock.now(),
+                rule: BaselineRule::new(
+                    &self.prepared.topology.azs,
+                    &self.prepared.playbook.workload,
+                ),
+            }),
+            observer: self.live.clone(),
+        };
+        let stop = self.stop.clone();
+        let stopped =
+            async move { runner::Stop::Interrupted(signal_name(stop.stopped().await).into()) };
+        let summary = runner::execute(self.prepared.plan.clone(), cast, stopped).await;
+        watching.abort();
+        summary
+    }
+
+    async fn final_reads(&self, canaries: &mut BTreeMap<String, Canary>) {
+        let mut failed = tell_all(canaries, Command::Final).await;
+        for canary in canaries.values_mut() {
+            failed.extend(
+                canary
+                    .wait("done with its final reads", FINAL, |p| p.last.is_some())
+                    .await
+                    .err(),
+            );
+        }
+        for why in failed {
+            self.note(format!("final reads: {why}")).await;
+        }
+    }
+
+    async fn stop_canaries(&self, canaries: &mut BTreeMap<String, Canary>) {
+        let mut failed = tell_all(canaries, Command::Stop).await;
+        for canary in canaries.values_mut() {
+            failed.extend(
+                canary
+                    .wait("done", DONE, |p| p.done.is_some() && p.ended.is_some())
+                    .await
+                    .err(),
+            );
+        }
+        for why in failed {
+            self.recorder.spoil(why);
+        }
+        self.recorder.flush();
+    }
+
+    async fn compare_replicas(&self) {
+        let nodes: Vec<String> = wiring::storage_nodes(&self.prepared.topology)
+            .map(|n| n.name.clone())
+            .collect();
+        let digests = replicas::settle(self.runtime.as_ref(), &nodes).await;
+        if let Err(e) = write_json(&self.folder.replicas(), &digests) {
+            self.note(e).await;
+        }
+    }
+
+    async fn phase(&self, phase: Phase) {
+        self.live.phase(phase);
+        if let Err(e) = self.timeline.append(TimelineEvent::Phase { phase }).await {
+            eprintln!("timeline.jsonl: {e}");
+        }
+    }
+
+    async fn note(&self, text: String) {
+        self.live.note(&text);
+        if let Err(e) = self.timeline.append(TimelineEvent::Note { text }).await {
+            eprintln!("timeline.jsonl: {e}");
+        }
+    }
+}
+
+/// The baseline as the canaries measured it.
+struct Baseline {
+    recorder: Arc<Recorder>,
+    clock: RunClock,
+    began: Nanos,
+    rule: BaselineRule,
+}
+
+impl Health for Baseline {
+    fn baseline(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
+        async {
+            if let Some(flaw) = self.recorder.flaw() {
+                return Err(vec![flaw]);
+            }
+            // Calls of the last moment have not returned yet; they are not judged here.
+            let to = self.clock.now() - Duration::from_millis(500);
+            self.recorder
+                .with_fold(|fold| fold.baseline(self.began, to, &self.rule))
+        }
+        .boxed()
+    }
+}
+
+/// Judges, renders, and says how it went.
+fn conclude(folder: &RunFolder, summary: &ExecutionSummary, signal: Option<i32>) -> Exit {
+    if let Err(why) = judge::data(folder) {
+        eprintln!("{why}");
+    }
+    let report = match judge::report(folder) {
+        Ok(report) => report,
+        Err(why) => return internal(&format!("no report: {why}")),
+    };
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    print!(
+        "\n{}",
+        gameday_reports::terminal(&report, &folder.report_html().display().to_string(), colour)
+    );
+    for left in &summary.not_clean {
+        eprintln!(
+            "not clean: {left}\n  to try again: gameday revert {}",
+            folder.path().display()
+        );
+    }
+    match signal {
+        _ if !summary.not_clean.is_empty() => Exit::NotClean,
+        Some(libc::SIGTERM) => Exit::Code(143),
+        Some(libc::SIGHUP) => Exit::Code(129),
+        Some(_) => Exit::Code(130),
+        None => Exit::Code(report.overall.exit_code),
+    }
+}
+
+fn info(
+    args: &RunArgs,
+    prepared: &Prepared,
+    id: &str,
+    runtime: &dyn Runtime,
+    clock: RunClock,
+    epoch_utc: &str,
+    marks: &RunMarks,
+) -> RunInfo {
+    let mut extra = Vec::new();
+    if let Some(subnet) = &args.subnet {
+        extra.push(format!("--subnet {subnet}"));
+    }
+    #[cfg(feature = "seeded-bugs")]
+    if let Some(bug) = &args.bug {
+        extra.push(format!("--bug {bug}"));
+    }
+    RunInfo {
+        id: id.into(),
+        playbook: prepared.name.clone(),
+        title: prepared.playbook.title.clone(),
+        playbook_text: prepared.playbook.source.text.clone(),
+        seed: prepared.seed,
+        runtime: runtime.name().into(),
+        epoch_utc: epoch_utc.into(),
+        epoch_monotonic_ns: clock.epoch,
+        topology: prepared.topology.clone(),
+        cluster: prepared.playbook.cluster.clone(),
+        workload: prepared.playbook.workload.clone(),
+        slo: prepared.playbook.slo.clone(),
+        versions: identity::versions(runtime.engine_version()),
+        replay: identity::replay(
+            &args.playbook.display().to_string(),
+            prepared.seed,
+            runtime.name(),
+            &extra,
+        ),
+        plan: prepared.plan.lines(),
+        runner: marks.runner.to_string(),
+    }
+}
+
+async fn down(runtime: &dyn Runtime) -> Result<(), String> {
+    match tokio::time::timeout(DOWN, runtime.down()).await {
+        Ok(done) => done.map_err(|e| e.to_string()),
+        Err(_) => Err(format!("the cluster was not down after {DOWN:?}")),
+    }
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGTERM => "SIGTERM",
+        libc::SIGHUP => "SIGHUP",
+        _ => "Ctrl-C",
+    }
+}
+
+fn interrupted(signal: i32) -> ExecutionSummary {
+    ended(RunState::Interrupted, signal_name(signal).into())
+}
+
+fn failed(reason: String) -> ExecutionSummary {
+    eprintln!("{reason}");
+    ended(RunState::Failed, reason)
+}
+
+fn ended(state: RunState, reason: String) -> ExecutionSummary {
+    ExecutionSummary {
+        state,
+        reason: Some(reason),
+        unproven: Vec::new(),
+        not_clean: Vec::new(),
+    }
+}
+
+fn internal(why: &str) -> Exit {
+    eprintln!("{why}");
+    Exit::Internal
+}

@@ -1,0 +1,122 @@
+//! From units to a cluster that serves.
+
+use crate::wiring;
+use futures_util::future::join_all;
+use gameday_chaos::runtime::Runtime;
+use gameday_chaos::runtime::UnitSpec;
+use gameday_chaos::runtime::docker::DockerRuntime;
+use gameday_chaos::runtime::marks::RunMarks;
+use gameday_chaos::runtime::process::ProcessRuntime;
+use gameday_cluster::api::value::KeyType;
+use gameday_cluster::backend::{KeyAttribute, TableSpec};
+use gameday_cluster::client::Client;
+use gameday_record::Topology;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// All nodes must answer their health check in this time.
+const HEALTHY: Duration = Duration::from_secs(60);
+/// A table must serve in this time.
+const TABLE: Duration = Duration::from_secs(30);
+
+/// One call to the control plane.
+const CALL: Duration = Duration::from_secs(5);
+
+/// Where a cluster will stand.
+pub struct Place {
+    /// `docker` or `process`.
+    pub runtime: &'static str,
+    /// Network of the docker runtime.
+    pub subnet: String,
+}
+
+/// Makes the runtime for these units; starts none of them.
+///
+/// # Errors
+/// What the runtime says, for people.
+pub async fn create(
+    place: &Place,
+    marks: RunMarks,
+    units: Vec<UnitSpec>,
+) -> Result<Arc<dyn Runtime>, String> {
+    Ok(match place.runtime {
+        "docker" => Arc::new(
+            DockerRuntime::new(marks, units, &place.subnet)
+                .await
+                .map_err(|e| e.to_string())?,
+        ),
+        _ => Arc::new(
+            ProcessRuntime::new(marks, units)
+                .await
+                .map_err(|e| e.to_string())?,
+        ),
+    })
+}
+
+/// Waits until every node answers its health check.
+///
+/// # Errors
+/// Names the nodes that do not, and what they say.
+pub async fn wait_healthy(runtime: &dyn Runtime, topology: &Topology) -> Result<(), String> {
+    let began = Instant::now();
+    let each = topology.nodes.iter().map(|node| async move {
+        loop {
+            match runtime
+                .admin(&node.name, "/health", Duration::from_secs(2))
+                .await
+            {
+                Ok(_) => return None,
+                Err(e) if began.elapsed() > HEALTHY => {
+                    return Some(format!(
+                        "{} does not serve after {HEALTHY:?}: {e}",
+                        node.name
+                    ));
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    });
+    let sick: Vec<String> = join_all(each).await.into_iter().flatten().collect();
+    if sick.is_empty() {
+        Ok(())
+    } else {
+        Err(sick.join("; "))
+    }
+}
+
+/// Creates a table with a string key `pk` and waits until it serves.
+///
+/// # Errors
+/// What the endpoint says, or that it took too long.
+pub async fn create_table(
+    runtime: &dyn Runtime,
+    topology: &Topology,
+    table: &str,
+) -> Result<(), String> {
+    let az = topology.azs.first().ok_or("a cluster without AZs")?;
+    let router = wiring::router_name(az);
+    let addr = runtime
+        .host_addr(&router, "public")
+        .ok_or_else(|| format!("{router} has no public address"))?;
+    let client = Client::new(&format!("http://{addr}"), CALL).map_err(|e| e.to_string())?;
+    let spec = TableSpec {
+        name: table.into(),
+        hash: KeyAttribute {
+            name: "pk".into(),
+            kind: KeyType::S,
+        },
+        range: None,
+        billing_mode: "PAY_PER_REQUEST".into(),
+        read_units: 0,
+        write_units: 0,
+    };
+    client
+        .create_table(&spec)
+        .await
+        .map_err(|e| format!("CreateTable through {router}: {e}"))?;
+    client
+        .wait_active(table, TABLE)
+        .await
+        .map_err(|e| format!("table {table}: {e}"))?;
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! What can be made wrong: one fault, one small file.
+//!
+//! # Adding the next fault
+//!
+//! 1. Copy `kill.rs`, the shortest one: the struct holds its target nodes and
+//!    whatever must be remembered between injecting and reverting.
+//! 2. `inject` acts through [`Runtime`] and nothing else, on all targets at
+//!    once, and returns an error if any of them refused. It is called once.
+//!    If the runtime cannot do it yet, the runtime's trait grows first.
+//! 3. `revert` undoes it. It is called again when it fails, and after an
+//!    `inject` that failed half way, so it must be fine on what is not broken.
+//! 4. `prove_injected` and `prove_reverted` look once and say what they saw,
+//!    by another way than the act: pass (shown), fail (shown that it is not
+//!    so) or unknown (could not be seen). The runner asks again until its
+//!    deadline, and asks `prove_injected` once more at the end of the hold, so
+//!    that a fault that ended by itself is noticed. A reverted proof that
+//!    *fails* means that something is left, and the run ends "not clean"; use
+//!    *unknown* for "it is gone, but not by us".
+//! 5. `undo` is a sentence that an operator could follow by hand.
+//! 6. Add a variant to [`FaultKind`]; the compiler names the rest: its name in
+//!    playbooks, its [`Layer`] (which decides what it excludes), `build`.
+//! 7. Tests: the decision from what was seen to a verdict is a pure function
+//!    with a table test; the runner's tests have a fake runtime with
+//!    misbehaviour switches for the rest. Then a playbook that shows it.
+
+mod kill;
+mod partition;
+mod pause;
+mod power_off;
+mod process;
+
+use crate::runtime::{Fut, Runtime};
+use futures_util::future::BoxFuture;
+use gameday_record::timeline::Proof;
+use gameday_record::{Node, Topology, Verdict};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Every fault there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultKind {
+    /// The machine loses power: its network falls silent and what was not synced is lost.
+    PowerOff,
+    /// SIGKILL: the process dies, the machine lives.
+    Kill,
+    /// The process is frozen.
+    Pause,
+    /// The targets and everybody else cannot reach each other.
+    Partition,
+}
+
+/// What a fault acts on; decides which faults exclude each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// The node's process.
+    Process,
+    /// The links between the targets and everybody else.
+    Network,
+}
+
+impl FaultKind {
+    /// All, in the order in which they are listed to people.
+    pub const ALL: &'static [FaultKind] = &[
+        FaultKind::PowerOff,
+        FaultKind::Kill,
+        FaultKind::Pause,
+        FaultKind::Partition,
+    ];
+
+    /// Its name in playbooks and timelines.
+    pub fn name(self) -> &'static str {
+        match self {
+            FaultKind::PowerOff => "power-off",
+            FaultKind::Kill => "kill",
+            FaultKind::Pause => "pause",
+            FaultKind::Partition => "partition",
+        }
+    }
+
+    /// What it acts on.
+    pub fn layer(self) -> Layer {
+        match self {
+            FaultKind::PowerOff | FaultKind::Kill | FaultKind::Pause => Layer::Process,
+            FaultKind::Partition => Layer::Network,
+        }
+    }
+
+    /// Why this fault on some nodes and `other` on others cannot be in force
+    /// at once; `shared` says whether they have a node in common.
+    pub fn excludes(self, other: FaultKind, shared: bool) -> Option<&'static str> {
+        match (self.layer(), other.layer()) {
+            (Layer::Network, Layer::Network) => Some(
+                "two partitions at once cut the same links, and neither could be proven or \
+                 reverted by itself",
+            ),
+            _ if shared => Some("they act on the same node, and one would hide the other"),
+            _ => None,
+        }
+    }
+
+    /// The fault on these nodes.
+    pub fn build(self, nodes: Vec<String>) -> Arc<dyn Fault> {
+        match self {
+            FaultKind::PowerOff => Arc::new(power_off::PowerOff::new(nodes)),
+            FaultKind::Kill => Arc::new(kill::Kill::new(nodes)),
+            FaultKind::Pause => Arc::new(pause::Pause::new(nodes)),
+            FaultKind::Partition => Arc::new(partition::Partition::new(nodes)),
+        }
+    }
+}
+
+/// Where faults are injected; the same for the whole run.
+#[derive(Clone)]
+pub struct Scene {
+    /// Does it.
+    pub runtime: Arc<dyn Runtime>,
+    /// What can be hurt.
+    pub topology: Topology,
+    /// What is never hurt itself, but whose links can be cut: names and AZs of the canaries.
+    pub instruments: Vec<Node>,
+}
+
+/// One fault on one target. The same object injects, proves and reverts.
+pub trait Fault: Send + Sync {
+    /// How to undo it by hand.
+    fn undo(&self) -> String;
+
+    /// Makes it wrong.
+    fn inject<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()>;
+
+    /// Looks once whether it took effect. Nodes in `away` are hurt by other
+    /// injections at the same time; what they would show is not looked at.
+    fn prove_injected<'a>(
+        &'a self,
+        scene: &'a Scene,
+        away: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Proof>;
+
+    /// Ends it. Fine if it has ended already.
+    fn revert<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()>;
+
+    /// Looks once whether it is gone.
+    fn prove_reverted<'a>(
+        &'a self,
+        scene: &'a Scene,
+        away: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Proof>;
+}
+
+/// One proof of several sightings; of none at all it is unknown.
+fn merge(seen: Vec<(Verdict, String)>) -> Proof {
+    let verdict = seen
+        .iter()
+        .map(|(v, _)| *v)
+        .reduce(Verdict::and)
+        .unwrap_or(Verdict::Unknown);
+    Proof {
+        verdict,
+        evidence: seen.into_iter().map(|(_, text)| text).collect(),
+    }
+}

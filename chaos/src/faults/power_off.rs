@@ -1,0 +1,57 @@
+//! The machine loses power: its network falls silent first, then the process
+//! is killed, and what was not synced to disk is lost.
+
+use super::process::{Targets, is_back, is_dead};
+use super::{Fault, Scene};
+use crate::runtime::Fut;
+use futures_util::future::BoxFuture;
+use gameday_record::timeline::Proof;
+use std::collections::BTreeSet;
+
+pub(super) struct PowerOff {
+    targets: Targets,
+}
+
+impl PowerOff {
+    pub(super) fn new(nodes: Vec<String>) -> Self {
+        PowerOff {
+            targets: Targets::new(nodes),
+        }
+    }
+}
+
+impl Fault for PowerOff {
+    fn undo(&self) -> String {
+        format!(
+            "power these nodes on again: {}",
+            self.targets.nodes.join(", ")
+        )
+    }
+
+    fn inject<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()> {
+        Box::pin(async {
+            self.targets.remember(scene).await?;
+            self.targets.each(|n| scene.runtime.power_off(n)).await
+        })
+    }
+
+    fn prove_injected<'a>(
+        &'a self,
+        scene: &'a Scene,
+        _away: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Proof> {
+        self.targets.look(scene, true, is_dead)
+    }
+
+    fn revert<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()> {
+        Box::pin(self.targets.each(|n| scene.runtime.start(n)))
+    }
+
+    fn prove_reverted<'a>(
+        &'a self,
+        scene: &'a Scene,
+        _away: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Proof> {
+        self.targets.look(scene, false, is_back)
+    }
+}

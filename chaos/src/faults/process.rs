@@ -1,0 +1,282 @@
+//! What the faults on processes have in common: who ran before, acting on all
+//! targets at once, and judging what was seen.
+
+use super::{Scene, merge};
+use crate::runtime::{ProcessState, RuntimeError};
+use futures_util::future::{BoxFuture, join_all};
+use gameday_record::Verdict;
+use gameday_record::timeline::Proof;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// How long a node that should be silent is waited for. A healthy one answers
+/// far sooner, and its process state speaks against it anyway.
+const SILENT: Duration = Duration::from_millis(700);
+/// How long a node that should serve is waited for, each time it is asked.
+const SERVES: Duration = Duration::from_secs(2);
+
+/// Target nodes, and the identities of their processes before the injection.
+pub(super) struct Targets {
+    pub(super) nodes: Vec<String>,
+    before: Mutex<BTreeMap<String, String>>,
+}
+
+/// What was seen of one node.
+#[derive(Clone, Debug)]
+pub(super) struct Sighting {
+    pub(super) state: Result<ProcessState, RuntimeError>,
+    /// Whether `/health` answered 200, and else why not.
+    pub(super) health: Result<(), String>,
+}
+
+impl Targets {
+    pub(super) fn new(nodes: Vec<String>) -> Self {
+        Targets {
+            nodes,
+            before: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    fn identity(&self, node: &str) -> Option<String> {
+        let before = self.before.lock().unwrap_or_else(|e| e.into_inner());
+        before.get(node).cloned()
+    }
+
+    /// Remembers who runs. Hurting what does not run would show nothing.
+    pub(super) async fn remember(&self, scene: &Scene) -> Result<(), RuntimeError> {
+        let states = join_all(self.nodes.iter().map(|n| scene.runtime.process(n))).await;
+        let mut found = BTreeMap::new();
+        for (node, state) in self.nodes.iter().zip(states) {
+            match state? {
+                ProcessState::Running { identity } => {
+                    found.insert(node.clone(), identity);
+                }
+                other => {
+                    return Err(RuntimeError(format!(
+                        "{node} is not running ({}); nothing was done",
+                        describe(&other)
+                    )));
+                }
+            }
+        }
+        *self.before.lock().unwrap_or_else(|e| e.into_inner()) = found;
+        Ok(())
+    }
+
+    /// Acts on all targets at once; every error is told.
+    pub(super) async fn each<'a>(
+        &'a self,
+        act: impl Fn(&'a str) -> crate::runtime::Fut<'a, ()>,
+    ) -> Result<(), RuntimeError> {
+        let done = join_all(self.nodes.iter().map(|n| act(n))).await;
+        let errors: Vec<String> = self
+            .nodes
+            .iter()
+            .zip(done)
+            .filter_map(|(n, r)| r.err().map(|e| format!("{n}: {e}")))
+            .collect();
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(RuntimeError(errors.join("; ")))
+        }
+    }
+
+    /// Looks at all targets at once and judges each, given the identity that
+    /// its process had before.
+    pub(super) fn look<'a>(
+        &'a self,
+        scene: &'a Scene,
+        silent: bool,
+        judge: fn(Option<&str>, &Sighting) -> (Verdict, String),
+    ) -> BoxFuture<'a, Proof> {
+        let deadline = if silent { SILENT } else { SERVES };
+        Box::pin(async move {
+            let seen = join_all(self.nodes.iter().map(async |node| {
+                let (state, health) = tokio::join!(
+                    scene.runtime.process(node),
+                    scene.runtime.admin(node, "/health", deadline)
+                );
+                Sighting {
+                    state,
+                    health: health.map(|_| ()).map_err(|e| e.0),
+                }
+            }))
+            .await;
+            merge(
+                self.nodes
+                    .iter()
+                    .zip(&seen)
+                    .map(|(node, s)| {
+                        let (verdict, text) = judge(self.identity(node).as_deref(), s);
+                        (verdict, format!("{node}: {text}"))
+                    })
+                    .collect(),
+            )
+        })
+    }
+}
+
+/// A process state in words.
+pub(super) fn describe(state: &ProcessState) -> String {
+    match state {
+        ProcessState::Running { identity } => format!("running as {identity}"),
+        ProcessState::Paused { identity } => format!("frozen as {identity}"),
+        ProcessState::Exited { how } => format!("exited, {how}"),
+    }
+}
+
+/// Judges whether a process is dead.
+pub(super) fn is_dead(before: Option<&str>, s: &Sighting) -> (Verdict, String) {
+    match (&s.state, &s.health) {
+        (Err(e), _) => (
+            Verdict::Unknown,
+            format!("its process could not be looked at: {e}"),
+        ),
+        (Ok(ProcessState::Exited { how }), Err(_)) => (
+            Verdict::Pass,
+            format!("process exited ({how}), /health does not answer"),
+        ),
+        (Ok(ProcessState::Exited { .. }), Ok(())) => (
+            Verdict::Fail,
+            "process exited, but /health still answers".into(),
+        ),
+        (Ok(ProcessState::Running { identity }), _) if before != Some(identity.as_str()) => (
+            Verdict::Fail,
+            format!("was started again by somebody else, as {identity}"),
+        ),
+        (Ok(state), _) => (Verdict::Fail, format!("is not dead: {}", describe(state))),
+    }
+}
+
+/// Judges whether a process that was dead is a new one and serves.
+pub(super) fn is_back(before: Option<&str>, s: &Sighting) -> (Verdict, String) {
+    match (&s.state, &s.health) {
+        (Err(e), _) => (
+            Verdict::Unknown,
+            format!("its process could not be looked at: {e}"),
+        ),
+        (Ok(ProcessState::Running { identity }), _) if before == Some(identity.as_str()) => (
+            Verdict::Unknown,
+            format!("runs as before, as {identity}: it was never dead"),
+        ),
+        (Ok(ProcessState::Running { identity }), Ok(())) => (
+            Verdict::Pass,
+            format!("runs again, as {identity}, and /health answers"),
+        ),
+        (Ok(ProcessState::Running { .. }), Err(e)) => (
+            Verdict::Fail,
+            format!("runs again, but /health does not answer: {e}"),
+        ),
+        (Ok(state), _) => (
+            Verdict::Fail,
+            format!("does not run again: {}", describe(state)),
+        ),
+    }
+}
+
+/// Judges whether a process is frozen, and still the same.
+pub(super) fn is_frozen(before: Option<&str>, s: &Sighting) -> (Verdict, String) {
+    match (&s.state, &s.health) {
+        (Err(e), _) => (
+            Verdict::Unknown,
+            format!("its process could not be looked at: {e}"),
+        ),
+        (Ok(ProcessState::Paused { identity }), _) if before != Some(identity.as_str()) => (
+            Verdict::Fail,
+            format!("is another process than the one that was frozen: {identity}"),
+        ),
+        (Ok(ProcessState::Paused { identity }), Err(_)) => (
+            Verdict::Pass,
+            format!("frozen as {identity}, /health does not answer"),
+        ),
+        (Ok(ProcessState::Paused { .. }), Ok(())) => {
+            (Verdict::Fail, "frozen, but /health answers".into())
+        }
+        (Ok(state), _) => (Verdict::Fail, format!("is not frozen: {}", describe(state))),
+    }
+}
+
+/// Judges whether a process that was frozen runs on, as the same.
+pub(super) fn is_thawed(before: Option<&str>, s: &Sighting) -> (Verdict, String) {
+    match (&s.state, &s.health) {
+        (Err(e), _) => (
+            Verdict::Unknown,
+            format!("its process could not be looked at: {e}"),
+        ),
+        (Ok(ProcessState::Running { identity }), _) if before != Some(identity.as_str()) => (
+            Verdict::Unknown,
+            format!(
+                "was started again by somebody else, as {identity}: how long it was frozen is not known"
+            ),
+        ),
+        (Ok(ProcessState::Running { identity }), Ok(())) => (
+            Verdict::Pass,
+            format!("runs on as {identity}, and /health answers"),
+        ),
+        (Ok(ProcessState::Running { .. }), Err(e)) => (
+            Verdict::Fail,
+            format!("runs on, but /health does not answer: {e}"),
+        ),
+        (Ok(state), _) => (Verdict::Fail, format!("does not run: {}", describe(state))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Verdict::{Fail, Pass, Unknown};
+
+    /// Verdicts of the four judges on a process that was `old` before:
+    /// dead, back, frozen, thawed.
+    fn judged(state: Result<ProcessState, RuntimeError>, answers: bool) -> [Verdict; 4] {
+        let s = Sighting {
+            state,
+            health: if answers {
+                Ok(())
+            } else {
+                Err("refused".into())
+            },
+        };
+        [is_dead, is_back, is_frozen, is_thawed].map(|judge| judge(Some("old"), &s).0)
+    }
+
+    #[test]
+    fn every_sighting_has_its_verdict() {
+        let running = |id: &str| {
+            Ok(ProcessState::Running {
+                identity: id.into(),
+            })
+        };
+        let paused = |id: &str| {
+            Ok(ProcessState::Paused {
+                identity: id.into(),
+            })
+        };
+        let exited = || {
+            Ok(ProcessState::Exited {
+                how: "signal 9".into(),
+            })
+        };
+        let blind = || Err(RuntimeError("no answer".into()));
+        let table = [
+            // state, answers        dead     back     frozen   thawed
+            (exited(), false, [Pass, Fail, Fail, Fail]),
+            (exited(), true, [Fail, Fail, Fail, Fail]),
+            (running("old"), true, [Fail, Unknown, Fail, Pass]),
+            (running("old"), false, [Fail, Unknown, Fail, Fail]),
+            (running("new"), true, [Fail, Pass, Fail, Unknown]),
+            (running("new"), false, [Fail, Fail, Fail, Unknown]),
+            (paused("old"), false, [Fail, Fail, Pass, Fail]),
+            (paused("old"), true, [Fail, Fail, Fail, Fail]),
+            (paused("new"), false, [Fail, Fail, Fail, Fail]),
+            (blind(), false, [Unknown; 4]),
+            (blind(), true, [Unknown; 4]),
+        ];
+        for (state, answers, expected) in table {
+            let name = format!("{state:?}, answers: {answers}");
+            assert_eq!(judged(state, answers), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The playbook: a TOML file that declares one experiment.
+//!
+//! Reading is strict, and tells *all* mistakes at once with line and column:
+//! the text is parsed into a tree that remembers places, and the tree is
+//! walked by hand.
+
+pub mod diagnostic;
+mod fields;
+mod sections;
+mod selector;
+mod steps;
+pub mod suggest;
+pub mod values;
+
+pub use diagnostic::{Diagnostic, Source, render};
+pub use selector::Selector;
+pub use steps::{Start, Step};
+
+use fields::{Fields, Mistakes, wrong_type};
+use gameday_record::{ClusterSpec, SloSpec, WorkloadSpec};
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+use toml::de::{DeTable, DeValue};
+
+/// Largest playbook that is read, in bytes.
+const MAX_BYTES: u64 = 256 << 10;
+
+/// One experiment, checked: every name in it that does not depend on the
+/// topology refers to something.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Playbook {
+    /// Title of the report.
+    pub title: String,
+    /// What it is for, in a few sentences; may be empty.
+    pub description: String,
+    /// Seed of every random choice, if the playbook fixes it.
+    pub seed: Option<u64>,
+    /// Whether steps may take more than a minority of replicas.
+    pub allow_quorum_loss: bool,
+    /// The store to start.
+    pub cluster: ClusterSpec,
+    /// What the canaries do.
+    pub workload: WorkloadSpec,
+    /// What must hold.
+    pub slo: SloSpec,
+    /// How long the healthy cluster is measured before any fault.
+    pub baseline: Duration,
+    /// What is broken, in the order of the file; at least one.
+    pub steps: Vec<Step>,
+    /// How long is measured after everything is reverted.
+    pub cooldown: Duration,
+    /// The text that was read, for messages and for the run folder.
+    pub source: Source,
+}
+
+const SECTIONS: &[&str] = &[
+    "playbook", "cluster", "workload", "slo", "baseline", "step", "cooldown",
+];
+
+impl Playbook {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, is too large or not UTF-8; or every mistake in it.
+    pub fn read(path: &Path) -> Result<Playbook, Vec<Diagnostic>> {
+        let name = path.display().to_string();
+        let refuse = |why: String| vec![Diagnostic::whole(name.clone(), why)];
+        let file = std::fs::File::open(path)
+            .map_err(|e| refuse(format!("the playbook cannot be read: {e}")))?;
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|e| refuse(format!("the playbook cannot be read: {e}")))?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(refuse(format!(
+                "a playbook is at most {} KiB",
+                MAX_BYTES >> 10
+            )));
+        }
+        let text = String::from_utf8(bytes)
+            .map_err(|e| refuse(format!("a playbook is UTF-8 text: {}", e.utf8_error())))?;
+        Playbook::parse(&name, &text)
+    }
+
+    /// Reads a text; `name` stands for it in messages.
+    ///
+    /// # Errors
+    /// Every mistake in it, in the order of the text.
+    pub fn parse(name: &str, text: &str) -> Result<Playbook, Vec<Diagnostic>> {
+        let source = Source {
+            name: name.into(),
+            text: text.into(),
+        };
+        if text.len() as u64 > MAX_BYTES {
+            let why = format!("a playbook is at most {} KiB", MAX_BYTES >> 10);
+            return Err(vec![Diagnostic::whole(name, why)]);
+        }
+        let mut m = Mistakes::new(&source);
+        let (tree, errors) = DeTable::parse_recoverable(text);
+        for e in &errors {
+            m.syntax(e);
+        }
+        let read = read_tree(tree.get_ref(), &mut m);
+        match read {
+            Some(playbook) if m.none() => Ok(Playbook { source, ..playbook }),
+            _ => Err(m.finish()),
+        }
+    }
+}
+
+/// The whole tree; `None` only if a mistake was recorded.
+fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
+    let top = Fields::new(root, 0..0, "the playbook", SECTIONS, m);
+    let head = section(&top, "playbook", m).map(|(t, span)| sections::head(t, span, m));
+    if top.get("playbook").is_none() {
+        m.missing(
+            0..0,
+            "there is no [playbook] section",
+            "begin with:\n[playbook]\ntitle = \"…\"",
+        );
+    }
+    let cluster = section(&top, "cluster", m)
+        .map(|(t, span)| sections::cluster(t, span, m))
+        .unwrap_or_default();
+    let workload = section(&top, "workload", m)
+        .map(|(t, span)| sections::workload(t, span, m))
+        .unwrap_or_default();
+    let slo = section(&top, "slo", m)
+        .map(|(t, span)| sections::slo(t, span, m))
+        .unwrap_or_default();
+    let baseline = section(&top, "baseline", m)
+        .and_then(|(t, span)| sections::lasting(t, span, "[baseline]", Duration::from_secs(2), m))
+        .unwrap_or(Duration::from_secs(10));
+    let cooldown = section(&top, "cooldown", m)
+        .and_then(|(t, span)| sections::lasting(t, span, "[cooldown]", Duration::from_secs(1), m))
+        .unwrap_or(Duration::from_secs(15));
+    let steps = steps::read(&top, &cluster, m);
+    let head = head.flatten()?;
+    Some(Playbook {
+        title: head.title,
+        description: head.description,
+        seed: head.seed,
+        allow_quorum_loss: head.allow_quorum_loss,
+        cluster,
+        workload,
+        slo,
+        baseline,
+        steps,
+        cooldown,
+        source: Source {
+            name: String::new(),
+            text: String::new(),
+        },
+    })
+}
+
+/// A section that is a table.
+fn section<'t, 'i>(
+    top: &Fields<'t, 'i>,
+    name: &str,
+    m: &mut Mistakes<'_>,
+) -> Option<(&'t DeTable<'i>, std::ops::Range<usize>)> {
+    let value = top.get(name)?;
+    match value.get_ref() {
+        DeValue::Table(t) => Some((t, value.span())),
+        other => wrong_type(
+            name,
+            &format!("a section: [{name}]"),
+            other,
+            value.span(),
+            m,
+        ),
+    }
+}

@@ -1,0 +1,259 @@
+//! `[[step]]`: at this time, this fault, on this target, for so long.
+
+use super::diagnostic::{Diagnostic, Source};
+use super::fields::{Fields, Mistakes, clip, wrong_type};
+use super::selector::{self, Selector};
+use super::suggest::hint;
+use super::values::MAX_DURATION;
+use crate::faults::FaultKind;
+use gameday_record::ClusterSpec;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+use toml::de::{DeTable, DeValue};
+
+/// Most steps of a playbook.
+const MAX_STEPS: usize = 100;
+
+/// One step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Unique; derived from fault and target if the playbook gives none.
+    pub name: String,
+    /// What is made wrong.
+    pub fault: FaultKind,
+    /// On what.
+    pub target: Selector,
+    /// When.
+    pub start: Start,
+    /// For how long; above zero.
+    pub hold: Duration,
+    /// Where the step stands in the text.
+    pub(crate) span: Range<usize>,
+    /// Where its target stands.
+    pub(crate) target_span: Range<usize>,
+}
+
+/// When a step begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// So long after the steps phase began.
+    At(Duration),
+    /// When the revert of the step of this name is done and proven.
+    After(String),
+}
+
+impl Step {
+    /// A mistake about this step's target.
+    pub(crate) fn wrong_target(&self, source: &Source, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::at(source, self.target_span.clone(), message)
+    }
+}
+
+/// All steps, in the order of the text. Steps with mistakes are left out.
+pub(super) fn read(top: &Fields<'_, '_>, cluster: &ClusterSpec, m: &mut Mistakes<'_>) -> Vec<Step> {
+    let Some(value) = top.get("step") else {
+        m.missing(
+            0..0,
+            "there is no [[step]]: nothing would be broken",
+            "[[step]]\nfault = \"power-off\"\ntarget = { az = \"b\" }\nat = \"0s\"\nfor = \"15s\"",
+        );
+        return Vec::new();
+    };
+    let DeValue::Array(array) = value.get_ref() else {
+        return wrong_type(
+            "step",
+            "a list: each step begins with [[step]], in two brackets",
+            value.get_ref(),
+            value.span(),
+            m,
+        )
+        .unwrap_or_default();
+    };
+    if array.is_empty() {
+        m.missing(
+            value.span(),
+            "there is no step: nothing would be broken",
+            "[[step]]",
+        );
+    }
+    if array.len() > MAX_STEPS {
+        m.wrong(
+            value.span(),
+            format!("{} steps; at most {MAX_STEPS}", array.len()),
+        );
+        return Vec::new();
+    }
+    let mut drafts = Vec::new();
+    for item in array.iter() {
+        match item.get_ref() {
+            DeValue::Table(t) => drafts.push(draft(t, item.span(), cluster, m)),
+            other => {
+                let _: Option<()> = wrong_type("step", "a table", other, item.span(), m);
+            }
+        }
+    }
+    let names = name_all(&drafts, m);
+    check_after(&drafts, &names, m);
+    drafts
+        .into_iter()
+        .zip(names)
+        .filter_map(|(d, name)| {
+            Some(Step {
+                name,
+                fault: d.fault?,
+                target: d.target?,
+                start: d.start?.0,
+                hold: d.hold?,
+                span: d.span,
+                target_span: d.target_span,
+            })
+        })
+        .collect()
+}
+
+/// A step as far as it could be read.
+struct Draft {
+    name: Option<(String, Range<usize>)>,
+    fault: Option<FaultKind>,
+    target: Option<Selector>,
+    start: Option<(Start, Range<usize>)>,
+    hold: Option<Duration>,
+    span: Range<usize>,
+    target_span: Range<usize>,
+}
+
+fn draft(
+    t: &DeTable<'_>,
+    span: Range<usize>,
+    cluster: &ClusterSpec,
+    m: &mut Mistakes<'_>,
+) -> Draft {
+    let known = ["name", "fault", "target", "at", "after", "for"];
+    let f = Fields::new(t, span.clone(), "[[step]]", &known, m);
+    for (key, example) in [
+        ("fault", "fault = \"power-off\""),
+        ("target", "target = { az = \"b\" }"),
+        ("for", "for = \"15s\""),
+    ] {
+        if f.get(key).is_none() {
+            m.missing(span.clone(), format!("the step has no '{key}'"), example);
+        }
+    }
+    let at = f.duration("at", Duration::ZERO..=MAX_DURATION, m);
+    let after = f.text("after", 80, m);
+    let start = match (f.get("at"), f.get("after")) {
+        (Some(_), Some(value)) => {
+            m.wrong(
+                value.span(),
+                "a step begins 'at' a time or 'after' a step, not both",
+            );
+            None
+        }
+        (None, None) => {
+            m.missing(
+                span.clone(),
+                "the step does not say when it begins",
+                "at = \"0s\" (after the steps phase began), or after = \"another step\"",
+            );
+            None
+        }
+        (Some(value), None) => at.map(|at| (Start::At(at), value.span())),
+        (None, Some(value)) => after.map(|name| (Start::After(name), value.span())),
+    };
+    Draft {
+        name: f
+            .get("name")
+            .and_then(|v| Some((f.text("name", 80, m)?.replace('\n', " "), v.span()))),
+        fault: fault(&f, m),
+        target: f.get("target").and_then(|v| selector::read(v, cluster, m)),
+        start,
+        hold: f.duration("for", Duration::from_millis(1)..=MAX_DURATION, m),
+        target_span: f.get("target").map_or(span.clone(), |v| v.span()),
+        span,
+    }
+}
+
+fn fault(f: &Fields<'_, '_>, m: &mut Mistakes<'_>) -> Option<FaultKind> {
+    let name = f.text("fault", 80, m)?;
+    let known: Vec<&str> = FaultKind::ALL.iter().map(|k| k.name()).collect();
+    let kind = FaultKind::ALL.iter().copied().find(|k| k.name() == name);
+    if kind.is_none() {
+        m.wrong_help(
+            f.get("fault").map_or(f.span.clone(), |v| v.span()),
+            format!("unknown fault '{}'", clip(&name)),
+            hint(&name, &known),
+        );
+    }
+    kind
+}
+
+/// Given names must be unique; the others get one that is.
+fn name_all(drafts: &[Draft], m: &mut Mistakes<'_>) -> Vec<String> {
+    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    for (i, d) in drafts.iter().enumerate() {
+        if let Some((name, span)) = &d.name
+            && let Some(first) = taken.insert(name.clone(), i)
+        {
+            m.wrong(
+                span.clone(),
+                format!("'{}' is already the name of step {}", clip(name), first + 1),
+            );
+        }
+    }
+    drafts
+        .iter()
+        .enumerate()
+        .map(|(i, d)| {
+            if let Some((name, _)) = &d.name {
+                return name.clone();
+            }
+            let base = match (d.fault, &d.target) {
+                (Some(fault), Some(target)) => format!("{} {target}", fault.name()),
+                _ => format!("step {}", i + 1),
+            };
+            let free = std::iter::once(base.clone())
+                .chain((2..).map(|n| format!("{base} ({n})")))
+                .find(|name| !taken.contains_key(name))
+                .expect("an endless list of names has a free one");
+            taken.insert(free.clone(), i);
+            free
+        })
+        .collect()
+}
+
+/// `after` names another step, and following it comes to an end.
+fn check_after(drafts: &[Draft], names: &[String], m: &mut Mistakes<'_>) {
+    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+    let before = |i: usize| match &drafts[i].start {
+        Some((Start::After(name), _)) => names.iter().position(|n| n == name),
+        _ => None,
+    };
+    for (i, d) in drafts.iter().enumerate() {
+        let Some((Start::After(name), span)) = &d.start else {
+            continue;
+        };
+        if before(i).is_none() {
+            m.wrong_help(
+                span.clone(),
+                format!("there is no step '{}'", clip(name)),
+                hint(name, &known),
+            );
+            continue;
+        }
+        let mut at = i;
+        for _ in 0..drafts.len() {
+            match before(at) {
+                Some(next) if next == i => {
+                    m.wrong(
+                        span.clone(),
+                        format!("'{}' would wait for itself", clip(&names[i])),
+                    );
+                    break;
+                }
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+    }
+}

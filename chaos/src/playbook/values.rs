@@ -1,0 +1,206 @@
+//! Durations and shares as a playbook writes them.
+
+use std::time::Duration;
+
+/// Longest duration in a playbook.
+pub const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
+
+/// Reads `500ms`, `30s`, `1.5m`, `2h`.
+///
+/// # Errors
+/// What is wrong and what to write instead.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let iso = text.trim_start_matches(['-', '+']);
+    if iso.len() > 1
+        && iso.starts_with(['P', 'p'])
+        && iso[1..]
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '.')
+    {
+        return Err("ISO-8601 durations are not read; write a number and a unit: \"30s\"".into());
+    }
+    const SHAPE: &str = "a duration is a number and one of the units ms, s, m, h: \"30s\"";
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .ok_or(SHAPE)?;
+    let (number, unit) = text.split_at(digits);
+    let unit_ms: u64 = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(SHAPE.into()),
+    };
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    if whole.is_empty() || part.is_empty() || part.contains('.') || part.len() > 3 {
+        return Err(SHAPE.into());
+    }
+    let too_long = || format!("a duration is at most {}", show(MAX_DURATION));
+    let whole: u64 = whole.parse().map_err(|_| too_long())?;
+    let thousandths: u64 = format!("{part:0<3}").parse().map_err(|_| SHAPE)?;
+    let us = whole
+        .checked_mul(1000)
+        .and_then(|n| n.checked_add(thousandths))
+        .and_then(|n| n.checked_mul(unit_ms))
+        .ok_or_else(too_long)?;
+    if us % 1000 != 0 {
+        return Err("a duration is a whole number of milliseconds".into());
+    }
+    let out = Duration::from_millis(us / 1000);
+    if out > MAX_DURATION {
+        return Err(too_long());
+    }
+    Ok(out)
+}
+
+/// Writes a duration so that [`duration`] reads it back.
+pub fn show(d: Duration) -> String {
+    let ms = d.as_millis();
+    match ms {
+        0 => "0s".into(),
+        _ if ms.is_multiple_of(3_600_000) => format!("{}h", ms / 3_600_000),
+        _ if ms.is_multiple_of(60_000) => format!("{}m", ms / 60_000),
+        _ if ms.is_multiple_of(1000) => format!("{}s", ms / 1000),
+        _ if ms > 1000 => {
+            let text = format!("{}.{:03}", ms / 1000, ms % 1000);
+            format!("{}s", text.trim_end_matches('0'))
+        }
+        _ => format!("{ms}ms"),
+    }
+}
+
+/// Reads `99.9%` as 0.999.
+///
+/// # Errors
+/// What to write instead.
+pub fn percent(text: &str) -> Result<f64, String> {
+    const SHAPE: &str = "a share is written in percent, above 0 and at most 100: \"99.9%\"";
+    let number = text.strip_suffix('%').ok_or(SHAPE)?;
+    if number.is_empty() || !number.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        return Err(SHAPE.into());
+    }
+    let share = number.parse::<f64>().map_err(|_| SHAPE)?;
+    if !(share > 0.0 && share <= 100.0) {
+        return Err(SHAPE.into());
+    }
+    Ok(share / 100.0)
+}
+
+/// Checks an IPv4 network of /8 to /16, written as its first address.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn subnet(text: &str) -> Result<(), String> {
+    const SHAPE: &str = "an IPv4 network of at least 65536 addresses is needed (/8 to /16), \
+                         for example \"198.18.0.0/16\"";
+    let (address, prefix) = text.split_once('/').ok_or(SHAPE)?;
+    let address: std::net::Ipv4Addr = address.parse().map_err(|_| SHAPE)?;
+    let prefix: u32 = prefix.parse().map_err(|_| SHAPE)?;
+    if !(8..=16).contains(&prefix) {
+        return Err(SHAPE.into());
+    }
+    if address.is_loopback() || address.is_multicast() || address.octets()[0] == 0 {
+        return Err(format!("{address} cannot be the network of containers"));
+    }
+    let mask = u32::MAX << (32 - prefix);
+    let first = std::net::Ipv4Addr::from(u32::from(address) & mask);
+    if first != address {
+        return Err(format!(
+            "the first address of this network is {first}: \"{first}/{prefix}\""
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn durations_that_are_read() {
+        for (text, ms) in [
+            ("0s", 0),
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("1.5s", 1500),
+            ("0.25m", 15_000),
+            ("24h", 86_400_000),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_that_are_refused() {
+        for text in [
+            "",
+            "30",
+            "s",
+            "-3s",
+            "1e3s",
+            "3 s",
+            ".5s",
+            "5.s",
+            "1.2.3s",
+            "0.5ms",
+            "25h",
+            "99999999999999999999s",
+            "18446744073709551615h",
+            "10d",
+            "1m30s",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        for text in ["PT30S", "P1D", "pt0.5s"] {
+            assert!(duration(text).unwrap_err().contains("ISO-8601"), "{text}");
+        }
+    }
+
+    #[test]
+    fn shares() {
+        assert_eq!(percent("99.9%"), Ok(99.9 / 100.0));
+        assert_eq!(percent("100%"), Ok(1.0));
+        for text in [
+            "99.9", "0%", "100.1%", "%", "1e1%", "nan%", "-5%", " 5%", "1.2.3%",
+        ] {
+            assert!(percent(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        assert_eq!(subnet("198.18.0.0/16"), Ok(()));
+        assert_eq!(subnet("10.0.0.0/8"), Ok(()));
+        assert!(
+            subnet("198.18.5.0/16")
+                .unwrap_err()
+                .contains("198.18.0.0/16")
+        );
+        for text in [
+            "198.18.0.0/24",
+            "198.18.0.0",
+            "x/16",
+            "127.0.0.0/8",
+            "10.0.0.0/0",
+            "10.0.0.0/-1",
+        ] {
+            assert!(subnet(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_is_read_back(ms in 0u64..86_400_000) {
+            let d = Duration::from_millis(ms);
+            prop_assert_eq!(duration(&show(d)), Ok(d));
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,40}") {
+            let _ = duration(&text);
+            let _ = percent(&text);
+            let _ = subnet(&text);
+        }
+    }
+}

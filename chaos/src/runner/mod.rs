@@ -1,0 +1,289 @@
+//! The runner: baseline, steps, cooldown.
+//!
+//! It executes a plan on a runtime whose cluster and canaries already run, and
+//! leaves taking them down to its caller. Every step is a task: intent on
+//! disk, act, proof, hold, proof that it still holds, revert, proof that it is
+//! gone. Whatever ends the steps early (a stop signal, a fault that cannot be
+//! proven, a timeline that cannot be written, a bug) ends only the *waiting*:
+//! reverts run on deadlines of their own, always.
+
+mod admission;
+mod prove;
+mod seams;
+mod step;
+mod timeline;
+
+pub use seams::{Group, Health, Observer, Progress, Roles, Stop};
+pub use timeline::{Sink, Timeline};
+
+use crate::faults::Scene;
+use crate::plan::Plan;
+use crate::runtime::Runtime;
+use admission::Admission;
+use gameday_record::{Node, Phase, RunState, TimelineEvent};
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long the verdict on the baseline may take.
+const HEALTH: Duration = Duration::from_secs(30);
+
+/// Everybody who takes part.
+pub struct Cast {
+    /// Does it.
+    pub runtime: Arc<dyn Runtime>,
+    /// Names and AZs of the canaries, whose links partitions cut.
+    pub instruments: Vec<Node>,
+    /// Where it is recorded.
+    pub timeline: Timeline,
+    /// Knows the replication groups.
+    pub roles: Arc<dyn Roles>,
+    /// Judges the baseline.
+    pub health: Arc<dyn Health>,
+    /// Watches.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// How it went. Whether that is a pass is for the report to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutionSummary {
+    /// Completed; failed (unhealthy baseline, unproven or unreverted fault,
+    /// trouble of our own); stopped; interrupted.
+    pub state: RunState,
+    /// Why, if it is not completed.
+    pub reason: Option<String>,
+    /// Faults that were not injected, or not proven to be in force or gone: inconclusive.
+    pub unproven: Vec<String>,
+    /// What could not be reverted, or is seen not to be gone: not clean.
+    pub not_clean: Vec<String>,
+}
+
+/// What went wrong, in words.
+#[derive(Default)]
+struct Findings {
+    unhealthy: Vec<String>,
+    unproven: Vec<String>,
+    not_clean: Vec<String>,
+    own: Vec<String>,
+}
+
+/// What the tasks of a run share.
+struct Shared {
+    plan: Plan,
+    scene: Scene,
+    timeline: Timeline,
+    roles: Arc<dyn Roles>,
+    observer: Arc<dyn Observer>,
+    admission: Admission,
+    halt: watch::Sender<bool>,
+    findings: Mutex<Findings>,
+    begun: Mutex<BTreeSet<usize>>,
+}
+
+impl Shared {
+    fn find(&self, add: impl FnOnce(&mut Findings)) {
+        add(&mut self.findings.lock().unwrap_or_else(|e| e.into_inner()));
+        self.halt();
+    }
+
+    /// Ends the waiting of every step.
+    fn halt(&self) {
+        self.halt.send_replace(true);
+    }
+
+    fn unproven(&self, text: String) {
+        self.find(|f| f.unproven.push(text));
+    }
+
+    fn not_clean(&self, text: String) {
+        self.find(|f| f.not_clean.push(text));
+    }
+
+    /// Writes an event that is no intent: failing ends the steps, but never
+    /// keeps a revert from running.
+    async fn write(&self, event: TimelineEvent) {
+        if let Err(e) = self.timeline.append(event).await {
+            self.find(|f| {
+                f.own
+                    .push(format!("the timeline could not be written: {e}"))
+            });
+        }
+    }
+
+    async fn note(&self, text: String) {
+        self.observer
+            .observe(&Progress::Note { text: text.clone() });
+        self.write(TimelineEvent::Note { text }).await;
+    }
+
+    async fn phase(&self, phase: Phase, lasts: Duration) {
+        self.write(TimelineEvent::Phase { phase }).await;
+        self.observer.observe(&Progress::Phase { phase, lasts });
+    }
+
+    fn halted(&self) -> bool {
+        *self.halt.borrow()
+    }
+}
+
+/// Executes a plan. Must be driven to its end: dropping it abandons faults
+/// that are in force (their leases and the watchdog then end them).
+///
+/// `stop` ends the run early when it resolves; everything in force is reverted
+/// and proven gone first.
+pub async fn execute(
+    plan: Plan,
+    cast: Cast,
+    stop: impl Future<Output = Stop> + Send,
+) -> ExecutionSummary {
+    let shared = Arc::new(Shared {
+        scene: Scene {
+            runtime: cast.runtime,
+            topology: plan.topology.clone(),
+            instruments: cast.instruments,
+        },
+        plan,
+        timeline: cast.timeline,
+        roles: cast.roles,
+        observer: cast.observer,
+        admission: Admission::default(),
+        halt: watch::Sender::new(false),
+        findings: Mutex::default(),
+        begun: Mutex::default(),
+    });
+    let mut stop = pin!(stop);
+    let stopped = phases(&shared, cast.health.as_ref(), stop.as_mut()).await;
+    let findings = std::mem::take(&mut *shared.findings.lock().unwrap_or_else(|e| e.into_inner()));
+    summary(stopped, findings)
+}
+
+/// Goes through the phases; returns what stopped it from outside, if so.
+async fn phases(
+    shared: &Arc<Shared>,
+    health: &dyn Health,
+    mut stop: std::pin::Pin<&mut (impl Future<Output = Stop> + Send)>,
+) -> Option<Stop> {
+    let plan = &shared.plan;
+    shared.phase(Phase::Baseline, plan.baseline).await;
+    let judged = async {
+        sleep(plan.baseline).await;
+        match timeout(HEALTH, health.baseline()).await {
+            Ok(verdict) => verdict,
+            Err(_) => Err(vec![format!("no verdict within {} s", HEALTH.as_secs())]),
+        }
+    };
+    let verdict = tokio::select! {
+        biased;
+        why = stop.as_mut() => return Some(why),
+        verdict = judged => verdict,
+    };
+    if let Err(mut reasons) = verdict {
+        if reasons.is_empty() {
+            reasons.push("no reason was given".into());
+        }
+        for reason in &reasons {
+            let text = format!("the baseline is unhealthy, nothing is injected: {reason}");
+            shared.note(text).await;
+        }
+        shared.find(|f| f.unhealthy = reasons);
+    }
+    if shared.halted() {
+        return None;
+    }
+    shared.phase(Phase::Steps, plan.least_steps()).await;
+    let stopped = steps(shared, stop.as_mut()).await;
+    if stopped.is_some() {
+        return stopped;
+    }
+    // Also after a fault that was not proven: the checks that follow want a
+    // cluster that had its time to recover.
+    shared.phase(Phase::Cooldown, plan.cooldown).await;
+    tokio::select! {
+        biased;
+        why = stop => Some(why),
+        () = sleep(plan.cooldown) => None,
+    }
+}
+
+/// Runs all steps to their ends.
+async fn steps(
+    shared: &Arc<Shared>,
+    mut stop: std::pin::Pin<&mut (impl Future<Output = Stop> + Send)>,
+) -> Option<Stop> {
+    let begun = Instant::now();
+    let count = shared.plan.steps.len();
+    let (done, ended): (Vec<_>, Vec<_>) = (0..count).map(|_| watch::channel(false)).unzip();
+    let mut tasks = JoinSet::new();
+    for (index, done) in done.into_iter().enumerate() {
+        let shared = shared.clone();
+        let ended = ended.clone();
+        tasks.spawn(async move { step::run(&shared, index, begun, ended, done).await });
+    }
+    let mut stopped = None;
+    loop {
+        let joined = tokio::select! {
+            biased;
+            why = stop.as_mut(), if stopped.is_none() => {
+                shared.halt();
+                stopped = Some(why);
+                continue;
+            }
+            joined = tasks.join_next() => joined,
+        };
+        match joined {
+            None => break,
+            Some(Ok(())) => {}
+            Some(Err(e)) => {
+                let text = format!("gameday failed in a step: {e}");
+                shared.find(|f| f.own.push(text));
+            }
+        }
+    }
+    // Only a task that died leaves something in force.
+    for (id, active) in shared.admission.left() {
+        step::end(shared, id, &active).await;
+    }
+    let ran = shared
+        .begun
+        .lock()
+        .unwrap_or_else(|e| e.into_inner())
+        .clone();
+    let skipped: Vec<String> = (0..count)
+        .filter(|i| !ran.contains(i))
+        .map(|i| format!("'{}'", shared.plan.steps[i].name))
+        .collect();
+    if !skipped.is_empty() {
+        shared
+            .note(format!("not injected: {}", skipped.join(", ")))
+            .await;
+    }
+    stopped
+}
+
+fn summary(stopped: Option<Stop>, f: Findings) -> ExecutionSummary {
+    let unhealthy = (!f.unhealthy.is_empty())
+        .then(|| format!("the baseline was unhealthy: {}", f.unhealthy.join("; ")));
+    let trouble = f
+        .not_clean
+        .first()
+        .or(f.own.first())
+        .or(f.unproven.first())
+        .cloned()
+        .or(unhealthy);
+    let (state, reason) = match (stopped, trouble) {
+        (Some(Stop::Interrupted(why)), _) => (RunState::Interrupted, Some(why)),
+        (Some(Stop::Condition(why)), _) => (RunState::Stopped, Some(why)),
+        (None, Some(why)) => (RunState::Failed, Some(why)),
+        (None, None) => (RunState::Completed, None),
+    };
+    ExecutionSummary {
+        state,
+        reason,
+        unproven: f.unproven,
+        not_clean: f.not_clean,
+    }
+}

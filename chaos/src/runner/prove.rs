@@ -1,0 +1,46 @@
+//! Asking for a proof until it is had or time is up.
+
+use gameday_record::Verdict;
+use gameday_record::timeline::Proof;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// Pieces of evidence in a sentence, at most.
+const TOLD: usize = 4;
+
+/// Looks until a verdict is `settled` or `limit` has passed; the last proof
+/// counts, and none at all is unknown.
+pub(super) async fn until<F: Future<Output = Proof>>(
+    limit: Duration,
+    settled: impl Fn(Verdict) -> bool,
+    look: impl Fn() -> F,
+) -> Proof {
+    let end = Instant::now() + limit;
+    let mut last = Proof {
+        verdict: Verdict::Unknown,
+        evidence: vec![format!("nothing was seen within {} ms", limit.as_millis())],
+    };
+    loop {
+        match timeout_at(end, look()).await {
+            Ok(proof) if settled(proof.verdict) => return proof,
+            Ok(proof) => last = proof,
+            Err(_) => return last,
+        }
+        if Instant::now() + LOOK_AGAIN >= end {
+            return last;
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// The evidence in one sentence.
+pub(super) fn describe(proof: &Proof) -> String {
+    let more = proof.evidence.len().saturating_sub(TOLD);
+    let mut text = proof.evidence[..proof.evidence.len() - more].join("; ");
+    if more > 0 {
+        text.push_str(&format!("; and {more} more"));
+    }
+    text
+}

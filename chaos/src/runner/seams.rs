@@ -1,0 +1,92 @@
+//! What the runner needs from whoever runs it: who leads, whether the
+//! baseline was healthy, who wants to know, and when to stop.
+
+use futures_util::future::BoxFuture;
+use gameday_record::timeline::{Injection, ProofSide};
+use gameday_record::{Phase, Verdict};
+use std::time::Duration;
+
+/// One replication group as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// For example `canary/0`.
+    pub name: String,
+    /// The node that leads it, if one is known.
+    pub leader: Option<String>,
+    /// The nodes that hold its replicas.
+    pub members: Vec<String>,
+}
+
+/// Knows the store's replication groups.
+pub trait Roles: Send + Sync {
+    /// All groups as they are now. Bounded in time by the caller.
+    ///
+    /// # Errors
+    /// For people: who was asked, and what went wrong.
+    fn groups(&self) -> BoxFuture<'_, Result<Vec<Group>, String>>;
+}
+
+/// Judges the baseline.
+pub trait Health: Send + Sync {
+    /// Asked once, at the end of the baseline phase. Bounded in time by the caller.
+    ///
+    /// # Errors
+    /// Why the cluster is not healthy enough to be hurt, one reason each.
+    fn baseline(&self) -> BoxFuture<'_, Result<(), Vec<String>>>;
+}
+
+/// What the live view is told. The timeline has the same, for keeps.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// A phase begins.
+    Phase {
+        /// Which.
+        phase: Phase,
+        /// How long it takes at least.
+        lasts: Duration,
+    },
+    /// A fault is about to be injected.
+    Begun {
+        /// The injection.
+        injection: Injection,
+    },
+    /// A proof was taken.
+    Proven {
+        /// Injection id.
+        id: u32,
+        /// Of which side.
+        side: ProofSide,
+        /// What it showed.
+        verdict: Verdict,
+    },
+    /// The revert begins.
+    Reverting {
+        /// Injection id.
+        id: u32,
+    },
+    /// The injection is closed: reverted, or its revert was given up.
+    Ended {
+        /// Injection id.
+        id: u32,
+    },
+    /// A remark.
+    Note {
+        /// For people.
+        text: String,
+    },
+}
+
+/// Wants to know. Called from the runner's tasks: must not block.
+pub trait Observer: Send + Sync {
+    /// Something happened.
+    fn observe(&self, progress: &Progress);
+}
+
+/// Why a run is stopped from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// A signal, named.
+    Interrupted(String),
+    /// A stop condition, and what it saw.
+    Condition(String),
+}

@@ -1,0 +1,238 @@
+//! Plans: the same for the same seed, and refused where they cannot work.
+
+mod support;
+
+use gameday_chaos::plan::{PlannedTarget, plan};
+use gameday_chaos::playbook::{Playbook, render};
+use std::path::PathBuf;
+use std::time::Duration;
+use support::{playbook, step, topology};
+
+/// Plans and returns the messages, `line: message`.
+fn refused(head: &str, steps: &str) -> Vec<String> {
+    match plan(&playbook(head, steps), 1, &topology()) {
+        Ok(p) => panic!("planned:\n{}", p.lines().join("\n")),
+        Err(all) => all
+            .iter()
+            .map(|d| {
+                let line = d.place.as_ref().map_or(0, |p| p.line);
+                let help = d.help.clone().unwrap_or_default();
+                format!("{line}: {} ({help})", d.message)
+            })
+            .collect(),
+    }
+}
+
+fn planned(head: &str, steps: &str) {
+    if let Err(all) = plan(&playbook(head, steps), 1, &topology()) {
+        panic!("{}", render(&all));
+    }
+}
+
+const AT0: &str = "at = \"0s\"";
+
+#[test]
+fn the_same_seed_gives_the_same_plan_to_the_byte() {
+    let steps: String = (0..4)
+        .map(|i| {
+            step(
+                &format!("s{i}"),
+                "kill",
+                "random = 1",
+                &format!("at = \"{}s\"", i * 20),
+                "5s",
+            )
+        })
+        .collect();
+    let book = playbook("", &steps);
+    let lines = |seed| plan(&book, seed, &topology()).unwrap().lines();
+    for seed in 0..10 {
+        assert_eq!(lines(seed), lines(seed));
+    }
+    let distinct: std::collections::BTreeSet<_> = (0..20).map(lines).collect();
+    assert!(distinct.len() > 15, "{} plans of 20 seeds", distinct.len());
+}
+
+#[test]
+fn what_a_seed_chooses_does_not_change_with_versions() {
+    let steps = step("one", "kill", "random = 1", AT0, "5s")
+        + &step(
+            "two",
+            "kill",
+            "random = 1, role = \"router\"",
+            "after = \"one\"",
+            "5s",
+        );
+    let p = plan(&playbook("", &steps), 42, &topology()).unwrap();
+    let targets: Vec<_> = p.steps.iter().map(|s| s.target.clone()).collect();
+    let nodes = |n: &str| PlannedTarget::Nodes(vec![n.to_string()]);
+    assert_eq!(targets, [nodes("storage-b2"), nodes("router-c")]);
+}
+
+#[test]
+fn a_plan_reads_like_this() {
+    let steps = step("lose b", "power-off", "az = \"b\"", "at = \"1s\"", "15s")
+        + &step(
+            "freeze",
+            "pause",
+            "leader = \"canary/0\"",
+            "after = \"lose b\"",
+            "8s",
+        );
+    let p = plan(&playbook("", &steps), 42, &topology()).unwrap();
+    assert_eq!(
+        p.lines(),
+        [
+            "+0s       baseline for 10s: the healthy cluster is measured; if it is unhealthy, nothing is injected",
+            "+11s      lose b for 15s: power-off az b → router-b, storage-b1, storage-b2",
+            "          undo: power these nodes on again: router-b, storage-b1, storage-b2 (AZ b)",
+            "then      freeze for 8s: pause leader of canary/0 → whoever leads canary/0 then, once 'lose b' is reverted",
+            "then      cooldown for 15s: everything is reverted; recovery is measured",
+        ]
+    );
+    assert_eq!(p.least_steps(), Duration::from_secs(24));
+    assert_eq!(p.least_duration(), Duration::from_secs(49));
+}
+
+#[test]
+fn targets_that_do_not_exist_are_refused_all_at_once() {
+    let steps = step("1", "kill", "node = \"storage-d1\"", AT0, "5s")
+        + &step("2", "kill", "az = \"e\"", AT0, "5s")
+        + &step("3", "kill", "all = \"storag\"", AT0, "5s")
+        + &step("4", "kill", "random = 4, role = \"router\"", AT0, "5s")
+        + &step("5", "kill", "random = 1, role = \"log\"", AT0, "5s")
+        + &step("6", "partition", "random = 9", AT0, "5s");
+    let all = refused("allow_quorum_loss = true", &steps);
+    let expected = [
+        "there is no node 'storage-d1' (did you mean 'storage-",
+        "there is no AZ 'e' (",
+        "no node has the role 'storag' (did you mean 'storage'?)",
+        "4 nodes are asked for; there are 3",
+        "no node has the role 'log' (known: router, storage)",
+        "would cut nothing",
+    ];
+    assert_eq!(all.len(), expected.len(), "{all:#?}");
+    for (told, expected) in all.iter().zip(expected) {
+        assert!(told.contains(expected), "{told}");
+    }
+    assert!(all[0].starts_with("7: "), "{}", all[0]);
+}
+
+#[test]
+fn more_than_a_minority_needs_permission() {
+    let region = step("region", "power-off", "all = \"storage\"", AT0, "5s");
+    let all = refused("", &region);
+    assert!(
+        all[0].contains("3 of 3 AZs") && all[0].contains("allow_quorum_loss"),
+        "{all:?}"
+    );
+    planned("allow_quorum_loss = true", &region);
+
+    let b = step("b", "power-off", "az = \"b\"", AT0, "10s");
+    let a1 = |when: &str| step("a1", "kill", "node = \"storage-a1\"", when, "5s");
+    let all = refused("", &(b.clone() + &a1("at = \"5s\"")));
+    assert!(
+        all[0].contains("'b' and 'a1'") && all[0].contains("2 of 3"),
+        "{all:?}"
+    );
+    // The revert of b may take until 15 s.
+    assert_eq!(refused("", &(b.clone() + &a1("at = \"14s\""))).len(), 1);
+    planned("", &(b.clone() + &a1("at = \"15s\"")));
+    planned("", &(b.clone() + &a1("after = \"b\"")));
+    // Routers hold no replicas; and the order of the steps does not matter.
+    planned(
+        "",
+        &(b.clone() + &step("r", "kill", "node = \"router-a\"", AT0, "5s")),
+    );
+    assert_eq!(refused("", &(a1("at = \"5s\"") + &b)).len(), 1);
+    // A leader may be anywhere.
+    let leader = step("leader", "pause", "leader = \"canary/1\"", AT0, "5s");
+    planned("", &leader);
+    let all = refused("", &(b + &leader));
+    assert!(all[0].contains("up to 2 of 3"), "{all:?}");
+}
+
+#[test]
+fn a_chain_of_steps_may_collide_with_a_fixed_one() {
+    let chain = step("one", "kill", "az = \"a\"", AT0, "10s")
+        + &step("two", "kill", "az = \"b\"", "after = \"one\"", "10s");
+    planned("", &chain);
+    let third = |at: &str| chain.clone() + &step("three", "kill", "az = \"c\"", at, "5s");
+    assert_eq!(refused("", &third("at = \"22s\"")).len(), 1);
+    planned("", &third("at = \"30s\""));
+}
+
+#[test]
+fn faults_that_exclude_each_other_are_refused() {
+    let on = |name: &str, fault: &str, target: &str| step(name, fault, target, AT0, "10s");
+    let a1 = "node = \"storage-a1\"";
+    for (one, other) in [
+        ("kill", "pause"),
+        ("power-off", "power-off"),
+        ("partition", "kill"),
+    ] {
+        let all = refused("", &(on("x", one, a1) + &on("y", other, a1)));
+        assert!(all[0].contains("the same node"), "{all:?}");
+    }
+    planned(
+        "",
+        &(on("x", "kill", a1) + &on("y", "pause", "node = \"storage-a2\"")),
+    );
+    planned(
+        "",
+        &(on("x", "partition", a1) + &on("y", "pause", "node = \"storage-a2\"")),
+    );
+    let all = refused(
+        "",
+        &(on("x", "partition", a1) + &on("y", "partition", "node = \"router-c\"")),
+    );
+    assert!(all[0].contains("cut the same links"), "{all:?}");
+}
+
+#[test]
+fn every_playbook_parses_plans_and_says_what_it_shows() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../playbooks");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "toml") {
+            continue;
+        }
+        let name = path.file_stem().unwrap().to_str().unwrap().to_string();
+        let book = Playbook::read(&path).unwrap_or_else(|e| panic!("{}", render(&e)));
+        let comment: Vec<&str> = book
+            .source
+            .text
+            .lines()
+            .take_while(|l| l.starts_with('#'))
+            .collect();
+        let comment = comment.join("\n");
+        assert!(
+            comment.len() > 200,
+            "{name} begins with a comment that explains it"
+        );
+        assert!(comment.contains("What should happen"), "{name}: {comment}");
+        assert!(!book.description.is_empty(), "{name} has a description");
+        for seed in 0..5 {
+            let p = plan(&book, seed, &topology()).unwrap_or_else(|e| panic!("{}", render(&e)));
+            assert!(
+                p.least_duration() <= Duration::from_secs(60),
+                "{name} is short"
+            );
+        }
+        names.push(name);
+    }
+    names.sort();
+    for needed in [
+        "az-partition",
+        "az-power-off",
+        "leader-pause",
+        "node-power-off",
+        "region-power-off",
+    ] {
+        assert!(
+            names.iter().any(|n| n == needed),
+            "{needed} is missing from {names:?}"
+        );
+    }
+}

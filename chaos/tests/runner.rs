@@ -1,0 +1,485 @@
+//! The runner on a cluster in memory, with tokio's clock: no test sleeps.
+
+#[path = "support/fake.rs"]
+mod fake;
+mod support;
+
+use fake::{Fake, Judged, Log, Memory, Switches, Told, Watcher, group};
+use gameday_chaos::plan::plan;
+use gameday_chaos::runner::{Cast, ExecutionSummary, Group, Progress, Stop, Timeline, execute};
+use gameday_chaos::runtime::Link;
+use gameday_record::{Node, RunClock, RunState, TimelineEvent, Verdict};
+use std::sync::Arc;
+use std::time::Duration;
+use support::{playbook, step, topology};
+use tokio::time::sleep;
+
+const HEAD: &str = "\n[baseline]\nfor = \"10s\"\n[cooldown]\nfor = \"5s\"\n";
+const AT0: &str = "at = \"0s\"";
+
+/// One run and how it may go wrong.
+struct Run {
+    head: &'static str,
+    steps: String,
+    switches: Switches,
+    groups: Vec<Result<Vec<Group>, String>>,
+    health: Result<(), Vec<String>>,
+    refuse: fn(&TimelineEvent) -> bool,
+    stop: Option<(Duration, Stop)>,
+}
+
+/// What came of it.
+struct Seen {
+    summary: ExecutionSummary,
+    log: Log,
+    clean: bool,
+    progress: Vec<Progress>,
+    took: Duration,
+}
+
+impl Run {
+    fn of(steps: String) -> Self {
+        Run {
+            head: "",
+            steps,
+            switches: Switches::default(),
+            groups: vec![Ok(vec![group(
+                "canary/0",
+                Some("storage-a1"),
+                ["storage-a1", "storage-b1", "storage-c1"],
+            )])],
+            health: Ok(()),
+            refuse: |_| false,
+            stop: None,
+        }
+    }
+
+    async fn go(self) -> Seen {
+        let book = playbook(&format!("{}{HEAD}", self.head), &self.steps);
+        let plan = plan(&book, 7, &topology()).expect("plans");
+        let log = Log::new();
+        let runtime = Arc::new(Fake::new(log.clone(), self.switches));
+        let observer = Arc::new(Watcher::default());
+        let sink = Memory {
+            log: log.clone(),
+            refuse: self.refuse,
+        };
+        let cast = Cast {
+            runtime: runtime.clone(),
+            instruments: ["a", "b", "c"].map(canary).to_vec(),
+            timeline: Timeline::new(sink, RunClock::start()),
+            roles: Arc::new(Told::new(self.groups)),
+            health: Arc::new(Judged(self.health)),
+            observer: observer.clone(),
+        };
+        let stop = async {
+            match self.stop {
+                Some((after, why)) => {
+                    sleep(after).await;
+                    why
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let began = tokio::time::Instant::now();
+        let summary = execute(plan, cast, stop).await;
+        let progress = observer.0.lock().unwrap().clone();
+        Seen {
+            summary,
+            log,
+            clean: runtime.clean(),
+            progress,
+            took: began.elapsed(),
+        }
+    }
+}
+
+fn canary(az: &str) -> Node {
+    Node {
+        name: format!("canary-{az}"),
+        az: az.into(),
+        role: "canary".into(),
+    }
+}
+
+impl Seen {
+    /// Verdicts of the proofs of one injection, in order.
+    fn proofs(&self, of: u32) -> Vec<Verdict> {
+        let events = self.log.events();
+        let proof = |e: &TimelineEvent| match e {
+            TimelineEvent::Proof { id, proof, .. } if *id == of => Some(proof.verdict),
+            _ => None,
+        };
+        events.iter().filter_map(proof).collect()
+    }
+
+    /// The run failed because a fault was not proven; nothing is left of it.
+    fn is_unproven(&self, why: &str) {
+        assert_eq!(self.summary.state, RunState::Failed);
+        assert!(self.summary.unproven[0].contains(why), "{:?}", self.summary);
+        assert_eq!(self.summary.not_clean, Vec::<String>::new());
+        assert!(self.clean, "{:#?}", self.log.all());
+    }
+}
+
+use Verdict::{Fail, Pass, Unknown};
+
+#[tokio::test(start_paused = true)]
+async fn a_run_goes_through_its_phases_in_order() {
+    let seen = Run::of(step(
+        "lose b1",
+        "power-off",
+        "node = \"storage-b1\"",
+        "at = \"2s\"",
+        "10s",
+    ))
+    .go()
+    .await;
+    assert_eq!(
+        seen.log.all(),
+        [
+            "timeline phase baseline",
+            "timeline phase steps",
+            "timeline intent",
+            "power-off storage-b1",
+            "timeline injected 1",
+            "timeline proof 1 injected Pass",
+            "timeline proof 1 held Pass",
+            "timeline reverting 1",
+            "start storage-b1",
+            "timeline reverted 1",
+            "timeline proof 1 reverted Pass",
+            "timeline phase cooldown",
+        ]
+    );
+    assert_eq!(seen.log.at("power-off"), 12_000);
+    assert_eq!(seen.log.at("start"), 22_000);
+    assert_eq!(seen.took, Duration::from_secs(27));
+    let expected = ExecutionSummary {
+        state: RunState::Completed,
+        reason: None,
+        unproven: vec![],
+        not_clean: vec![],
+    };
+    assert_eq!(seen.summary, expected);
+    assert!(seen.clean);
+    let Some(TimelineEvent::Intent { injection }) = seen.log.events().get(2).cloned() else {
+        panic!("the intent comes third");
+    };
+    assert_eq!(
+        (injection.targets, injection.azs),
+        (vec!["storage-b1".to_string()], vec!["b".to_string()])
+    );
+    assert_eq!(injection.hold_ms, 10_000);
+    assert!(injection.undo.contains("storage-b1"));
+    let begun = seen
+        .progress
+        .iter()
+        .filter(|p| matches!(p, Progress::Begun { .. }));
+    assert_eq!(begun.count(), 1);
+    assert_eq!(
+        seen.progress
+            .last()
+            .map(|p| matches!(p, Progress::Phase { .. })),
+        Some(true)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_fault_is_proven_on_an_honest_runtime() {
+    for fault in ["power-off", "kill", "pause", "partition"] {
+        let seen = Run::of(step("x", fault, "az = \"b\"", AT0, "8s"))
+            .go()
+            .await;
+        assert_eq!(
+            seen.summary.state,
+            RunState::Completed,
+            "{fault}: {:?}",
+            seen.summary
+        );
+        assert_eq!(seen.proofs(1), [Pass; 3], "{fault}");
+        assert!(seen.clean, "{fault}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interruption_reverts_at_once_and_proves_it() {
+    for (stop, state) in [
+        (Stop::Interrupted("SIGINT".into()), RunState::Interrupted),
+        (
+            Stop::Condition("availability < 50%".into()),
+            RunState::Stopped,
+        ),
+    ] {
+        let mut run = Run::of(
+            step("cut b", "partition", "az = \"b\"", AT0, "60s")
+                + &step("later", "kill", "node = \"router-a\"", "at = \"30s\"", "5s"),
+        );
+        run.stop = Some((Duration::from_secs(15), stop));
+        let seen = run.go().await;
+        assert_eq!(seen.summary.state, state);
+        assert!(seen.summary.reason.is_some());
+        assert_eq!(seen.log.at("open"), 15_000);
+        assert_eq!(seen.proofs(1), [Pass, Pass], "injected, then reverted");
+        assert!(seen.clean);
+        assert!(!seen.log.has("kill") && !seen.log.has("timeline phase cooldown"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_before_the_steps_injects_nothing() {
+    let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "8s"));
+    run.stop = Some((Duration::from_secs(3), Stop::Interrupted("SIGTERM".into())));
+    let seen = run.go().await;
+    assert_eq!(seen.summary.state, RunState::Interrupted);
+    assert_eq!(seen.log.all(), ["timeline phase baseline"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unhealthy_baseline_injects_nothing() {
+    let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "8s"));
+    run.health = Err(vec!["writes 40 %".into()]);
+    let seen = run.go().await;
+    assert_eq!(seen.summary.state, RunState::Failed);
+    assert!(seen.summary.reason.unwrap().contains("writes 40 %"));
+    assert_eq!(seen.log.all(), ["timeline phase baseline", "timeline note"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_that_does_not_cut_is_noticed() {
+    let mut run = Run::of(
+        step("cut b", "partition", "az = \"b\"", AT0, "20s")
+            + &step(
+                "later",
+                "kill",
+                "node = \"router-a\"",
+                "after = \"cut b\"",
+                "5s",
+            ),
+    );
+    run.switches.leaks = Some(Link {
+        from: "storage-b2".into(),
+        to: "router-c".into(),
+    });
+    let seen = run.go().await;
+    seen.is_unproven("storage-b2 → router-c");
+    assert_eq!(seen.proofs(1), [Fail, Pass]);
+    assert!(!seen.log.has("kill"), "the steps end");
+    assert!(
+        seen.log.has("timeline phase cooldown"),
+        "the cluster still gets its time to recover"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_comes_back_by_itself_is_noticed_at_the_end_of_the_hold() {
+    let mut run = Run::of(step("x", "power-off", "node = \"storage-b1\"", AT0, "20s"));
+    run.switches.restarts_itself = Some(Duration::from_secs(7));
+    let seen = run.go().await;
+    seen.is_unproven("started again by somebody else");
+    assert_eq!(seen.proofs(1), [Pass, Fail, Pass]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_process_that_was_replaced_is_not_proven() {
+    let mut run = Run::of(step("x", "pause", "node = \"storage-b1\"", AT0, "20s"));
+    run.switches.replaced = Some(Duration::from_secs(7));
+    let seen = run.go().await;
+    seen.is_unproven("is not frozen");
+    assert_eq!(seen.proofs(1), [Pass, Fail, Unknown]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_seen_is_unknown_and_not_proven() {
+    for (fault, reverted) in [("kill", Pass), ("partition", Unknown)] {
+        let mut run = Run::of(step("x", fault, "node = \"storage-b1\"", AT0, "20s"));
+        run.switches.blind = true;
+        let seen = run.go().await;
+        seen.is_unproven("not proven to be in force");
+        assert_eq!(seen.proofs(1), [Unknown, reverted], "{fault}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revert_is_tried_again_and_then_given_up_as_not_clean() {
+    let steps = || step("x", "kill", "node = \"storage-b1\"", AT0, "5s");
+    let mut run = Run::of(steps());
+    run.switches.reverts_fail = 2;
+    let seen = run.go().await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+
+    let mut run = Run::of(steps());
+    run.switches.reverts_fail = 99;
+    let seen = run.go().await;
+    assert_eq!(seen.summary.state, RunState::Failed);
+    assert!(seen.summary.not_clean[0].contains("the engine does not answer"));
+    assert!(seen.summary.not_clean[0].contains("by hand: start each"));
+    assert!(seen.log.has("timeline revert-failed 1"));
+    assert!(!seen.log.has("timeline reverted"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revert_that_hangs_is_given_up_even_when_interrupted() {
+    let mut run = Run::of(step("x", "pause", "node = \"storage-b1\"", AT0, "50s"));
+    run.switches.reverts_hang = true;
+    run.stop = Some((Duration::from_secs(20), Stop::Interrupted("SIGINT".into())));
+    let seen = run.go().await;
+    assert_eq!(seen.summary.state, RunState::Interrupted);
+    assert!(seen.summary.not_clean[0].contains("longer than 30 s"));
+    assert_eq!(seen.took, Duration::from_secs(50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_never_serves_again_is_not_clean() {
+    let mut run = Run::of(step("x", "kill", "node = \"storage-b1\"", AT0, "5s"));
+    run.switches.never_serves = true;
+    let seen = run.go().await;
+    assert_eq!(seen.proofs(1), [Pass, Pass, Fail]);
+    assert!(seen.summary.not_clean[0].contains("/health does not answer"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_intent_on_disk_no_injection() {
+    let mut run = Run::of(step("x", "kill", "node = \"storage-b1\"", AT0, "5s"));
+    run.refuse = |e| matches!(e, TimelineEvent::Intent { .. });
+    let seen = run.go().await;
+    seen.is_unproven("disk full");
+    assert!(!seen.log.has("kill"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_fills_up_later_does_not_keep_a_revert_from_running() {
+    let mut run = Run::of(step("x", "kill", "node = \"storage-b1\"", AT0, "5s"));
+    run.refuse = |e| {
+        !matches!(
+            e,
+            TimelineEvent::Intent { .. } | TimelineEvent::Phase { .. }
+        )
+    };
+    let seen = run.go().await;
+    assert_eq!(seen.summary.state, RunState::Failed);
+    assert!(seen.summary.reason.unwrap().contains("disk full"));
+    assert!(seen.log.has("start storage-b1") && seen.clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_act_that_fails_half_way_is_reverted_whole() {
+    let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "5s"));
+    run.switches.unkillable = Some("storage-b2".into());
+    let seen = run.go().await;
+    seen.is_unproven("permission denied");
+    assert!(!seen.log.has("timeline injected"));
+    for node in ["router-b", "storage-b1", "storage-b2"] {
+        assert!(seen.log.has(&format!("start {node}")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bug_while_injecting_still_reverts() {
+    let mut run = Run::of(step("x", "kill", "node = \"storage-b1\"", AT0, "5s"));
+    run.switches.panics = true;
+    let seen = run.go().await;
+    assert_eq!(seen.summary.state, RunState::Failed);
+    assert!(seen.log.position("kill") < seen.log.position("start storage-b1"));
+    assert!(seen.clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_is_looked_up_when_the_step_begins() {
+    let members = ["storage-a1", "storage-b1", "storage-c1"];
+    let mut run = Run::of(step("x", "pause", "leader = \"canary/0\"", AT0, "8s"));
+    run.groups = vec![
+        Err("router-a does not answer".into()),
+        Ok(vec![group("canary/0", None, members)]),
+        Ok(vec![group("canary/0", Some("storage-c1"), members)]),
+    ];
+    let seen = run.go().await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    assert!(seen.log.has("pause storage-c1"));
+
+    let mut run = Run::of(step("x", "pause", "leader = \"canary/0\"", AT0, "8s"));
+    run.groups = vec![Ok(vec![group("canary/0", None, members)])];
+    let seen = run.go().await;
+    seen.is_unproven("canary/0 has no leader");
+    assert!(!seen.log.has("timeline intent"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_quorum_is_checked_on_the_groups_as_they_are() {
+    let uneven = vec![Ok(vec![group(
+        "canary/3",
+        None,
+        ["storage-b1", "storage-b2", "storage-c1"],
+    )])];
+    let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "8s"));
+    run.groups = uneven.clone();
+    let seen = run.go().await;
+    seen.is_unproven("canary/3 would lose 2 of 3 replicas");
+    assert!(!seen.log.has("kill"));
+
+    let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "8s"));
+    run.groups = uneven;
+    run.head = "allow_quorum_loss = true";
+    assert_eq!(run.go().await.summary.state, RunState::Completed);
+
+    // Nobody knows the groups: one AZ is a minority of any.
+    let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "8s"));
+    run.groups = vec![Err("nobody answers".into())];
+    assert_eq!(run.go().await.summary.state, RunState::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn overlapping_steps_run_side_by_side_and_do_not_spoil_each_others_proofs() {
+    let seen = Run::of(
+        step("cut a1", "partition", "node = \"storage-a1\"", AT0, "20s")
+            + &step(
+                "kill a2",
+                "kill",
+                "node = \"storage-a2\"",
+                "at = \"3s\"",
+                "20s",
+            ),
+    )
+    .go()
+    .await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    assert_eq!(seen.log.at("cut"), 10_000);
+    assert_eq!(seen.log.at("kill"), 13_000);
+    assert_eq!(seen.log.at("open"), 30_000);
+    assert_eq!(seen.log.at("start"), 33_000);
+    let told = format!("{:?}", seen.log.events());
+    assert!(told.contains("hurt by another step"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_after_another_waits_for_its_proven_revert() {
+    let seen = Run::of(
+        step(
+            "second",
+            "kill",
+            "node = \"storage-b1\"",
+            "after = \"first\"",
+            "5s",
+        ) + &step("first", "kill", "node = \"storage-a1\"", AT0, "5s"),
+    )
+    .go()
+    .await;
+    assert_eq!(seen.summary.state, RunState::Completed);
+    let first_gone = seen.log.position("timeline proof 1 reverted Pass");
+    assert!(first_gone < seen.log.position("kill storage-b1"));
+}

@@ -1,0 +1,393 @@
+//! A cluster in memory, on tokio's clock, that can be told to misbehave.
+
+use super::topology;
+use futures_util::future::BoxFuture;
+use gameday_chaos::runner::{Group, Health, Observer, Progress, Roles, Sink};
+use gameday_chaos::runtime::{
+    Fut, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError,
+};
+use gameday_record::{TimelineEvent, TimelineLine};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// What happened, in order: milliseconds since the start, and what.
+#[derive(Clone)]
+pub struct Log {
+    began: Instant,
+    lines: Arc<Mutex<Vec<(u64, String)>>>,
+    events: Arc<Mutex<Vec<TimelineEvent>>>,
+}
+
+impl Log {
+    pub fn new() -> Self {
+        Log {
+            began: Instant::now(),
+            lines: Arc::default(),
+            events: Arc::default(),
+        }
+    }
+
+    fn push(&self, text: String) {
+        let ms = self.began.elapsed().as_millis() as u64;
+        self.lines.lock().unwrap().push((ms, text));
+    }
+
+    /// Everything, as `what`.
+    pub fn all(&self) -> Vec<String> {
+        let lines = self.lines.lock().unwrap();
+        lines.iter().map(|(_, l)| l.clone()).collect()
+    }
+
+    /// Position of the first line that begins like this.
+    pub fn position(&self, start: &str) -> usize {
+        let all = self.all();
+        all.iter()
+            .position(|l| l.starts_with(start))
+            .unwrap_or_else(|| panic!("no '{start}' in {all:#?}"))
+    }
+
+    pub fn has(&self, start: &str) -> bool {
+        self.all().iter().any(|l| l.starts_with(start))
+    }
+
+    /// Milliseconds at which the first line that begins like this was logged.
+    pub fn at(&self, start: &str) -> u64 {
+        let i = self.position(start);
+        self.lines.lock().unwrap()[i].0
+    }
+
+    pub fn events(&self) -> Vec<TimelineEvent> {
+        self.events.lock().unwrap().clone()
+    }
+}
+
+/// A timeline in memory that may refuse lines.
+pub struct Memory {
+    pub log: Log,
+    pub refuse: fn(&TimelineEvent) -> bool,
+}
+
+impl Sink for Memory {
+    fn append(&mut self, line: &TimelineLine) -> std::io::Result<()> {
+        if (self.refuse)(&line.event) {
+            return Err(std::io::Error::other("disk full"));
+        }
+        let json = serde_json::to_value(&line.event).unwrap();
+        let mut text = format!("timeline {}", json["event"].as_str().unwrap());
+        for key in ["phase", "id", "side"] {
+            match &json[key] {
+                serde_json::Value::String(s) => text.push_str(&format!(" {s}")),
+                serde_json::Value::Number(n) => text.push_str(&format!(" {n}")),
+                _ => {}
+            }
+        }
+        if let TimelineEvent::Proof { proof, .. } = &line.event {
+            text.push_str(&format!(" {:?}", proof.verdict));
+        }
+        self.log.push(text);
+        self.log.events.lock().unwrap().push(line.event.clone());
+        Ok(())
+    }
+}
+
+/// How the runtime misbehaves.
+#[derive(Clone, Default)]
+pub struct Switches {
+    /// This link stays open whatever is cut.
+    pub leaks: Option<Link>,
+    /// So long after a kill or a power-off, the node runs again by itself.
+    pub restarts_itself: Option<Duration>,
+    /// So long after a pause, somebody kills the frozen process and starts a new one.
+    pub replaced: Option<Duration>,
+    /// `start`, `resume` and `open` fail so many times.
+    pub reverts_fail: u32,
+    /// They never return.
+    pub reverts_hang: bool,
+    /// Processes cannot be looked at and links cannot be probed.
+    pub blind: bool,
+    /// Killing this node is refused.
+    pub unkillable: Option<String>,
+    /// Killing a node is a bug of ours.
+    pub panics: bool,
+    /// Nodes that were started again never answer.
+    pub never_serves: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Shape {
+    Runs,
+    Dead(Instant),
+    Frozen(Instant),
+}
+
+struct Unit {
+    shape: Shape,
+    starts: u32,
+}
+
+/// The runtime.
+pub struct Fake {
+    log: Log,
+    switches: Switches,
+    units: Mutex<BTreeMap<String, Unit>>,
+    cut: Mutex<BTreeSet<Link>>,
+    failures: Mutex<u32>,
+}
+
+impl Fake {
+    pub fn new(log: Log, switches: Switches) -> Self {
+        let unit = |name: String| {
+            let shape = Shape::Runs;
+            (name, Unit { shape, starts: 0 })
+        };
+        Fake {
+            log,
+            failures: Mutex::new(switches.reverts_fail),
+            switches,
+            units: Mutex::new(topology().nodes.into_iter().map(|n| unit(n.name)).collect()),
+            cut: Mutex::default(),
+        }
+    }
+
+    /// True if everything runs and nothing is cut.
+    pub fn clean(&self) -> bool {
+        let units = self.units.lock().unwrap();
+        units.values().all(|u| u.shape == Shape::Runs) && self.cut.lock().unwrap().is_empty()
+    }
+
+    /// What time has done since.
+    fn settle(&self, unit: &mut Unit) {
+        let due = match unit.shape {
+            Shape::Dead(at) => self.switches.restarts_itself.map(|d| at + d),
+            Shape::Frozen(at) => self.switches.replaced.map(|d| at + d),
+            Shape::Runs => None,
+        };
+        if due.is_some_and(|due| due <= Instant::now()) {
+            unit.shape = Shape::Runs;
+            unit.starts += 1;
+        }
+    }
+
+    fn hurt(&self, what: &str, node: &str, shape: Shape) -> Result<(), RuntimeError> {
+        self.log.push(format!("{what} {node}"));
+        assert!(!self.switches.panics, "a bug while hurting {node}");
+        if self.switches.unkillable.as_deref() == Some(node) {
+            return Err(RuntimeError("permission denied".into()));
+        }
+        self.units.lock().unwrap().get_mut(node).unwrap().shape = shape;
+        Ok(())
+    }
+
+    async fn may_revert(&self, what: String) -> Result<(), RuntimeError> {
+        self.log.push(what);
+        if self.switches.reverts_hang {
+            std::future::pending::<()>().await;
+        }
+        let mut left = self.failures.lock().unwrap();
+        if *left > 0 {
+            *left -= 1;
+            return Err(RuntimeError("the engine does not answer".into()));
+        }
+        Ok(())
+    }
+}
+
+impl Runtime for Fake {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+    fn engine_version(&self) -> Option<String> {
+        None
+    }
+    fn bind_addr(&self, _: &str, _: &str) -> Option<SocketAddr> {
+        None
+    }
+    fn reach_addr(&self, _: &str, _: &str, _: &str) -> Option<SocketAddr> {
+        None
+    }
+    fn host_addr(&self, _: &str, _: &str) -> Option<SocketAddr> {
+        None
+    }
+    fn launch_nodes<'a>(&'a self, _: Vec<Launch>) -> Fut<'a, ()> {
+        panic!("the runner launches nothing")
+    }
+    fn launch_instrument<'a>(&'a self, _: Launch) -> Fut<'a, Instrument> {
+        panic!("the runner launches nothing")
+    }
+    fn kill<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move { self.hurt("kill", node, Shape::Dead(Instant::now())) })
+    }
+    fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move { self.hurt("power-off", node, Shape::Dead(Instant::now())) })
+    }
+    fn pause<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move { self.hurt("pause", node, Shape::Frozen(Instant::now())) })
+    }
+    fn start<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.may_revert(format!("start {node}")).await?;
+            let mut units = self.units.lock().unwrap();
+            let unit = units.get_mut(node).unwrap();
+            self.settle(unit);
+            if unit.shape != Shape::Runs {
+                unit.shape = Shape::Runs;
+                unit.starts += 1;
+            }
+            Ok(())
+        })
+    }
+    fn resume<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.may_revert(format!("resume {node}")).await?;
+            let mut units = self.units.lock().unwrap();
+            let unit = units.get_mut(node).unwrap();
+            self.settle(unit);
+            unit.shape = Shape::Runs;
+            Ok(())
+        })
+    }
+    fn process<'a>(&'a self, node: &'a str) -> Fut<'a, ProcessState> {
+        Box::pin(async move {
+            let mut units = self.units.lock().unwrap();
+            let unit = units.get_mut(node).unwrap();
+            self.settle(unit);
+            let identity = format!("{node}#{}", unit.starts);
+            match unit.shape {
+                // Blind only once something is wrong, so that the act itself can go on.
+                Shape::Dead(_) | Shape::Frozen(_) if self.switches.blind => {
+                    Err(RuntimeError("the engine does not answer".into()))
+                }
+                Shape::Runs => Ok(ProcessState::Running { identity }),
+                Shape::Frozen(_) => Ok(ProcessState::Paused { identity }),
+                Shape::Dead(_) => Ok(ProcessState::Exited {
+                    how: "signal 9".into(),
+                }),
+            }
+        })
+    }
+    fn cut<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.log.push(format!("cut {}", links.len()));
+            self.cut.lock().unwrap().extend(links.iter().cloned());
+            Ok(())
+        })
+    }
+    fn open<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.may_revert(format!("open {}", links.len())).await?;
+            let mut cut = self.cut.lock().unwrap();
+            for link in links {
+                cut.remove(link);
+            }
+            Ok(())
+        })
+    }
+    fn probe<'a>(&'a self, links: &'a [Link]) -> Fut<'a, Vec<LinkState>> {
+        Box::pin(async move {
+            sleep(Duration::from_millis(200)).await;
+            let cut = self.cut.lock().unwrap();
+            let mut units = self.units.lock().unwrap();
+            let see = |l: &Link| {
+                if self.switches.blind {
+                    return LinkState::Unknown("no agent".into());
+                }
+                let mut dead = |n: &str| {
+                    let unit = units.get_mut(n).expect("only nodes are probed");
+                    self.settle(unit);
+                    matches!(unit.shape, Shape::Dead(_))
+                };
+                let leaks = self.switches.leaks.as_ref() == Some(l);
+                if dead(&l.from) || dead(&l.to) || (cut.contains(l) && !leaks) {
+                    LinkState::Cut
+                } else {
+                    LinkState::Open
+                }
+            };
+            Ok(links.iter().map(see).collect())
+        })
+    }
+    fn admin<'a>(&'a self, node: &'a str, path: &'a str, deadline: Duration) -> Fut<'a, String> {
+        Box::pin(async move {
+            assert_eq!(path, "/health");
+            let shape = {
+                let mut units = self.units.lock().unwrap();
+                let unit = units.get_mut(node).unwrap();
+                self.settle(unit);
+                match unit.shape {
+                    Shape::Runs if self.switches.never_serves && unit.starts > 0 => {
+                        return Err(RuntimeError("503".into()));
+                    }
+                    shape => shape,
+                }
+            };
+            match shape {
+                Shape::Runs => Ok("ok".into()),
+                Shape::Dead(_) => Err(RuntimeError("refused".into())),
+                Shape::Frozen(_) => {
+                    sleep(deadline).await;
+                    Err(RuntimeError("no answer in time".into()))
+                }
+            }
+        })
+    }
+    fn collect_logs<'a>(&'a self, _: &'a Path) -> Fut<'a, ()> {
+        panic!("the runner collects nothing")
+    }
+    fn down<'a>(&'a self) -> Fut<'a, ()> {
+        panic!("the runner takes nothing down")
+    }
+}
+
+/// Groups that are told, each answer once, the last one for ever.
+pub struct Told(pub Mutex<Vec<Result<Vec<Group>, String>>>);
+
+impl Told {
+    pub fn new(answers: Vec<Result<Vec<Group>, String>>) -> Self {
+        Told(Mutex::new(answers))
+    }
+}
+
+/// A group of these members.
+pub fn group(name: &str, leader: Option<&str>, members: [&str; 3]) -> Group {
+    Group {
+        name: name.into(),
+        leader: leader.map(String::from),
+        members: members.map(String::from).to_vec(),
+    }
+}
+
+impl Roles for Told {
+    fn groups(&self) -> BoxFuture<'_, Result<Vec<Group>, String>> {
+        Box::pin(async {
+            let mut answers = self.0.lock().unwrap();
+            if answers.len() > 1 {
+                answers.remove(0)
+            } else {
+                answers[0].clone()
+            }
+        })
+    }
+}
+
+/// A baseline verdict.
+pub struct Judged(pub Result<(), Vec<String>>);
+
+impl Health for Judged {
+    fn baseline(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
+        Box::pin(async { self.0.clone() })
+    }
+}
+
+/// Remembers what it was told.
+#[derive(Default)]
+pub struct Watcher(pub Mutex<Vec<Progress>>);
+
+impl Observer for Watcher {
+    fn observe(&self, progress: &Progress) {
+        self.0.lock().unwrap().push(progress.clone());
+    }
+}

@@ -1,0 +1,226 @@
+//! Updates: the tree and its evaluation.
+
+use crate::api::expr::path::{Path, Step};
+use crate::api::value::{AttributeValue, Item, MAX_ITEM_SIZE};
+use serde::{Deserialize, Serialize};
+
+/// A value on the right of SET.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SetOperand {
+    /// What the item had at a path before the update.
+    Path(Path),
+    /// A value of the request.
+    Value(AttributeValue),
+    /// `if_not_exists(path, other)`.
+    IfNotExists(Path, Box<SetOperand>),
+    /// `list_append(a, b)`.
+    ListAppend(Box<SetOperand>, Box<SetOperand>),
+}
+
+/// The right side of SET.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SetValue {
+    /// `a`
+    Is(SetOperand),
+    /// `a + b`
+    Plus(SetOperand, SetOperand),
+    /// `a - b`
+    Minus(SetOperand, SetOperand),
+}
+
+/// A parsed update expression. All values are computed from the item as it
+/// was before, then SET, ADD and DELETE act, then REMOVE.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Update {
+    /// SET path = value.
+    pub set: Vec<(Path, SetValue)>,
+    /// REMOVE path.
+    pub remove: Vec<Path>,
+    /// ADD path value: a number, or elements of a set.
+    pub add: Vec<(Path, AttributeValue)>,
+    /// DELETE path value: elements of a set.
+    pub delete: Vec<(Path, AttributeValue)>,
+}
+
+const MISSING: &str =
+    "The provided expression refers to an attribute that does not exist in the item";
+pub(crate) const TOO_LARGE: &str = "Item size to update has exceeded the maximum allowed size";
+const WRONG_TYPE: &str = "An operand in the update expression has an incorrect data type";
+const WRONG_PATH: &str =
+    "The document path provided in the update expression is invalid for update";
+
+/// Refuses what cannot be part of an item.
+fn fits(size: usize) -> Result<(), String> {
+    if size > MAX_ITEM_SIZE {
+        return Err(TOO_LARGE.to_owned());
+    }
+    Ok(())
+}
+
+impl SetOperand {
+    fn value(&self, item: &Item) -> Result<AttributeValue, String> {
+        match self {
+            Self::Path(path) => path.get(item).cloned().ok_or_else(|| MISSING.to_owned()),
+            Self::Value(value) => Ok(value.clone()),
+            Self::IfNotExists(path, other) => match path.get(item) {
+                Some(value) => Ok(value.clone()),
+                None => other.value(item),
+            },
+            Self::ListAppend(first, second) => match (first.value(item)?, second.value(item)?) {
+                (AttributeValue::L(mut a), AttributeValue::L(b)) => {
+                    a.extend(b);
+                    let list = AttributeValue::L(a);
+                    // Lists could be appended to themselves many times over.
+                    fits(list.size()).map(|()| list)
+                }
+                _ => Err(WRONG_TYPE.to_owned()),
+            },
+        }
+    }
+}
+
+impl SetValue {
+    fn value(&self, item: &Item) -> Result<AttributeValue, String> {
+        let (a, b, minus) = match self {
+            Self::Is(operand) => return operand.value(item),
+            Self::Plus(a, b) => (a.value(item)?, b.value(item)?, false),
+            Self::Minus(a, b) => (a.value(item)?, b.value(item)?, true),
+        };
+        let (AttributeValue::N(a), AttributeValue::N(b)) = (a, b) else {
+            return Err(WRONG_TYPE.to_owned());
+        };
+        let sum = if minus { a.subtract(&b) } else { a.add(&b) };
+        sum.map(AttributeValue::N).map_err(|e| e.to_string())
+    }
+}
+
+/// The result of `ADD path value` for what is there now.
+fn added(
+    current: Option<&AttributeValue>,
+    value: &AttributeValue,
+) -> Result<AttributeValue, String> {
+    use AttributeValue as A;
+    match (current, value) {
+        (None, value) => Ok(value.clone()),
+        (Some(A::N(a)), A::N(b)) => a.add(b).map(A::N).map_err(|e| e.to_string()),
+        (Some(A::Ss(a)), A::Ss(b)) => Ok(A::Ss(a | b)),
+        (Some(A::Ns(a)), A::Ns(b)) => Ok(A::Ns(a | b)),
+        (Some(A::Bs(a)), A::Bs(b)) => Ok(A::Bs(a | b)),
+        _ => Err(WRONG_TYPE.to_owned()),
+    }
+}
+
+/// The result of `DELETE path value`; `None` if nothing is left or was there.
+fn without(
+    current: Option<&AttributeValue>,
+    value: &AttributeValue,
+) -> Result<Option<AttributeValue>, String> {
+    use AttributeValue as A;
+    match (current, value) {
+        (None, _) => Ok(None),
+        (Some(A::Ss(a)), A::Ss(b)) => Ok(Some(a - b).filter(|s| !s.is_empty()).map(A::Ss)),
+        (Some(A::Ns(a)), A::Ns(b)) => Ok(Some(a - b).filter(|s| !s.is_empty()).map(A::Ns)),
+        (Some(A::Bs(a)), A::Bs(b)) => Ok(Some(a - b).filter(|s| !s.is_empty()).map(A::Bs)),
+        _ => Err(WRONG_TYPE.to_owned()),
+    }
+}
+
+fn put(item: &mut Item, path: &Path, value: AttributeValue) -> Result<(), String> {
+    if path.steps.is_empty() {
+        item.0.insert(path.root.clone(), value);
+        return Ok(());
+    }
+    match path.container(item) {
+        Some((AttributeValue::M(map), Step::Key(key))) => {
+            map.insert(key.clone(), value);
+            Ok(())
+        }
+        Some((AttributeValue::L(list), Step::Index(index))) => {
+            // Beyond the end means: append.
+            match list.get_mut(*index as usize) {
+                Some(place) => *place = value,
+                None => list.push(value),
+            }
+            Ok(())
+        }
+        _ => Err(WRONG_PATH.to_owned()),
+    }
+}
+
+fn remove(item: &mut Item, path: &Path) -> Result<(), String> {
+    if path.steps.is_empty() {
+        item.0.remove(&path.root);
+        return Ok(());
+    }
+    match path.container(item) {
+        Some((AttributeValue::M(map), Step::Key(key))) => {
+            map.remove(key);
+            Ok(())
+        }
+        Some((AttributeValue::L(list), Step::Index(index))) => {
+            if (*index as usize) < list.len() {
+                list.remove(*index as usize);
+            }
+            Ok(())
+        }
+        _ => Err(WRONG_PATH.to_owned()),
+    }
+}
+
+/// Sorts by the last index, so that lists can be changed from one end.
+fn last_index(path: &Path) -> u32 {
+    match path.steps.last() {
+        Some(Step::Index(index)) => *index,
+        _ => 0,
+    }
+}
+
+impl Update {
+    /// Every path that the update changes.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let sets = self.set.iter().map(|(path, _)| path);
+        let adds = self.add.iter().chain(&self.delete).map(|(path, _)| path);
+        sets.chain(&self.remove).chain(adds)
+    }
+
+    /// The item after the update.
+    ///
+    /// # Errors
+    /// A ValidationException message: the update makes no sense on this item.
+    pub fn apply(&self, before: &Item) -> Result<Item, String> {
+        let mut puts: Vec<(&Path, AttributeValue)> = Vec::new();
+        let mut removes: Vec<&Path> = self.remove.iter().collect();
+        // The paths are apart, so all the values end up in the item: once
+        // they are too large together, there is no need to make them all.
+        let mut size = 0;
+        let mut bounded = |value: AttributeValue| {
+            size += value.size();
+            fits(size).map(|()| value)
+        };
+        for (path, value) in &self.set {
+            puts.push((path, bounded(value.value(before)?)?));
+        }
+        for (path, value) in &self.add {
+            puts.push((path, bounded(added(path.get(before), value)?)?));
+        }
+        for (path, value) in &self.delete {
+            match without(path.get(before), value)? {
+                Some(rest) => puts.push((path, rest)),
+                None if path.get(before).is_some() => removes.push(path),
+                None => {}
+            }
+        }
+        // Ascending for what may append, descending for what shifts. Both
+        // sorts are stable, so that every replica does the same.
+        puts.sort_by_key(|(path, _)| last_index(path));
+        removes.sort_by_key(|path| std::cmp::Reverse(last_index(path)));
+        let mut item = before.clone();
+        for (path, value) in puts {
+            put(&mut item, path, value)?;
+        }
+        for path in removes {
+            remove(&mut item, path)?;
+        }
+        Ok(item)
+    }
+}

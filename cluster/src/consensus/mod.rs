@@ -1,0 +1,12 @@
+//! Consensus: openraft behind our own [`group::Group`]. Nothing else in this crate but
+//! `rpc::protocol`, which carries its messages, knows openraft.
+
+#[cfg(feature = "seeded-bugs")]
+mod bugs;
+pub mod group;
+pub mod lease;
+pub(crate) mod log;
+mod machine;
+pub mod network;
+mod snapshot;
+pub mod types;

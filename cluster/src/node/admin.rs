@@ -1,0 +1,203 @@
+//! The admin port: `GET /health`, `/status` and `/digest` for whoever runs the cluster.
+
+use super::storage::Storage;
+use crate::consensus::group::Role;
+use crate::meta::META_GROUP;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// Connections at the same time.
+const CONNECTIONS: usize = 64;
+/// Longest time that an answer may take, and a connection may idle.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What a node says about itself.
+pub trait Admin: Send + Sync + 'static {
+    /// Whether it serves; if not, why.
+    fn health(&self) -> Result<(), String>;
+    /// `GET /status`.
+    fn status(&self) -> Status;
+    /// `GET /digest`: its replicas' contents, at the index applied now.
+    fn digest(&self) -> BoxFuture<'_, Result<Vec<ReplicaDigest>, String>>;
+}
+
+/// `GET /status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// `storage` or `router`.
+    pub role: &'static str,
+    /// The node's name.
+    pub name: String,
+    /// Version of the routing map that it uses.
+    pub map_version: u64,
+    /// Its replicas; for a router the groups that it knows, as it knows them.
+    pub groups: Vec<GroupView>,
+}
+
+/// A replication group as a node sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GroupView {
+    /// `table/partition`, or `metadata`.
+    pub group: String,
+    /// What this node does in it; absent for a router.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Who leads, as far as this node knows.
+    pub leader: Option<String>,
+    /// Term; 0 for a router.
+    pub term: u64,
+    /// Index of the last entry applied here; 0 for a router.
+    pub applied: u64,
+    /// Names of its members.
+    pub members: Vec<String>,
+}
+
+/// One replica's contents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReplicaDigest {
+    /// `table/partition`.
+    pub partition: String,
+    /// Whose replica.
+    pub node: String,
+    /// Index of the last entry applied.
+    pub applied: u64,
+    /// Hash of all items, lower-case hexadecimal: equal exactly if the items are.
+    pub digest: String,
+    /// Number of items.
+    pub items: u64,
+}
+
+/// Serves until dropped.
+pub async fn serve(listener: TcpListener, admin: Arc<dyn Admin>) {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        if connections.len() >= CONNECTIONS {
+            continue;
+        }
+        let admin = admin.clone();
+        connections.spawn(async move {
+            let service = service_fn(move |request| {
+                let admin = admin.clone();
+                async move { Ok::<_, Infallible>(answer(admin.as_ref(), &request).await) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(LIMIT)
+                .serve_connection(TokioIo::new(stream), service);
+            // A client that goes away in the middle is its own business.
+            let _ = connection.await;
+        });
+    }
+}
+
+async fn answer<B>(admin: &dyn Admin, request: &Request<B>) -> Response<Full<Bytes>> {
+    let (status, body) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/health") => match admin.health() {
+            Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+            Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
+        },
+        (&Method::GET, "/status") => json(&admin.status()),
+        (&Method::GET, "/digest") => match tokio::time::timeout(LIMIT, admin.digest()).await {
+            Ok(Ok(digest)) => json(&digest),
+            Ok(Err(why)) => (StatusCode::INTERNAL_SERVER_ERROR, why + "\n"),
+            Err(_) => (StatusCode::GATEWAY_TIMEOUT, "it takes too long\n".to_owned()),
+        },
+        (&Method::GET, _) => (
+            StatusCode::NOT_FOUND,
+            "there are /health, /status and /digest\n".to_owned(),
+        ),
+        _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned()),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response
+}
+
+fn json(value: &impl Serialize) -> (StatusCode, String) {
+    match serde_json::to_string(value) {
+        Ok(text) => (StatusCode::OK, text + "\n"),
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()),
+    }
+}
+
+impl Storage {
+    fn group_name(&self, id: u64) -> String {
+        if id == META_GROUP {
+            return "metadata".into();
+        }
+        let map = self.map.borrow();
+        let found = map.groups().find(|(_, _, p)| p.group == id);
+        found.map_or_else(
+            || format!("deleted/{id}"),
+            |(table, partition, _)| format!("{}/{partition}", table.info.spec.name),
+        )
+    }
+}
+
+impl Admin for Storage {
+    fn health(&self) -> Result<(), String> {
+        // Its ports are open only after everything is recovered.
+        Ok(())
+    }
+
+    fn status(&self) -> Status {
+        let name = |id: u64| self.name_of(id).map(str::to_owned);
+        let groups = self.all_groups().into_iter().map(|group| {
+            let status = group.status();
+            GroupView {
+                group: self.group_name(group.id),
+                role: Some(status.role),
+                leader: status.leader.and_then(name),
+                term: status.term,
+                applied: status.applied,
+                members: group.members.iter().filter_map(|m| name(*m)).collect(),
+            }
+        });
+        Status {
+            role: "storage",
+            name: self.config.name.clone(),
+            map_version: self.map.borrow().version,
+            groups: groups.collect(),
+        }
+    }
+
+    fn digest(&self) -> BoxFuture<'_, Result<Vec<ReplicaDigest>, String>> {
+        Box::pin(async {
+            let mut out = Vec::new();
+            for group in self.all_groups() {
+                if group.id == META_GROUP {
+                    continue;
+                }
+                let partition = self.group_name(group.id);
+                let (digest, applied) = group
+                    .digest()
+                    .await
+                    .map_err(|e| format!("{partition}: {e}"))?;
+                out.push(ReplicaDigest {
+                    partition,
+                    node: self.config.name.clone(),
+                    applied,
+                    digest: digest.hex(),
+                    items: digest.count,
+                });
+            }
+            Ok(out)
+        })
+    }
+}

@@ -1,0 +1,104 @@
+//! A node: what runs in one process.
+
+pub mod admin;
+mod control;
+pub mod follow;
+mod recover;
+mod repair;
+mod service;
+mod storage;
+
+pub use storage::Storage;
+
+use crate::config::{ConfigError, NodeConfig, RouterConfig, StorageConfig};
+use crate::router::Router;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+/// Why a node ended.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// It cannot be what it is told to be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It cannot listen.
+    #[error("cannot listen on {addr}: {error}")]
+    Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// It cannot start or go on from what is on its disk.
+    #[error("{0}")]
+    Storage(String),
+}
+
+pub(crate) async fn listen(addr: SocketAddr) -> Result<TcpListener, NodeError> {
+    TcpListener::bind(addr)
+        .await
+        .map_err(|error| NodeError::Listen { addr, error })
+}
+
+/// Runs a node until `shutdown` resolves, or until it cannot go on (then the process should end:
+/// it recovers when it is started again). Logs with `tracing`.
+pub async fn run(
+    config: NodeConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), NodeError> {
+    config.check()?;
+    match config {
+        NodeConfig::Storage(config) => run_storage(config, shutdown).await,
+        NodeConfig::Router(config) => run_router(config, shutdown).await,
+    }
+}
+
+async fn run_storage(
+    config: StorageConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), NodeError> {
+    // Both ports are taken before anything is recovered: a second process on the same addresses
+    // must not touch the disk.
+    let peers = listen(config.peer_bind).await?;
+    let admin = listen(config.admin_bind).await?;
+    let name = config.name.clone();
+    let storage = Storage::open(config).await?;
+    tracing::info!(node = name, "storage node is recovered and serves");
+    let rpc = crate::rpc::serve(peers, Arc::new(service::Service(storage.clone())));
+    let admin = admin::serve(admin, storage.clone());
+    let result = tokio::select! {
+        () = rpc => Ok(()),
+        () = admin => Ok(()),
+        failed = storage.run() => Err(NodeError::Storage(failed)),
+        () = shutdown => Ok(()),
+    };
+    storage.stop().await;
+    result
+}
+
+async fn run_router(
+    config: RouterConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), NodeError> {
+    let public = listen(config.public_bind).await?;
+    let admin = listen(config.admin_bind).await?;
+    tracing::info!(node = config.name, "router serves");
+    let router = Arc::new(Router::new(&config));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let front = crate::api::http::serve(public, router.clone(), async {
+        let _ = stopped.await;
+    });
+    let admin = admin::serve(admin, router.clone());
+    let follow = router.follow_map();
+    tokio::select! {
+        _ = front => {}
+        () = admin => {}
+        () = follow => {}
+        () = shutdown => {}
+    }
+    drop(stop);
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! What a storage node finds on its disk: the log, the trees, the last routing map. What is
+//! damaged is moved aside and never served.
+
+use super::NodeError;
+use crate::config::StorageConfig;
+use crate::consensus::types::GroupId;
+use crate::disk::{self, Disk};
+use crate::engine::{EngineError, Tree};
+use crate::meta::RoutingMap;
+use crate::wal::{RecoveredGroup, Wal, WalError, WalOptions};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+const LOG: &str = "wal";
+const TREES: &str = "trees";
+const STATE: &str = "state";
+const MAP: &str = "state/map";
+/// While this is there, every replica that the map gives this node is to be marked amnesiac.
+const FORGOT: &str = "state/forgot";
+const COPY: usize = 1 << 20;
+
+/// What was found.
+pub struct Found {
+    /// Disk.
+    pub disk: Arc<dyn Disk>,
+    /// Log.
+    pub wal: Wal,
+    /// Its contents by group.
+    pub groups: BTreeMap<GroupId, RecoveredGroup>,
+    /// The last map that this node acted on, if it can be read.
+    pub map: Option<RoutingMap>,
+    /// The log was lost: replicas have forgotten what they promised.
+    pub forgot: bool,
+}
+
+fn failed(what: &str, error: impl std::fmt::Display) -> NodeError {
+    NodeError::Storage(format!("{what}: {error}"))
+}
+
+/// Opens everything. Blocks.
+pub fn open(config: &StorageConfig) -> Result<Found, NodeError> {
+    let data = config.data.display();
+    let opened: io::Result<Arc<dyn Disk>> = match config.disk {
+        crate::config::DiskMode::Real => disk::real(&config.data).map(|d| d as _),
+        crate::config::DiskMode::Volatile { seed } => {
+            disk::volatile(&config.data, seed).map(|d| d as _)
+        }
+    };
+    let disk = opened.map_err(|e| failed(&format!("data folder {data}"), e))?;
+    let io = |e: io::Error| failed(&format!("data folder {data}"), e);
+    for dir in [LOG, TREES, STATE] {
+        disk.create_dir(dir).map_err(io)?;
+    }
+    // A snapshot that was being received is of no use any more.
+    disk.remove_dir_all("incoming").map_err(io)?;
+    let map = match read_map(disk.as_ref()) {
+        Ok(map) => map,
+        Err(error) => {
+            tracing::error!(%error, "the stored routing map is damaged; asking the metadata");
+            quarantine(disk.as_ref(), &[MAP]).map_err(io)?;
+            disk.remove(MAP).and_then(|()| disk.sync_dir(STATE)).map_err(io)?;
+            None
+        }
+    };
+    let options = WalOptions {
+        dir: LOG.to_owned(),
+        #[cfg(feature = "seeded-bugs")]
+        ack_before_sync: config.bug == Some(crate::config::Bug::AckBeforeFsync),
+        ..WalOptions::default()
+    };
+    let (wal, recovered) = match Wal::open(disk.clone(), options.clone()) {
+        Ok(opened) => opened,
+        Err(error @ WalError::Corrupt { .. }) => {
+            tracing::error!(
+                %error,
+                "the write-ahead log is damaged: moving it aside, repairing from peers"
+            );
+            // First the note that promises are forgotten, then the loss of them.
+            write_file(disk.as_ref(), FORGOT, error.to_string().as_bytes()).map_err(io)?;
+            let names = disk.list(LOG).map_err(io)?;
+            let files: Vec<String> = names.iter().map(|n| format!("{LOG}/{n}")).collect();
+            let files: Vec<&str> = files.iter().map(String::as_str).collect();
+            quarantine(disk.as_ref(), &files).map_err(io)?;
+            disk.remove_dir_all(LOG).map_err(io)?;
+            disk.create_dir(LOG).map_err(io)?;
+            Wal::open(disk.clone(), options).map_err(|e| failed("new write-ahead log", e))?
+        }
+        Err(error) => return Err(failed("write-ahead log", error)),
+    };
+    if let Some(torn) = &recovered.torn {
+        tracing::info!(?torn, "an unfinished write at the end of the log is cut off");
+    }
+    let forgot = disk.exists(FORGOT).map_err(io)?;
+    Ok(Found {
+        disk,
+        wal,
+        groups: recovered.groups,
+        map,
+        forgot,
+    })
+}
+
+/// All replicas are marked: the note can go.
+pub fn all_marked(disk: &dyn Disk) -> io::Result<()> {
+    disk.remove(FORGOT)?;
+    disk.sync_dir(STATE)
+}
+
+/// Name of a group's tree.
+pub fn tree_file(group: GroupId) -> String {
+    format!("{TREES}/{group}.tree")
+}
+
+/// Groups that have a tree.
+pub fn trees(disk: &dyn Disk) -> io::Result<Vec<GroupId>> {
+    let names = disk.list(TREES)?;
+    Ok(names
+        .iter()
+        .filter_map(|n| n.strip_suffix(".tree")?.parse().ok())
+        .collect())
+}
+
+/// Opens a group's tree. A damaged one is copied aside, and `None` returned: call
+/// [`discard_tree`] once it is durably noted that this replica has lost it.
+pub fn open_tree(disk: &Arc<dyn Disk>, group: GroupId) -> Result<Option<Tree>, EngineError> {
+    let file = tree_file(group);
+    match Tree::open(disk.clone(), &file) {
+        Ok(tree) => Ok(Some(tree)),
+        Err(error @ EngineError::Corrupt { .. }) => {
+            tracing::error!(
+                %error, group,
+                "a replica's tree is damaged: moving it aside, repairing from peers"
+            );
+            quarantine(disk.as_ref(), &[&file]).map_err(|error| EngineError::Io { file, error })?;
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Replaces a damaged tree by an empty one.
+pub fn discard_tree(disk: &Arc<dyn Disk>, group: GroupId) -> Result<Tree, EngineError> {
+    let file = tree_file(group);
+    Tree::remove(disk.as_ref(), &file)?;
+    Tree::open(disk.clone(), &file)
+}
+
+/// Stores the map, durably, before anything is done because of it.
+pub fn write_map(disk: &dyn Disk, map: &RoutingMap) -> io::Result<()> {
+    let body = postcard::to_stdvec(map).map_err(io::Error::other)?;
+    let mut bytes = crc32c::crc32c(&body).to_le_bytes().to_vec();
+    bytes.extend_from_slice(&body);
+    write_file(disk, MAP, &bytes)
+}
+
+fn read_map(disk: &dyn Disk) -> io::Result<Option<RoutingMap>> {
+    if !disk.exists(MAP)? {
+        return Ok(None);
+    }
+    let file = disk.open(MAP)?;
+    let mut bytes = vec![0; file.len()?.min(64 << 20) as usize];
+    file.read_at(0, &mut bytes)?;
+    let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    let (crc, body) = bytes.split_at_checked(4).ok_or_else(|| bad("too short"))?;
+    if crc != crc32c::crc32c(body).to_le_bytes() {
+        return Err(bad("checksum"));
+    }
+    postcard::from_bytes(body).map(Some).map_err(|e| bad(&e.to_string()))
+}
+
+/// Writes a small file so that it is there in full or not at all.
+fn write_file(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let new = format!("{name}.new");
+    if disk.exists(&new)? {
+        disk.remove(&new)?;
+    }
+    let file = disk.create(&new)?;
+    file.write_at(0, bytes)?;
+    file.sync_data()?;
+    disk.rename(&new, name)?;
+    disk.sync_dir(STATE)
+}
+
+/// Copies files into a new folder `quarantine-<n>`, durably, for people to look at.
+fn quarantine(disk: &dyn Disk, files: &[&str]) -> io::Result<()> {
+    let used = |n: u32| -> io::Result<bool> {
+        match disk.list(&format!("quarantine-{n}")) {
+            Ok(names) => Ok(!names.is_empty()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
+    };
+    let mut n = 1;
+    while used(n)? {
+        n += 1;
+    }
+    let folder = format!("quarantine-{n}");
+    disk.create_dir(&folder)?;
+    let mut buf = vec![0; COPY];
+    for name in files {
+        let from = disk.open(name)?;
+        let to = disk.create(&format!("{folder}/{}", name.replace('/', "-")))?;
+        let len = from.len()?;
+        let mut at = 0;
+        while at < len {
+            let n = (len - at).min(COPY as u64) as usize;
+            from.read_at(at, &mut buf[..n])?;
+            to.write_at(at, &buf[..n])?;
+            at += n as u64;
+        }
+        to.sync_data()?;
+    }
+    disk.sync_dir(&folder)?;
+    tracing::error!(folder, "damaged files are kept there; nothing reads them again");
+    Ok(())
+}

@@ -1,0 +1,380 @@
+//! The numbers of a report that need no judgement.
+
+use crate::fold::{Counts, Fold, Kind, Tally, histogram, micros, record};
+use crate::formulas;
+use crate::numbers::{self, shorten};
+use crate::overall::MIN_SENT;
+use crate::report::{
+    Availability, CellRow, ErrorRow, Gap, Headline, InjectionReport, LatencyRow, Measured,
+    PhaseMark, Point, Series, Trust,
+};
+use gameday_record::{ErrorClass, Nanos, Operation, RunInfo};
+use hdrhistogram::Histogram;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most steps of the series.
+const MAX_STEPS: u64 = 1200;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Availability of one kind over all pairs and over those that no fault touched.
+pub fn availability(
+    fold: &Fold,
+    touched: &BTreeSet<String>,
+    kind: Kind,
+    limit: Option<f64>,
+) -> Availability {
+    let all = fold.total(kind);
+    let untouched =
+        fold.totals(|c| c.kind == kind && !touched.contains(c.az) && !touched.contains(c.endpoint));
+    Availability {
+        all,
+        untouched,
+        text: numbers::availability(all, limit),
+        untouched_text: numbers::availability(untouched, limit),
+        limit,
+    }
+}
+
+/// The measured time in steps.
+pub fn series(fold: &Fold, m: Measured, phases: &[PhaseMark]) -> Series {
+    let start = m.from.0 / SECOND;
+    let seconds = m.to.0.div_ceil(SECOND).saturating_sub(start);
+    let step = seconds.div_ceil(MAX_STEPS).max(1);
+    let points = (0..seconds.div_ceil(step))
+        .map(|i| {
+            let from = start + i * step;
+            let to = from + step - 1;
+            let counts = |kind| fold.counts(from, to, |c| c.kind == kind);
+            let (p50, p99) = fold.quantiles(from, to, None);
+            Point {
+                write: counts(Kind::Write),
+                read: counts(Kind::StrongRead),
+                eventual: counts(Kind::EventualRead),
+                p50_us: p50.map(micros),
+                p99_us: p99.map(micros),
+            }
+        })
+        .collect();
+    Series {
+        start,
+        step,
+        points,
+        phases: phases.to_vec(),
+    }
+}
+
+/// Every cell, with the stretches in which it missed operations.
+pub fn cells(fold: &Fold, touched: &BTreeSet<String>, step: u64) -> Vec<CellRow> {
+    fold.cells()
+        .into_iter()
+        .map(|(c, counts)| {
+            let mut missed: Vec<(u64, u64)> = Vec::new();
+            for (second, _) in fold.missed_seconds(c) {
+                match missed.last_mut() {
+                    Some(last) if second < last.1 + step => last.1 = second + 1,
+                    _ => missed.push((second, second + 1)),
+                }
+            }
+            CellRow {
+                az: c.az.into(),
+                endpoint: c.endpoint.into(),
+                kind: c.kind,
+                counts,
+                text: numbers::availability(counts, None),
+                touched: touched.contains(c.az) || touched.contains(c.endpoint),
+                missed,
+            }
+        })
+        .collect()
+}
+
+/// Longest stretch without a successful write through any endpoint, between
+/// the first and the last operation due: before and after them nobody asked.
+pub fn write_gap(load: &[&Operation], m: Measured) -> Option<Gap> {
+    let mut writes = load.iter().filter(|o| o.call.is_write()).peekable();
+    writes.peek()?;
+    let mut times: Vec<Nanos> = writes
+        .filter(|o| Tally::of(o) == Tally::Answered)
+        .map(|o| o.due)
+        .collect();
+    times.sort_unstable();
+    let first = load.iter().map(|o| o.due).min()?;
+    let last = load.iter().map(|o| o.due).max()?;
+    formulas::longest_gap(&times, m.from.max(first), m.to.min(last))
+        .map(|(from, to)| Gap { from, to })
+}
+
+/// Seconds in which pairs should have sent: from the first operation due (the
+/// canaries may start a moment after the phase does) to the end.
+fn expected_seconds(load: &[&Operation], m: Measured) -> f64 {
+    let first = load.iter().map(|o| o.due).min().unwrap_or(m.to);
+    m.to.since(first.max(m.from)).as_secs_f64()
+}
+
+/// Pairs that sent too little for their numbers to stand for the whole time.
+pub fn thin_pairs(run: &RunInfo, fold: &Fold, load: &[&Operation], m: Measured) -> Vec<String> {
+    pair_shares(run, fold, load, m)
+        .into_iter()
+        .filter(|(_, share)| *share < MIN_SENT)
+        .map(|(pair, share)| format!("{pair} made {:.0} % of its operations", share * 100.0))
+        .collect()
+}
+
+/// What each pair made of what it should have made, unsent ones included
+/// (they are counted apart).
+fn pair_shares(run: &RunInfo, fold: &Fold, load: &[&Operation], m: Measured) -> Vec<(String, f64)> {
+    let expected = run.workload.rate * expected_seconds(load, m);
+    // Too few to say: one operation more or less would tip it.
+    if !expected.is_finite() || expected < 20.0 {
+        return Vec::new();
+    }
+    let mut out = Vec::new();
+    for az in &run.topology.azs {
+        for endpoint in &run.topology.azs {
+            let c = fold.totals(|c| c.az == az && c.endpoint == endpoint);
+            out.push((
+                format!("{az} through {endpoint}"),
+                (c.attempts() + c.unsent) as f64 / expected,
+            ));
+        }
+    }
+    out
+}
+
+/// Whether the canaries can be trusted.
+pub fn trust(
+    run: &RunInfo,
+    fold: &Fold,
+    load: &[&Operation],
+    m: Measured,
+    history_complete: bool,
+    series: &Series,
+) -> Trust {
+    let pairs = (run.topology.azs.len() * run.topology.azs.len()) as u64;
+    let all = fold.totals(|_| true);
+    let seconds = expected_seconds(load, m);
+    let mut lag: Histogram<u64> = histogram(3);
+    for o in load.iter().filter(|o| Tally::of(o) != Tally::Unsent) {
+        record(&mut lag, micros(o.invoked.since(o.due)));
+    }
+    let lag_at = |us: u64| (!lag.is_empty()).then_some(us);
+    let empty_steps = series
+        .points
+        .iter()
+        .filter(|p| p.write.attempts() + p.read.attempts() + p.eventual.attempts() == 0)
+        .count() as u64;
+    let mut remarks = Vec::new();
+    let (p99, max) = (lag.value_at_quantile(0.99), lag.max());
+    if p99 > 5_000 || max > 50_000 {
+        remarks.push(
+            "Operations were sent late (99th percentile above 5 ms or one above 50 ms): the \
+             machine was busy. Latency counts from the due time and contains it; availability \
+             is not affected."
+                .into(),
+        );
+    }
+    if empty_steps > 0 && m.operations > 0 {
+        remarks.push(format!(
+            "No canary had anything due in {}; blank in the chart.",
+            numbers::plural(empty_steps * series.step, "second")
+        ));
+    }
+    Trust {
+        asked_rate: run.workload.rate * pairs as f64,
+        sent_rate: if seconds > 0.0 {
+            all.attempts() as f64 / seconds
+        } else {
+            0.0
+        },
+        unsent_share: all.unsent_share(),
+        pairs,
+        slowest_pair: pair_shares(run, fold, load, m)
+            .into_iter()
+            .min_by(|a, b| a.1.total_cmp(&b.1)),
+        lag_p99_us: lag_at(p99),
+        lag_max_us: lag_at(max),
+        history_complete,
+        empty_steps,
+        remarks,
+    }
+}
+
+/// Latency quantiles per kind for baseline, faults and the rest.
+pub fn latency(load: &[&Operation], injections: &[InjectionReport]) -> Vec<LatencyRow> {
+    let first = injections.iter().map(|i| i.intent).min();
+    let segment = |due: Nanos| {
+        if first.is_none_or(|f| due < f) {
+            return 0;
+        }
+        let active = injections.iter().any(|i| {
+            let end = super::timeline::proven_gone(i).or(i.reverted);
+            due >= i.intent && end.is_none_or(|end| due < end)
+        });
+        if active { 1 } else { 2 }
+    };
+    let mut folds = [Fold::new(), Fold::new(), Fold::new()];
+    for o in load {
+        folds[segment(o.due)].push(o);
+    }
+    let names = ["baseline", "during faults", "after and between"];
+    let mut rows = Vec::new();
+    for kind in Kind::ALL {
+        for (name, fold) in names.iter().zip(&folds) {
+            rows.extend(latency_row(kind, name, fold));
+        }
+    }
+    rows
+}
+
+fn latency_row(kind: Kind, segment: &str, fold: &Fold) -> Option<LatencyRow> {
+    let counts = fold.total(kind);
+    let h = fold.latency(|c| c.kind == kind);
+    if h.is_empty() {
+        return None;
+    }
+    let max = h.max();
+    // A histogram's buckets are ranges; no quantile may exceed the slowest.
+    let at = |q| h.value_at_quantile(q).min(max);
+    Some(LatencyRow {
+        kind,
+        segment: segment.into(),
+        answered: counts.answered,
+        missed: counts.missed(),
+        p50_us: at(0.5),
+        p90_us: at(0.9),
+        p99_us: at(0.99),
+        p999_us: (h.len() >= 1000).then(|| at(0.999)),
+        max_us: max,
+        p99_all_us: formulas::rank_with_failures(0.99, counts.answered, counts.missed()).map(at),
+    })
+}
+
+/// Errors by kind, class and outcome, the most frequent first.
+pub fn errors(load: &[&Operation]) -> Vec<ErrorRow> {
+    let mut rows: BTreeMap<(Kind, ErrorClass, &str), ErrorRow> = BTreeMap::new();
+    for o in load {
+        let tally = Tally::of(o);
+        let (Some(failure), true) = (o.outcome.failure(), tally != Tally::Answered) else {
+            continue;
+        };
+        let outcome = match tally {
+            Tally::Unsent => "unsent",
+            Tally::Failed => "failed",
+            _ => "unknown",
+        };
+        let kind = Kind::of(&o.call);
+        let row = rows
+            .entry((kind, failure.class, outcome))
+            .or_insert_with(|| ErrorRow {
+                kind,
+                class: class_name(failure.class),
+                outcome: outcome.into(),
+                count: 0,
+                first: o.due,
+                last: o.due,
+                example: String::new(),
+            });
+        row.count += 1;
+        if row.example.is_empty() || o.due < row.first {
+            row.example = shorten(&failure.message, 200);
+        }
+        row.first = row.first.min(o.due);
+        row.last = row.last.max(o.due);
+    }
+    let mut rows: Vec<_> = rows.into_values().collect();
+    rows.sort_by_key(|r| std::cmp::Reverse(r.count));
+    rows
+}
+
+fn class_name(class: ErrorClass) -> String {
+    match serde_json::to_value(class) {
+        Ok(serde_json::Value::String(s)) => s,
+        _ => format!("{class:?}").to_lowercase(),
+    }
+}
+
+/// What this run does not show.
+pub fn limits(
+    run: &RunInfo,
+    h: &Headline,
+    injections: &[InjectionReport],
+    m: Measured,
+) -> Vec<String> {
+    let mut out = Vec::new();
+    let clean: Vec<(&str, Counts)> = [
+        ("write", h.write.all),
+        ("strong read", h.read.all),
+        ("eventual read", h.eventual.all),
+    ]
+    .into_iter()
+    .filter(|(_, c)| c.attempts() > 0 && c.missed() == 0)
+    .collect();
+    for (what, c) in &clean {
+        if let Some(a) = formulas::proven_without_failure(c.attempts()) {
+            out.push(format!(
+                "No {what} of {} failed. That shows an availability of at least {} (95 % confidence), not 100 %.",
+                numbers::count(c.attempts()),
+                floor_share(a),
+            ));
+        }
+    }
+    if clean.len() < 3 && m.operations > 0 {
+        out.push(
+            "Failures inside one outage are not independent: the availabilities describe this \
+             run and do not predict a month."
+                .into(),
+        );
+    }
+    match injections.len() {
+        0 => {}
+        n => out.push(format!(
+            "{} in one run: recovery times differ from run to run, and {} no percentile.",
+            numbers::plural(n as u64, "injection"),
+            if n == 1 {
+                "one supports"
+            } else {
+                "few support"
+            }
+        )),
+    }
+    let touched: BTreeSet<_> = injections.iter().flat_map(|i| &i.injection.azs).collect();
+    let spared: Vec<_> = run
+        .topology
+        .azs
+        .iter()
+        .filter(|az| !touched.contains(az))
+        .map(String::as_str)
+        .collect();
+    if !spared.is_empty() && !injections.is_empty() {
+        out.push(format!(
+            "No fault had a target in AZ {}.",
+            spared.join(", ")
+        ));
+    }
+    let kinds = Kind::in_workload(&run.workload);
+    for k in Kind::ALL.iter().filter(|k| !kinds.contains(k)) {
+        out.push(format!("The workload had no {}s.", k.name()));
+    }
+    out.push(format!(
+        "All nodes and canaries shared one host ({}): latencies are not those of separate data \
+         centres, and a busy host slows all of them at once.",
+        numbers::plural(u64::from(run.versions.cpus), "processor")
+    ));
+    if m.outside > 0 {
+        out.push(format!(
+            "{} due before the baseline or after the cooldown {} not counted.",
+            numbers::plural(m.outside, "operation"),
+            if m.outside == 1 { "is" } else { "are" }
+        ));
+    }
+    out
+}
+
+/// `99.97 %`, floored to two digits after the nines.
+fn floor_share(share: f64) -> String {
+    let nines = (-(1.0 - share).max(1e-9).log10()).floor().max(0.0) as usize;
+    let decimals = nines.saturating_sub(1).max(1);
+    let scale = 10f64.powi(decimals as i32);
+    format!("{:.decimals$} %", (share * 100.0 * scale).floor() / scale)
+}

@@ -1,0 +1,248 @@
+//! From a run folder to a [`Report`]. Reads, then computes; what is missing
+//! or torn becomes a reason not to conclude, never a number.
+
+mod injections;
+mod measure;
+mod slo;
+mod timeline;
+
+use crate::fold::{Fold, Kind};
+use crate::overall::{self, Facts};
+use crate::report::{DataReport, Headline, Measured, Overall, REPORT_VERSION, Report, RunSummary};
+use gameday_record::folder::read_json;
+use gameday_record::{
+    DataVerdict, Nanos, Operation, RunFolder, RunInfo, RunState, TimelineLine, Verdict,
+};
+use std::collections::BTreeSet;
+use timeline::Story;
+
+pub(crate) use timeline::proven_gone;
+
+/// Reads a run folder and computes its report. A folder of an interrupted run
+/// is fine: what is missing is said in the report.
+///
+/// # Errors
+/// `run.json` is missing or malformed: without it there is nothing to report on.
+pub fn assemble(folder: &RunFolder) -> Result<Report, String> {
+    let run = folder.read_run()?;
+    let mut unreadable = Vec::new();
+    let lines = folder.read_timeline().unwrap_or_else(|e| {
+        unreadable.push(format!("The timeline could not be read: {e}"));
+        Vec::new()
+    });
+    let (operations, complete) = match folder.read_history() {
+        Ok(h) => (h.operations, h.complete),
+        Err(e) => {
+            unreadable.push(format!("The history could not be read: {e}"));
+            (Vec::new(), false)
+        }
+    };
+    let data = read_verdict(folder);
+    Ok(compute(
+        run,
+        lines,
+        &operations,
+        complete,
+        data,
+        &unreadable,
+    ))
+}
+
+fn read_verdict(folder: &RunFolder) -> DataReport {
+    let unknown = |why: String| DataReport {
+        verdict: Verdict::Unknown,
+        why,
+        checks: Vec::new(),
+    };
+    if !folder.verdict().exists() {
+        return unknown("the data were not checked (there is no verdict.json).".into());
+    }
+    match read_json::<DataVerdict>(&folder.verdict()) {
+        Err(e) => unknown(format!("{e}.")),
+        Ok(v) => {
+            // What the file says as a whole must not be better than its checks.
+            let verdict = v.verdict.and(DataVerdict::new(v.checks.clone()).verdict);
+            let why = match verdict {
+                Verdict::Pass => String::new(),
+                Verdict::Fail => {
+                    v.checks
+                        .iter()
+                        .filter(|c| c.verdict == Verdict::Fail)
+                        .map(failed_check)
+                        .collect::<Vec<_>>()
+                        .join("; ")
+                        + "."
+                }
+                Verdict::Unknown => v
+                    .checks
+                    .iter()
+                    .find(|c| c.verdict == Verdict::Unknown)
+                    .map_or("no check was made.".into(), |c| {
+                        format!("{}: {}", c.name, c.detail)
+                    }),
+            };
+            DataReport {
+                verdict,
+                why,
+                checks: v.checks,
+            }
+        }
+    }
+}
+
+/// `lost-writes found lost write on key k17 and 3 more anomalies`
+fn failed_check(c: &gameday_record::Check) -> String {
+    let total = c.anomalies_total.max(c.anomalies.len() as u64);
+    match c.anomalies.first() {
+        None => format!("{} failed ({})", c.name, c.detail.trim_end_matches('.')),
+        Some(a) => {
+            let more = match total {
+                1 => String::new(),
+                2 => " and 1 more anomaly".into(),
+                n => format!(" and {} more anomalies", crate::numbers::count(n - 1)),
+            };
+            format!("{} found {} on key {}{more}", c.name, a.name, a.key)
+        }
+    }
+}
+
+/// When the canaries measured: from the baseline to the end of the cooldown,
+/// or, in a run that was cut short, to the last operation due: what the runner
+/// then did to clean up was not measured.
+fn measured_time(story: &Story, operations: &[Operation]) -> (Nanos, Nanos) {
+    let load = || operations.iter().filter(|o| !o.last).map(|o| o.due);
+    let first = load().min();
+    let after_last = load().max().map(|t| Nanos(t.0.saturating_add(1)));
+    let from = story.baseline.or(first).unwrap_or(Nanos::ZERO);
+    let to = match (story.measured_end, after_last) {
+        (Some(end), Some(last)) if story.state != Some(RunState::Completed) => end.min(last),
+        (end, last) => end.or(last).unwrap_or(from),
+    };
+    (from, to.max(from))
+}
+
+fn compute(
+    run: RunInfo,
+    lines: Vec<TimelineLine>,
+    operations: &[Operation],
+    complete: bool,
+    mut data: DataReport,
+    unreadable: &[String],
+) -> Report {
+    let mut story = Story::read(lines);
+    let (from, to) = measured_time(&story, operations);
+    let (load, outside): (Vec<&Operation>, Vec<&Operation>) = operations
+        .iter()
+        .filter(|o| !o.last)
+        .partition(|o| o.due >= from && o.due < to);
+    let measured = Measured {
+        from,
+        to,
+        operations: load.len() as u64,
+        outside: outside.len() as u64,
+        final_reads: operations.iter().filter(|o| o.last).count() as u64,
+    };
+    let fold = Fold::over(load.iter().copied());
+    let touched: BTreeSet<String> = story
+        .injections
+        .iter()
+        .flat_map(|i| i.injection.azs.iter().cloned())
+        .collect();
+
+    injections::measure(
+        &mut story.injections,
+        &load,
+        measured,
+        run.workload.timeout_ms,
+    );
+
+    let series = measure::series(&fold, measured, &story.phases);
+    let trust = measure::trust(&run, &fold, &load, measured, complete, &series);
+    let thin_pairs = measure::thin_pairs(&run, &fold, &load, measured);
+    let write_gap = measure::write_gap(&load, measured);
+    let availability = |kind, limit| measure::availability(&fold, &touched, kind, limit);
+    let write = availability(Kind::Write, run.slo.write_availability);
+    let read = availability(Kind::StrongRead, run.slo.read_availability);
+    let eventual = availability(Kind::EventualRead, run.slo.eventual_read_availability);
+
+    // Objectives are promises over a whole run.
+    let whole = story.state == Some(RunState::Completed) && complete;
+    let slo = slo::rows(&slo::Observed {
+        spec: &run.slo,
+        write: &write,
+        read: &read,
+        eventual: &eventual,
+        write_gap,
+        injections: &story.injections,
+        measured_to: measured.to,
+        whole,
+    });
+    let (worst_recovery_ms, worst_recovery_note) = injections::worst(&story.injections);
+    let headline = Headline {
+        write,
+        read,
+        eventual,
+        worst_recovery_ms,
+        worst_recovery_note,
+        write_gap,
+        data: data.verdict,
+    };
+    let (ending, reasons) = overall::judge(&Facts {
+        state: story.state,
+        end_reason: story.end_reason.as_deref(),
+        unreadable,
+        history_complete: complete,
+        measured: measured.operations > 0,
+        unsent_share: trust.unsent_share,
+        thin_pairs: &thin_pairs,
+        slo: &slo,
+        injections: &story.injections,
+        left_behind: &story.left_behind,
+        planned: run.plan.len(),
+        data: data.verdict,
+        data_why: &data.why,
+    });
+    let sentence = overall::sentence(ending, &reasons, &headline, story.injections.len());
+    if data.verdict == Verdict::Pass {
+        data.why.clear();
+    }
+    Report {
+        version: REPORT_VERSION,
+        overall: Overall {
+            verdict: overall::verdict(ending),
+            ending,
+            exit_code: ending.exit_code(),
+            sentence,
+            reasons,
+        },
+        slo,
+        cells: measure::cells(&fold, &touched, series.step),
+        latency: measure::latency(&load, &story.injections),
+        errors: measure::errors(&load),
+        limits: measure::limits(&run, &headline, &story.injections, measured),
+        headline,
+        measured,
+        series,
+        cluster_events: story.cluster_events,
+        notes: story.notes,
+        data,
+        trust,
+        run: RunSummary {
+            id: run.id,
+            playbook: run.playbook,
+            title: run.title,
+            playbook_text: run.playbook_text,
+            seed: run.seed,
+            runtime: run.runtime,
+            started_utc: run.epoch_utc,
+            duration: story.last.max(measured.to),
+            topology: run.topology,
+            versions: run.versions,
+            features: run.replay.features,
+            command: run.replay.command,
+            plan: run.plan,
+            timeout_ms: run.workload.timeout_ms,
+        },
+        injections: story.injections,
+    }
+}

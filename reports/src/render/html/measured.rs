@@ -1,0 +1,228 @@
+//! What the canaries measured: chart, objectives, pairs, latency, errors.
+
+use super::mark;
+use crate::fold::{Counts, Kind};
+use crate::numbers::{self, count};
+use crate::render::chart;
+use crate::report::{CellRow, Report};
+use maud::{Markup, PreEscaped, html};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Largest heat map, in AZs; more would not be read.
+const MAX_AZS: usize = 12;
+
+/// Rows of the table beside the chart.
+const MAX_ROWS: usize = 300;
+
+pub fn timeline(r: &Report) -> Markup {
+    let every = match r.series.step {
+        1 => "second".to_string(),
+        s => format!("{s} seconds"),
+    };
+    html! {
+        @match chart::timeline(r) {
+            None => p { "No operation was measured, so there is nothing to draw." },
+            Some(svg) => figure role="group" {
+                div.scroll { (PreEscaped(svg)) }
+                figcaption {
+                    "Share of operations answered per " (every) " over all AZ × endpoint pairs, by the time they were due. "
+                    span.key style="background:var(--fault)" {} "a fault, from the act to its revert, and paler until every pair was well again; "
+                    span.key style="background:var(--fail)" {} "what was not answered, with a tick below for every "
+                    (every) " that missed any. Latency counts from the due time, p50 and p99 of what was answered. "
+                    "Blank: nothing was measured."
+                }
+            },
+        }
+        @let bad: Vec<_> = r.series.points.iter().enumerate()
+            .filter(|(_, p)| p.write.missed() + p.read.missed() + p.eventual.missed() > 0)
+            .collect();
+        @if !bad.is_empty() {
+            details {
+                summary { "The " (numbers::plural(bad.len() as u64, "step")) " that missed operations, as a table" }
+                div.scroll { table {
+                    thead { tr {
+                        th scope="col" { "From" } th.r scope="col" { "Writes missed" }
+                        th.r scope="col" { "Strong reads missed" } th.r scope="col" { "Eventual reads missed" }
+                        th.r scope="col" { "p99" }
+                    } }
+                    tbody { @for (i, p) in bad.iter().take(MAX_ROWS) { tr {
+                        th scope="row" { "+" (r.series.start + *i as u64 * r.series.step) " s" }
+                        @for c in [p.write, p.read, p.eventual] { td.r { (missed(c)) } }
+                        td.r { @if let Some(us) = p.p99_us { (us_text(us)) } @else { "–" } }
+                    } } }
+                } }
+                @if bad.len() > MAX_ROWS { p.muted { "The rest is in report.json." } }
+            }
+        }
+        @if !r.cluster_events.is_empty() {
+            details {
+                summary { "What the cluster did by itself (" (r.cluster_events.len()) ")" }
+                div.scroll { table {
+                    thead { tr { th scope="col" { "When" } th scope="col" { "Node" } th scope="col" { "What" } } }
+                    tbody { @for e in r.cluster_events.iter().take(MAX_ROWS) { tr {
+                        th.nw scope="row" { (e.at) } td.nw { (e.node) } td { (e.kind) ": " (e.detail) }
+                    } } }
+                } }
+                @if r.cluster_events.len() > MAX_ROWS { p.muted { "The rest is in report.json." } }
+            }
+        }
+        @if !r.notes.is_empty() {
+            details {
+                summary { "Remarks of the runner (" (r.notes.len()) ")" }
+                ul { @for n in r.notes.iter().take(MAX_ROWS) { li { (n.at) " " (n.text) } } }
+            }
+        }
+    }
+}
+
+fn missed(c: Counts) -> Markup {
+    html! { @if c.attempts() == 0 { "–" } @else { (count(c.missed())) " of " (count(c.attempts())) } }
+}
+
+fn us_text(us: u64) -> String {
+    numbers::latency(Duration::from_micros(us))
+}
+
+pub fn objectives(r: &Report) -> Markup {
+    html! {
+        @if r.slo.is_empty() { p { "The playbook promises nothing, so nothing is judged here." } }
+        @else { div.scroll { table {
+            caption { "Over the whole measured time, " (r.measured.from) " to " (r.measured.to) ", and all pairs." }
+            thead { tr {
+                th scope="col" { "Objective" } th scope="col" { "Limit" }
+                th scope="col" { "Observed" } th scope="col" { "Verdict" }
+            } }
+            tbody { @for row in &r.slo { tr {
+                th scope="row" { (row.objective) } td.nw { (row.limit) } td { (row.observed) }
+                td { (mark(row.verdict)) }
+            } } }
+        } } }
+    }
+}
+
+pub fn pairs(r: &Report) -> Markup {
+    let names = |f: fn(&CellRow) -> &str| -> Vec<&str> {
+        let all: BTreeSet<_> = r.cells.iter().map(f).collect();
+        all.into_iter().collect()
+    };
+    let (azs, endpoints) = (names(|c| &c.az), names(|c| &c.endpoint));
+    let any_touched = r.cells.iter().any(|c| c.touched);
+    html! {
+        @if r.cells.is_empty() { p { "No operation was measured." } }
+        @else if azs.len() > MAX_AZS || endpoints.len() > MAX_AZS {
+            p { "Too many AZs for a table; see cells in report.json." }
+        } @else {
+            p.lead {
+                "Each cell is one canary calling one endpoint: the share answered, how many of all were missed, and the run as a strip with a mark where something was missed."
+                @if any_touched { " ◆ marks pairs whose canary or endpoint stands in an AZ with a target." }
+            }
+            div.heats { @for kind in Kind::ALL {
+                @if r.cells.iter().any(|c| c.kind == kind) { (heat(r, kind, &azs, &endpoints)) }
+            } }
+        }
+    }
+}
+
+fn heat(r: &Report, kind: Kind, azs: &[&str], endpoints: &[&str]) -> Markup {
+    html! {
+        div.scroll { table.heat {
+            caption { strong { (capital(kind.name())) "s" } " answered" }
+            thead { tr {
+                td {} @for e in endpoints { th scope="col" { "through " (e) } }
+            } }
+            tbody { @for az in azs { tr {
+                th scope="row" { "from " (az) }
+                @for e in endpoints {
+                    td { @match r.cells.iter().find(|c| c.az == *az && c.endpoint == *e && c.kind == kind) {
+                        Some(c) => (cell(r, c)),
+                        None => div.cell.none { "–" small { "no data" } },
+                    } }
+                }
+            } } }
+        } }
+    }
+}
+
+fn cell(r: &Report, c: &CellRow) -> Markup {
+    // Any miss shows; half missed is as red as it gets.
+    let heat = match c.counts.availability() {
+        Some(a) if a < 1.0 => (((1.0 - a) * 100.0).ceil().min(50.0) as u32).max(12),
+        _ => 0,
+    };
+    let none = c.counts.attempts() == 0;
+    html! {
+        div.cell.none[none].all[heat == 0 && !none] style={ "--heat:" (heat) } {
+            b { (c.text) } @if c.touched { " " span.tgt title="an AZ with a target" { "◆" } }
+            small { (count(c.counts.missed())) " of " (count(c.counts.attempts())) }
+            (strip(r, c))
+        }
+    }
+}
+
+/// The run from left to right, with a mark for every stretch with a miss.
+fn strip(r: &Report, c: &CellRow) -> Markup {
+    let total = (r.series.points.len() as u64 * r.series.step).max(1);
+    let width = (total as f64 / 120.0).max(0.5);
+    html! {
+        svg.strip viewBox={ "0 0 " (total) " 10" } preserveAspectRatio="none" aria-hidden="true" {
+            rect.f-muted x="0" y="4" width=(total) height="2" opacity=".35" {}
+            @for (from, to) in c.missed.iter().take(400) {
+                @let x = from.saturating_sub(r.series.start);
+                rect.f-fail x=(x) y="0" width=(format!("{:.1}", (to.saturating_sub(*from) as f64).max(width))) height="10" {}
+            }
+        }
+    }
+}
+
+fn capital(s: &str) -> String {
+    let mut c = s.chars();
+    c.next().map_or(String::new(), |f| {
+        f.to_uppercase().collect::<String>() + c.as_str()
+    })
+}
+
+pub fn latency(r: &Report) -> Markup {
+    html! {
+        @if r.latency.is_empty() { p { "No operation was answered." } }
+        @else {
+            div.scroll { table {
+                caption {
+                    "From the time an operation was due to its answer: a client that had to wait counts its waiting. "
+                    "The last column counts what was not answered as infinitely slow: the p99 that users got."
+                }
+                thead { tr {
+                    th scope="col" { "Operation" } th scope="col" { "When" } th.r scope="col" { "Answered" }
+                    th.r scope="col" { "p50" } th.r scope="col" { "p90" } th.r scope="col" { "p99" }
+                    th.r scope="col" { "p99.9" } th.r scope="col" { "Slowest" } th.r scope="col" { "p99 with failures" }
+                } }
+                tbody { @for l in &r.latency { tr {
+                    th.nw scope="row" { (l.kind.name()) } td.nw { (l.segment) } td.r { (count(l.answered)) }
+                    @for us in [l.p50_us, l.p90_us, l.p99_us] { td.r { (us_text(us)) } }
+                    td.r { @if let Some(us) = l.p999_us { (us_text(us)) } @else { "–" } }
+                    td.r { (us_text(l.max_us)) }
+                    td.r { @if let Some(us) = l.p99_all_us { (us_text(us)) } @else { "never" } }
+                } } }
+            } }
+        }
+    }
+}
+
+pub fn errors(r: &Report) -> Markup {
+    html! {
+        @if r.errors.is_empty() { p { "There was none." } }
+        @else { div.scroll { table {
+            caption {
+                "failed: certainly without effect. unknown: may have had effect. unsent: the canary's own fault, not counted against the service."
+            }
+            thead { tr {
+                th scope="col" { "Operation" } th scope="col" { "Error" } th scope="col" { "Outcome" } th.r scope="col" { "Count" }
+                th scope="col" { "First due" } th scope="col" { "Last due" } th scope="col" { "Example" }
+            } }
+            tbody { @for e in &r.errors { tr {
+                th.nw scope="row" { (e.kind.name()) } td.nw { (e.class) } td { (e.outcome) } td.r { (count(e.count)) }
+                td.nw { (e.first) } td.nw { (e.last) } td { code { (e.example) } }
+            } } }
+        } } }
+    }
+}

@@ -1,0 +1,515 @@
+//! `report.json`: everything a report says, as data. Renderers read this and
+//! nothing else, so no two of them can disagree.
+
+use crate::fold::{Counts, Kind};
+use gameday_record::{Check, Injection, Nanos, Proof, Topology, Verdict, Versions};
+use serde::{Deserialize, Serialize};
+
+/// Version of the format that this crate writes.
+pub const REPORT_VERSION: u32 = 1;
+
+/// One run's report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Format version.
+    pub version: u32,
+    /// What was run.
+    pub run: RunSummary,
+    /// The verdict and why.
+    pub overall: Overall,
+    /// The numbers that matter.
+    pub headline: Headline,
+    /// What was promised and what was seen.
+    pub slo: Vec<SloRow>,
+    /// When canaries measured.
+    pub measured: Measured,
+    /// Availability of every AZ × endpoint × kind.
+    pub cells: Vec<CellRow>,
+    /// The run second by second.
+    pub series: Series,
+    /// What was injected and what it cost.
+    pub injections: Vec<InjectionReport>,
+    /// What the cluster did by itself, at most 500 events.
+    pub cluster_events: Vec<ClusterEvent>,
+    /// Remarks of the runner.
+    pub notes: Vec<NoteRow>,
+    /// Latency per kind and segment.
+    pub latency: Vec<LatencyRow>,
+    /// Errors by kind and class.
+    pub errors: Vec<ErrorRow>,
+    /// The data verdict.
+    pub data: DataReport,
+    /// Whether the canaries can be trusted.
+    pub trust: Trust,
+    /// What this run does not show, one sentence each.
+    pub limits: Vec<String>,
+}
+
+/// What was run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// Run id.
+    pub id: String,
+    /// Playbook's file stem.
+    pub playbook: String,
+    /// Playbook's title.
+    pub title: String,
+    /// Playbook's text.
+    pub playbook_text: String,
+    /// Seed.
+    pub seed: u64,
+    /// Runtime.
+    pub runtime: String,
+    /// UTC time of the epoch, RFC 3339.
+    pub started_utc: String,
+    /// From the epoch to the last thing recorded.
+    pub duration: Nanos,
+    /// Nodes and AZs.
+    pub topology: Topology,
+    /// Versions of everything that took part.
+    pub versions: Versions,
+    /// Cargo features beyond the default.
+    pub features: Vec<String>,
+    /// Command that runs it again.
+    pub command: String,
+    /// The planned steps.
+    pub plan: Vec<String>,
+    /// Timeout of a call, milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// How a run came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// Everything held and everything was measured.
+    Pass,
+    /// An SLO was missed or the data are wrong.
+    Fail,
+    /// It cannot be said.
+    Inconclusive,
+    /// A stop condition ended it.
+    Stopped,
+    /// Something could not be reverted.
+    NotClean,
+    /// A signal ended it.
+    Interrupted,
+}
+
+impl Ending {
+    /// `PASS`, `FAIL` …
+    pub fn word(self) -> &'static str {
+        match self {
+            Ending::Pass => "PASS",
+            Ending::Fail => "FAIL",
+            Ending::Inconclusive => "INCONCLUSIVE",
+            Ending::Stopped => "STOPPED",
+            Ending::NotClean => "NOT CLEAN",
+            Ending::Interrupted => "INTERRUPTED",
+        }
+    }
+
+    /// The exit code of a command that reports it. A runner that was
+    /// interrupted itself answers 130 or 143 instead; somebody who renders
+    /// its report later gets 2.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Ending::Pass => 0,
+            Ending::Fail => 1,
+            Ending::Inconclusive | Ending::Interrupted => 2,
+            Ending::Stopped => 3,
+            Ending::NotClean => 4,
+        }
+    }
+}
+
+/// The verdict and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Overall {
+    /// Pass, fail or unknown.
+    pub verdict: Verdict,
+    /// How the run came out.
+    pub ending: Ending,
+    /// See [`Ending::exit_code`].
+    pub exit_code: u8,
+    /// One sentence.
+    pub sentence: String,
+    /// Why it is not a pass, the gravest first; empty if it is one.
+    pub reasons: Vec<String>,
+}
+
+/// One availability: as text for people, and the counts behind it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Availability {
+    /// Over all pairs.
+    pub all: Counts,
+    /// Over the pairs whose canary and endpoint stand in AZs that no fault touched.
+    pub untouched: Counts,
+    /// `99.91 %`, floored.
+    pub text: String,
+    /// The same over the untouched pairs; `no data` if there are none.
+    pub untouched_text: String,
+    /// What it should be at least, 0 to 1.
+    pub limit: Option<f64>,
+}
+
+/// The numbers that matter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Headline {
+    /// Of writes.
+    pub write: Availability,
+    /// Of strongly consistent reads.
+    pub read: Availability,
+    /// Of eventually consistent reads.
+    pub eventual: Availability,
+    /// Longest recovery after a proven revert, over the injections; absent if
+    /// there was none or one of them cannot be said.
+    pub worst_recovery_ms: Option<u64>,
+    /// What the worst recovery is of, or why there is none.
+    pub worst_recovery_note: String,
+    /// Longest stretch without a successful write through any endpoint.
+    pub write_gap: Option<Gap>,
+    /// Data verdict.
+    pub data: Verdict,
+}
+
+/// A stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// When it began.
+    pub from: Nanos,
+    /// When it ended.
+    pub to: Nanos,
+}
+
+impl Gap {
+    /// Its length, milliseconds, rounded up.
+    pub fn ms(&self) -> u64 {
+        crate::numbers::up_to_millis(self.to.0.saturating_sub(self.from.0))
+    }
+}
+
+/// One objective.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SloRow {
+    /// Machine-readable name, as in the playbook.
+    pub name: String,
+    /// For people.
+    pub objective: String,
+    /// What was seen.
+    pub observed: String,
+    /// What must hold.
+    pub limit: String,
+    /// Pass, fail, or unknown with the reason in `observed`.
+    pub verdict: Verdict,
+}
+
+/// When canaries measured: baseline, steps and cooldown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Begin of the baseline (or the first operation).
+    pub from: Nanos,
+    /// End of the cooldown (or the last operation).
+    pub to: Nanos,
+    /// Operations due in it.
+    pub operations: u64,
+    /// Operations due outside it (start-up), not counted in any number.
+    pub outside: u64,
+    /// Final reads after recovery, not counted in any availability.
+    pub final_reads: u64,
+}
+
+/// One AZ × endpoint × kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellRow {
+    /// AZ of the canary.
+    pub az: String,
+    /// AZ of the endpoint.
+    pub endpoint: String,
+    /// What was asked.
+    pub kind: Kind,
+    /// What came of it.
+    pub counts: Counts,
+    /// Availability, floored.
+    pub text: String,
+    /// True if a fault's targets stand in one of the two AZs.
+    pub touched: bool,
+    /// Stretches of seconds (`from..to`, of the run) in which something was not answered.
+    pub missed: Vec<(u64, u64)>,
+}
+
+/// The run in equal steps of time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    /// First second of the first step.
+    pub start: u64,
+    /// Seconds per step: 1 up to twenty minutes, then more.
+    pub step: u64,
+    /// One per step.
+    pub points: Vec<Point>,
+    /// Phases of the run.
+    pub phases: Vec<PhaseMark>,
+}
+
+/// One step of the series.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Writes.
+    pub write: Counts,
+    /// Strongly consistent reads.
+    pub read: Counts,
+    /// Eventually consistent reads.
+    pub eventual: Counts,
+    /// Median latency of all answered operations, microseconds.
+    pub p50_us: Option<u64>,
+    /// 99th percentile.
+    pub p99_us: Option<u64>,
+}
+
+/// A phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PhaseMark {
+    /// Its name.
+    pub name: String,
+    /// When it began.
+    pub at: Nanos,
+}
+
+/// A time, or why there is none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Milliseconds, rounded up.
+    pub ms: Option<u64>,
+    /// Why there is none; empty if there is one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// True if it was looked for to the end of the measurement and did not
+    /// happen; false also if it could not be measured.
+    #[serde(default)]
+    pub never: bool,
+}
+
+impl Timing {
+    /// A time that was measured.
+    pub fn known(ms: u64) -> Self {
+        Timing {
+            ms: Some(ms),
+            why: String::new(),
+            never: false,
+        }
+    }
+    /// It did not happen while it was measured.
+    pub fn never(why: impl Into<String>) -> Self {
+        Timing {
+            ms: None,
+            why: why.into(),
+            never: true,
+        }
+    }
+    /// Why there is none.
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Timing {
+            ms: None,
+            why: why.into(),
+            never: false,
+        }
+    }
+    /// For people.
+    pub fn text(&self) -> String {
+        match self.ms {
+            None => self.why.clone(),
+            Some(0) => "at once".into(),
+            Some(ms) => crate::numbers::millis(ms),
+        }
+    }
+}
+
+/// A proof and when it was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofAt {
+    /// When.
+    pub at: Nanos,
+    /// What it showed.
+    pub proof: Proof,
+}
+
+/// One injection from intent to recovery.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InjectionReport {
+    /// What was planned and what it resolved to.
+    pub injection: Injection,
+    /// When its intent was on disk.
+    pub intent: Nanos,
+    /// When the act was carried out.
+    pub injected: Option<Nanos>,
+    /// Last proof that it took effect.
+    pub proof_injected: Option<ProofAt>,
+    /// Last proof that it was still in force at the end of its hold.
+    pub proof_held: Option<ProofAt>,
+    /// When the revert began.
+    pub reverting: Option<Nanos>,
+    /// When the revert was carried out.
+    pub reverted: Option<Nanos>,
+    /// Last proof that it is gone.
+    pub proof_reverted: Option<ProofAt>,
+    /// Why the revert failed, if it did and no later one succeeded.
+    pub revert_error: Option<String>,
+    /// What it cost; absent if it was never carried out.
+    pub impact: Option<Impact>,
+}
+
+/// What an injection cost the canaries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Impact {
+    /// From the act to recovery, or to the end of measurement or the next
+    /// injection after the revert if that comes first. Failures in windows
+    /// that overlap count in each.
+    pub window: Gap,
+    /// From the act to the first operation due that was not answered; absent
+    /// if all were. Zero if that one was under way already.
+    pub first_impact_ms: Option<u64>,
+    /// From the act until every pair that no active fault touches was healthy.
+    pub elsewhere: Timing,
+    /// From the proven revert until every pair was healthy.
+    pub recovery: Timing,
+    /// Longest stretch in the window without a successful write through any endpoint.
+    pub write_gap_ms: Option<u64>,
+    /// Per kind.
+    pub kinds: Vec<KindImpact>,
+}
+
+/// What an injection cost one kind of operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KindImpact {
+    /// Which kind.
+    pub kind: Kind,
+    /// Operations due in the window.
+    pub attempts: u64,
+    /// Operations under way in the window that certainly had no effect.
+    pub failed: u64,
+    /// … that may have had effect.
+    pub unknown: u64,
+    /// From the act to the first success due after the first failure: the
+    /// slowest of the pairs that saw a failure and a success after it.
+    pub first_success_ms: Option<u64>,
+    /// The longest outage of a single pair.
+    pub outage: Option<PairOutage>,
+}
+
+/// The longest outage of a single pair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairOutage {
+    /// AZ of the canary.
+    pub az: String,
+    /// AZ of the endpoint.
+    pub endpoint: String,
+    /// At least, milliseconds.
+    pub low_ms: u64,
+    /// At most, milliseconds; absent if it was not over in the window.
+    pub high_ms: Option<u64>,
+    /// Operations not answered in a row.
+    pub missed: u64,
+}
+
+/// Something the cluster did by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterEvent {
+    /// When.
+    pub at: Nanos,
+    /// Node it concerns.
+    pub node: String,
+    /// Kind, for example `leader`.
+    pub kind: String,
+    /// For people.
+    pub detail: String,
+}
+
+/// A remark of the runner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoteRow {
+    /// When.
+    pub at: Nanos,
+    /// For people.
+    pub text: String,
+}
+
+/// Latency from the due time, of answered operations, in microseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LatencyRow {
+    /// Which kind.
+    pub kind: Kind,
+    /// `baseline`, `during faults` or `after and between`.
+    pub segment: String,
+    /// Answered operations.
+    pub answered: u64,
+    /// Operations not answered.
+    pub missed: u64,
+    /// Median.
+    pub p50_us: u64,
+    /// 90th percentile.
+    pub p90_us: u64,
+    /// 99th percentile.
+    pub p99_us: u64,
+    /// 99.9th percentile; absent below 1 000 operations.
+    pub p999_us: Option<u64>,
+    /// Slowest.
+    pub max_us: u64,
+    /// 99th percentile with unanswered operations as infinitely slow; absent
+    /// if it falls among them.
+    pub p99_all_us: Option<u64>,
+}
+
+/// One class of errors of one kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErrorRow {
+    /// Which kind.
+    pub kind: Kind,
+    /// Class, as in the history.
+    pub class: String,
+    /// `failed`, `unknown` or `unsent`.
+    pub outcome: String,
+    /// How many.
+    pub count: u64,
+    /// Due time of the first.
+    pub first: Nanos,
+    /// Due time of the last.
+    pub last: Nanos,
+    /// Text of the first, shortened.
+    pub example: String,
+}
+
+/// The data verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataReport {
+    /// All checks together.
+    pub verdict: Verdict,
+    /// Why it is unknown, if no check says so.
+    pub why: String,
+    /// Each check.
+    pub checks: Vec<Check>,
+}
+
+/// Whether the canaries can be trusted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trust {
+    /// Operations per second that all pairs together should have made.
+    pub asked_rate: f64,
+    /// Operations per second that were sent.
+    pub sent_rate: f64,
+    /// Share of due operations that were not sent, 0 to 1.
+    pub unsent_share: f64,
+    /// Pairs that should be measured.
+    pub pairs: u64,
+    /// The pair that sent least, and its share of what it should have sent.
+    pub slowest_pair: Option<(String, f64)>,
+    /// How late operations were sent: 99th percentile, microseconds.
+    pub lag_p99_us: Option<u64>,
+    /// Latest.
+    pub lag_max_us: Option<u64>,
+    /// True if the history has its end marker.
+    pub history_complete: bool,
+    /// Steps of the series in which no canary had an operation.
+    pub empty_steps: u64,
+    /// What makes the measurement doubtful without invalidating it.
+    pub remarks: Vec<String>,
+}

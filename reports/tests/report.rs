@@ -1,0 +1,682 @@
+//! A synthetic run whose truth is known, from folder to pages.
+
+mod common;
+
+use common::*;
+use gameday_record::*;
+use gameday_reports::render::{html, junit, markdown};
+use gameday_reports::report::{Ending, Report};
+use gameday_reports::{Kind, assemble, render_all, terminal};
+
+fn report(s: &Synthetic) -> Report {
+    let dir = tempfile::tempdir().unwrap();
+    assemble(&s.write(&dir.path().join("run"))).unwrap()
+}
+
+#[test]
+fn numbers_are_the_truth() {
+    let r = report(&Synthetic::az_power_off());
+    assert_eq!(r.overall.ending, Ending::Pass, "{:?}", r.overall.reasons);
+    assert_eq!(r.overall.exit_code, 0);
+    assert_eq!(r.overall.verdict, Verdict::Pass);
+
+    // 8 of 20 operations a second are writes: 55 s × 8 × 9 pairs. Endpoint b
+    // misses seconds 20 to 41 (22 × 8) of three canaries; the six other pairs
+    // those of seconds 20 and 21, due in the first 0.4 s of each.
+    let w = &r.headline.write;
+    assert_eq!(w.all.attempts(), 3960);
+    assert_eq!(w.all.missed(), 3 * 22 * 8 + 6 * 2 * 8);
+    assert_eq!(w.text, "84.2 %");
+    // Of the four pairs without AZ b only the last counts.
+    assert_eq!(w.untouched.attempts(), 4 * 55 * 8);
+    assert_eq!(w.untouched.missed(), 4 * 2 * 8);
+
+    let cell = |az: &str, endpoint: &str, kind| {
+        let c = r
+            .cells
+            .iter()
+            .find(|c| c.az == az && c.endpoint == endpoint && c.kind == kind)
+            .unwrap();
+        (c.counts.missed(), c.touched, c.missed.clone())
+    };
+    assert_eq!(r.cells.len(), 27);
+    assert_eq!(cell("a", "b", Kind::Write), (176, true, vec![(20, 42)]));
+    assert_eq!(cell("a", "c", Kind::Write), (16, false, vec![(20, 22)]));
+    assert_eq!(cell("b", "c", Kind::EventualRead), (0, true, vec![]));
+
+    // The last write answered before is due at 19.390 s, the next at 22.000 s.
+    let gap = r.headline.write_gap.unwrap();
+    assert_eq!((gap.from, gap.to), (ms(19_390), ms(22_000)));
+
+    let i = &r.injections[0];
+    let x = i.impact.as_ref().unwrap();
+    // The last miss through b is due at 41.585 s; the revert is proven at 40.4 s.
+    assert_eq!(x.recovery.ms, Some(1_186));
+    // Elsewhere the last miss, a strong read, is due at 21.490 s.
+    assert_eq!(x.elsewhere.ms, Some(1_491));
+    assert_eq!(x.first_impact_ms, Some(0));
+    let writes = &x.kinds[0];
+    assert_eq!((writes.kind, writes.unknown), (Kind::Write, 6 * 2 * 8));
+    assert_eq!(writes.failed, 3 * 22 * 8);
+    let outage = writes.outage.as_ref().unwrap();
+    assert_eq!(outage.endpoint, "b");
+    // First miss of a pair at 20.0 s + its phase, last at 41.350 + phase;
+    // successes around it at 19.350 and 42.000 + phase.
+    assert_eq!((outage.low_ms, outage.high_ms), (21_350, Some(22_650)));
+
+    assert_eq!(r.series.points.len(), 55);
+    assert_eq!(r.series.points[15].write.answered, 0);
+    assert_eq!(r.series.points[14].write.missed(), 0);
+    let refused = &r.errors[0];
+    assert_eq!(
+        (refused.class.as_str(), refused.outcome.as_str()),
+        ("refused", "failed")
+    );
+    assert_eq!(r.latency.len(), 9);
+    for l in &r.latency {
+        assert!(l.p50_us <= l.p90_us && l.p90_us <= l.p99_us && l.p99_us <= l.max_us);
+    }
+    let during = r
+        .latency
+        .iter()
+        .find(|l| l.segment == "during faults")
+        .unwrap();
+    assert_eq!(during.p99_all_us, None);
+    assert_eq!(r.trust.asked_rate, 180.0);
+    assert!((r.trust.sent_rate - 180.0).abs() < 0.5);
+}
+
+#[test]
+fn every_doubt_is_inconclusive_and_said() {
+    let with = |change: &dyn Fn(&mut Synthetic)| {
+        let mut s = Synthetic::az_power_off();
+        change(&mut s);
+        report(&s)
+    };
+    let drop_event = |s: &mut Synthetic, f: &dyn Fn(&TimelineEvent) -> bool| {
+        s.timeline.retain(|l| !f(&l.event));
+    };
+    let set_proof = |s: &mut Synthetic, wanted: ProofSide, verdict: Verdict| {
+        for l in &mut s.timeline {
+            if let TimelineEvent::Proof { side, proof, .. } = &mut l.event
+                && *side == wanted
+            {
+                proof.verdict = verdict;
+            }
+        }
+    };
+    let end = |s: &mut Synthetic, new: RunState, why: &str| {
+        for l in &mut s.timeline {
+            if let TimelineEvent::Ended { state, reason } = &mut l.event {
+                *state = new;
+                *reason = Some(why.into());
+            }
+        }
+    };
+    type Case<'a> = (&'a str, Ending, Box<dyn Fn(&mut Synthetic) + 'a>);
+    let cases: Vec<Case<'_>> = vec![
+        (
+            "no end marker",
+            Ending::Inconclusive,
+            Box::new(|s| s.complete = false),
+        ),
+        (
+            "no verdict.json",
+            Ending::Inconclusive,
+            Box::new(|s| s.verdict = None),
+        ),
+        (
+            "k3: gave up",
+            Ending::Inconclusive,
+            Box::new(|s| {
+                s.verdict.as_mut().unwrap().checks[1] =
+                    check("linearizability", Verdict::Unknown, "k3: gave up.");
+            }),
+        ),
+        (
+            "timeline has no end",
+            Ending::Inconclusive,
+            Box::new(|s| drop_event(s, &|e| matches!(e, TimelineEvent::Ended { .. }))),
+        ),
+        (
+            "did not take effect",
+            Ending::Inconclusive,
+            Box::new(|s| set_proof(s, ProofSide::Injected, Verdict::Fail)),
+        ),
+        (
+            "could not be proven that power-off on az b (injection 1) took effect",
+            Ending::Inconclusive,
+            Box::new(|s| set_proof(s, ProofSide::Injected, Verdict::Unknown)),
+        ),
+        (
+            "ended before its revert",
+            Ending::Inconclusive,
+            Box::new(|s| set_proof(s, ProofSide::Held, Verdict::Fail)),
+        ),
+        (
+            "could not be proven that power-off on az b (injection 1) was in force to its end",
+            Ending::Inconclusive,
+            Box::new(|s| set_proof(s, ProofSide::Held, Verdict::Unknown)),
+        ),
+        (
+            "was not proven that power-off on az b (injection 1) was in force to its end",
+            Ending::Inconclusive,
+            Box::new(|s| {
+                drop_event(s, &|e| {
+                    matches!(
+                        e,
+                        TimelineEvent::Proof {
+                            side: ProofSide::Held,
+                            ..
+                        }
+                    )
+                });
+            }),
+        ),
+        (
+            "could not be proven that power-off on az b (injection 1) is gone",
+            Ending::Inconclusive,
+            Box::new(|s| set_proof(s, ProofSide::Reverted, Verdict::Unknown)),
+        ),
+        (
+            "was not proven that power-off on az b (injection 1) took effect",
+            Ending::Inconclusive,
+            Box::new(|s| {
+                drop_event(s, &|e| {
+                    matches!(
+                        e,
+                        TimelineEvent::Proof {
+                            side: ProofSide::Injected,
+                            ..
+                        }
+                    )
+                });
+            }),
+        ),
+        (
+            "still in force",
+            Ending::NotClean,
+            Box::new(|s| set_proof(s, ProofSide::Reverted, Verdict::Fail)),
+        ),
+        (
+            "nothing says that power-off on az b (injection 1) was reverted",
+            Ending::NotClean,
+            Box::new(|s| drop_event(s, &|e| matches!(e, TimelineEvent::Reverted { .. }))),
+        ),
+        (
+            "could not be reverted: no daemon",
+            Ending::NotClean,
+            Box::new(|s| {
+                for l in &mut s.timeline {
+                    if let TimelineEvent::Reverted { id } = l.event {
+                        l.event = TimelineEvent::RevertFailed {
+                            id,
+                            error: "no daemon".into(),
+                        };
+                    }
+                }
+            }),
+        ),
+        (
+            "baseline unhealthy",
+            Ending::Inconclusive,
+            Box::new(|s| end(s, RunState::Failed, "baseline unhealthy")),
+        ),
+        (
+            "stop condition ended the run: too many errors",
+            Ending::Stopped,
+            Box::new(|s| end(s, RunState::Stopped, "too many errors")),
+        ),
+        (
+            "interrupted: SIGINT",
+            Ending::Interrupted,
+            Box::new(|s| end(s, RunState::Interrupted, "SIGINT")),
+        ),
+        (
+            "did not send",
+            Ending::Inconclusive,
+            Box::new(|s| {
+                for o in s.operations.iter_mut().step_by(500) {
+                    spoil(o, ErrorClass::Unsent, "too many in flight", false, 1);
+                }
+            }),
+        ),
+        (
+            "a through c made",
+            Ending::Inconclusive,
+            Box::new(|s| {
+                // A canary that falls silent in the middle.
+                s.operations
+                    .retain(|o| !(o.az == "a" && o.endpoint == "c" && o.due > ms(45_000)));
+            }),
+        ),
+        (
+            "no fault was injected",
+            Ending::Inconclusive,
+            Box::new(|s| {
+                s.timeline = Synthetic::healthy().timeline;
+                s.operations = healthy_operations();
+            }),
+        ),
+        (
+            "No operation was measured",
+            Ending::Inconclusive,
+            Box::new(|s| s.operations.clear()),
+        ),
+        (
+            "write availability was 84.24 %",
+            Ending::Fail,
+            Box::new(|s| s.run.slo.write_availability = Some(0.8425)),
+        ),
+        (
+            "longest write gap was 2.7 s",
+            Ending::Fail,
+            Box::new(|s| s.run.slo.max_write_gap_ms = Some(2_609)),
+        ),
+        (
+            "recovery after the proven revert was 1.2 s",
+            Ending::Fail,
+            Box::new(|s| s.run.slo.recover_within_ms = Some(1_185)),
+        ),
+        ("lost write on key k17", Ending::Fail, Box::new(lost_write)),
+        (
+            "Left behind: 2 containers remain",
+            Ending::NotClean,
+            Box::new(|s| {
+                let text = "not clean: 2 containers remain".into();
+                let at = s.timeline.len() - 1;
+                s.timeline
+                    .insert(at, line(63_000, TimelineEvent::Note { text }));
+            }),
+        ),
+        (
+            // Gravest first: a failure is not hidden by an interruption.
+            "lost write on key k17",
+            Ending::Fail,
+            Box::new(|s| {
+                lost_write(s);
+                end(s, RunState::Interrupted, "SIGINT");
+            }),
+        ),
+    ];
+    for (words, ending, change) in cases {
+        let r = with(&*change);
+        assert_eq!(r.overall.ending, ending, "{words}: {:?}", r.overall.reasons);
+        assert_eq!(r.overall.exit_code, ending.exit_code());
+        assert!(
+            r.overall.reasons.iter().any(|x| x.contains(words)),
+            "'{words}' is not said: {:?}",
+            r.overall.reasons
+        );
+        assert_ne!(r.overall.verdict, Verdict::Pass);
+        sound_page(&html(&r));
+    }
+}
+
+#[test]
+fn a_cluster_that_does_not_recover_in_its_time_fails() {
+    let mut s = Synthetic::az_power_off();
+    for o in &mut s.operations {
+        if o.endpoint == "b" && o.due > ms(REVERT_MS) {
+            spoil(o, ErrorClass::Server, "500", true, 1);
+        }
+    }
+    s.run.slo.write_availability = None;
+    s.run.slo.read_availability = None;
+    let r = report(&s);
+    assert_eq!(r.overall.ending, Ending::Fail);
+    assert!(r.overall.reasons[0].contains("not recovered after power-off"));
+    assert_eq!(r.headline.worst_recovery_ms, None);
+    // With 30 s to recover, 19.6 s of measurement cannot say.
+    s.run.slo.recover_within_ms = Some(30_000);
+    assert_eq!(report(&s).overall.ending, Ending::Inconclusive);
+}
+
+#[test]
+fn limits_at_the_edge_hold() {
+    let mut s = Synthetic::az_power_off();
+    s.run.slo.write_availability = Some(0.8424);
+    s.run.slo.max_write_gap_ms = Some(2_610);
+    s.run.slo.recover_within_ms = Some(1_186);
+    let r = report(&s);
+    assert_eq!(r.overall.ending, Ending::Pass, "{:?}", r.overall.reasons);
+}
+
+#[test]
+fn a_late_revert_makes_it_clean_and_a_cooldown_too_short_is_not_a_recovery() {
+    let mut s = Synthetic::az_power_off();
+    let undone = |e: &TimelineEvent| {
+        matches!(e, TimelineEvent::Reverted { .. })
+            || matches!(
+                e,
+                TimelineEvent::Proof {
+                    side: ProofSide::Reverted,
+                    ..
+                }
+            )
+    };
+    s.timeline.retain(|l| !undone(&l.event));
+    // What `gameday revert` appends after the end.
+    s.timeline
+        .push(line(90_000, TimelineEvent::Reverted { id: 1 }));
+    s.timeline.push(line(
+        91_000,
+        TimelineEvent::Proof {
+            id: 1,
+            side: ProofSide::Reverted,
+            proof: proof(Verdict::Pass, "gone"),
+        },
+    ));
+    let r = report(&s);
+    assert_eq!(
+        r.overall.ending,
+        Ending::Inconclusive,
+        "{:?}",
+        r.overall.reasons
+    );
+    assert_eq!(r.headline.worst_recovery_ms, None);
+    assert_eq!(r.run.duration, ms(TO_MS + 4_000));
+}
+
+/// A page that opens from disk, without the network, in any browser.
+fn sound_page(page: &str) {
+    assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
+    for bad in [
+        "http://", "https://", "NaN", ">inf", "\"inf", " inf ", "<script", "src=", "url(",
+    ] {
+        assert!(!page.contains(bad), "'{bad}' in the page");
+    }
+    assert!(page.contains("default-src 'none'"));
+    assert!(page.len() < 300_000, "{} bytes", page.len());
+    for tag in [
+        "table", "section", "details", "figure", "svg", "div", "text", "span",
+    ] {
+        let open =
+            page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
+        let close = page.matches(&format!("</{tag}>")).count();
+        assert_eq!(open, close, "<{tag}> is not closed");
+    }
+}
+
+#[test]
+fn the_page_says_what_the_report_says() {
+    let r = report(&Synthetic::az_power_off());
+    let page = html(&r);
+    sound_page(&page);
+    assert!(page.contains("<title>PASS · write 84.2 % · az-power-off · 2026-11-23</title>"));
+    for words in [
+        "role=\"img\"",
+        "<desc",
+        "power-off az b",
+        "router-b: exited (signal 9)",
+        "gameday run playbooks/az-power-off.toml --seed 7",
+        "prefers-color-scheme:dark",
+    ] {
+        assert!(page.contains(words), "'{words}' is missing");
+    }
+    // Every drawing colour became a class of the theme.
+    assert!(!page.contains("=\"#0"));
+    assert!(page.contains("class=\"s-write\""));
+}
+
+#[test]
+fn seconds_without_data_are_blank() {
+    let mut s = Synthetic::healthy();
+    s.operations
+        .retain(|o| !(30..33).contains(&(o.due.0 / 1_000_000_000)));
+    let r = report(&s);
+    assert_eq!(r.trust.empty_steps, 3);
+    let page = html(&r);
+    sound_page(&page);
+    // Each lane's line is in two parts, and so are the two of latency.
+    assert_eq!(page.matches("class=\"s-write\"").count(), 2);
+    assert!(page.contains("3 seconds"));
+}
+
+#[test]
+fn what_others_wrote_is_escaped_everywhere() {
+    let evil = "<img src=x onerror=alert(1)>&\"'|`*\u{1b}[31m";
+    let mut s = Synthetic::az_power_off();
+    lost_write(&mut s);
+    s.run.title = evil.into();
+    s.run.playbook_text = format!("</pre>{evil}");
+    s.run.replay.command = evil.into();
+    for l in &mut s.timeline {
+        if let TimelineEvent::Intent { injection } = &mut l.event {
+            injection.selector = evil.into();
+            injection.undo = evil.into();
+        }
+    }
+    for o in s.operations.iter_mut().filter(|o| o.endpoint == "b") {
+        if let Outcome::Failed { failure, .. } = &mut o.outcome {
+            failure.message = evil.into();
+        }
+    }
+    let a = &mut s.verdict.as_mut().unwrap().checks[0].anomalies[0];
+    a.name = evil.into();
+    a.key = evil.into();
+    a.operations[0].what = evil.into();
+    let r = report(&s);
+    let page = html(&r);
+    assert!(!page.contains("<img") && !page.contains("</pre><img"));
+    let md = markdown(&r);
+    assert!(!md.replace("    <img", "").contains("<img"), "{md}");
+    assert!(!md.contains('\u{1b}'));
+    let xml = junit(&r).unwrap();
+    assert!(!xml.contains("<img") && !xml.contains('\u{1b}'));
+    assert!(!terminal(&r, "report.html", false).contains('\u{1b}'));
+}
+
+#[test]
+fn an_interrupted_run_still_has_a_report() {
+    for cut_ms in [2_000, 12_000, 20_020, 30_000, 40_200] {
+        let mut s = Synthetic::az_power_off();
+        s.complete = false;
+        s.verdict = None;
+        s.operations.retain(|o| o.due < ms(cut_ms));
+        s.timeline.retain(|l| l.time < ms(cut_ms));
+        let dir = tempfile::tempdir().unwrap();
+        let folder = s.write(&dir.path().join("run"));
+        // Torn last lines, as a killed writer leaves them.
+        for path in [folder.history(), folder.timeline()] {
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes.extend_from_slice(b"{\"time\":");
+            std::fs::write(&path, bytes).unwrap();
+        }
+        let r = assemble(&folder).unwrap();
+        render_all(&folder, &r).unwrap();
+        sound_page(&std::fs::read_to_string(folder.report_html()).unwrap());
+        assert_ne!(r.overall.verdict, Verdict::Pass);
+        let clean = cut_ms <= 12_000 || cut_ms > 40_000;
+        assert_eq!(r.overall.ending == Ending::NotClean, !clean, "{cut_ms}");
+        assert!(r.slo.iter().all(|row| row.verdict != Verdict::Pass));
+    }
+}
+
+#[test]
+fn cleaning_up_after_an_interruption_is_not_an_outage() {
+    let mut s = Synthetic::healthy();
+    s.operations.retain(|o| o.due < ms(30_000));
+    s.timeline.retain(|l| l.time < ms(30_000));
+    let state = RunState::Interrupted;
+    s.timeline
+        .push(line(45_000, TimelineEvent::Phase { phase: Phase::Down }));
+    s.timeline.push(line(
+        46_000,
+        TimelineEvent::Ended {
+            state,
+            reason: None,
+        },
+    ));
+    let r = report(&s);
+    assert_eq!(
+        r.overall.ending,
+        Ending::Interrupted,
+        "{:?}",
+        r.overall.reasons
+    );
+    assert!(r.headline.write_gap.unwrap().ms() < 1_000);
+    assert!(!r.overall.reasons.iter().any(|x| x.contains("missing")));
+}
+
+#[test]
+fn a_folder_with_only_run_json_has_a_report_and_one_without_has_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = RunFolder::create(dir.path().join("run")).unwrap();
+    assert!(assemble(&folder).unwrap_err().contains("run.json"));
+    folder::write_json(&folder.run_json(), &info()).unwrap();
+    let r = assemble(&folder).unwrap();
+    assert_eq!(r.overall.ending, Ending::Inconclusive);
+    sound_page(&html(&r));
+    std::fs::write(folder.history(), "not a history\n").unwrap();
+    std::fs::write(folder.verdict(), "{").unwrap();
+    let r = assemble(&folder).unwrap();
+    assert!(
+        r.overall
+            .reasons
+            .iter()
+            .any(|x| x.contains("history.jsonl"))
+    );
+    assert!(r.data.why.contains("verdict.json"));
+}
+
+#[test]
+fn all_files_agree_and_json_reads_back() {
+    let mut s = Synthetic::az_power_off();
+    lost_write(&mut s);
+    let dir = tempfile::tempdir().unwrap();
+    let folder = s.write(&dir.path().join("run"));
+    let r = assemble(&folder).unwrap();
+    render_all(&folder, &r).unwrap();
+    let back: Report = folder::read_json(&folder.report_json()).unwrap();
+    assert_eq!(back.overall, r.overall);
+    assert_eq!(back.cells, r.cells);
+    assert_eq!(back.injections, r.injections);
+
+    let xml = std::fs::read_to_string(folder.junit()).unwrap();
+    // verdict, 4 objectives, 3 checks, 3 proofs, 1 revert.
+    assert!(xml.contains("tests=\"12\""), "{xml}");
+    assert!(
+        xml.contains("failures=\"2\"") && xml.contains("errors=\"1\""),
+        "{xml}"
+    );
+    let md = std::fs::read_to_string(folder.summary()).unwrap();
+    assert!(md.starts_with("## FAIL · Power off one AZ"));
+    assert!(md.contains("**lost write** on k17") && md.contains("84.2 %"));
+    let end = terminal(&r, "runs/x/report.html", false);
+    assert!(end.starts_with("FAIL  The data are wrong: lost-writes found lost write on key k17."));
+    assert!(end.contains("84.2 %") && end.ends_with("report            runs/x/report.html\n"));
+    assert!(terminal(&r, "x", true).starts_with("\x1b[1;31mFAIL\x1b[0m"));
+}
+
+#[test]
+fn a_summary_is_never_too_large() {
+    let mut r = report(&Synthetic::healthy());
+    r.slo = (0..5_000)
+        .map(|i| gameday_reports::report::SloRow {
+            name: "x".into(),
+            objective: format!("objective {i} äöü"),
+            observed: "1".into(),
+            limit: "2".into(),
+            verdict: Verdict::Pass,
+        })
+        .collect();
+    let md = markdown(&r);
+    assert!(md.len() <= 64 * 1024 && md.contains("shortened"));
+}
+
+#[test]
+fn a_long_run_is_drawn_in_larger_steps() {
+    let mut s = Synthetic::healthy();
+    // Twelve hours, one operation a minute and pair.
+    s.run.workload.rate = 1.0 / 60.0;
+    s.operations.truncate(720);
+    for (i, o) in s.operations.iter_mut().enumerate() {
+        let due = ms(5_000 + i as u64 * 60_000);
+        (o.due, o.invoked, o.returned) = (due, due, Some(due));
+    }
+    for l in &mut s.timeline {
+        if l.time >= ms(TO_MS) {
+            l.time = Nanos(l.time.0 + 43_200_000_000_000 - ms(55_000).0);
+        }
+    }
+    let r = report(&s);
+    assert_eq!(r.series.step, 36);
+    assert_eq!(r.series.points.len(), 1200);
+    sound_page(&html(&r));
+}
+
+/// The pages to look at: `GAMEDAY_SAMPLES=folder cargo test -p gameday-reports samples`.
+#[test]
+fn samples() {
+    let temporary = tempfile::tempdir().unwrap();
+    let root = std::env::var_os("GAMEDAY_SAMPLES")
+        .map_or_else(|| temporary.path().to_path_buf(), Into::into);
+    let mut wrong = Synthetic::az_power_off();
+    lost_write(&mut wrong);
+    let mut cut = Synthetic::az_power_off();
+    cut.complete = false;
+    cut.verdict = None;
+    cut.operations.retain(|o| o.due < ms(30_000));
+    cut.timeline.retain(|l| l.time < ms(30_000));
+    cut.timeline.push(line(
+        30_000,
+        TimelineEvent::Ended {
+            state: RunState::Interrupted,
+            reason: Some("SIGINT".into()),
+        },
+    ));
+    let mut many = Synthetic::az_power_off();
+    // The same fault again on single nodes, short and at the edge of the chart.
+    for (id, from, to) in [
+        (2, 25_000, 27_000),
+        (3, 44_000, 46_000),
+        (4, 57_000, 59_500),
+    ] {
+        let mut injection = many
+            .timeline
+            .iter()
+            .find_map(|l| match &l.event {
+                TimelineEvent::Intent { injection } => Some(injection.clone()),
+                _ => None,
+            })
+            .unwrap();
+        injection.id = id;
+        injection.fault = "pause".into();
+        injection.selector = format!("node storage-c{}", id % 2 + 1);
+        injection.targets = vec![format!("storage-c{}", id % 2 + 1)];
+        injection.azs = vec!["c".into()];
+        let shown = |side| TimelineEvent::Proof {
+            id,
+            side,
+            proof: proof(Verdict::Pass, "seen"),
+        };
+        many.timeline.extend([
+            line(from - 10, TimelineEvent::Intent { injection }),
+            line(from, TimelineEvent::Injected { id }),
+            line(from + 100, shown(ProofSide::Injected)),
+            line(to - 100, shown(ProofSide::Held)),
+            line(to, TimelineEvent::Reverted { id }),
+            line(to + 100, shown(ProofSide::Reverted)),
+        ]);
+    }
+    let end = many
+        .timeline
+        .iter()
+        .position(|l| matches!(l.event, TimelineEvent::Ended { .. }));
+    let end = many.timeline.remove(end.unwrap());
+    many.timeline.push(end);
+    for (name, sample, ending) in [
+        ("pass", Synthetic::az_power_off(), Ending::Pass),
+        ("fail", wrong, Ending::Fail),
+        ("interrupted", cut, Ending::NotClean),
+        // Half a second of measurement after the last revert cannot show a recovery.
+        ("many", many, Ending::Inconclusive),
+    ] {
+        let folder = sample.write(&root.join(name));
+        let r = assemble(&folder).unwrap();
+        assert_eq!(r.overall.ending, ending, "{name}: {:?}", r.overall.reasons);
+        render_all(&folder, &r).unwrap();
+        sound_page(&std::fs::read_to_string(folder.report_html()).unwrap());
+    }
+}

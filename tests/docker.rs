@@ -1,0 +1,184 @@
+//! Game days in containers, with the real binary. Skipped where Docker does
+//! not answer, unless GAMEDAY_REQUIRE_DOCKER=1.
+
+mod support;
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use support::*;
+
+const LIMIT: Duration = Duration::from_secs(180);
+
+fn docker_lines(args: &[&str]) -> Vec<String> {
+    let out = Command::new("docker")
+        .args(args)
+        .output()
+        .expect("the docker command runs");
+    assert!(out.status.success(), "docker {args:?}: {}", text(&out));
+    String::from_utf8_lossy(&out.stdout)
+        .lines()
+        .map(str::to_string)
+        .collect()
+}
+
+/// Everything that carries the mark of `run`: containers, volumes, networks.
+fn left_of(run: &str) -> Vec<String> {
+    let filter = format!("label=gameday.run={run}");
+    let mut all = docker_lines(&["ps", "-aq", "--filter", &filter]);
+    all.extend(docker_lines(&["volume", "ls", "-q", "--filter", &filter]));
+    all.extend(docker_lines(&["network", "ls", "-q", "--filter", &filter]));
+    all
+}
+
+#[test]
+fn an_az_that_loses_power_is_survived() {
+    if !docker() {
+        return;
+    }
+    let _one = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let book = playbook(
+        dir.path(),
+        "fault = \"power-off\"\ntarget = { az = \"b\" }\nat = \"0s\"\nfor = \"8s\"",
+    );
+    let out = dir.path().join("runs");
+    let done = finish(
+        gameday()
+            .arg("run")
+            .arg(&book)
+            .args([
+                "--runtime",
+                "docker",
+                "--subnet",
+                SUBNET,
+                "--plain",
+                "--out",
+            ])
+            .arg(&out),
+        LIMIT,
+    );
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done));
+    let folder = run_folder(&out);
+    let verdict = json(&folder.join("verdict.json"));
+    assert_eq!(verdict["verdict"], "pass", "{verdict}");
+    let run = folder.file_name().unwrap().to_str().unwrap().to_string();
+    assert_eq!(left_of(&run), Vec::<String>::new());
+    assert!(
+        std::fs::read_dir(folder.join("nodes")).unwrap().count() >= 6,
+        "node logs are kept"
+    );
+}
+
+#[test]
+fn a_killed_runner_leaves_nothing_that_revert_does_not_end_and_nobody_else_is_touched() {
+    if !docker() {
+        return;
+    }
+    let _one = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let book = playbook(
+        dir.path(),
+        "fault = \"partition\"\ntarget = { az = \"b\" }\nat = \"0s\"\nfor = \"90s\"",
+    );
+    let out = dir.path().join("runs");
+    let mut child = gameday()
+        .arg("run")
+        .arg(&book)
+        .args([
+            "--runtime",
+            "docker",
+            "--subnet",
+            SUBNET,
+            "--plain",
+            "--out",
+        ])
+        .arg(&out)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let timeline = || {
+        std::fs::read_dir(&out)
+            .ok()?
+            .next()?
+            .ok()
+            .map(|e| e.path().join("timeline.jsonl"))
+    };
+    wait_for_line(timeline, "\"side\":\"injected\"", Duration::from_secs(90));
+    let folder = run_folder(&out);
+    let run = folder.file_name().unwrap().to_str().unwrap().to_string();
+
+    // A bystander of the same image that is not ours.
+    let image = docker_lines(&[
+        "ps",
+        "--filter",
+        &format!("label=gameday.run={run}"),
+        "--format",
+        "{{.Image}}",
+    ])[0]
+        .clone();
+    let bystander = docker_lines(&[
+        "run",
+        "-d",
+        "-i",
+        "--network",
+        "none",
+        "--entrypoint",
+        "/gameday",
+        &image,
+        "internal",
+        "agent",
+    ])[0]
+        .clone();
+    let before = docker_lines(&["inspect", "--format", "{{.State.StartedAt}}", &bystander]);
+
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!left_of(&run).is_empty(), "a killed runner cannot clean up");
+    let reverted = finish(gameday().args(["revert", "--all"]), LIMIT);
+    let left = left_of(&run);
+    let after = docker_lines(&["inspect", "--format", "{{.State.StartedAt}}", &bystander]);
+    docker_lines(&["rm", "-f", &bystander]);
+    assert_eq!(reverted.status.code(), Some(0), "{}", text(&reverted));
+    assert_eq!(left, Vec::<String>::new(), "{}", text(&reverted));
+    assert_eq!(before, after, "the bystander runs on");
+    let timeline = std::fs::read_to_string(folder.join("timeline.jsonl")).unwrap();
+    assert!(
+        timeline.contains("reverted"),
+        "the revert is on the timeline:\n{timeline}"
+    );
+}
+
+#[test]
+fn a_taken_network_is_refused_with_a_way_out() {
+    if !docker() {
+        return;
+    }
+    let _one = alone();
+    let name = format!("gameday-test-taken-{}", std::process::id());
+    docker_lines(&["network", "create", "--subnet", SUBNET, &name]);
+    let dir = tempfile::tempdir().unwrap();
+    let book = playbook(
+        dir.path(),
+        "fault = \"kill\"\ntarget = { node = \"storage-a1\" }\nat = \"0s\"\nfor = \"2s\"",
+    );
+    let done = finish(
+        gameday()
+            .arg("run")
+            .arg(&book)
+            .args([
+                "--runtime",
+                "docker",
+                "--subnet",
+                SUBNET,
+                "--plain",
+                "--out",
+            ])
+            .arg(dir.path().join("runs")),
+        LIMIT,
+    );
+    docker_lines(&["network", "rm", &name]);
+    assert_eq!(done.status.code(), Some(64), "{}", text(&done));
+    let said = text(&done);
+    assert!(said.contains(&name) && said.contains("--subnet"), "{said}");
+}

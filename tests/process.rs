@@ -1,0 +1,282 @@
+//! Game days on local processes, with the real binary.
+
+mod support;
+
+use std::process::Stdio;
+use std::time::Duration;
+use support::*;
+
+const LIMIT: Duration = Duration::from_secs(150);
+
+#[test]
+fn a_partition_is_survived_proven_and_reported() {
+    let _one = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let book = playbook(
+        dir.path(),
+        "fault = \"partition\"\ntarget = { az = \"b\" }\nat = \"0s\"\nfor = \"6s\"",
+    );
+    let out = dir.path().join("runs");
+    let done = finish(
+        gameday()
+            .arg("run")
+            .arg(&book)
+            .args(["--runtime", "process", "--plain", "--out"])
+            .arg(&out),
+        LIMIT,
+    );
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done));
+    let folder = run_folder(&out);
+    for file in [
+        "run.json",
+        "history.jsonl",
+        "timeline.jsonl",
+        "report.html",
+        "summary.md",
+        "junit.xml",
+    ] {
+        let size = std::fs::metadata(folder.join(file))
+            .map(|m| m.len())
+            .unwrap_or(0);
+        assert!(size > 100, "{file} has {size} bytes");
+    }
+    let verdict = json(&folder.join("verdict.json"));
+    for check in verdict["checks"].as_array().expect("checks") {
+        assert_eq!(check["verdict"], "pass", "{check}");
+    }
+    let names: Vec<_> = verdict["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["name"].as_str().unwrap())
+        .collect();
+    for name in [
+        "lost-writes",
+        "linearizability",
+        "eventual-reads",
+        "replicas-equal",
+    ] {
+        assert!(names.contains(&name), "{name} in {names:?}");
+    }
+    let timeline = std::fs::read_to_string(folder.join("timeline.jsonl")).unwrap();
+    let passes = timeline.matches("\"verdict\":\"pass\"").count();
+    assert!(
+        passes >= 2,
+        "both sides of the injection are proven:\n{timeline}"
+    );
+
+    // An old run can be judged and rendered again.
+    std::fs::remove_file(folder.join("report.html")).unwrap();
+    let again = finish(gameday().arg("report").arg(&folder), LIMIT);
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again));
+    assert!(folder.join("report.html").exists());
+    let checked = finish(gameday().arg("check").arg(&folder), LIMIT);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
+
+    // A history that lost its end marker is never a pass.
+    let history = std::fs::read_to_string(folder.join("history.jsonl")).unwrap();
+    let cut: Vec<_> = history.lines().take(history.lines().count() - 1).collect();
+    let torn = dir.path().join("torn.jsonl");
+    std::fs::write(&torn, cut.join("\n") + "\n").unwrap();
+    let checked = finish(gameday().arg("check").arg(&torn), LIMIT);
+    assert_eq!(checked.status.code(), Some(2), "{}", text(&checked));
+}
+
+#[test]
+fn ctrl_c_reverts_and_still_writes_the_report() {
+    let _one = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let book = playbook(
+        dir.path(),
+        "fault = \"pause\"\ntarget = { leader = \"canary/0\" }\nat = \"0s\"\nfor = \"60s\"",
+    );
+    let out = dir.path().join("runs");
+    let child = gameday()
+        .arg("run")
+        .arg(&book)
+        .args(["--runtime", "process", "--plain", "--out"])
+        .arg(&out)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let timeline = || {
+        std::fs::read_dir(&out)
+            .ok()?
+            .next()?
+            .ok()
+            .map(|e| e.path().join("timeline.jsonl"))
+    };
+    wait_for_line(timeline, "\"side\":\"injected\"", Duration::from_secs(60));
+    let pid = i32::try_from(child.id()).unwrap();
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
+    let done = wait(child, Duration::from_secs(60));
+    assert_eq!(done.status.code(), Some(130), "{}", text(&done));
+    let folder = run_folder(&out);
+    assert!(folder.join("report.html").exists(), "{}", text(&done));
+    let timeline = std::fs::read_to_string(folder.join("timeline.jsonl")).unwrap();
+    assert!(timeline.contains("\"side\":\"reverted\""), "{timeline}");
+    assert!(timeline.contains("interrupted"), "{timeline}");
+    let run = folder.file_name().unwrap().to_str().unwrap();
+    assert_eq!(processes_of(run), Vec::<u32>::new(), "nothing is left");
+}
+
+#[test]
+fn a_killed_runner_leaves_nothing_that_revert_does_not_end() {
+    let _one = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let book = playbook(
+        dir.path(),
+        "fault = \"partition\"\ntarget = { az = \"b\" }\nat = \"0s\"\nfor = \"60s\"",
+    );
+    let out = dir.path().join("runs");
+    let mut child = gameday()
+        .arg("run")
+        .arg(&book)
+        .args(["--runtime", "process", "--plain", "--out"])
+        .arg(&out)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let timeline = || {
+        std::fs::read_dir(&out)
+            .ok()?
+            .next()?
+            .ok()
+            .map(|e| e.path().join("timeline.jsonl"))
+    };
+    wait_for_line(timeline, "\"side\":\"injected\"", Duration::from_secs(60));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let folder = run_folder(&out);
+    let reverted = finish(
+        gameday().arg("revert").arg(&folder),
+        Duration::from_secs(60),
+    );
+    assert_eq!(reverted.status.code(), Some(0), "{}", text(&reverted));
+    let run = folder.file_name().unwrap().to_str().unwrap();
+    assert_eq!(processes_of(run), Vec::<u32>::new(), "{}", text(&reverted));
+    let again = finish(
+        gameday().arg("revert").arg(&folder),
+        Duration::from_secs(60),
+    );
+    assert_eq!(
+        again.status.code(),
+        Some(0),
+        "reverting twice is fine: {}",
+        text(&again)
+    );
+    // What it measured until then is still there to be read, and is no pass.
+    let report = finish(
+        gameday().arg("report").arg(&folder),
+        Duration::from_secs(60),
+    );
+    assert_eq!(report.status.code(), Some(2), "{}", text(&report));
+}
+
+#[test]
+fn a_wrong_playbook_is_refused_with_all_its_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let book = playbook(
+        dir.path(),
+        "fault = \"power-of\"\ntarget = { az = \"b\", node = \"x\" }\nat = \"PT5S\"\nfor = \"0s\"\nforr = 1",
+    );
+    for command in ["plan", "run"] {
+        let done = finish(gameday().arg(command).arg(&book), Duration::from_secs(30));
+        assert_eq!(done.status.code(), Some(64), "{}", text(&done));
+        let said = text(&done);
+        for part in ["power-of", "power-off", "PT5S", "forr", "short.toml:"] {
+            assert!(said.contains(part), "'{part}' in:\n{said}");
+        }
+    }
+    let done = finish(
+        gameday().args(["run", "no-such.toml"]),
+        Duration::from_secs(30),
+    );
+    assert_eq!(done.status.code(), Some(64), "{}", text(&done));
+}
+
+#[test]
+fn boto3_works_against_a_kept_cluster() {
+    let _one = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let Some(python) = boto3(dir.path()) else {
+        return;
+    };
+    let up = finish(
+        gameday()
+            .args([
+                "cluster",
+                "up",
+                "--runtime",
+                "process",
+                "--storage-nodes-per-az",
+                "1",
+                "--out",
+            ])
+            .arg(dir.path()),
+        LIMIT,
+    );
+    assert_eq!(up.status.code(), Some(0), "{}", text(&up));
+    let said = text(&up);
+    let endpoint = said
+        .split_whitespace()
+        .find(|w| w.starts_with("http://"))
+        .unwrap_or_else(|| panic!("an endpoint in:\n{said}"))
+        .to_string();
+    let status = finish(gameday().args(["cluster", "status"]), LIMIT);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/tests/boto3_smoke.py");
+    let smoke = finish(
+        std::process::Command::new(python)
+            .arg(script)
+            .arg(&endpoint),
+        LIMIT,
+    );
+    let id = run_folder_named(dir.path(), "cluster");
+    let down = finish(gameday().args(["cluster", "down"]).arg(&id), LIMIT);
+    assert_eq!(smoke.status.code(), Some(0), "{}", text(&smoke));
+    assert!(text(&status).contains("storage-b1"), "{}", text(&status));
+    assert_eq!(down.status.code(), Some(0), "{}", text(&down));
+    assert_eq!(processes_of(&id), Vec::<u32>::new());
+}
+
+/// Name of the folder below `dir` that contains `part`.
+fn run_folder_named(dir: &std::path::Path, part: &str) -> String {
+    std::fs::read_dir(dir)
+        .unwrap()
+        .filter_map(|e| e.unwrap().file_name().into_string().ok())
+        .find(|n| n.contains(part) && n.contains('T'))
+        .expect("a cluster folder")
+}
+
+/// A Python with boto3 in a virtual environment, or `None` (said) where it cannot be had.
+fn boto3(dir: &std::path::Path) -> Option<std::path::PathBuf> {
+    let venv = dir.join("venv");
+    let step = |what: &str, c: &mut std::process::Command| -> Option<()> {
+        let ok = c
+            .stdin(Stdio::null())
+            .output()
+            .is_ok_and(|o| o.status.success());
+        if !ok {
+            assert_ne!(
+                std::env::var("GAMEDAY_REQUIRE_BOTO3").as_deref(),
+                Ok("1"),
+                "GAMEDAY_REQUIRE_BOTO3=1, but {what} failed"
+            );
+            println!("skipped: {what} failed");
+        }
+        ok.then_some(())
+    };
+    step(
+        "python3 -m venv",
+        std::process::Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(&venv),
+    )?;
+    step(
+        "pip install boto3",
+        std::process::Command::new(venv.join("bin/pip")).args(["install", "-q", "boto3"]),
+    )?;
+    Some(venv.join("bin/python"))
+}

@@ -1,0 +1,171 @@
+//! What the end-to-end tests share: the binary, short playbooks, and one
+//! cluster at a time.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// Address range of the tests' clusters: not the default one, so that a game
+/// day of the person who runs the tests is left alone.
+pub const SUBNET: &str = "198.19.0.0/16";
+
+static ONE_CLUSTER: Mutex<()> = Mutex::new(());
+
+/// Clusters of tests run one after the other: two would not fit on two cores.
+pub fn alone() -> MutexGuard<'static, ()> {
+    ONE_CLUSTER
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// The binary under test.
+pub fn gameday() -> Command {
+    let mut c = Command::new(env!("CARGO_BIN_EXE_gameday"));
+    c.stdin(Stdio::null());
+    c
+}
+
+/// True if Docker answers; where it is required, its absence is a failure.
+pub fn docker() -> bool {
+    let answers = Command::new(env!("CARGO_BIN_EXE_gameday"))
+        .args(["doctor"])
+        .output()
+        .is_ok_and(|o| {
+            String::from_utf8_lossy(&o.stdout)
+                .lines()
+                .any(|l| l.starts_with("docker: yes"))
+        });
+    if !answers {
+        assert_ne!(
+            std::env::var("GAMEDAY_REQUIRE_DOCKER").as_deref(),
+            Ok("1"),
+            "GAMEDAY_REQUIRE_DOCKER=1, but Docker does not answer"
+        );
+        println!("skipped: Docker does not answer");
+    }
+    answers
+}
+
+/// A short game day: one AZ's worth of `step`, with little time around it.
+pub fn playbook(dir: &Path, step: &str) -> PathBuf {
+    let text = format!(
+        r#"# A short game day for the tests.
+[playbook]
+title = "short"
+seed = 11
+
+[cluster]
+storage_nodes_per_az = 1
+partitions = 3
+
+[workload]
+rate = 15
+keys = 30
+
+[baseline]
+for = "4s"
+
+[[step]]
+{step}
+
+[cooldown]
+for = "8s"
+"#
+    );
+    let path = dir.join("short.toml");
+    std::fs::write(&path, text).expect("the temporary folder is writable");
+    path
+}
+
+/// Waits for a child, with a limit; kills it (and fails) beyond.
+pub fn wait(mut child: std::process::Child, limit: Duration) -> Output {
+    let began = Instant::now();
+    loop {
+        if child.try_wait().expect("own child").is_some() {
+            return child.wait_with_output().expect("own child");
+        }
+        if began.elapsed() > limit {
+            let _ = child.kill();
+            let out = child.wait_with_output().expect("own child");
+            panic!("still running after {limit:?}:\n{}", text(&out));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Runs a command to its end, with a limit.
+pub fn finish(command: &mut Command, limit: Duration) -> Output {
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    wait(child, limit)
+}
+
+/// Both streams, for a failure's message.
+pub fn text(out: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    )
+}
+
+/// The only run folder below `out`.
+pub fn run_folder(out: &Path) -> PathBuf {
+    let mut found: Vec<_> = std::fs::read_dir(out)
+        .unwrap_or_else(|e| panic!("{}: {e}", out.display()))
+        .map(|e| e.expect("readable").path())
+        .collect();
+    assert_eq!(
+        found.len(),
+        1,
+        "one run folder in {}: {found:?}",
+        out.display()
+    );
+    found.remove(0)
+}
+
+/// A JSON file of a run folder.
+pub fn json(path: &Path) -> serde_json::Value {
+    let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Waits until `path` contains `needle`; fails after `limit`.
+pub fn wait_for_line(path: impl Fn() -> Option<PathBuf>, needle: &str, limit: Duration) {
+    let began = Instant::now();
+    loop {
+        if let Some(p) = path()
+            && std::fs::read_to_string(&p).is_ok_and(|t| t.contains(needle))
+        {
+            return;
+        }
+        assert!(began.elapsed() < limit, "no '{needle}' within {limit:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Processes of ours that are marked with `run` (a run id), from /proc.
+pub fn processes_of(run: &str) -> Vec<u32> {
+    let mark = format!("GAMEDAY_RUN={run}");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|n| n.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        if environ.split(|b| *b == 0).any(|v| v == mark.as_bytes()) {
+            found.push(pid);
+        }
+    }
+    found
+}
