@@ -85,6 +85,53 @@ pub async fn says_who_holds_the_subnet() -> Outcome {
     Outcome::Passed
 }
 
+/// An image of an older binary is found and goes; the current one, and any in use, is not found.
+pub async fn old_images_go() -> Outcome {
+    let _alone = match alone().await {
+        Ok(lock) => lock,
+        Err(skipped) => return skipped,
+    };
+    let runtime = DockerRuntime::new(suite::marks("images", Kind::Run), suite::units(), SUBNET);
+    runtime
+        .await
+        .expect("a runtime")
+        .down()
+        .await
+        .expect("down");
+    let current = cli(&["images", "--format", "{{.Repository}}:{{.Tag}}", "gameday"]);
+
+    let old = format!("gameday:test-{}", std::process::id());
+    let folder = tempfile::tempdir().expect("a folder");
+    let tar = folder.path().join("old.tar");
+    let header = tar::Builder::new(File::create(&tar).expect("a file")).into_inner();
+    drop(header.expect("an empty archive"));
+    cli(&[
+        "import",
+        "-c",
+        "LABEL gameday.image=1",
+        &tar.display().to_string(),
+        &old,
+    ]);
+
+    let unused = leftovers::unused_images().await.expect("a list");
+    assert!(unused.contains(&old), "{unused:?}");
+    assert!(
+        current
+            .lines()
+            .any(|image| !unused.contains(&image.to_string())),
+        "{unused:?}"
+    );
+    let removed = leftovers::remove_images(std::slice::from_ref(&old)).await;
+    assert_eq!(removed, Ok(vec![Ok(())]));
+    assert!(
+        !leftovers::unused_images()
+            .await
+            .expect("a list")
+            .contains(&old)
+    );
+    Outcome::Passed
+}
+
 /// A network and a running container of our own image that are not ours, although their names
 /// begin as ours do and they have one of our labels: nothing may touch them.
 struct Bystander(String);

@@ -21,7 +21,7 @@ pub enum Outcome {
 
 type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = Outcome>>>);
 
-const TESTS: [Test; 7] = [
+const TESTS: [Test; 8] = [
     ("process_runtime_does_what_it_says", || {
         Box::pin(process::does_what_it_says())
     }),
@@ -43,6 +43,7 @@ const TESTS: [Test; 7] = [
     ("docker_says_who_holds_the_subnet", || {
         Box::pin(docker::says_who_holds_the_subnet())
     }),
+    ("docker_old_images_go", || Box::pin(docker::old_images_go())),
 ];
 
 fn main() -> ExitCode {

@@ -79,6 +79,8 @@ impl Maker {
             security_opt: Some(vec!["no-new-privileges".into()]),
             readonly_rootfs: Some(true),
             pids_limit: Some(PIDS),
+            // No shared memory: one mount less.
+            ipc_mode: Some("none".into()),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("none".into()),
                 config: None,

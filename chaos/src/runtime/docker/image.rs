@@ -187,22 +187,22 @@ async fn list(docker: &Docker, current: &str) -> Result<Vec<String>, bollard::er
     Ok(unused)
 }
 
-/// Removes them; an answer for each.
+/// Removes images by name; an answer for each, in the order given. One that a container has
+/// begun to use meanwhile stays, which is an error.
 ///
 /// # Errors
 /// Docker does not answer.
-pub async fn remove_unused_images() -> Result<Vec<(String, Result<(), String>)>, String> {
+pub async fn remove_images(names: &[String]) -> Result<Vec<Result<(), String>>, String> {
     let (docker, _) = engine::connect().await?;
     let mut results = Vec::new();
-    for name in unused_images().await? {
+    for name in names {
         let removed = docker
-            .remove_image(&name, None::<RemoveImageOptions>, None)
+            .remove_image(name, None::<RemoveImageOptions>, None)
             .await;
-        let result = match removed {
-            Err(e) if !engine::is_missing(&e) => Err(e.to_string()),
+        results.push(match removed {
+            Err(e) if !engine::is_missing(&e) => Err(format!("image {name}: {e}")),
             _ => Ok(()),
-        };
-        results.push((name, result));
+        });
     }
     Ok(results)
 }

@@ -316,6 +316,9 @@ impl Runtime for DockerRuntime {
                 .change(|w| w.unsilence(node))
                 .await
                 .map_err(err)?;
+            if !matches!(self.inspect(&pod).await?, ProcessState::Exited { .. }) {
+                return Ok(());
+            }
             bounded(&format!("start of {node}"), self.maker.start(&pod.node)).await
         })
     }

@@ -259,4 +259,4 @@ fn rules() -> [(&'static str, Attributes); 4] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
