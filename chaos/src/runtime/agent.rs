@@ -247,3 +247,62 @@ async fn send(
     }
     Ok(AgentAnswer::Sent)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::nft::tests::in_namespace;
+
+    fn rules(lease: Duration) -> Rules {
+        Rules {
+            filter: Filter::create("gameday_test", lease).unwrap(),
+            lease,
+            current: Drops::default(),
+            renewed: Instant::now(),
+            lapses: 0,
+        }
+    }
+
+    fn drops() -> Drops {
+        Drops {
+            silent: true,
+            ..Drops::default()
+        }
+    }
+
+    const NONE: Result<AgentAnswer, String> = Ok(AgentAnswer::Done { lapses: 0 });
+    const ONE: Result<AgentAnswer, String> = Ok(AgentAnswer::Done { lapses: 1 });
+
+    #[test]
+    fn a_lease_that_lapsed_is_counted_once_and_not_taken_up_again() {
+        in_namespace(|| {
+            let mut rules = rules(Duration::from_millis(100));
+            assert_eq!(rules.replace(drops()), NONE);
+            std::thread::sleep(Duration::from_millis(300));
+            assert_eq!(rules.renew(), ONE);
+            assert!(rules.current.is_empty());
+            assert_eq!(rules.renew(), ONE);
+        });
+    }
+
+    #[test]
+    fn a_change_after_a_lapse_does_not_hide_it() {
+        in_namespace(|| {
+            let mut rules = rules(Duration::from_millis(100));
+            assert_eq!(rules.replace(drops()), NONE);
+            std::thread::sleep(Duration::from_millis(300));
+            assert_eq!(rules.replace(Drops::default()), ONE);
+        });
+    }
+
+    #[test]
+    fn a_lease_that_is_kept_does_not_lapse() {
+        in_namespace(|| {
+            let mut rules = rules(Duration::from_secs(600));
+            assert_eq!(rules.renew(), NONE);
+            assert_eq!(rules.replace(drops()), NONE);
+            assert_eq!(rules.renew(), NONE);
+            assert_eq!(rules.current, drops());
+        });
+    }
+}

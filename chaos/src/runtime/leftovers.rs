@@ -11,7 +11,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use crate::runtime::docker::image::{remove_unused_images, unused_images};
+pub use crate::runtime::docker::image::{remove_images, unused_images};
 
 /// Deadline of a process's end after SIGKILL.
 const END: Duration = Duration::from_secs(10);

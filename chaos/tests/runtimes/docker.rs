@@ -27,13 +27,13 @@ pub async fn does_what_it_says() -> Outcome {
         Ok(lock) => lock,
         Err(skipped) => return skipped,
     };
-    let bystander = Bystander::start();
     let marks = suite::marks("docker", Kind::Run);
     let run = marks.run.clone();
     let runtime = DockerRuntime::new(marks, suite::units(), SUBNET)
         .await
         .expect("a runtime");
     assert!(runtime.engine_version().is_some());
+    let bystander = Bystander::start();
     suite::does_what_it_says(&runtime, &run).await;
     bystander.still_there().await;
     Outcome::Passed
@@ -85,12 +85,67 @@ pub async fn says_who_holds_the_subnet() -> Outcome {
     Outcome::Passed
 }
 
-/// A network that is not ours although its name begins like one of ours: nothing may touch it.
+/// An image of an older binary is found and goes; the current one, and any in use, is not found.
+pub async fn old_images_go() -> Outcome {
+    let _alone = match alone().await {
+        Ok(lock) => lock,
+        Err(skipped) => return skipped,
+    };
+    let runtime = DockerRuntime::new(suite::marks("images", Kind::Run), suite::units(), SUBNET);
+    runtime
+        .await
+        .expect("a runtime")
+        .down()
+        .await
+        .expect("down");
+    let current = cli(&["images", "--format", "{{.Repository}}:{{.Tag}}", "gameday"]);
+
+    let old = format!("gameday:test-{}", std::process::id());
+    let folder = tempfile::tempdir().expect("a folder");
+    let tar = folder.path().join("old.tar");
+    let header = tar::Builder::new(File::create(&tar).expect("a file")).into_inner();
+    drop(header.expect("an empty archive"));
+    cli(&[
+        "import",
+        "-c",
+        "LABEL gameday.image=1",
+        &tar.display().to_string(),
+        &old,
+    ]);
+
+    let unused = leftovers::unused_images().await.expect("a list");
+    assert!(unused.contains(&old), "{unused:?}");
+    assert!(
+        current
+            .lines()
+            .any(|image| !unused.contains(&image.to_string())),
+        "{unused:?}"
+    );
+    let removed = leftovers::remove_images(std::slice::from_ref(&old)).await;
+    assert_eq!(removed, Ok(vec![Ok(())]));
+    assert!(
+        !leftovers::unused_images()
+            .await
+            .expect("a list")
+            .contains(&old)
+    );
+    Outcome::Passed
+}
+
+/// A network and a running container of our own image that are not ours, although their names
+/// begin as ours do and they have one of our labels: nothing may touch them.
 struct Bystander(String);
 
 fn cli(args: &[&str]) -> String {
+<<<<<<< HEAD
     let done = std::process::Command::new("docker").args(args).output();
     let done = done.expect("the docker command");
+=======
+    let done = std::process::Command::new("docker")
+        .args(args)
+        .output()
+        .expect("docker");
+>>>>>>> runtimes
     assert!(
         done.status.success(),
         "{args:?}: {}",
@@ -103,6 +158,27 @@ impl Bystander {
     fn start() -> Self {
         let name = format!("gameday-bystander-{}", std::process::id());
         cli(&["network", "create", "--label", "gameday.unit=x", &name]);
+        let images = cli(&["images", "-q", "gameday"]);
+        let image = images.lines().next().expect("an image of ours");
+        let run = [
+            "run",
+            "-d",
+            "-i",
+            "--label",
+            "gameday.unit=x",
+            "--network",
+            "none",
+            "--name",
+        ];
+        let program = [
+            "--entrypoint",
+            "/gameday",
+            "-e",
+            "LD_LIBRARY_PATH=/lib",
+            image,
+        ];
+        let what = ["internal", "dummy-instrument"];
+        cli(&[&run[..], &[&name], &program, &what].concat());
         Bystander(name)
     }
 
@@ -111,6 +187,13 @@ impl Bystander {
             cli(&["network", "inspect", "-f", "{{.Name}}", &self.0]),
             self.0
         );
+<<<<<<< HEAD
+=======
+        assert_eq!(
+            cli(&["inspect", "-f", "{{.State.Running}}", &self.0]),
+            "true"
+        );
+>>>>>>> runtimes
         let found = leftovers::find(None).await;
         assert!(
             found
@@ -118,6 +201,18 @@ impl Bystander {
                 .iter()
                 .all(|l| !l.thing.to_string().contains(&self.0))
         );
+<<<<<<< HEAD
         cli(&["network", "rm", &self.0]);
+=======
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        for args in [["rm", "-f", &self.0], ["network", "rm", &self.0]] {
+            // What is not there need not go.
+            let _ = std::process::Command::new("docker").args(args).output();
+        }
+>>>>>>> runtimes
     }
 }

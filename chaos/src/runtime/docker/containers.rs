@@ -33,6 +33,12 @@ pub(super) struct Maker {
     pub network: String,
 }
 
+/// Name of a run's packet filter table, which the `nft` tool takes without quotes.
+fn table_name(run: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    format!("gameday_{}", run.chars().map(plain).collect::<String>())
+}
+
 /// Name of a run's network, and first part of all other names.
 pub(super) fn base_name(marks: &RunMarks) -> String {
     format!("gameday-{}", marks.run)
@@ -73,6 +79,8 @@ impl Maker {
             security_opt: Some(vec!["no-new-privileges".into()]),
             readonly_rootfs: Some(true),
             pids_limit: Some(PIDS),
+            // No shared memory: one mount less.
+            ipc_mode: Some("none".into()),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("none".into()),
                 config: None,
@@ -132,7 +140,7 @@ impl Maker {
     /// The agent's container, which holds the pod's network namespace and address.
     pub async fn agent(&self, unit: &str, ip: Ipv4Addr) -> Result<String, String> {
         let config = agent::AgentConfig {
-            table: format!("gameday_{}", self.marks.run),
+            table: table_name(&self.marks.run),
             lease_ms: LEASE.as_millis() as u64,
         };
         let config = serde_json::to_string(&config).map_err(|e| e.to_string())?;

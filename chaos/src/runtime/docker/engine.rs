@@ -6,7 +6,7 @@ use std::time::Duration;
 /// How long the engine may take to say who it is.
 const PROBE: Duration = Duration::from_secs(5);
 /// Deadline of any other request, in seconds.
-const REQUEST_SECS: u64 = 60;
+const REQUEST_SECS: u64 = 180;
 /// Where it listens if `DOCKER_HOST` does not say otherwise.
 const SOCKET: &str = "unix:///var/run/docker.sock";
 
@@ -32,7 +32,10 @@ pub async fn available() -> Result<EngineInfo, String> {
 /// Connects and agrees on an API version.
 pub(crate) async fn connect() -> Result<(Docker, EngineInfo), String> {
     let host = std::env::var("DOCKER_HOST").ok().filter(|h| !h.is_empty());
-    let host = host.unwrap_or_else(|| SOCKET.into());
+    connect_to(&host.unwrap_or_else(|| SOCKET.into())).await
+}
+
+async fn connect_to(host: &str) -> Result<(Docker, EngineInfo), String> {
     if !host.starts_with("unix://") {
         return Err(format!(
             "DOCKER_HOST is {host}: only an engine on this host (unix://…) can be used"
@@ -40,7 +43,7 @@ pub(crate) async fn connect() -> Result<(Docker, EngineInfo), String> {
     }
     let say = |e: bollard::errors::Error| format!("no Docker engine answers at {host}: {e}");
     let ask = async {
-        let docker = Docker::connect_with_unix(&host, REQUEST_SECS, bollard::API_DEFAULT_VERSION)
+        let docker = Docker::connect_with_unix(host, REQUEST_SECS, bollard::API_DEFAULT_VERSION)
             .map_err(say)?;
         let docker = docker.negotiate_version().await.map_err(say)?;
         let version = docker.version().await.map_err(say)?;
@@ -75,4 +78,22 @@ pub(crate) fn status(error: &bollard::errors::Error) -> Option<u16> {
 /// Whether the thing is not there (any more).
 pub(crate) fn is_missing(error: &bollard::errors::Error) -> bool {
     status(error) == Some(404)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn why_there_is_no_engine_is_said() {
+        let remote = connect_to("tcp://192.0.2.1:2375").await.unwrap_err();
+        assert!(
+            remote.contains("DOCKER_HOST is tcp://192.0.2.1:2375"),
+            "{remote}"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let host = format!("unix://{}/none.sock", folder.path().display());
+        let nobody = connect_to(&host).await.unwrap_err();
+        assert!(nobody.contains(&host), "{nobody}");
+    }
 }

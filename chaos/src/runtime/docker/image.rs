@@ -107,14 +107,18 @@ pub(super) fn env() -> String {
     format!("LD_LIBRARY_PATH={LIBRARIES}")
 }
 
-/// Makes sure that the image of the running binary is there; its name.
-pub(super) async fn ensure(docker: &Docker) -> Result<String, String> {
-    let contents = tokio::task::spawn_blocking(|| {
+async fn read_contents() -> Result<(Contents, String), String> {
+    let read = tokio::task::spawn_blocking(|| {
         let contents = contents()?;
         let tag = contents.tag();
-        Ok::<_, String>((contents, tag))
+        Ok((contents, tag))
     });
-    let (contents, tag) = contents.await.map_err(|e| e.to_string())??;
+    read.await.map_err(|e| e.to_string())?
+}
+
+/// Makes sure that the image of the running binary is there; its name.
+pub(super) async fn ensure(docker: &Docker) -> Result<String, String> {
+    let (contents, tag) = read_contents().await?;
     let name = format!("{REPO}:{tag}");
     match docker.inspect_image(&name).await {
         Ok(_) => return Ok(name),
@@ -145,16 +149,20 @@ pub(super) async fn ensure(docker: &Docker) -> Result<String, String> {
     Ok(name)
 }
 
-/// Our images that no container uses, by name: older binaries left them.
+/// Our images that no container uses, by name: older binaries left them. That of the running
+/// binary is not among them.
 ///
 /// # Errors
 /// Docker does not answer.
 pub async fn unused_images() -> Result<Vec<String>, String> {
     let (docker, _) = engine::connect().await?;
-    list(&docker).await.map_err(|e| e.to_string())
+    let (_, tag) = read_contents().await?;
+    list(&docker, &format!("{REPO}:{tag}"))
+        .await
+        .map_err(|e| e.to_string())
 }
 
-async fn list(docker: &Docker) -> Result<Vec<String>, bollard::errors::Error> {
+async fn list(docker: &Docker, current: &str) -> Result<Vec<String>, bollard::errors::Error> {
     let filters = HashMap::from([("label".to_string(), vec![format!("{LABEL}=1")])]);
     let options = ListImagesOptions {
         filters: Some(filters),
@@ -172,33 +180,29 @@ async fn list(docker: &Docker) -> Result<Vec<String>, bollard::errors::Error> {
             }))
             .await?;
         if users.is_empty() {
-            unused.extend(
-                image
-                    .repo_tags
-                    .into_iter()
-                    .filter(|t| t.starts_with("gameday:")),
-            );
+            let ours = |tag: &String| tag.starts_with("gameday:") && tag != current;
+            unused.extend(image.repo_tags.into_iter().filter(ours));
         }
     }
     Ok(unused)
 }
 
-/// Removes them; an answer for each.
+/// Removes images by name; an answer for each, in the order given. One that a container has
+/// begun to use meanwhile stays, which is an error.
 ///
 /// # Errors
 /// Docker does not answer.
-pub async fn remove_unused_images() -> Result<Vec<(String, Result<(), String>)>, String> {
+pub async fn remove_images(names: &[String]) -> Result<Vec<Result<(), String>>, String> {
     let (docker, _) = engine::connect().await?;
     let mut results = Vec::new();
-    for name in list(&docker).await.map_err(|e| e.to_string())? {
+    for name in names {
         let removed = docker
-            .remove_image(&name, None::<RemoveImageOptions>, None)
+            .remove_image(name, None::<RemoveImageOptions>, None)
             .await;
-        let result = match removed {
-            Err(e) if !engine::is_missing(&e) => Err(e.to_string()),
+        results.push(match removed {
+            Err(e) if !engine::is_missing(&e) => Err(format!("image {name}: {e}")),
             _ => Ok(()),
-        };
-        results.push((name, result));
+        });
     }
     Ok(results)
 }

@@ -12,6 +12,7 @@ pub(crate) mod image;
 pub(crate) mod leftovers;
 mod logs;
 mod pod;
+mod probe;
 mod rules;
 mod subnet;
 
@@ -44,6 +45,8 @@ use tokio::task::JoinHandle;
 
 /// Deadline of anything the engine does with one container.
 const ENGINE: Duration = Duration::from_secs(60);
+/// Deadline of making the image: a debug build is large.
+const IMAGE: Duration = Duration::from_secs(180);
 
 /// Containers of one run.
 pub struct DockerRuntime {
@@ -67,10 +70,18 @@ async fn bounded<T, E: ToString>(
     what: &str,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, RuntimeError> {
-    match tokio::time::timeout(ENGINE, work).await {
+    bounded_by(ENGINE, what, work).await
+}
+
+async fn bounded_by<T, E: ToString>(
+    deadline: Duration,
+    what: &str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, RuntimeError> {
+    match tokio::time::timeout(deadline, work).await {
         Ok(done) => done.map_err(|e| err(format!("{what}: {}", e.to_string()))),
         Err(_) => Err(err(format!(
-            "{what}: Docker has not done it after {ENGINE:?}"
+            "{what}: Docker has not done it after {deadline:?}"
         ))),
     }
 }
@@ -89,7 +100,7 @@ impl DockerRuntime {
         let subnet = Subnet::for_run(subnet).map_err(err)?;
         let ips = subnet.place(&units).map_err(err)?;
         let (docker, engine) = engine::connect().await.map_err(err)?;
-        let image = bounded("image", image::ensure(&docker)).await?;
+        let image = bounded_by(IMAGE, "image", image::ensure(&docker)).await?;
         let network = bounded("network", containers::network(&docker, &marks, subnet)).await?;
         let rules = Arc::new(Rules::new(ips.clone()));
         let renewing = tokio::spawn(rules.clone().renew(RENEW_EVERY));
@@ -212,68 +223,6 @@ impl DockerRuntime {
         };
         bounded(&what, dead).await
     }
-
-    /// Probes the links whose both ends are nodes, all at once.
-    async fn probe_pods(&self, links: &[(Arc<Pod>, Arc<Pod>)]) -> Vec<LinkState> {
-        /// Messages per link and time between them: 300 ms altogether.
-        const TIMES: u32 = 12;
-        const GAP_MS: u64 = 25;
-        let numbers: Vec<u64> = links.iter().map(|_| rand::random()).collect();
-        let mut sends: HashMap<&str, (&Arc<Pod>, Vec<(Ipv4Addr, u64)>)> = HashMap::new();
-        let mut asks: HashMap<&str, (&Arc<Pod>, Vec<u64>)> = HashMap::new();
-        for ((from, to), number) in links.iter().zip(&numbers) {
-            let message = (self.ips[&to.unit], *number);
-            sends
-                .entry(&from.unit)
-                .or_insert((from, Vec::new()))
-                .1
-                .push(message);
-            asks.entry(&to.unit)
-                .or_insert((to, Vec::new()))
-                .1
-                .push(*number);
-        }
-        let all = Duration::from_millis(u64::from(TIMES) * GAP_MS);
-        let sent = join_all(sends.into_values().map(|(pod, messages)| async move {
-            let request = AgentRequest::Send {
-                messages,
-                times: TIMES,
-                gap_ms: GAP_MS,
-            };
-            let answer = pod.agent.ask(&request, all).await;
-            answer
-                .err()
-                .map(|e| (pod.unit.clone(), format!("agent of {}: {e}", pod.unit)))
-        }));
-        let mut failed: HashMap<String, String> = sent.await.into_iter().flatten().collect();
-        let mut seen: HashMap<u64, bool> = HashMap::new();
-        let asked = join_all(asks.into_values().map(|(pod, numbers)| async move {
-            let answer = pod
-                .agent
-                .ask(&AgentRequest::Seen(numbers.clone()), Duration::ZERO)
-                .await;
-            (pod, numbers, answer)
-        }));
-        for (pod, numbers, answer) in asked.await {
-            match answer {
-                Ok(AgentAnswer::Seen(found)) => seen.extend(numbers.into_iter().zip(found)),
-                other => {
-                    let why = format!("agent of {}: {other:?}", pod.unit);
-                    failed.insert(pod.unit.clone(), why);
-                }
-            }
-        }
-        let state = |((from, to), number): (&(Arc<Pod>, Arc<Pod>), &u64)| match (
-            failed.get(&from.unit).or(failed.get(&to.unit)),
-            seen.get(number),
-        ) {
-            (_, Some(true)) => LinkState::Open,
-            (None, Some(false)) => LinkState::Cut,
-            (Some(why), _) => LinkState::Unknown(why.clone()),
-            (None, None) => LinkState::Unknown("no answer about it".into()),
-        };
-        links.iter().zip(&numbers).map(state).collect()
-    }
 }
 
 impl Drop for DockerRuntime {
@@ -367,6 +316,9 @@ impl Runtime for DockerRuntime {
                 .change(|w| w.unsilence(node))
                 .await
                 .map_err(err)?;
+            if !matches!(self.inspect(&pod).await?, ProcessState::Exited { .. }) {
+                return Ok(());
+            }
             bounded(&format!("start of {node}"), self.maker.start(&pod.node)).await
         })
     }
@@ -435,7 +387,10 @@ impl Runtime for DockerRuntime {
                 let why = "one end is an instrument, which cannot be asked";
                 states.push(LinkState::Unknown(why.into()));
             }
-            for (place, state) in places.into_iter().zip(self.probe_pods(&pairs).await) {
+            for (place, state) in places
+                .into_iter()
+                .zip(probe::probe(&pairs, &self.ips).await)
+            {
                 states[place] = state;
             }
             Ok(states)

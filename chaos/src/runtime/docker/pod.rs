@@ -1,19 +1,22 @@
 //! A node's two containers and the agent's control.
 
-use super::attach::{Stderr, attach};
+use super::attach::{Stderr, Streams, attach};
 use crate::runtime::agent::{AgentAnswer, AgentRequest};
 use crate::runtime::control::{CallError, Control, lock};
 use bollard::Docker;
+use futures_util::future::BoxFuture;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Deadline of an agent's answer, beyond what it was asked to wait for.
 pub(super) const ASK: Duration = Duration::from_secs(5);
 
+/// Makes a stream to an agent.
+type Attach = Box<dyn Fn(Stderr) -> BoxFuture<'static, Result<Streams, String>> + Send + Sync>;
+
 /// The control of an agent, which is attached to again when the stream is lost.
 pub(super) struct Agent {
-    docker: Docker,
-    container: String,
+    attach: Attach,
     control: tokio::sync::Mutex<Arc<Control>>,
     stderr: Stderr,
     /// Lapses known so far.
@@ -23,12 +26,20 @@ pub(super) struct Agent {
 impl Agent {
     /// Attaches to the agent's container, which may not have been started yet.
     pub async fn attach(docker: &Docker, container: &str) -> Result<Self, String> {
+        let (docker, container) = (docker.clone(), container.to_string());
+        Self::over(Box::new(move |stderr| {
+            let (docker, container) = (docker.clone(), container.clone());
+            Box::pin(async move { attach(&docker, &container, stderr).await })
+        }))
+        .await
+    }
+
+    async fn over(attach: Attach) -> Result<Self, String> {
         let stderr = Stderr::default();
-        let streams = attach(docker, container, stderr.clone()).await?;
+        let streams = attach(stderr.clone()).await?;
         let control = Control::new(streams.stdin, streams.stdout, 1);
         Ok(Agent {
-            docker: docker.clone(),
-            container: container.to_string(),
+            attach,
             control: tokio::sync::Mutex::new(Arc::new(control)),
             stderr,
             lapses: Mutex::new(0),
@@ -59,7 +70,7 @@ impl Agent {
     async fn attach_again(&self) -> Result<Arc<Control>, String> {
         let mut control = self.control.lock().await;
         if control.is_lost() {
-            let streams = attach(&self.docker, &self.container, self.stderr.clone()).await?;
+            let streams = (self.attach)(self.stderr.clone()).await?;
             let next = control.next_id();
             *control = Arc::new(Control::new(streams.stdin, streams.stdout, next));
         }
@@ -89,4 +100,39 @@ pub(super) struct Pod {
     pub node: String,
     /// Who acts in its network namespace.
     pub agent: Agent,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::control::{self, Reply};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// An agent whose stream dies before its first answer, and is fine when attached to again.
+    #[tokio::test]
+    async fn a_lost_stream_is_taken_up_again() {
+        let attached = Arc::new(AtomicU64::new(0));
+        let count = attached.clone();
+        let agent = Agent::over(Box::new(move |_| {
+            let first = count.fetch_add(1, Ordering::Relaxed) == 0;
+            Box::pin(async move {
+                let (ours, theirs) = tokio::io::duplex(4096);
+                let (stdout, answers) = tokio::io::duplex(4096);
+                if !first {
+                    tokio::spawn(control::serve(theirs, answers, |_: AgentRequest| {
+                        Reply::Now(Ok(AgentAnswer::Done { lapses: 2 }))
+                    }));
+                }
+                Ok(Streams {
+                    stdin: Box::new(ours),
+                    stdout,
+                })
+            })
+        }));
+        let agent = agent.await.unwrap();
+        assert_eq!(agent.rules(&AgentRequest::Renew).await, Ok(2));
+        // Known by now.
+        assert_eq!(agent.rules(&AgentRequest::Renew).await, Ok(0));
+        assert_eq!(attached.load(Ordering::Relaxed), 2);
+    }
 }

@@ -185,7 +185,7 @@ impl Rule {
     }
 
     /// Goes on only if what was loaded is in a set.
-    pub fn is_in(self, set: &str) -> Self {
+    pub fn lookup(self, set: &str) -> Self {
         // NFTA_LOOKUP_SET, _SREG
         self.expression("lookup", Attributes::new().text(1, set).u32(2, REGISTER))
     }

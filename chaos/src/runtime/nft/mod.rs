@@ -237,7 +237,7 @@ fn rules() -> [(&'static str, Attributes); 4] {
             .load_meta(interface)
             .compare(false, &LOOPBACK.to_ne_bytes());
         rule.load_constant(&SILENT_KEY)
-            .is_in(SILENT)
+            .lookup(SILENT)
             .count()
             .drop_packet()
     };
@@ -246,7 +246,7 @@ fn rules() -> [(&'static str, Attributes); 4] {
             .load_meta(PROTOCOL)
             .compare(true, &[NFPROTO_IPV4]);
         rule.load_network_header(address, 4)
-            .is_in(set)
+            .lookup(set)
             .count()
             .drop_packet()
     };
@@ -259,4 +259,4 @@ fn rules() -> [(&'static str, Attributes); 4] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
