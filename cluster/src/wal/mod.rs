@@ -33,13 +33,14 @@
 mod damage_tests;
 mod format;
 mod live;
+mod queue;
 mod recover;
 mod segment;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-pub use writer::{Wal, WalStats};
+pub use queue::{Wal, WalStats};
 
 use bytes::Bytes;
 use std::collections::BTreeMap;
