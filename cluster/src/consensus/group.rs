@@ -14,17 +14,15 @@ use crate::meta::{RoutingMap, key};
 use crate::rpc::protocol::{Refusal, SnapshotPiece, Standing, WriteFailure};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
-use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse,
-};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
 use openraft::storage::Snapshot;
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{Config, Instant as _, Raft, RaftMetrics, ReadPolicy, ServerState, SnapshotPolicy};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
 
@@ -163,7 +161,11 @@ impl Group {
         .await
         .map_err(io::Error::other)?;
         // A blank replica has promised nothing to anybody.
-        let silent_until = if blank { Instant::now() } else { parts.silent_until };
+        let silent_until = if blank {
+            Instant::now()
+        } else {
+            parts.silent_until
+        };
         raft.runtime_config().elect(blank && !amnesiac);
         raft.run();
         let group = Arc::new(Group {
@@ -371,7 +373,9 @@ impl Group {
 
     fn read_any<T>(&self, read: impl Fn(&Tree) -> Result<T, EngineError>) -> Result<T, Refusal> {
         if self.amnesiac() {
-            return Err(Refusal::Unavailable("this replica is being repaired".into()));
+            return Err(Refusal::Unavailable(
+                "this replica is being repaired".into(),
+            ));
         }
         read(&self.tree).map_err(unreadable)
     }
@@ -437,7 +441,10 @@ impl Group {
         rpc: AppendEntriesRequest<Types>,
     ) -> Result<AppendEntriesResponse<Types>, String> {
         self.may_follow(&rpc.vote)?;
-        self.raft.append_entries(rpc).await.map_err(|e| e.to_string())
+        self.raft
+            .append_entries(rpc)
+            .await
+            .map_err(|e| e.to_string())
     }
 
     /// Raft: a candidate's request. Refused while this replica may have promised not to vote, or

@@ -125,8 +125,11 @@ impl Log {
 
     /// Marks or unmarks, durably.
     pub async fn set_amnesiac(&self, amnesiac: bool) -> io::Result<()> {
-        self.set_state(state::AMNESIA, Bytes::copy_from_slice(&[u8::from(amnesiac)]))
-            .await?;
+        self.set_state(
+            state::AMNESIA,
+            Bytes::copy_from_slice(&[u8::from(amnesiac)]),
+        )
+        .await?;
         self.memory().amnesiac = amnesiac;
         Ok(())
     }
@@ -214,7 +217,11 @@ impl RaftLogReader<Types> for Log {
         Ok(memory.entries.range(range).cloned().collect())
     }
 
-    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<Entry>, io::Error> {
         let memory = self.memory();
         let first = memory.first_index();
         let end = end.min(memory.end_index());
@@ -283,7 +290,10 @@ impl RaftLogStorage<Types> for Log {
             }
         }
         self.wal
-            .submit(records, Box::new(move |result| callback.io_completed(result)))
+            .submit(
+                records,
+                Box::new(move |result| callback.io_completed(result)),
+            )
             .await;
         Ok(())
     }
@@ -310,7 +320,11 @@ impl RaftLogStorage<Types> for Log {
                 return Ok(());
             }
             memory.purged = Some(upto);
-            while memory.entries.front().is_some_and(|e| e.log_id.index <= upto.index) {
+            while memory
+                .entries
+                .front()
+                .is_some_and(|e| e.log_id.index <= upto.index)
+            {
                 memory.entries.pop_front();
             }
         }

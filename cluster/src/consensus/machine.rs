@@ -105,8 +105,7 @@ impl Machine {
             let outcome = match entry.payload {
                 EntryPayload::Blank => Outcome::None,
                 EntryPayload::Membership(membership) => {
-                    self.applied.membership =
-                        StoredMembership::new(Some(entry.log_id), membership);
+                    self.applied.membership = StoredMembership::new(Some(entry.log_id), membership);
                     Outcome::None
                 }
                 EntryPayload::Normal(command) => batch.evaluate(&command, self.map.is_some())?,

@@ -41,7 +41,11 @@ impl Peer {
 pub type Peers = Arc<BTreeMap<NodeId, Peer>>;
 
 /// One call, typed.
-pub async fn call(link: &Link, request: &Request, deadline: Duration) -> Result<Response, CallError> {
+pub async fn call(
+    link: &Link,
+    request: &Request,
+    deadline: Duration,
+) -> Result<Response, CallError> {
     let body = postcard::to_stdvec(request).map_err(|_| CallError::NotSent("cannot be encoded"))?;
     let answer = link.call(body, deadline).await?;
     postcard::from_bytes(&answer).map_err(|_| CallError::Lost("answer cannot be decoded"))
@@ -188,7 +192,11 @@ impl RaftNetworkV2<Types> for Client {
                     last: last.then(|| crate::rpc::protocol::Blob(meta.clone())),
                 };
                 // The last piece waits until the snapshot is durable at the receiver.
-                let deadline = if last { Duration::from_secs(30) } else { Duration::from_secs(5) };
+                let deadline = if last {
+                    Duration::from_secs(30)
+                } else {
+                    Duration::from_secs(5)
+                };
                 let request = Request::Snapshot(self.group, piece);
                 let response = self.ask(RPCTypes::InstallSnapshot, request, deadline).await;
                 match response.map_err(StreamingError::from)? {

@@ -44,7 +44,9 @@ impl Pieces {
                     buf: Vec::with_capacity(PIECE),
                     outbox,
                 };
-                let done = view.export(&mut out).map_err(|e: EngineError| e.to_string());
+                let done = view
+                    .export(&mut out)
+                    .map_err(|e: EngineError| e.to_string());
                 let _ = match done {
                     Ok(_) => out.outbox.blocking_send(Ok(std::mem::take(&mut out.buf))),
                     Err(e) => out.outbox.blocking_send(Err(e)),
@@ -65,7 +67,11 @@ impl Pieces {
     }
 
     async fn receive(&mut self) -> io::Result<Option<Vec<u8>>> {
-        self.inbox.recv().await.transpose().map_err(io::Error::other)
+        self.inbox
+            .recv()
+            .await
+            .transpose()
+            .map_err(io::Error::other)
     }
 }
 
@@ -136,7 +142,13 @@ impl Staged {
 
     /// Reads it from its beginning.
     pub fn reader(&self) -> impl Read + '_ {
-        io::BufReader::with_capacity(PIECE, StagedReader { staged: self, at: 0 })
+        io::BufReader::with_capacity(
+            PIECE,
+            StagedReader {
+                staged: self,
+                at: 0,
+            },
+        )
     }
 }
 

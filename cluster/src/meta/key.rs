@@ -55,11 +55,18 @@ mod tests {
 
     #[test]
     fn keys_survive_and_sort_by_hash_then_sort_key() {
-        for k in [key(b"a", b""), key(b"", b"x"), key(&[0; 2048], &[255; 1024])] {
+        for k in [
+            key(b"a", b""),
+            key(b"", b"x"),
+            key(&[0; 2048], &[255; 1024]),
+        ] {
             assert_eq!(store_key(&storage_key(&k)), Some(k));
         }
         assert!(storage_key(&key(b"a", b"1")) < storage_key(&key(b"a", b"2")));
-        assert_eq!(storage_key(&key(b"a", b""))[..8], hash64(b"a").to_be_bytes());
+        assert_eq!(
+            storage_key(&key(b"a", b""))[..8],
+            hash64(b"a").to_be_bytes()
+        );
         assert_eq!(store_key(&[0; 9]), None);
         assert_eq!(store_key(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 1]), None);
     }

@@ -307,12 +307,16 @@ mod tests {
     #[test]
     fn life_of_a_table() {
         let mut map = RoutingMap::default();
-        assert!(matches!(map.apply(create("t", "1")), MetaReply::Table(t, 1) if t.status == TableStatus::Creating));
+        assert!(
+            matches!(map.apply(create("t", "1")), MetaReply::Table(t, 1) if t.status == TableStatus::Creating)
+        );
         assert_eq!(map.apply(create("t", "2")), MetaReply::InUse);
         let delete = || MetaCommand::Delete { name: "t".into() };
         assert_eq!(map.apply(delete()), MetaReply::InUse, "not while creating");
         let activate = || MetaCommand::Activate { id: "1".into() };
-        assert!(matches!(map.apply(activate()), MetaReply::Table(t, 2) if t.status == TableStatus::Active));
+        assert!(
+            matches!(map.apply(activate()), MetaReply::Table(t, 2) if t.status == TableStatus::Active)
+        );
         assert_eq!(map.apply(activate()), MetaReply::Nothing, "twice is once");
         assert_eq!(map.groups().count(), 6);
         assert!(matches!(map.apply(delete()), MetaReply::Table(_, 3)));

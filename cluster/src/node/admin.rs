@@ -116,7 +116,10 @@ async fn answer<B>(admin: &dyn Admin, request: &Request<B>) -> Response<Full<Byt
         (&Method::GET, "/digest") => match tokio::time::timeout(LIMIT, admin.digest()).await {
             Ok(Ok(digest)) => json(&digest),
             Ok(Err(why)) => (StatusCode::INTERNAL_SERVER_ERROR, why + "\n"),
-            Err(_) => (StatusCode::GATEWAY_TIMEOUT, "it takes too long\n".to_owned()),
+            Err(_) => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "it takes too long\n".to_owned(),
+            ),
         },
         (&Method::GET, _) => (
             StatusCode::NOT_FOUND,

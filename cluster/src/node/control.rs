@@ -129,9 +129,14 @@ async fn finish(storage: &Storage, command: MetaCommand) {
 async fn all_led(storage: &Storage, partitions: &[Placement]) -> bool {
     let ask = partitions.iter().map(|p| async {
         let asked = p.members.iter().map(|m| leads(storage, p.group, *m));
-        futures_util::future::join_all(asked).await.contains(&Some(true))
+        futures_util::future::join_all(asked)
+            .await
+            .contains(&Some(true))
     });
-    futures_util::future::join_all(ask).await.into_iter().all(|led| led)
+    futures_util::future::join_all(ask)
+        .await
+        .into_iter()
+        .all(|led| led)
 }
 
 /// Whether every member says that it has no replica any more.
@@ -141,7 +146,10 @@ async fn all_gone(storage: &Storage, partitions: &[Placement]) -> bool {
             .iter()
             .map(|m| async { leads(storage, p.group, *m).await == Some(false) })
     });
-    futures_util::future::join_all(ask).await.into_iter().all(|gone| gone)
+    futures_util::future::join_all(ask)
+        .await
+        .into_iter()
+        .all(|gone| gone)
 }
 
 /// `Some(true)`: it leads and serves. `Some(false)`: it has no replica. `None`: neither.

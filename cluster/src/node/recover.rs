@@ -24,6 +24,9 @@ const COPY: usize = 1 << 20;
 pub struct Found {
     /// Disk.
     pub disk: Arc<dyn Disk>,
+    /// The disk again, if power can be taken from it.
+    #[cfg(test)]
+    pub power: Option<Arc<disk::VolatileDisk>>,
     /// Log.
     pub wal: Wal,
     /// Its contents by group.
@@ -41,13 +44,18 @@ fn failed(what: &str, error: impl std::fmt::Display) -> NodeError {
 /// Opens everything. Blocks.
 pub fn open(config: &StorageConfig) -> Result<Found, NodeError> {
     let data = config.data.display();
-    let opened: io::Result<Arc<dyn Disk>> = match config.disk {
-        crate::config::DiskMode::Real => disk::real(&config.data).map(|d| d as _),
+    let no_disk = |e: io::Error| failed(&format!("data folder {data}"), e);
+    #[cfg(test)]
+    let mut power = None;
+    let disk: Arc<dyn Disk> = match config.disk {
+        crate::config::DiskMode::Real => disk::real(&config.data).map_err(no_disk)?,
         crate::config::DiskMode::Volatile { seed } => {
-            disk::volatile(&config.data, seed).map(|d| d as _)
+            let disk = disk::volatile(&config.data, seed).map_err(no_disk)?;
+            #[cfg(test)]
+            power.replace(disk.clone());
+            disk
         }
     };
-    let disk = opened.map_err(|e| failed(&format!("data folder {data}"), e))?;
     let io = |e: io::Error| failed(&format!("data folder {data}"), e);
     for dir in [LOG, TREES, STATE] {
         disk.create_dir(dir).map_err(io)?;
@@ -59,7 +67,9 @@ pub fn open(config: &StorageConfig) -> Result<Found, NodeError> {
         Err(error) => {
             tracing::error!(%error, "the stored routing map is damaged; asking the metadata");
             quarantine(disk.as_ref(), &[MAP]).map_err(io)?;
-            disk.remove(MAP).and_then(|()| disk.sync_dir(STATE)).map_err(io)?;
+            disk.remove(MAP)
+                .and_then(|()| disk.sync_dir(STATE))
+                .map_err(io)?;
             None
         }
     };
@@ -89,11 +99,16 @@ pub fn open(config: &StorageConfig) -> Result<Found, NodeError> {
         Err(error) => return Err(failed("write-ahead log", error)),
     };
     if let Some(torn) = &recovered.torn {
-        tracing::info!(?torn, "an unfinished write at the end of the log is cut off");
+        tracing::info!(
+            ?torn,
+            "an unfinished write at the end of the log is cut off"
+        );
     }
     let forgot = disk.exists(FORGOT).map_err(io)?;
     Ok(Found {
         disk,
+        #[cfg(test)]
+        power,
         wal,
         groups: recovered.groups,
         map,
@@ -166,7 +181,9 @@ fn read_map(disk: &dyn Disk) -> io::Result<Option<RoutingMap>> {
     if crc != crc32c::crc32c(body).to_le_bytes() {
         return Err(bad("checksum"));
     }
-    postcard::from_bytes(body).map(Some).map_err(|e| bad(&e.to_string()))
+    postcard::from_bytes(body)
+        .map(Some)
+        .map_err(|e| bad(&e.to_string()))
 }
 
 /// Writes a small file so that it is there in full or not at all.
@@ -212,6 +229,9 @@ fn quarantine(disk: &dyn Disk, files: &[&str]) -> io::Result<()> {
         to.sync_data()?;
     }
     disk.sync_dir(&folder)?;
-    tracing::error!(folder, "damaged files are kept there; nothing reads them again");
+    tracing::error!(
+        folder,
+        "damaged files are kept there; nothing reads them again"
+    );
     Ok(())
 }

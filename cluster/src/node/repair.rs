@@ -164,7 +164,10 @@ mod tests {
 
         let mut other = good.clone();
         other[0].1.last = Some(LogId::new_term_index(4, 95));
-        assert!(goal(&other).is_err(), "a leader without an entry of its own");
+        assert!(
+            goal(&other).is_err(),
+            "a leader without an entry of its own"
+        );
 
         let me = Vote::new_committed(5, 1);
         let mine = [(2, standing(me, (5, 90))), (3, standing(me, (5, 80)))];

@@ -29,6 +29,8 @@ pub struct Storage {
     pub(super) me: NodeId,
     pub(super) peers: Peers,
     disk: Arc<dyn Disk>,
+    #[cfg(test)]
+    pub(super) power: Option<Arc<crate::disk::VolatileDisk>>,
     wal: Wal,
     groups: RwLock<BTreeMap<GroupId, Arc<Group>>>,
     pub(super) map: watch::Sender<Arc<RoutingMap>>,
@@ -72,13 +74,14 @@ impl Storage {
             (true, true) => GroupId::MAX,
         };
         let (map_sender, _) = watch::channel(map.clone());
-        let follower = (!config.peers[&config.name].meta).then(|| {
-            Follower::new(meta_replicas(&config, &peers), map_sender.clone())
-        });
+        let follower = (!config.peers[&config.name].meta)
+            .then(|| Follower::new(meta_replicas(&config, &peers), map_sender.clone()));
         let storage = Arc::new(Storage {
             me,
             peers,
             disk: found.disk,
+            #[cfg(test)]
+            power: found.power,
             wal: found.wal,
             groups: RwLock::default(),
             map: map_sender,
@@ -90,12 +93,18 @@ impl Storage {
             config,
         });
         if found.forgot {
-            storage.mark_forgotten(&map).await.map_err(|e| failed("amnesia", e))?;
+            storage
+                .mark_forgotten(&map)
+                .await
+                .map_err(|e| failed("amnesia", e))?;
         }
         if storage.meta_member() {
             storage.start_meta().await?;
         }
-        storage.reconcile(&map).await.map_err(|e| failed("replicas", e))?;
+        storage
+            .reconcile(&map)
+            .await
+            .map_err(|e| failed("replicas", e))?;
         Ok(storage)
     }
 
@@ -139,7 +148,9 @@ impl Storage {
     }
 
     fn recovered(&self) -> std::sync::MutexGuard<'_, BTreeMap<GroupId, RecoveredGroup>> {
-        self.recovered.lock().unwrap_or_else(PoisonError::into_inner)
+        self.recovered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A replica, if this node has it.
@@ -222,7 +233,10 @@ impl Storage {
         let recovered = self.recovered().remove(&id);
         let log = Log::new(id, self.wal.clone(), recovered)?;
         if expected && log.is_blank() {
-            tracing::warn!(group = id, "no trace of this replica here: repairing from peers");
+            tracing::warn!(
+                group = id,
+                "no trace of this replica here: repairing from peers"
+            );
             log.set_amnesiac(true).await?;
         }
         let disk = self.disk.clone();
@@ -281,7 +295,8 @@ impl Storage {
             }
         }
         let wanted: BTreeSet<GroupId> = map.groups().map(|(_, _, p)| p.group).collect();
-        let unwanted = |id: GroupId| id != META_GROUP && id < map.next_group && !wanted.contains(&id);
+        let unwanted =
+            |id: GroupId| id != META_GROUP && id < map.next_group && !wanted.contains(&id);
         for group in self.all_groups() {
             if unwanted(group.id) {
                 tracing::info!(group = group.id, "dropping a replica");
@@ -295,7 +310,11 @@ impl Storage {
         }
         let leftover: Vec<GroupId> = {
             let mut recovered = self.recovered();
-            let ids: Vec<_> = recovered.keys().copied().filter(|id| unwanted(*id)).collect();
+            let ids: Vec<_> = recovered
+                .keys()
+                .copied()
+                .filter(|id| unwanted(*id))
+                .collect();
             recovered.retain(|id, _| !unwanted(*id));
             ids
         };
@@ -378,8 +397,9 @@ impl Storage {
                     }
                     continue;
                 }
-                let (applied, since) =
-                    last.entry(group.id).or_insert((status.applied, Instant::now()));
+                let (applied, since) = last
+                    .entry(group.id)
+                    .or_insert((status.applied, Instant::now()));
                 let new = status.applied.saturating_sub(*applied);
                 let full = new >= self.config.checkpoint.entries;
                 if full || (new > 0 && since.elapsed() >= every && !one_due) {
@@ -405,7 +425,9 @@ impl Storage {
     /// A node's name.
     pub fn name_of(&self, id: NodeId) -> Option<&str> {
         let mut peers = self.config.peers.iter();
-        peers.find(|(_, p)| p.id == id).map(|(name, _)| name.as_str())
+        peers
+            .find(|(_, p)| p.id == id)
+            .map(|(name, _)| name.as_str())
     }
 }
 
@@ -414,5 +436,7 @@ fn meta_replicas(config: &StorageConfig, peers: &Peers) -> Vec<Peer> {
     let az = &config.peers[&config.name].az;
     let mut meta: Vec<_> = config.peers.values().filter(|p| p.meta).collect();
     meta.sort_by_key(|p| (p.az != *az, p.id));
-    meta.iter().filter_map(|p| peers.get(&p.id).cloned()).collect()
+    meta.iter()
+        .filter_map(|p| peers.get(&p.id).cloned())
+        .collect()
 }

@@ -17,7 +17,9 @@ impl Admin for Router {
         let map = self.map.borrow().clone();
         let name = |id: u64| {
             let mut peers = self.configs.iter();
-            peers.find(|(_, p)| p.id == id).map(|(name, _)| name.clone())
+            peers
+                .find(|(_, p)| p.id == id)
+                .map(|(name, _)| name.clone())
         };
         let groups = map.groups().map(|(table, partition, placement)| GroupView {
             group: format!("{}/{partition}", table.info.spec.name),

@@ -158,7 +158,11 @@ impl Router {
         Err(unavailable(why))
     }
 
-    async fn change_metadata(&self, request: Request, name: &str) -> Result<TableInfo, BackendError> {
+    async fn change_metadata(
+        &self,
+        request: Request,
+        name: &str,
+    ) -> Result<TableInfo, BackendError> {
         let until = self.until();
         let mut members: Vec<NodeId> = self
             .configs
@@ -182,7 +186,9 @@ impl Router {
             Outcome::Meta(MetaReply::NoSuchTable) => Err(BackendError::NoSuchTable(name.into())),
             Outcome::Meta(MetaReply::InUse) => Err(BackendError::InUse(name.into())),
             Outcome::Meta(MetaReply::Refused(why)) => Err(unavailable(why)),
-            _ => Err(BackendError::Unknown("an odd answer of the metadata".into())),
+            _ => Err(BackendError::Unknown(
+                "an odd answer of the metadata".into(),
+            )),
         }
     }
 

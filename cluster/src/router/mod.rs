@@ -20,8 +20,8 @@ use crate::consensus::network::{Peer, Peers, call};
 use crate::consensus::types::{GroupId, NodeId};
 use crate::meta::RoutingMap;
 use crate::node::follow::Follower;
-use crate::rpc::protocol::{Request, Response};
 use crate::rpc::CallError;
+use crate::rpc::protocol::{Request, Response};
 use leaders::Leaders;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -109,5 +109,14 @@ impl Router {
     /// The leader of a group, found before `until`.
     async fn leader(&self, group: GroupId, members: &[NodeId], until: Instant) -> Option<NodeId> {
         self.leaders.find(group, members, until).await
+    }
+}
+
+#[cfg(test)]
+impl Router {
+    /// Makes every route stale.
+    pub(crate) fn mislead_all(&self) {
+        let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
+        self.leaders.mislead(&nodes);
     }
 }

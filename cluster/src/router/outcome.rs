@@ -41,7 +41,9 @@ pub fn of_write(answer: Result<Response, CallError>) -> After {
         Ok(Response::Write(Err(WriteFailure::Refused(refusal)))) => {
             retry(hint(&refusal), false, describe(&refusal))
         }
-        Ok(Response::Write(Err(WriteFailure::Unknown(why)))) => After::Unknown { silent: false, why },
+        Ok(Response::Write(Err(WriteFailure::Unknown(why)))) => {
+            After::Unknown { silent: false, why }
+        }
         // It could not even be read there.
         Ok(Response::Failed(why)) => retry(None, false, why),
         Ok(_) => After::Unknown {
@@ -117,6 +119,13 @@ mod tests {
         let answer = Ok(Response::Write(Err(WriteFailure::Refused(
             Refusal::NotLeader { leader: Some(7) },
         ))));
-        assert!(matches!(of_write(answer), After::Retry { hint: Some(7), unreachable: false, .. }));
+        assert!(matches!(
+            of_write(answer),
+            After::Retry {
+                hint: Some(7),
+                unreachable: false,
+                ..
+            }
+        ));
     }
 }

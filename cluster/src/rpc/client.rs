@@ -112,7 +112,11 @@ impl Link {
             },
         );
         // A caller that goes away leaves nothing behind.
-        let mut guard = Forget { shared, id, armed: true };
+        let mut guard = Forget {
+            shared,
+            id,
+            armed: true,
+        };
         if shared.queue.try_send((id, body.into())).is_err() {
             return Err(CallError::NotSent("too many requests in flight"));
         }
@@ -175,9 +179,9 @@ impl Shared {
     }
 
     fn send(&self) {
-        let _ = self
-            .silent_since
-            .compare_exchange(0, self.now(), Ordering::Relaxed, Ordering::Relaxed);
+        let _ =
+            self.silent_since
+                .compare_exchange(0, self.now(), Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Ends every waiting call: sent ones are lost, the others were certainly not sent.

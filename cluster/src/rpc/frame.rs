@@ -61,7 +61,9 @@ pub fn decode(buf: &mut BytesMut) -> io::Result<Option<(Header, Bytes)>> {
     let len = u32::from_le_bytes([buf[0], buf[1], buf[2], buf[3]]) as usize;
     let crc = u32::from_le_bytes([buf[4], buf[5], buf[6], buf[7]]);
     if len > MAX_FRAME {
-        return Err(invalid(format!("frame of {len} bytes is longer than {MAX_FRAME}")));
+        return Err(invalid(format!(
+            "frame of {len} bytes is longer than {MAX_FRAME}"
+        )));
     }
     if buf.len() < PREFIX + len {
         buf.reserve(PREFIX + len - buf.len());

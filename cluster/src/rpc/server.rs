@@ -73,7 +73,11 @@ async fn connection(stream: TcpStream, handler: Arc<dyn Handler>) -> io::Result<
                     ));
                 };
                 let deadline = Duration::from_millis(deadline_ms.into()).min(LONGEST);
-                let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
+                let slot = slots
+                    .clone()
+                    .acquire_owned()
+                    .await
+                    .map_err(io::Error::other)?;
                 let work = handler.handle(body, deadline);
                 let answers = answers.clone();
                 while tasks.try_join_next().is_some() {}

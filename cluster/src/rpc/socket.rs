@@ -13,8 +13,12 @@ const GIVE_UP: Duration = Duration::from_secs(4);
 pub(super) fn tune(stream: &TcpStream) {
     let attempts = [
         stream.set_nodelay(true).map_err(|e| e.to_string()),
-        setsockopt(stream, sockopt::TcpUserTimeout, &(GIVE_UP.as_millis() as u32))
-            .map_err(|e| e.to_string()),
+        setsockopt(
+            stream,
+            sockopt::TcpUserTimeout,
+            &(GIVE_UP.as_millis() as u32),
+        )
+        .map_err(|e| e.to_string()),
         setsockopt(stream, sockopt::KeepAlive, &true).map_err(|e| e.to_string()),
         setsockopt(stream, sockopt::TcpKeepIdle, &2).map_err(|e| e.to_string()),
         setsockopt(stream, sockopt::TcpKeepInterval, &1).map_err(|e| e.to_string()),
