@@ -98,18 +98,12 @@ async fn run_router(
     let admin = listen(config.admin_bind).await?;
     tracing::info!(node = config.name, "router serves");
     let router = Arc::new(Router::new(&config));
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let front = crate::api::http::serve(public, router.clone(), async {
-        let _ = stopped.await;
-    });
+    let front = crate::api::http::serve(public, router.clone(), shutdown);
     let admin = admin::serve(admin, router.clone());
-    let follow = router.follow_map();
     tokio::select! {
-        _ = front => {}
+        () = front => {}
         () = admin => {}
-        () = follow => {}
-        () = shutdown => {}
+        () = router.follow_map() => {}
     }
-    drop(stop);
     Ok(())
 }

@@ -401,7 +401,8 @@ impl Storage {
                     .entry(group.id)
                     .or_insert((status.applied, Instant::now()));
                 let new = status.applied.saturating_sub(*applied);
-                let full = new >= self.config.checkpoint.entries;
+                let limits = &self.config.checkpoint;
+                let full = new >= limits.entries || (new > 0 && group.log_bytes() > limits.bytes);
                 if full || (new > 0 && since.elapsed() >= every && !one_due) {
                     one_due = true;
                     (*applied, *since) = (status.applied, Instant::now());

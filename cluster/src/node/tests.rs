@@ -99,6 +99,7 @@ impl Cluster {
             checkpoint: Checkpoint {
                 every_ms: 300,
                 entries: 50,
+                bytes: 1 << 20,
                 keep: 10,
             },
             #[cfg(feature = "seeded-bugs")]
