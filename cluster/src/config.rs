@@ -164,6 +164,8 @@ pub struct Checkpoint {
     pub every_ms: u64,
     /// Applied entries after which a replica is due earlier.
     pub entries: u64,
+    /// Bytes of log in memory above which a replica is due earlier.
+    pub bytes: usize,
     /// Entries kept in the log for followers that are behind.
     pub keep: u64,
 }
@@ -173,7 +175,8 @@ impl Default for Checkpoint {
         Checkpoint {
             every_ms: 10_000,
             entries: 20_000,
-            keep: 2_000,
+            bytes: 32 << 20,
+            keep: 1_000,
         }
     }
 }

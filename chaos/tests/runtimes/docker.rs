@@ -137,15 +137,10 @@ pub async fn old_images_go() -> Outcome {
 struct Bystander(String);
 
 fn cli(args: &[&str]) -> String {
-<<<<<<< HEAD
-    let done = std::process::Command::new("docker").args(args).output();
-    let done = done.expect("the docker command");
-=======
     let done = std::process::Command::new("docker")
         .args(args)
         .output()
         .expect("docker");
->>>>>>> runtimes
     assert!(
         done.status.success(),
         "{args:?}: {}",
@@ -187,13 +182,10 @@ impl Bystander {
             cli(&["network", "inspect", "-f", "{{.Name}}", &self.0]),
             self.0
         );
-<<<<<<< HEAD
-=======
         assert_eq!(
             cli(&["inspect", "-f", "{{.State.Running}}", &self.0]),
             "true"
         );
->>>>>>> runtimes
         let found = leftovers::find(None).await;
         assert!(
             found
@@ -201,9 +193,6 @@ impl Bystander {
                 .iter()
                 .all(|l| !l.thing.to_string().contains(&self.0))
         );
-<<<<<<< HEAD
-        cli(&["network", "rm", &self.0]);
-=======
     }
 }
 
@@ -213,6 +202,5 @@ impl Drop for Bystander {
             // What is not there need not go.
             let _ = std::process::Command::new("docker").args(args).output();
         }
->>>>>>> runtimes
     }
 }

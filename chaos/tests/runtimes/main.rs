@@ -21,11 +21,7 @@ pub enum Outcome {
 
 type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = Outcome>>>);
 
-<<<<<<< HEAD
-const TESTS: [Test; 7] = [
-=======
 const TESTS: [Test; 8] = [
->>>>>>> runtimes
     ("process_runtime_does_what_it_says", || {
         Box::pin(process::does_what_it_says())
     }),
@@ -47,10 +43,7 @@ const TESTS: [Test; 8] = [
     ("docker_says_who_holds_the_subnet", || {
         Box::pin(docker::says_who_holds_the_subnet())
     }),
-<<<<<<< HEAD
-=======
     ("docker_old_images_go", || Box::pin(docker::old_images_go())),
->>>>>>> runtimes
 ];
 
 fn main() -> ExitCode {

@@ -427,6 +427,11 @@ impl Group {
         Ok((digest, applied.log_id.map_or(0, |l| l.index)))
     }
 
+    /// About how many bytes of log are in memory.
+    pub fn log_bytes(&self) -> usize {
+        self.log.bytes()
+    }
+
     /// Makes the tree durable and cuts the log, in the background.
     pub async fn checkpoint(&self) {
         let m = self.metrics.borrow_watched().last_applied;

@@ -40,6 +40,8 @@ struct Memory {
     purged: Option<LogId>,
     /// Consecutive; the first follows `purged`.
     entries: VecDeque<Entry>,
+    /// About what the entries take.
+    bytes: usize,
     amnesiac: bool,
 }
 
@@ -97,6 +99,7 @@ impl Log {
                         format!("group {group}: entry {index} where {expected} is due"),
                     ));
                 }
+                memory.bytes += weight(&entry);
                 memory.entries.push_back(entry);
             }
         }
@@ -155,6 +158,11 @@ impl Log {
     /// What [`Log::forget`] leaves in the write-ahead log.
     pub fn states_after_forgetting(&self) -> std::collections::BTreeMap<u8, Bytes> {
         [(state::AMNESIA, Bytes::from_static(&[1]))].into()
+    }
+
+    /// About how many bytes of entries are in memory.
+    pub fn bytes(&self) -> usize {
+        self.memory().bytes
     }
 
     /// Whether nothing was ever written.
@@ -286,6 +294,7 @@ impl RaftLogStorage<Types> for Log {
                 }
                 let body = encode(&entry)?;
                 records.push(Record::Entry { group, index, body });
+                memory.bytes += weight(&entry);
                 memory.entries.push_back(entry);
             }
         }
@@ -305,6 +314,7 @@ impl RaftLogStorage<Types> for Log {
             let mut memory = self.memory();
             let keep = from_index.saturating_sub(memory.first_index()) as usize;
             memory.entries.truncate(keep);
+            memory.bytes = memory.entries.iter().map(weight).sum();
         }
         self.wal
             .append_durable(vec![Record::Truncate { group, from_index }])
@@ -320,13 +330,11 @@ impl RaftLogStorage<Types> for Log {
                 return Ok(());
             }
             memory.purged = Some(upto);
-            while memory
+            let gone = memory
                 .entries
-                .front()
-                .is_some_and(|e| e.log_id.index <= upto.index)
-            {
-                memory.entries.pop_front();
-            }
+                .partition_point(|e| e.log_id.index <= upto.index);
+            let freed: usize = memory.entries.drain(..gone).map(|e| weight(&e)).sum();
+            memory.bytes -= freed;
         }
         // A purge that is forgotten in a power-off is harmless: nobody waits for it.
         self.wal

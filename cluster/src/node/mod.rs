@@ -7,6 +7,8 @@ mod recover;
 mod repair;
 mod service;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 pub use storage::Storage;
 
@@ -67,6 +69,15 @@ async fn run_storage(
     let name = config.name.clone();
     let storage = Storage::open(config).await?;
     tracing::info!(node = name, "storage node is recovered and serves");
+    serve_storage(storage, peers, admin, shutdown).await
+}
+
+async fn serve_storage(
+    storage: Arc<Storage>,
+    peers: TcpListener,
+    admin: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), NodeError> {
     let rpc = crate::rpc::serve(peers, Arc::new(service::Service(storage.clone())));
     let admin = admin::serve(admin, storage.clone());
     let result = tokio::select! {
@@ -87,18 +98,12 @@ async fn run_router(
     let admin = listen(config.admin_bind).await?;
     tracing::info!(node = config.name, "router serves");
     let router = Arc::new(Router::new(&config));
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let front = crate::api::http::serve(public, router.clone(), async {
-        let _ = stopped.await;
-    });
+    let front = crate::api::http::serve(public, router.clone(), shutdown);
     let admin = admin::serve(admin, router.clone());
-    let follow = router.follow_map();
     tokio::select! {
-        _ = front => {}
+        () = front => {}
         () = admin => {}
-        () = follow => {}
-        () = shutdown => {}
+        () = router.follow_map() => {}
     }
-    drop(stop);
     Ok(())
 }

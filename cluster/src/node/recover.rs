@@ -24,6 +24,9 @@ const COPY: usize = 1 << 20;
 pub struct Found {
     /// Disk.
     pub disk: Arc<dyn Disk>,
+    /// The disk again, if power can be taken from it.
+    #[cfg(test)]
+    pub power: Option<Arc<disk::VolatileDisk>>,
     /// Log.
     pub wal: Wal,
     /// Its contents by group.
@@ -41,13 +44,18 @@ fn failed(what: &str, error: impl std::fmt::Display) -> NodeError {
 /// Opens everything. Blocks.
 pub fn open(config: &StorageConfig) -> Result<Found, NodeError> {
     let data = config.data.display();
-    let opened: io::Result<Arc<dyn Disk>> = match config.disk {
-        crate::config::DiskMode::Real => disk::real(&config.data).map(|d| d as _),
+    let no_disk = |e: io::Error| failed(&format!("data folder {data}"), e);
+    #[cfg(test)]
+    let mut power = None;
+    let disk: Arc<dyn Disk> = match config.disk {
+        crate::config::DiskMode::Real => disk::real(&config.data).map_err(no_disk)?,
         crate::config::DiskMode::Volatile { seed } => {
-            disk::volatile(&config.data, seed).map(|d| d as _)
+            let disk = disk::volatile(&config.data, seed).map_err(no_disk)?;
+            #[cfg(test)]
+            power.replace(disk.clone());
+            disk
         }
     };
-    let disk = opened.map_err(|e| failed(&format!("data folder {data}"), e))?;
     let io = |e: io::Error| failed(&format!("data folder {data}"), e);
     for dir in [LOG, TREES, STATE] {
         disk.create_dir(dir).map_err(io)?;
@@ -99,6 +107,8 @@ pub fn open(config: &StorageConfig) -> Result<Found, NodeError> {
     let forgot = disk.exists(FORGOT).map_err(io)?;
     Ok(Found {
         disk,
+        #[cfg(test)]
+        power,
         wal,
         groups: recovered.groups,
         map,

@@ -29,6 +29,8 @@ pub struct Storage {
     pub(super) me: NodeId,
     pub(super) peers: Peers,
     disk: Arc<dyn Disk>,
+    #[cfg(test)]
+    pub(super) power: Option<Arc<crate::disk::VolatileDisk>>,
     wal: Wal,
     groups: RwLock<BTreeMap<GroupId, Arc<Group>>>,
     pub(super) map: watch::Sender<Arc<RoutingMap>>,
@@ -78,6 +80,8 @@ impl Storage {
             me,
             peers,
             disk: found.disk,
+            #[cfg(test)]
+            power: found.power,
             wal: found.wal,
             groups: RwLock::default(),
             map: map_sender,
@@ -397,7 +401,8 @@ impl Storage {
                     .entry(group.id)
                     .or_insert((status.applied, Instant::now()));
                 let new = status.applied.saturating_sub(*applied);
-                let full = new >= self.config.checkpoint.entries;
+                let limits = &self.config.checkpoint;
+                let full = new >= limits.entries || (new > 0 && group.log_bytes() > limits.bytes);
                 if full || (new > 0 && since.elapsed() >= every && !one_due) {
                     one_due = true;
                     (*applied, *since) = (status.applied, Instant::now());

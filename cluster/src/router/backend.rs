@@ -347,7 +347,8 @@ impl Backend for Router {
             let mut page = ScanPage::default();
             let mut bytes = 0;
             let mut last = None;
-            for number in partition_of(first, count)..count {
+            let from = partition_of(first, count);
+            for (number, placement) in partitions.iter().enumerate().skip(from) {
                 if first_hash(number, count) >= end {
                     break;
                 }
@@ -357,7 +358,7 @@ impl Backend for Router {
                 }
                 loop {
                     let request = Request::Scan {
-                        group: partitions[number].group,
+                        group: placement.group,
                         after: start.clone().map(Blob),
                         until: end_key.clone().map(Blob),
                         limit: (limit - page.items.len()).min(u32::MAX as usize) as u32,
@@ -365,7 +366,7 @@ impl Backend for Router {
                         consistent,
                     };
                     let (pairs, more) = self
-                        .scan_partition(&partitions[number], until, request, consistent)
+                        .scan_partition(placement, until, request, consistent)
                         .await?;
                     let got = pairs.len();
                     for (key, value) in pairs {

@@ -186,6 +186,19 @@ impl Known {
 }
 
 #[cfg(test)]
+impl Leaders {
+    /// Believes, of every group, in a member that does not lead it.
+    pub fn mislead(&self, members: &[NodeId]) {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for group in known.values() {
+            let mut state = group.state();
+            let wrong = members.iter().find(|m| Some(**m) != state.leader);
+            state.leader = wrong.copied();
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -111,3 +111,12 @@ impl Router {
         self.leaders.find(group, members, until).await
     }
 }
+
+#[cfg(test)]
+impl Router {
+    /// Makes every route stale.
+    pub(crate) fn mislead_all(&self) {
+        let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
+        self.leaders.mislead(&nodes);
+    }
+}

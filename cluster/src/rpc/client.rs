@@ -285,3 +285,54 @@ async fn converse(
         () = shared.replace.notified() => Err(io::ErrorKind::TimedOut.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    async fn eventually(mut what: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !what() {
+            assert!(start.elapsed() < Duration::from_secs(20), "never");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_there_means_not_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        drop(listener);
+        let link = Link::new(addr);
+        for _ in 0..3 {
+            let answer = link.call(vec![1], Duration::from_secs(5)).await;
+            assert!(matches!(answer, Err(CallError::NotSent(_))), "{answer:?}");
+        }
+        eventually(|| link.looks_dead()).await;
+    }
+
+    #[tokio::test]
+    async fn a_silent_peer_means_lost_and_is_dialled_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let link = Link::new(listener.local_addr().unwrap());
+        let (_first, _) = listener.accept().await.unwrap();
+        let patience = HUNG_AFTER + Duration::from_millis(100);
+        let answer = link.call(vec![1], patience).await;
+        assert!(matches!(answer, Err(CallError::Lost(_))), "{answer:?}");
+        // Nobody reset the first connection, and yet there is a second.
+        let second = tokio::time::timeout(Duration::from_secs(20), listener.accept()).await;
+        assert!(second.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_given_up_leaves_nothing_behind() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let link = Link::new(listener.local_addr().unwrap());
+        let (_kept, _) = listener.accept().await.unwrap();
+        let call = link.call(vec![1], Duration::from_secs(60));
+        let given_up = tokio::time::timeout(Duration::from_millis(20), call).await;
+        assert!(given_up.is_err());
+        assert!(link.shared.waiting().is_empty());
+    }
+}

@@ -1,0 +1,471 @@
+//! Whole clusters in one process, on loopback, with real files.
+
+use super::admin::Admin;
+use super::{Storage, listen, serve_storage};
+use crate::api::value::{AttributeValue, Item, KeyType};
+use crate::api::write::{Action, WriteOp, WriteReply};
+use crate::backend::{
+    Backend, BackendError, KeyAttribute, StoreKey, TableInfo, TableSpec, TableStatus,
+};
+use crate::config::{Checkpoint, DiskMode, PeerConfig, Peers, RouterConfig, StorageConfig, Timing};
+use crate::consensus::group::Role;
+use crate::router::Router;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+const NAMES: [&str; 3] = ["storage-a1", "storage-b1", "storage-c1"];
+/// Patience of these tests: only ever reached by one that fails.
+const LONG: Duration = Duration::from_secs(40);
+
+struct Running {
+    storage: Arc<Storage>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), super::NodeError>>,
+}
+
+struct Cluster {
+    dir: tempfile::TempDir,
+    peers: Peers,
+    disk: fn(u64) -> DiskMode,
+    nodes: BTreeMap<&'static str, Running>,
+    router: Arc<Router>,
+    follow: JoinHandle<()>,
+}
+
+fn free_addr() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+impl Cluster {
+    async fn start(disk: fn(u64) -> DiskMode) -> Self {
+        let peers: Peers = NAMES
+            .iter()
+            .zip(1..)
+            .map(|(name, id)| {
+                let peer = PeerConfig {
+                    az: name[8..9].to_owned(),
+                    id,
+                    addr: free_addr(),
+                    meta: true,
+                };
+                ((*name).to_owned(), peer)
+            })
+            .collect();
+        let router = Arc::new(Router::new(&RouterConfig {
+            name: "router-a".into(),
+            az: "a".into(),
+            public_bind: free_addr(),
+            admin_bind: free_addr(),
+            peers: peers.clone(),
+            partitions: 3,
+            deadline_ms: 3000,
+            write_hop_ms: 2000,
+            read_hop_ms: 500,
+        }));
+        let follower = router.clone();
+        let mut cluster = Cluster {
+            dir: tempfile::tempdir().unwrap(),
+            peers,
+            disk,
+            nodes: BTreeMap::new(),
+            router,
+            follow: tokio::spawn(async move { follower.follow_map().await }),
+        };
+        for name in NAMES {
+            cluster.up(name).await;
+        }
+        cluster
+    }
+
+    fn data(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
+    async fn up(&mut self, name: &'static str) {
+        let config = StorageConfig {
+            name: name.into(),
+            peer_bind: self.peers[name].addr,
+            admin_bind: "127.0.0.1:0".parse().unwrap(),
+            peers: self.peers.clone(),
+            data: self.data(name),
+            disk: (self.disk)(self.peers[name].id),
+            timing: Timing::default(),
+            checkpoint: Checkpoint {
+                every_ms: 300,
+                entries: 50,
+                bytes: 1 << 20,
+                keep: 10,
+            },
+            #[cfg(feature = "seeded-bugs")]
+            bug: None,
+        };
+        let peers = listen(config.peer_bind).await.unwrap();
+        let admin = listen(config.admin_bind).await.unwrap();
+        let storage = until("the folder is free", async || {
+            match Storage::open(config.clone()).await {
+                Ok(storage) => Some(storage),
+                Err(e) if e.to_string().contains("in use") => None,
+                Err(e) => panic!("{e}"),
+            }
+        })
+        .await;
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(serve_storage(storage.clone(), peers, admin, async {
+            let _ = stopped.await;
+        }));
+        let running = Running {
+            storage,
+            stop,
+            task,
+        };
+        self.nodes.insert(name, running);
+    }
+
+    async fn down(&mut self, name: &str) {
+        let node = self.nodes.remove(name).unwrap();
+        drop(node.storage);
+        let _ = node.stop.send(());
+        node.task.await.unwrap().unwrap();
+    }
+
+    /// As a power-off does: nothing unsynced survives, nobody says goodbye.
+    async fn power_off(&mut self, name: &str) {
+        let node = self.nodes.remove(name).unwrap();
+        node.storage.power.as_ref().unwrap().power_off();
+        let _ = node.stop.send(());
+        let _ = node.task.await;
+    }
+
+    async fn table(&self) -> TableInfo {
+        until("the table is created", async || {
+            match self.router.create_table(spec()).await {
+                Ok(_) | Err(BackendError::InUse(_)) => Some(()),
+                Err(_) => None,
+            }
+        })
+        .await;
+        until("the table is active", async || {
+            let info = self.router.table("canary").await.ok()?;
+            (info.status == TableStatus::Active).then_some(info)
+        })
+        .await
+    }
+
+    /// Writes until it is acknowledged.
+    async fn put(&self, table: &TableInfo, k: u32, v: i64) {
+        until("a write succeeds", async || {
+            let op = WriteOp::new(Action::Put(value(v)));
+            self.router.write(table, key(k), op).await.ok()
+        })
+        .await;
+    }
+
+    async fn get(&self, table: &TableInfo, k: u32, strong: bool) -> Option<Item> {
+        until("a read succeeds", async || {
+            self.router.read(table, key(k), strong).await.ok()
+        })
+        .await
+    }
+
+    async fn replicas_equal(&self) {
+        until("replicas are equal", async || {
+            let mut by_partition: BTreeMap<String, Vec<(String, u64)>> = BTreeMap::new();
+            for node in self.nodes.values() {
+                for d in node.storage.digest().await.ok()? {
+                    let seen = by_partition.entry(d.partition).or_default();
+                    seen.push((d.digest, d.items));
+                }
+            }
+            let equal = by_partition
+                .values()
+                .all(|d| d.len() == 3 && d.iter().all(|x| *x == d[0]));
+            (by_partition.len() == 3 && equal).then_some(())
+        })
+        .await;
+    }
+
+    async fn stop(mut self) {
+        for name in NAMES {
+            if self.nodes.contains_key(name) {
+                self.down(name).await;
+            }
+        }
+        self.follow.abort();
+    }
+}
+
+/// Asks again until there is an answer.
+async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(start.elapsed() < LONG, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn spec() -> TableSpec {
+    TableSpec {
+        name: "canary".into(),
+        hash: KeyAttribute {
+            name: "pk".into(),
+            kind: KeyType::S,
+        },
+        range: None,
+        billing_mode: "PAY_PER_REQUEST".into(),
+        read_units: 0,
+        write_units: 0,
+    }
+}
+
+fn key(k: u32) -> StoreKey {
+    StoreKey {
+        hash: format!("key-{k}").into_bytes(),
+        range: Vec::new(),
+    }
+}
+
+fn value(v: i64) -> Item {
+    Item([("v".to_owned(), AttributeValue::N(v.into()))].into())
+}
+
+fn flip_a_bit(path: &Path, at: u64) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[at as usize] ^= 0x10;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_lives_through_stops_and_restarts() {
+    let mut cluster = Cluster::start(|_| DiskMode::Real).await;
+    assert!(matches!(
+        until("metadata serves", async || {
+            match cluster.router.table("nope").await {
+                Err(BackendError::Unavailable(_)) => None,
+                other => Some(other),
+            }
+        })
+        .await,
+        Err(BackendError::NoSuchTable(_))
+    ));
+    let table = cluster.table().await;
+    assert_eq!(table.partitions, 3);
+    assert_eq!(cluster.router.tables().await.unwrap(), ["canary"]);
+
+    for k in 0..30 {
+        cluster.put(&table, k, k.into()).await;
+    }
+    for k in 0..30 {
+        assert_eq!(cluster.get(&table, k, true).await, Some(value(k.into())));
+    }
+    until("an eventual read catches up", async || {
+        (cluster.get(&table, 7, false).await == Some(value(7))).then_some(())
+    })
+    .await;
+    assert_eq!(cluster.get(&table, 1000, true).await, None);
+
+    // A scan in small pages and in segments sees everything once.
+    for of in [1, 4] {
+        let mut seen = Vec::new();
+        for segment in 0..of {
+            let mut after = None;
+            loop {
+                let page = cluster
+                    .router
+                    .scan(&table, after, 4, (segment, of), true)
+                    .await
+                    .unwrap();
+                assert!(page.items.len() <= 4);
+                seen.extend(page.items);
+                after = page.last;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        assert_eq!(seen.len(), 30);
+        for k in 0..30 {
+            assert!(seen.contains(&value(k)), "{k}");
+        }
+    }
+
+    // Leadership is spread, and a stopped leader is replaced.
+    let leads = |status: &super::admin::Status| {
+        let role = |g: &&super::admin::GroupView| g.role == Some(Role::Leader);
+        status.groups.iter().filter(role).count()
+    };
+    let victim = NAMES
+        .into_iter()
+        .max_by_key(|n| leads(&cluster.nodes[n].storage.status()))
+        .unwrap();
+    cluster.down(victim).await;
+    for k in 0..30 {
+        cluster.put(&table, k, i64::from(k) + 1000).await;
+    }
+    cluster.up(victim).await;
+    cluster.replicas_equal().await;
+
+    // Everything comes back from the disks alone.
+    for name in NAMES {
+        cluster.down(name).await;
+    }
+    for name in NAMES {
+        cluster.up(name).await;
+    }
+    for k in 0..30 {
+        let item = cluster.get(&table, k, true).await;
+        assert_eq!(item, Some(value(i64::from(k) + 1000)), "{k}");
+    }
+
+    let deleting = cluster.router.delete_table("canary").await.unwrap();
+    assert_eq!(deleting.status, TableStatus::Deleting);
+    until("the table is gone", async || {
+        matches!(
+            cluster.router.table("canary").await,
+            Err(BackendError::NoSuchTable(_))
+        )
+        .then_some(())
+    })
+    .await;
+    for name in NAMES {
+        until("its files are gone", async || {
+            let trees = std::fs::read_dir(cluster.data(name).join("trees")).unwrap();
+            (trees.count() == 1).then_some(())
+        })
+        .await;
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_region_power_off_loses_nothing_acknowledged() {
+    let mut cluster = Cluster::start(|seed| DiskMode::Volatile { seed }).await;
+    let table = cluster.table().await;
+    for round in 0..2i64 {
+        for k in 0..40 {
+            cluster.put(&table, k, round * 1000 + i64::from(k)).await;
+        }
+        for name in NAMES {
+            cluster.power_off(name).await;
+        }
+        for name in NAMES {
+            cluster.up(name).await;
+        }
+        for k in 0..40 {
+            let item = cluster.get(&table, k, true).await;
+            assert_eq!(item, Some(value(round * 1000 + i64::from(k))), "{k}");
+        }
+    }
+    cluster.replicas_equal().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_log_is_moved_aside_and_repaired() {
+    let mut cluster = Cluster::start(|_| DiskMode::Real).await;
+    let table = cluster.table().await;
+    for k in 0..60 {
+        cluster.put(&table, k, k.into()).await;
+    }
+    let victim = "storage-b1";
+    cluster.down(victim).await;
+    let wal = cluster.data(victim).join("wal");
+    let mut segments: Vec<_> = std::fs::read_dir(&wal)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    segments.sort();
+    // In the middle of what is written: the file is preallocated with zeros.
+    let bytes = std::fs::read(&segments[0]).unwrap();
+    let end = bytes.iter().rposition(|b| *b != 0).unwrap();
+    flip_a_bit(&segments[0], (end / 2) as u64);
+    cluster.up(victim).await;
+    assert!(cluster.data(victim).join("quarantine-1").is_dir());
+    for k in 0..60 {
+        cluster.put(&table, k, i64::from(k) + 500).await;
+    }
+    cluster.replicas_equal().await;
+    until("nothing is forgotten any more", async || {
+        let status = cluster.nodes[victim].storage.status();
+        let repaired = |g: &super::admin::GroupView| g.role != Some(Role::Repairing);
+        (status.groups.len() == 4 && status.groups.iter().all(repaired)).then_some(())
+    })
+    .await;
+    // It counts again: without another node, it makes the quorum.
+    cluster.down("storage-a1").await;
+    for k in 0..60 {
+        let item = cluster.get(&table, k, true).await;
+        assert_eq!(item, Some(value(i64::from(k) + 500)), "{k}");
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_tree_is_moved_aside_and_repaired() {
+    let mut cluster = Cluster::start(|_| DiskMode::Real).await;
+    let table = cluster.table().await;
+    for k in 0..60 {
+        cluster.put(&table, k, k.into()).await;
+    }
+    let victim = "storage-c1";
+    cluster.down(victim).await;
+    let tree = cluster.data(victim).join("trees/1.tree");
+    let len = std::fs::metadata(&tree).unwrap().len();
+    let mut bytes = std::fs::read(&tree).unwrap();
+    // All of it but the header: whatever page is in use is hit.
+    for b in &mut bytes[4096..len as usize] {
+        *b ^= 0x55;
+    }
+    std::fs::write(&tree, bytes).unwrap();
+    cluster.up(victim).await;
+    assert!(
+        cluster
+            .data(victim)
+            .join("quarantine-1/trees-1.tree")
+            .is_file()
+    );
+    cluster.replicas_equal().await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_condition_is_evaluated_where_the_log_is_applied() {
+    let cluster = Cluster::start(|_| DiskMode::Real).await;
+    let table = cluster.table().await;
+    cluster.put(&table, 1, 1).await;
+    let mut op = WriteOp::new(Action::Delete);
+    op.wants.old = true;
+    let reply = until("a delete succeeds", async || {
+        cluster.router.write(&table, key(1), op.clone()).await.ok()
+    })
+    .await;
+    assert!(matches!(reply, WriteReply::Done { new: None, .. }));
+    assert_eq!(cluster.get(&table, 1, true).await, None);
+    cluster.stop().await;
+}
+
+/// A router that believes in the wrong leader is corrected by one extra hop, and its write is
+/// done once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_route_costs_one_hop() {
+    let cluster = Cluster::start(|_| DiskMode::Real).await;
+    let table = cluster.table().await;
+    cluster.put(&table, 5, 5).await;
+    cluster.router.mislead_all();
+    for k in 0..10 {
+        let op = WriteOp::new(Action::Put(value(k)));
+        let written = cluster.router.write(&table, key(5), op).await;
+        assert!(written.is_ok(), "{written:?}");
+        cluster.router.mislead_all();
+    }
+    assert_eq!(cluster.get(&table, 5, true).await, Some(value(9)));
+    cluster.stop().await;
+}
