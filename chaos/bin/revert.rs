@@ -197,25 +197,27 @@ fn close_timeline(folder: &Path, clean: bool, evidence: &str) -> Result<(), Stri
     })
 }
 
+/// Removes images of older binaries that nothing uses. Where Docker does not
+/// answer there is nothing to look at, which was said already.
 async fn images() -> bool {
-    match leftovers::remove_unused_images().await {
-        Ok(removed) => removed
-            .into_iter()
-            .fold(true, |clean, (image, result)| match result {
-                Ok(()) => {
-                    println!("removed image {image}");
-                    clean
-                }
-                Err(e) => {
-                    println!("image {image} could not be removed: {e}");
-                    false
-                }
-            }),
-        Err(why) => {
-            println!("images were not looked at: {why}");
-            true
+    let Ok(unused) = leftovers::unused_images().await else {
+        return true;
+    };
+    let results = match leftovers::remove_images(&unused).await {
+        Ok(results) => results,
+        Err(why) => vec![Err(why); unused.len()],
+    };
+    let mut clean = true;
+    for (image, result) in unused.iter().zip(results) {
+        match result {
+            Ok(()) => println!("removed image {image}"),
+            Err(e) => {
+                println!("{e}");
+                clean = false;
+            }
         }
     }
+    clean
 }
 
 #[cfg(test)]
