@@ -39,9 +39,11 @@ struct Cluster {
     follow: JoinHandle<()>,
 }
 
-fn free_addr() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+/// A loopback address of this cluster's own: a port of 127.0.0.1 that is free now may be taken by
+/// anybody's outgoing connection while its node is down.
+fn own_addr(cluster: u16, node: u64) -> SocketAddr {
+    let [x, y] = cluster.to_be_bytes();
+    SocketAddr::from(([127, 100 + x % 100, y, node as u8], 7000))
 }
 
 impl Cluster {
@@ -58,6 +60,7 @@ impl Cluster {
         disk: fn(u64) -> DiskMode,
         #[cfg(feature = "seeded-bugs")] bug: Option<crate::config::Bug>,
     ) -> Self {
+        let cluster = rand::random();
         let peers: Peers = NAMES
             .iter()
             .zip(1..)
@@ -65,7 +68,7 @@ impl Cluster {
                 let peer = PeerConfig {
                     az: name[8..9].to_owned(),
                     id,
-                    addr: free_addr(),
+                    addr: own_addr(cluster, id),
                     meta: true,
                 };
                 ((*name).to_owned(), peer)
@@ -74,8 +77,8 @@ impl Cluster {
         let router = Arc::new(Router::new(&RouterConfig {
             name: "router-a".into(),
             az: "a".into(),
-            public_bind: free_addr(),
-            admin_bind: free_addr(),
+            public_bind: own_addr(cluster, 9),
+            admin_bind: own_addr(cluster, 9),
             peers: peers.clone(),
             partitions: 3,
             deadline_ms: 3000,
