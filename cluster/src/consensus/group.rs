@@ -301,7 +301,9 @@ impl Group {
             return Err(WriteFailure::Refused(self.not_leader()));
         }
         #[cfg(feature = "seeded-bugs")]
-        if self.bug == Some(crate::config::Bug::AckBeforeQuorum) {
+        if self.bug == Some(crate::config::Bug::AckBeforeQuorum)
+            && self.id != crate::meta::META_GROUP
+        {
             return self.answer_before_quorum(command);
         }
         match self.raft.client_write(command).await {

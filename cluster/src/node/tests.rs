@@ -2,6 +2,7 @@
 
 use super::admin::Admin;
 use super::{Storage, listen, serve_storage};
+use crate::api::expr::{Comparison, Condition, Operand, Path};
 use crate::api::value::{AttributeValue, Item, KeyType};
 use crate::api::write::{Action, WriteOp, WriteReply};
 use crate::backend::{
@@ -12,7 +13,6 @@ use crate::consensus::group::Role;
 use crate::router::Router;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -32,18 +32,35 @@ struct Cluster {
     dir: tempfile::TempDir,
     peers: Peers,
     disk: fn(u64) -> DiskMode,
+    #[cfg(feature = "seeded-bugs")]
+    bug: Option<crate::config::Bug>,
     nodes: BTreeMap<&'static str, Running>,
     router: Arc<Router>,
     follow: JoinHandle<()>,
 }
 
-fn free_addr() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+/// A loopback address of this cluster's own: a port of 127.0.0.1 that is free now may be taken by
+/// anybody's outgoing connection while its node is down.
+fn own_addr(cluster: u16, node: u64) -> SocketAddr {
+    let [x, y] = cluster.to_be_bytes();
+    SocketAddr::from(([127, 100 + x % 100, y, node as u8], 7000))
 }
 
 impl Cluster {
     async fn start(disk: fn(u64) -> DiskMode) -> Self {
+        Self::start_with(
+            disk,
+            #[cfg(feature = "seeded-bugs")]
+            None,
+        )
+        .await
+    }
+
+    async fn start_with(
+        disk: fn(u64) -> DiskMode,
+        #[cfg(feature = "seeded-bugs")] bug: Option<crate::config::Bug>,
+    ) -> Self {
+        let cluster = rand::random();
         let peers: Peers = NAMES
             .iter()
             .zip(1..)
@@ -51,7 +68,7 @@ impl Cluster {
                 let peer = PeerConfig {
                     az: name[8..9].to_owned(),
                     id,
-                    addr: free_addr(),
+                    addr: own_addr(cluster, id),
                     meta: true,
                 };
                 ((*name).to_owned(), peer)
@@ -60,8 +77,8 @@ impl Cluster {
         let router = Arc::new(Router::new(&RouterConfig {
             name: "router-a".into(),
             az: "a".into(),
-            public_bind: free_addr(),
-            admin_bind: free_addr(),
+            public_bind: own_addr(cluster, 9),
+            admin_bind: own_addr(cluster, 9),
             peers: peers.clone(),
             partitions: 3,
             deadline_ms: 3000,
@@ -73,6 +90,8 @@ impl Cluster {
             dir: tempfile::tempdir().unwrap(),
             peers,
             disk,
+            #[cfg(feature = "seeded-bugs")]
+            bug,
             nodes: BTreeMap::new(),
             router,
             follow: tokio::spawn(async move { follower.follow_map().await }),
@@ -103,7 +122,7 @@ impl Cluster {
                 keep: 10,
             },
             #[cfg(feature = "seeded-bugs")]
-            bug: None,
+            bug: self.bug,
         };
         let peers = listen(config.peer_bind).await.unwrap();
         let admin = listen(config.admin_bind).await.unwrap();
@@ -237,7 +256,7 @@ fn value(v: i64) -> Item {
     Item([("v".to_owned(), AttributeValue::N(v.into()))].into())
 }
 
-fn flip_a_bit(path: &Path, at: u64) {
+fn flip_a_bit(path: &std::path::Path, at: u64) {
     let mut bytes = std::fs::read(path).unwrap();
     bytes[at as usize] ^= 0x10;
     std::fs::write(path, bytes).unwrap();
@@ -436,19 +455,45 @@ async fn a_damaged_tree_is_moved_aside_and_repaired() {
     cluster.stop().await;
 }
 
+/// Counters that many clients raise by compare-and-set: every success counts once, and a failed
+/// condition returns the item as it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_condition_is_evaluated_where_the_log_is_applied() {
+async fn concurrent_conditional_writes_are_each_done_once() {
     let cluster = Cluster::start(|_| DiskMode::Real).await;
     let table = cluster.table().await;
-    cluster.put(&table, 1, 1).await;
-    let mut op = WriteOp::new(Action::Delete);
-    op.wants.old = true;
-    let reply = until("a delete succeeds", async || {
-        cluster.router.write(&table, key(1), op.clone()).await.ok()
-    })
-    .await;
-    assert!(matches!(reply, WriteReply::Done { new: None, .. }));
-    assert_eq!(cluster.get(&table, 1, true).await, None);
+    cluster.put(&table, 1, 0).await;
+    let clients = (0..8).map(|_| {
+        let (router, table) = (cluster.router.clone(), table.clone());
+        tokio::spawn(async move {
+            let (mut raised, mut seen) = (0, 0);
+            while raised < 10 {
+                let mut op = WriteOp::new(Action::Put(value(seen + 1)));
+                op.condition = Some(Condition::Compare(
+                    Comparison::Equal,
+                    Operand::Path(Path {
+                        root: "v".into(),
+                        steps: Vec::new(),
+                    }),
+                    Operand::Value(AttributeValue::N(seen.into())),
+                ));
+                op.wants.on_failure = true;
+                match router.write(&table, key(1), op).await.unwrap() {
+                    WriteReply::Done { .. } => {
+                        raised += 1;
+                        seen += 1;
+                    }
+                    WriteReply::ConditionFailed { old: Some(item) } => {
+                        seen = (0..=80).find(|v| item == value(*v)).unwrap();
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        })
+    });
+    for client in clients.collect::<Vec<_>>() {
+        client.await.unwrap();
+    }
+    assert_eq!(cluster.get(&table, 1, true).await, Some(value(80)));
     cluster.stop().await;
 }
 
@@ -468,4 +513,77 @@ async fn a_stale_route_costs_one_hop() {
     }
     assert_eq!(cluster.get(&table, 5, true).await, Some(value(9)));
     cluster.stop().await;
+}
+
+/// Leaves a leader of key 5's group alone, for longer than its lease.
+async fn isolate_a_leader(cluster: &mut Cluster, table: &TableInfo) {
+    cluster.put(table, 5, 5).await;
+    let group = format!(
+        "canary/{}",
+        crate::meta::partition_of(crate::meta::key::hash64(&key(5).hash), 3)
+    );
+    let leader = until("somebody leads", async || {
+        NAMES.into_iter().find(|name| {
+            let status = cluster.nodes[name].storage.status();
+            let leads =
+                |g: &super::admin::GroupView| g.group == group && g.role == Some(Role::Leader);
+            status.groups.iter().any(leads)
+        })
+    })
+    .await;
+    for name in NAMES.into_iter().filter(|n| *n != leader) {
+        cluster.down(name).await;
+    }
+    tokio::time::sleep(Duration::from_millis(2 * Timing::default().lease_ms)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_quorum_only_eventual_reads_are_answered() {
+    let mut cluster = Cluster::start(|_| DiskMode::Real).await;
+    let table = cluster.table().await;
+    isolate_a_leader(&mut cluster, &table).await;
+    assert_eq!(cluster.get(&table, 5, false).await, Some(value(5)));
+    let strong = cluster.router.read(&table, key(5), true).await;
+    assert!(
+        matches!(strong, Err(BackendError::Unavailable(_))),
+        "{strong:?}"
+    );
+    let op = WriteOp::new(Action::Put(value(6)));
+    let written = cluster.router.write(&table, key(5), op).await;
+    assert!(written.is_err(), "{written:?}");
+    // With a quorum everything is as before, or as the write left it if it got through after all.
+    for name in NAMES {
+        if !cluster.nodes.contains_key(name) {
+            cluster.up(name).await;
+        }
+    }
+    let now = cluster.get(&table, 5, true).await;
+    match written {
+        Err(BackendError::Unavailable(_)) => assert_eq!(now, Some(value(5))),
+        _ => assert!([Some(value(5)), Some(value(6))].contains(&now), "{now:?}"),
+    }
+    cluster.stop().await;
+}
+
+#[cfg(feature = "seeded-bugs")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_seeded_bugs_are_really_there() {
+    use crate::config::Bug;
+    for bug in [Bug::AckBeforeQuorum, Bug::StaleLeaderRead] {
+        let mut cluster = Cluster::start_with(|_| DiskMode::Real, Some(bug)).await;
+        let table = cluster.table().await;
+        isolate_a_leader(&mut cluster, &table).await;
+        if bug == Bug::AckBeforeQuorum {
+            let op = WriteOp::new(Action::Put(value(6)));
+            let written = cluster.router.write(&table, key(5), op).await;
+            assert!(
+                matches!(written, Ok(WriteReply::Done { .. })),
+                "{written:?}"
+            );
+        } else {
+            let read = cluster.router.read(&table, key(5), true).await;
+            assert_eq!(read, Ok(Some(value(5))));
+        }
+        cluster.stop().await;
+    }
 }
