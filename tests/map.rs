@@ -40,7 +40,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ),
     (
         "gameday-cluster",
-        &["bollard", "toml", "plotters", "maud", "nix"],
+        &["bollard", "toml", "plotters", "maud"],
     ),
     (
         "gameday-chaos",
