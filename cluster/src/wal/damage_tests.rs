@@ -3,7 +3,7 @@
 use super::format::{
     BATCH_HEADER, FIRST_BATCH, SegmentHeader, begin_batch, finish_batch, push_record, read_batch,
 };
-use super::recover::scan;
+use super::recover::{Position, scan};
 use super::tests::{closed_log, entry, file, model, same, small};
 use super::*;
 use crate::disk::{Disk, real};
@@ -56,7 +56,12 @@ fn scanned(
     last: bool,
 ) -> Result<(Vec<Record>, super::recover::Scan), (u64, String)> {
     let mut records = Vec::new();
-    scan(header, bytes, last, |r, _| records.push(r)).map(|s| (records, s))
+    let position = if last {
+        Position::Last
+    } else {
+        Position::Inner
+    };
+    scan(header, bytes, position, |r, _| records.push(r)).map(|s| (records, s))
 }
 
 #[test]

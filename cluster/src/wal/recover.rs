@@ -98,10 +98,15 @@ pub(super) fn open(disk: &dyn Disk, options: &WalOptions) -> Result<Opened, WalE
             );
             return Err(corrupt((0, reason)));
         }
-        let scan = scan(&header, &bytes, number == last, |record, repeated| {
-            live.note(number, &record, repeated);
-            note(&mut recovered, record, repeated);
-        })
+        let scan = scan(
+            &header,
+            &bytes,
+            Position::of(number == last, options),
+            |record, repeated| {
+                live.note(number, &record, repeated);
+                note(&mut recovered, record, repeated);
+            },
+        )
         .map_err(corrupt)?;
         next = Some(scan.next);
         if number == last {
@@ -187,11 +192,36 @@ pub(super) struct Torn {
     pub reason: String,
 }
 
+/// What may be unsynced in a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    /// Nothing: later segments follow.
+    Inner,
+    /// The last batch.
+    Last,
+    /// All of it, by the seeded bug. Rule 2 does not hold for such a log, and it
+    /// would be refused; the bug is to lose what was acknowledged, so it is cut.
+    #[cfg(feature = "seeded-bugs")]
+    LastNeverSynced,
+}
+
+impl Position {
+    fn of(last: bool, options: &WalOptions) -> Self {
+        #[cfg(feature = "seeded-bugs")]
+        if last && options.ack_before_sync {
+            return Self::LastNeverSynced;
+        }
+        #[cfg(not(feature = "seeded-bugs"))]
+        let _ = options;
+        if last { Self::Last } else { Self::Inner }
+    }
+}
+
 /// Goes through one segment's batches; pure. See the module for the rules.
 pub(super) fn scan(
     header: &SegmentHeader,
     bytes: &[u8],
-    last: bool,
+    position: Position,
     mut each: impl FnMut(Record, bool),
 ) -> Result<Scan, Damage> {
     let mut at = FIRST_BATCH as usize;
@@ -214,10 +244,12 @@ pub(super) fn scan(
                     let torn = None;
                     return Ok(Scan { end, next, torn });
                 };
-                if !last {
+                if position == Position::Inner {
                     return Err((end, format!("{reason}; later segments follow")));
                 }
-                if let Some(later) = find_header(&rest[..=dirty], header.salt) {
+                if position == Position::Last
+                    && let Some(later) = find_header(&rest[..=dirty], header.salt)
+                {
                     return Err((end, format!("{reason}; batch {later} follows")));
                 }
                 let torn = Some(Torn {
