@@ -109,7 +109,7 @@ pub struct WalOptions {
     pub queue_bytes: usize,
     /// A batch ends when it has reached this many bytes.
     pub batch_bytes: usize,
-    /// Seeded bug: `done` is called right after the write and nothing is ever synced.
+    /// Seeded bug: `done` is called right after the write, and the sync comes once a second.
     #[cfg(feature = "seeded-bugs")]
     pub ack_before_sync: bool,
 }

@@ -24,6 +24,9 @@ pub(super) struct Writer {
     unproven: bool,
     /// The next segment's file, being preallocated.
     spare: Option<JoinHandle<io::Result<Arc<dyn DiskFile>>>>,
+    /// When the log that answers before it syncs last synced.
+    #[cfg(feature = "seeded-bugs")]
+    synced: std::time::Instant,
 }
 
 impl Writer {
@@ -41,6 +44,8 @@ impl Writer {
             buffer: Vec::new(),
             unproven: true,
             spare: None,
+            #[cfg(feature = "seeded-bugs")]
+            synced: std::time::Instant::now(),
         }
     }
 
@@ -176,13 +181,21 @@ impl Writer {
         Ok(())
     }
 
+    /// The broken store syncs once a second, long after it has answered.
     #[cfg(feature = "seeded-bugs")]
-    fn syncs(&self) -> bool {
-        !self.options.ack_before_sync
+    fn syncs(&mut self) -> bool {
+        if !self.options.ack_before_sync {
+            return true;
+        }
+        let due = self.synced.elapsed() >= std::time::Duration::from_secs(1);
+        if due {
+            self.synced = std::time::Instant::now();
+        }
+        due
     }
 
     #[cfg(not(feature = "seeded-bugs"))]
-    fn syncs(&self) -> bool {
+    fn syncs(&mut self) -> bool {
         true
     }
 
