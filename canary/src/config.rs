@@ -124,7 +124,7 @@ impl CanaryConfig {
             (1..=100_000).contains(&w.keys),
             "workload.keys must be 1 to 100000",
         );
-        let shares = [w.writes, w.cas, w.strong_reads, w.eventual_reads];
+        let shares = [w.writes, w.inserts, w.cas, w.strong_reads, w.eventual_reads];
         must(
             shares.iter().all(|s| (0.0..=1.0).contains(s))
                 && (shares.iter().sum::<f64>() - 1.0).abs() < 1e-6,

@@ -1,4 +1,6 @@
-//! What is called: registers, one per key, shared by all canaries.
+//! What is called: registers, one per key, shared by all canaries; and inserts,
+//! each of a key of its own that nobody writes again, so that nothing can hide
+//! its loss.
 //!
 //! Kinds and keys are drawn from a seeded generator, one stream per (canary,
 //! endpoint), so that the `n`th operation of an endpoint is the same in every
@@ -13,10 +15,19 @@ use std::collections::HashMap;
 /// Values of canary `i` begin after `i` times this.
 const VALUES_PER_CANARY: i64 = 1_000_000_000_000;
 
+/// Keys that one canary inserts through one endpoint at most: every one is read at the end.
+const MAX_INSERTS: u32 = 10_000;
+
+/// First letter of the keys that are inserted.
+const INSERT: &str = "i";
+
 /// Generates one canary's calls.
 #[derive(Debug)]
 pub struct Workload {
-    shares: [(Kind, f64); 4],
+    shares: [(Kind, f64); 5],
+    canary: u32,
+    /// Number of keys inserted through each endpoint.
+    inserted: Vec<u32>,
     keys: u32,
     streams: Vec<ChaCha8Rng>,
     last_value: i64,
@@ -26,6 +37,7 @@ pub struct Workload {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Write,
+    Insert,
     Cas,
     Strong,
     Eventual,
@@ -51,10 +63,13 @@ impl Workload {
         Workload {
             shares: [
                 (Kind::Write, spec.writes),
+                (Kind::Insert, spec.inserts),
                 (Kind::Cas, spec.cas),
                 (Kind::Strong, spec.strong_reads),
                 (Kind::Eventual, spec.eventual_reads),
             ],
+            canary,
+            inserted: vec![0; endpoints],
             keys: spec.keys.max(1),
             streams,
             last_value: i64::from(canary) * VALUES_PER_CANARY,
@@ -62,9 +77,15 @@ impl Workload {
         }
     }
 
-    /// All keys.
+    /// All keys that the final reads must read: the registers, and what this
+    /// canary inserted so far.
     pub fn keys(&self) -> impl Iterator<Item = String> + use<> {
-        (0..self.keys).map(key)
+        let canary = self.canary;
+        let inserted = self.inserted.clone().into_iter().enumerate();
+        let inserted = inserted.flat_map(move |(endpoint, count)| {
+            (0..count).map(move |n| insert_key(canary, endpoint, n))
+        });
+        (0..self.keys).map(key).chain(inserted)
     }
 
     /// The next call through `endpoint`.
@@ -75,7 +96,14 @@ impl Workload {
         match kind {
             Kind::Strong => Call::Read { key, strong: true },
             Kind::Eventual => Call::Read { key, strong: false },
-            Kind::Write => {
+            // Beyond the bound an insert is an ordinary write.
+            Kind::Insert if self.inserted[endpoint] < MAX_INSERTS => {
+                let key = insert_key(self.canary, endpoint, self.inserted[endpoint]);
+                self.inserted[endpoint] += 1;
+                let value = self.fresh_value();
+                Call::Write { key, value }
+            }
+            Kind::Write | Kind::Insert => {
                 let value = self.fresh_value();
                 Call::Write { key, value }
             }
@@ -105,6 +133,10 @@ impl Workload {
             _ => return,
         };
         let key = op.call.key();
+        // What was inserted is never changed: nothing will be expected of it.
+        if key.starts_with(INSERT) {
+            return;
+        }
         // Answers overtake each other; what was asked later knows better.
         if self.seen.get(key).is_none_or(|s| s.invoked <= op.invoked) {
             let seen = Seen {
@@ -119,6 +151,11 @@ impl Workload {
         self.last_value += 1;
         self.last_value
     }
+}
+
+/// Key `n` that canary `canary` inserts through `endpoint`.
+fn insert_key(canary: u32, endpoint: usize, n: u32) -> String {
+    format!("{INSERT}{canary}-{endpoint}-{n:05}")
 }
 
 /// `k00000`, `k00001` …
@@ -136,7 +173,7 @@ fn below(bits: u64, n: u32) -> u32 {
     ((u128::from(bits) * u128::from(n)) >> 64) as u32
 }
 
-fn pick(shares: &[(Kind, f64); 4], x: f64) -> Kind {
+fn pick(shares: &[(Kind, f64)], x: f64) -> Kind {
     let mut left = x;
     let mut chosen = shares[0].0;
     for &(kind, share) in shares {
@@ -233,18 +270,47 @@ mod tests {
         let near = |a: f64, b: f64| (a - b).abs() < 0.03;
         assert!(near(
             share(|c| matches!(c, Call::Write { .. })),
-            spec.writes
+            spec.writes + spec.inserts
         ));
         assert!(near(share(|c| matches!(c, Call::Cas { .. })), spec.cas));
         assert!(near(
             share(|c| matches!(c, Call::Read { strong: true, .. })),
             spec.strong_reads
         ));
-        let keys: HashSet<_> = drawn.iter().map(|c| c.key().to_string()).collect();
+        let (inserted, keys): (Vec<_>, Vec<_>) = drawn
+            .iter()
+            .map(|c| c.key().to_string())
+            .partition(|k| k.starts_with(INSERT));
+        assert!(near(inserted.len() as f64 / 6000.0, spec.inserts));
+        let keys: HashSet<_> = keys.into_iter().collect();
         let all: HashSet<_> = Workload::new(&spec, 3, 0, 1).keys().collect();
         assert_eq!(keys, all);
         assert_eq!(all.len(), 60);
         assert!(all.contains("k00000") && all.contains("k00059"));
+    }
+
+    #[test]
+    fn what_is_inserted_is_written_once_and_read_at_the_end() {
+        let spec = WorkloadSpec::default();
+        let mut w = Workload::new(&spec, 3, 7, 2);
+        let mut inserted = HashSet::new();
+        for i in 0..2000 {
+            let call = w.draw(i % 2);
+            if call.key().starts_with(INSERT) {
+                assert!(matches!(call, Call::Write { .. }), "{call:?}");
+                assert!(
+                    inserted.insert(call.key().to_string()),
+                    "written twice: {call:?}"
+                );
+            }
+        }
+        let read: Vec<_> = w.keys().collect();
+        assert_eq!(read.len(), 60 + inserted.len());
+        assert!(inserted.iter().all(|k| read.contains(k)));
+        assert!(
+            !inserted.contains(&insert_key(8, 0, 0)),
+            "canaries insert different keys"
+        );
     }
 
     #[test]
@@ -266,6 +332,7 @@ mod tests {
     fn a_compare_and_set_expects_what_was_last_seen() {
         let spec = WorkloadSpec {
             writes: 0.0,
+            inserts: 0.0,
             cas: 1.0,
             strong_reads: 0.0,
             eventual_reads: 0.0,

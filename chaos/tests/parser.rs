@@ -62,7 +62,7 @@ for = "0s"
             "2:1 unknown key 'titel' in [playbook]",
             "3:8 'seed' is a whole number from 0 to 18446744073709551615",
             "6:7 so far a cluster has 3 AZs, with one replica of every partition in each",
-            "10:1 the shares of the workload are together 1.65, not 1",
+            "10:1 the shares of the workload are together 1.75, not 1",
             "11:11 ISO-8601 durations are not read; write a number and a unit: \"30s\"",
             "14:22 'write_availability' is a share such as \"99.9%\", not a number",
             "17:7 'for' is from 2s to 24h",
@@ -190,7 +190,8 @@ subnet = "10.0.0.0/8"
 [workload]
 rate = 5.5
 keys = 7
-writes = 0.1
+writes = 0.04
+inserts = 0.06
 cas = 0.2
 strong_reads = 0.3
 eventual_reads = 0.4
@@ -228,8 +229,8 @@ for = "4s"
         (5.5, 7, 1500, 0)
     );
     assert_eq!(
-        (w.writes, w.cas, w.strong_reads, w.eventual_reads),
-        (0.1, 0.2, 0.3, 0.4)
+        (w.writes, w.inserts, w.cas, w.strong_reads, w.eventual_reads),
+        (0.04, 0.06, 0.2, 0.3, 0.4)
     );
     assert_eq!(p.slo.write_availability, Some(99.9 / 100.0));
     assert_eq!(p.slo.read_availability, None);

@@ -58,7 +58,7 @@ impl Kind {
         Kind::ALL
             .into_iter()
             .filter(|k| match k {
-                Kind::Write => w.writes + w.cas > 0.0,
+                Kind::Write => w.writes + w.inserts + w.cas > 0.0,
                 Kind::StrongRead => w.strong_reads > 0.0,
                 Kind::EventualRead => w.eventual_reads > 0.0,
             })

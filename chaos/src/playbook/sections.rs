@@ -67,7 +67,7 @@ pub(super) fn cluster(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>)
 
 /// `[workload]`.
 pub(super) fn workload(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>) -> WorkloadSpec {
-    const SHARES: [&str; 4] = ["writes", "cas", "strong_reads", "eventual_reads"];
+    const SHARES: [&str; 5] = ["writes", "inserts", "cas", "strong_reads", "eventual_reads"];
     let known = [
         "rate",
         "keys",
@@ -75,6 +75,7 @@ pub(super) fn workload(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>
         SHARES[1],
         SHARES[2],
         SHARES[3],
+        SHARES[4],
         "timeout",
         "item_bytes",
     ];
@@ -88,6 +89,7 @@ pub(super) fn workload(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>
     }
     let fields = [
         &mut spec.writes,
+        &mut spec.inserts,
         &mut spec.cas,
         &mut spec.strong_reads,
         &mut spec.eventual_reads,
@@ -99,7 +101,7 @@ pub(super) fn workload(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>
             None => readable &= f.get(key).is_none(),
         }
     }
-    let sum = spec.writes + spec.cas + spec.strong_reads + spec.eventual_reads;
+    let sum = spec.writes + spec.inserts + spec.cas + spec.strong_reads + spec.eventual_reads;
     if readable && (sum - 1.0).abs() > 1e-6 {
         let first = SHARES.into_iter().find(|k| f.get(k).is_some());
         m.wrong_help(
@@ -109,9 +111,9 @@ pub(super) fn workload(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>
                 (sum * 1e6).round() / 1e6
             ),
             format!(
-                "writes = {}, cas = {}, strong_reads = {}, eventual_reads = {} \
+                "writes = {}, inserts = {}, cas = {}, strong_reads = {}, eventual_reads = {} \
                  (what is not written has its default)",
-                spec.writes, spec.cas, spec.strong_reads, spec.eventual_reads
+                spec.writes, spec.inserts, spec.cas, spec.strong_reads, spec.eventual_reads
             ),
         );
     }

@@ -36,6 +36,10 @@ pub struct WorkloadSpec {
     pub keys: u32,
     /// Shares of the mix, each 0 to 1, together 1: unconditional writes.
     pub writes: f64,
+    /// Writes of a key that nobody else ever writes. Nothing hides their loss:
+    /// the final reads must find each that was acknowledged.
+    #[serde(default)]
+    pub inserts: f64,
     /// Conditional writes (compare-and-set).
     pub cas: f64,
     /// Strongly consistent reads.
@@ -53,7 +57,8 @@ impl Default for WorkloadSpec {
         WorkloadSpec {
             rate: 20.0,
             keys: 60,
-            writes: 0.25,
+            writes: 0.15,
+            inserts: 0.1,
             cas: 0.15,
             strong_reads: 0.4,
             eventual_reads: 0.2,
