@@ -38,20 +38,10 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         "gameday-canary",
         &["bollard", "toml", "openraft", "redb", "plotters"],
     ),
-    (
-        "gameday-cluster",
-        &["bollard", "toml", "plotters", "maud"],
-    ),
+    ("gameday-cluster", &["bollard", "toml", "plotters", "maud"]),
     (
         "gameday-chaos",
-        &[
-            "openraft",
-            "redb",
-            "hyper",
-            "plotters",
-            "maud",
-            "hdrhistogram",
-        ],
+        &["openraft", "redb", "plotters", "maud", "hdrhistogram"],
     ),
     (
         "gameday-reports",
