@@ -55,8 +55,9 @@ fn node() -> Result<(), String> {
     if let (NodeConfig::Storage(storage), Ok(data)) = (&mut config, std::env::var("GAMEDAY_DATA")) {
         storage.data = PathBuf::from(data);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // Many nodes share few processors, and their work is small: handing it from thread to thread
+    // would cost more than it does.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| e.to_string())?;

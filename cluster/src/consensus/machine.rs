@@ -90,7 +90,7 @@ impl Machine {
         Ok(())
     }
 
-    fn apply_batch(
+    async fn apply_batch(
         &mut self,
         entries: Vec<(Entry, Option<ApplyResponder<Types>>)>,
     ) -> io::Result<()> {
@@ -117,7 +117,18 @@ impl Machine {
         let meta = postcard::to_stdvec(&self.applied).map_err(io::Error::other)?;
         let map_changed = batch.map.is_some();
         let changes = batch.into_changes()?;
-        self.tree.apply(&meta, changes).map_err(io)?;
+        match self.tree.try_apply(&meta, &changes) {
+            Some(applied) => applied.map_err(io)?,
+            // A checkpoint is at work. Waiting for it here would keep this thread from
+            // everything else, heartbeats included.
+            None => {
+                let tree = self.tree.clone();
+                tokio::task::spawn_blocking(move || tree.apply(&meta, changes))
+                    .await
+                    .map_err(io::Error::other)?
+                    .map_err(io)?;
+            }
+        }
         // Only now can readers see it, so only now may anybody be told.
         for (responder, outcome) in answers {
             responder.send(outcome);
@@ -263,14 +274,14 @@ impl RaftStateMachine<Types> for Machine {
             }
             batch.push(item);
             if batch.len() >= BATCH_ENTRIES || bytes >= BATCH_BYTES {
-                self.apply_batch(std::mem::take(&mut batch))?;
+                self.apply_batch(std::mem::take(&mut batch)).await?;
                 bytes = 0;
             }
         }
         if batch.is_empty() {
             return Ok(());
         }
-        self.apply_batch(batch)
+        self.apply_batch(batch).await
     }
 
     async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder> {

@@ -168,7 +168,14 @@ impl Overlay {
             run.extend_from_slice(&data[..keep]);
         }
         self.backing.write_all_at(&run, run_at)?;
-        self.backing.set_len(self.len)?;
+        // The same length again would be a change of metadata for the file system to sync.
+        let written = match self.dirty.last_key_value() {
+            Some((&no, _)) => self.backing_len.max(self.len.min((no + 1) * PAGE as u64)),
+            None => self.backing_len,
+        };
+        if written != self.len {
+            self.backing.set_len(self.len)?;
+        }
         self.backing_len = self.len;
         self.floor = u64::MAX;
         self.dirty.clear();

@@ -8,7 +8,7 @@ use redb::ReadTransaction;
 use sha2::{Digest as _, Sha256};
 use std::io::{Read, Write};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 
 /// A B-tree in one file. Reads see the last applied batch and run beside writes.
 #[derive(Debug)]
@@ -85,6 +85,24 @@ impl Tree {
     pub fn apply(&self, applied_meta: &[u8], changes: Vec<Change>) -> Result<(), EngineError> {
         let _writer = self.writer();
         self.store()?.apply(applied_meta, &changes)
+    }
+
+    /// As [`Tree::apply`], but gives up, having done nothing, if another writer is at work: a
+    /// checkpoint may take long.
+    pub fn try_apply(
+        &self,
+        applied_meta: &[u8],
+        changes: &[Change],
+    ) -> Option<Result<(), EngineError>> {
+        let _writer = match self.writer.try_lock() {
+            Ok(writer) => writer,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(
+            self.store()
+                .and_then(|store| store.apply(applied_meta, changes)),
+        )
     }
 
     /// Makes everything applied so far durable and returns the applied meta that
