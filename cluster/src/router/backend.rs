@@ -4,7 +4,9 @@ use super::Router;
 use super::outcome::{After, describe, hint, of_write, unavailable};
 use crate::api::value::Item;
 use crate::api::write::{WriteOp, WriteReply};
-use crate::backend::{Backend, BackendError, ScanPage, StoreKey, TableInfo, TableSpec};
+use crate::backend::{
+    Backend, BackendError, ScanPage, StoreKey, TableInfo, TableSpec, TableStatus,
+};
 use crate::consensus::group::item;
 use crate::consensus::types::{Command, GroupId, NodeId, Op, Outcome};
 use crate::meta::{META_GROUP, MetaReply, Placement, Table, first_hash, key, partition_of};
@@ -24,20 +26,29 @@ impl Router {
         Instant::now() + self.deadline
     }
 
-    /// The table of this name, asking for news if it is not known.
+    /// The table of this name. If it is not known, or not known to serve yet, news of it is
+    /// awaited first: another router may have said already that it serves.
     async fn find_table(&self, name: &str) -> Result<Table, BackendError> {
-        for attempt in 0..2 {
-            if let Some(table) = self.map.borrow().tables.get(name) {
-                return Ok(table.clone());
+        let until = Instant::now() + NEWS;
+        let mut asked = false;
+        loop {
+            let table = self.map.borrow().tables.get(name).cloned();
+            let settled = match &table {
+                Some(table) => table.info.status != TableStatus::Creating,
+                None => asked,
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if settled || left.is_zero() {
+                return match table {
+                    Some(table) => Ok(table),
+                    None if self.follower.known() => {
+                        Err(BackendError::NoSuchTable(name.to_owned()))
+                    }
+                    None => Err(unavailable("the metadata does not answer")),
+                };
             }
-            if attempt == 0 {
-                self.follower.refreshed(NEWS).await;
-            }
-        }
-        if self.follower.known() {
-            Err(BackendError::NoSuchTable(name.to_owned()))
-        } else {
-            Err(unavailable("the metadata does not answer"))
+            self.follower.refreshed(left).await;
+            asked = true;
         }
     }
 
