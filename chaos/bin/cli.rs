@@ -85,7 +85,7 @@ pub struct RunArgs {
 pub struct PlanArgs {
     /// The playbook, a TOML file
     pub playbook: PathBuf,
-    /// Seed of every random choice (default: the playbook's, else 1)
+    /// Seed of every random choice (default: the playbook's, else chosen and printed)
     #[arg(long)]
     pub seed: Option<u64>,
 }

@@ -272,6 +272,15 @@ async fn a_cut_that_does_not_cut_is_noticed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cut_whose_lease_lapsed_is_not_proven_even_if_it_holds_again() {
+    let mut run = Run::of(step("cut b", "partition", "az = \"b\"", AT0, "20s"));
+    run.switches.lapsed = Some("control over storage-b1 was lost for 4 s".into());
+    let seen = run.go().await;
+    seen.is_unproven("control over storage-b1 was lost");
+    assert_eq!(seen.proofs(1), [Unknown, Pass]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_comes_back_by_itself_is_noticed_at_the_end_of_the_hold() {
     let mut run = Run::of(step("x", "power-off", "node = \"storage-b1\"", AT0, "20s"));
     run.switches.restarts_itself = Some(Duration::from_secs(7));

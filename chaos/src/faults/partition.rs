@@ -181,7 +181,16 @@ impl Fault for Partition {
         scene: &'a Scene,
         away: &'a BTreeSet<String>,
     ) -> BoxFuture<'a, Proof> {
-        Box::pin(look(self.links(scene), scene, away, LinkState::Cut))
+        Box::pin(async move {
+            let mut proof = look(self.links(scene), scene, away, LinkState::Cut).await;
+            // The links may be cut again by now, but they were not all the time.
+            let lapses = scene.runtime.lapses();
+            if !lapses.is_empty() {
+                proof.verdict = proof.verdict.and(Verdict::Unknown);
+                proof.evidence.extend(lapses);
+            }
+            proof
+        })
     }
 
     fn revert<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()> {

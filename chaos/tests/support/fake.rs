@@ -99,6 +99,8 @@ impl Sink for Memory {
 pub struct Switches {
     /// This link stays open whatever is cut.
     pub leaks: Option<Link>,
+    /// While links are cut, this is said to have ended a cut for a while.
+    pub lapsed: Option<String>,
     /// So long after a kill or a power-off, the node runs again by itself.
     pub restarts_itself: Option<Duration>,
     /// So long after a pause, somebody kills the frozen process and starts a new one.
@@ -309,6 +311,15 @@ impl Runtime for Fake {
             };
             Ok(links.iter().map(see).collect())
         })
+    }
+    fn lapses(&self) -> Vec<String> {
+        let cut = !self.cut.lock().unwrap().is_empty();
+        self.switches
+            .lapsed
+            .iter()
+            .filter(|_| cut)
+            .cloned()
+            .collect()
     }
     fn admin<'a>(&'a self, node: &'a str, path: &'a str, deadline: Duration) -> Fut<'a, String> {
         Box::pin(async move {
