@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 use support::*;
 
@@ -36,32 +36,12 @@ fn an_az_that_loses_power_is_survived() {
         return;
     }
     let _one = alone();
-    let dir = tempfile::tempdir().unwrap();
-    let book = playbook(
-        dir.path(),
-        "fault = \"power-off\"\ntarget = { az = \"b\" }\nat = \"0s\"\nfor = \"8s\"",
-    );
-    let out = dir.path().join("runs");
-    let done = finish(
-        gameday()
-            .arg("run")
-            .arg(&book)
-            .args([
-                "--runtime",
-                "docker",
-                "--subnet",
-                SUBNET,
-                "--plain",
-                "--out",
-            ])
-            .arg(&out),
-        LIMIT,
-    );
+    let day = Short::new("docker", &step("power-off", "{ az = \"b\" }", 8));
+    let done = finish(&mut day.command(), LIMIT);
     assert_eq!(done.status.code(), Some(0), "{}", text(&done));
-    let folder = run_folder(&out);
+    let (folder, run) = day.folder();
     let verdict = json(&folder.join("verdict.json"));
     assert_eq!(verdict["verdict"], "pass", "{verdict}");
-    let run = folder.file_name().unwrap().to_str().unwrap().to_string();
     assert_eq!(left_of(&run), Vec::<String>::new());
     assert!(
         std::fs::read_dir(folder.join("nodes")).unwrap().count() >= 6,
@@ -75,38 +55,9 @@ fn a_killed_runner_leaves_nothing_that_revert_does_not_end_and_nobody_else_is_to
         return;
     }
     let _one = alone();
-    let dir = tempfile::tempdir().unwrap();
-    let book = playbook(
-        dir.path(),
-        "fault = \"partition\"\ntarget = { az = \"b\" }\nat = \"0s\"\nfor = \"90s\"",
-    );
-    let out = dir.path().join("runs");
-    let mut child = gameday()
-        .arg("run")
-        .arg(&book)
-        .args([
-            "--runtime",
-            "docker",
-            "--subnet",
-            SUBNET,
-            "--plain",
-            "--out",
-        ])
-        .arg(&out)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let timeline = || {
-        std::fs::read_dir(&out)
-            .ok()?
-            .next()?
-            .ok()
-            .map(|e| e.path().join("timeline.jsonl"))
-    };
-    wait_for_line(timeline, "\"side\":\"injected\"", Duration::from_secs(90));
-    let folder = run_folder(&out);
-    let run = folder.file_name().unwrap().to_str().unwrap().to_string();
+    let day = Short::new("docker", &step("partition", "{ az = \"b\" }", 90));
+    let mut child = day.hurt();
+    let (folder, run) = day.folder();
 
     // A bystander of the same image that is not ours.
     let image = docker_lines(&[
@@ -157,26 +108,8 @@ fn a_taken_network_is_refused_with_a_way_out() {
     let _one = alone();
     let name = format!("gameday-test-taken-{}", std::process::id());
     docker_lines(&["network", "create", "--subnet", SUBNET, &name]);
-    let dir = tempfile::tempdir().unwrap();
-    let book = playbook(
-        dir.path(),
-        "fault = \"kill\"\ntarget = { node = \"storage-a1\" }\nat = \"0s\"\nfor = \"2s\"",
-    );
-    let done = finish(
-        gameday()
-            .arg("run")
-            .arg(&book)
-            .args([
-                "--runtime",
-                "docker",
-                "--subnet",
-                SUBNET,
-                "--plain",
-                "--out",
-            ])
-            .arg(dir.path().join("runs")),
-        LIMIT,
-    );
+    let day = Short::new("docker", &step("kill", "{ node = \"storage-a1\" }", 2));
+    let done = finish(&mut day.command(), LIMIT);
     docker_lines(&["network", "rm", &name]);
     assert_eq!(done.status.code(), Some(64), "{}", text(&done));
     let said = text(&done);

@@ -11,22 +11,10 @@ const LIMIT: Duration = Duration::from_secs(150);
 #[test]
 fn a_partition_is_survived_proven_and_reported() {
     let _one = alone();
-    let dir = tempfile::tempdir().unwrap();
-    let book = playbook(
-        dir.path(),
-        "fault = \"partition\"\ntarget = { az = \"b\" }\nat = \"0s\"\nfor = \"6s\"",
-    );
-    let out = dir.path().join("runs");
-    let done = finish(
-        gameday()
-            .arg("run")
-            .arg(&book)
-            .args(["--runtime", "process", "--plain", "--out"])
-            .arg(&out),
-        LIMIT,
-    );
+    let day = Short::new("process", &step("partition", "{ az = \"b\" }", 6));
+    let done = finish(&mut day.command(), LIMIT);
     assert_eq!(done.status.code(), Some(0), "{}", text(&done));
-    let folder = run_folder(&out);
+    let (folder, _) = day.folder();
     for file in [
         "run.json",
         "history.jsonl",
@@ -76,7 +64,7 @@ fn a_partition_is_survived_proven_and_reported() {
     // A history that lost its end marker is never a pass.
     let history = std::fs::read_to_string(folder.join("history.jsonl")).unwrap();
     let cut: Vec<_> = history.lines().take(history.lines().count() - 1).collect();
-    let torn = dir.path().join("torn.jsonl");
+    let torn = day.dir.path().join("torn.jsonl");
     std::fs::write(&torn, cut.join("\n") + "\n").unwrap();
     let checked = finish(gameday().arg("check").arg(&torn), LIMIT);
     assert_eq!(checked.status.code(), Some(2), "{}", text(&checked));
@@ -85,78 +73,34 @@ fn a_partition_is_survived_proven_and_reported() {
 #[test]
 fn ctrl_c_reverts_and_still_writes_the_report() {
     let _one = alone();
-    let dir = tempfile::tempdir().unwrap();
-    let book = playbook(
-        dir.path(),
-        "fault = \"pause\"\ntarget = { leader = \"canary/0\" }\nat = \"0s\"\nfor = \"60s\"",
-    );
-    let out = dir.path().join("runs");
-    let child = gameday()
-        .arg("run")
-        .arg(&book)
-        .args(["--runtime", "process", "--plain", "--out"])
-        .arg(&out)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let timeline = || {
-        std::fs::read_dir(&out)
-            .ok()?
-            .next()?
-            .ok()
-            .map(|e| e.path().join("timeline.jsonl"))
-    };
-    wait_for_line(timeline, "\"side\":\"injected\"", Duration::from_secs(60));
+    let day = Short::new("process", &step("pause", "{ leader = \"canary/0\" }", 60));
+    let child = day.hurt();
     let pid = i32::try_from(child.id()).unwrap();
     assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
     let done = wait(child, Duration::from_secs(60));
     assert_eq!(done.status.code(), Some(130), "{}", text(&done));
-    let folder = run_folder(&out);
+    let (folder, run) = day.folder();
     assert!(folder.join("report.html").exists(), "{}", text(&done));
     let timeline = std::fs::read_to_string(folder.join("timeline.jsonl")).unwrap();
     assert!(timeline.contains("\"side\":\"reverted\""), "{timeline}");
     assert!(timeline.contains("interrupted"), "{timeline}");
-    let run = folder.file_name().unwrap().to_str().unwrap();
-    assert_eq!(processes_of(run), Vec::<u32>::new(), "nothing is left");
+    assert_eq!(processes_of(&run), Vec::<u32>::new(), "nothing is left");
 }
 
 #[test]
 fn a_killed_runner_leaves_nothing_that_revert_does_not_end() {
     let _one = alone();
-    let dir = tempfile::tempdir().unwrap();
-    let book = playbook(
-        dir.path(),
-        "fault = \"partition\"\ntarget = { az = \"b\" }\nat = \"0s\"\nfor = \"60s\"",
-    );
-    let out = dir.path().join("runs");
-    let mut child = gameday()
-        .arg("run")
-        .arg(&book)
-        .args(["--runtime", "process", "--plain", "--out"])
-        .arg(&out)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let timeline = || {
-        std::fs::read_dir(&out)
-            .ok()?
-            .next()?
-            .ok()
-            .map(|e| e.path().join("timeline.jsonl"))
-    };
-    wait_for_line(timeline, "\"side\":\"injected\"", Duration::from_secs(60));
+    let day = Short::new("process", &step("partition", "{ az = \"b\" }", 60));
+    let mut child = day.hurt();
     child.kill().unwrap();
     child.wait().unwrap();
-    let folder = run_folder(&out);
+    let (folder, run) = day.folder();
     let reverted = finish(
         gameday().arg("revert").arg(&folder),
         Duration::from_secs(60),
     );
     assert_eq!(reverted.status.code(), Some(0), "{}", text(&reverted));
-    let run = folder.file_name().unwrap().to_str().unwrap();
-    assert_eq!(processes_of(run), Vec::<u32>::new(), "{}", text(&reverted));
+    assert_eq!(processes_of(&run), Vec::<u32>::new(), "{}", text(&reverted));
     let again = finish(
         gameday().arg("revert").arg(&folder),
         Duration::from_secs(60),

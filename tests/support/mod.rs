@@ -80,6 +80,78 @@ for = "8s"
     path
 }
 
+/// One step of a short game day.
+pub fn step(fault: &str, target: &str, seconds: u32) -> String {
+    format!("fault = \"{fault}\"\ntarget = {target}\nat = \"0s\"\nfor = \"{seconds}s\"")
+}
+
+/// A short game day in a folder of its own.
+pub struct Short {
+    /// Goes away with this.
+    pub dir: tempfile::TempDir,
+    book: PathBuf,
+    out: PathBuf,
+    runtime: &'static str,
+}
+
+impl Short {
+    /// With this one step.
+    pub fn new(runtime: &'static str, step: &str) -> Short {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let book = playbook(dir.path(), step);
+        let out = dir.path().join("runs");
+        Short {
+            dir,
+            book,
+            out,
+            runtime,
+        }
+    }
+
+    /// `gameday run` of it.
+    pub fn command(&self) -> Command {
+        let mut c = gameday();
+        c.arg("run")
+            .arg(&self.book)
+            .args(["--runtime", self.runtime, "--plain", "--out"])
+            .arg(&self.out);
+        if self.runtime == "docker" {
+            c.args(["--subnet", SUBNET]);
+        }
+        c
+    }
+
+    /// Starts it and waits until its fault is proven to be in force.
+    pub fn hurt(&self) -> std::process::Child {
+        let child = self
+            .command()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let timeline = || {
+            std::fs::read_dir(&self.out)
+                .ok()?
+                .next()?
+                .ok()
+                .map(|e| e.path().join("timeline.jsonl"))
+        };
+        wait_for_line(timeline, "\"side\":\"injected\"", Duration::from_secs(90));
+        child
+    }
+
+    /// Its run folder, and the run's id.
+    pub fn folder(&self) -> (PathBuf, String) {
+        let folder = run_folder(&self.out);
+        let run = folder
+            .file_name()
+            .and_then(|n| n.to_str())
+            .expect("a plain name")
+            .to_string();
+        (folder, run)
+    }
+}
+
 /// Waits for a child, with a limit; kills it (and fails) beyond.
 pub fn wait(mut child: std::process::Child, limit: Duration) -> Output {
     let began = Instant::now();

@@ -46,6 +46,20 @@ fn own_addr(cluster: u16, node: u64) -> SocketAddr {
     SocketAddr::from(([127, 100 + x % 100, y, node as u8], 7000))
 }
 
+fn router(peers: &Peers, own: std::net::SocketAddr) -> Arc<Router> {
+    Arc::new(Router::new(&RouterConfig {
+        name: "router-a".into(),
+        az: "a".into(),
+        public_bind: own,
+        admin_bind: own,
+        peers: peers.clone(),
+        partitions: 3,
+        deadline_ms: 3000,
+        write_hop_ms: 2000,
+        read_hop_ms: 500,
+    }))
+}
+
 impl Cluster {
     async fn start(disk: fn(u64) -> DiskMode) -> Self {
         Self::start_with(
@@ -74,17 +88,7 @@ impl Cluster {
                 ((*name).to_owned(), peer)
             })
             .collect();
-        let router = Arc::new(Router::new(&RouterConfig {
-            name: "router-a".into(),
-            az: "a".into(),
-            public_bind: own_addr(cluster, 9),
-            admin_bind: own_addr(cluster, 9),
-            peers: peers.clone(),
-            partitions: 3,
-            deadline_ms: 3000,
-            write_hop_ms: 2000,
-            read_hop_ms: 500,
-        }));
+        let router = router(&peers, own_addr(cluster, 9));
         let follower = router.clone();
         let mut cluster = Cluster {
             dir: tempfile::tempdir().unwrap(),
@@ -260,6 +264,25 @@ fn flip_a_bit(path: &std::path::Path, at: u64) {
     let mut bytes = std::fs::read(path).unwrap();
     bytes[at as usize] ^= 0x10;
     std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_one_router_calls_active_is_active_for_all() {
+    let cluster = Cluster::start(|_| DiskMode::Real).await;
+    let other = router(&cluster.peers, cluster.peers[NAMES[0]].addr);
+    let follower = other.clone();
+    let follow = tokio::spawn(async move { follower.follow_map().await });
+    // While the table is created, the other router learns of it at its own pace.
+    let (table, seen) = tokio::join!(cluster.table(), async {
+        until("the other router knows it", async || {
+            other.table("canary").await.ok()
+        })
+        .await
+    });
+    assert_eq!(seen.spec, table.spec);
+    let now = other.table("canary").await.unwrap();
+    assert_eq!(now.status, TableStatus::Active);
+    follow.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
