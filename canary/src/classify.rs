@@ -79,7 +79,9 @@ fn answered(call: &Call, attributes: &Attributes, status: u16, body: &[u8]) -> O
             .map_err(|e| format!("200 with a body that is no JSON object: {e}"))
             .and_then(|object| match call {
                 Call::Read { key, .. } => found(&object, attributes, key),
-                Call::Write { .. } | Call::Cas { .. } => Ok(None),
+                Call::Write { .. } | Call::Insert { .. } | Call::Cas { .. } | Call::Add { .. } => {
+                    Ok(None)
+                }
             });
         return match understood {
             Ok(value) => Outcome::Ok { value },

@@ -283,6 +283,9 @@ impl Engine {
                 },
             },
             last,
+            table: String::new(),
+            fresh: false,
+            attempt: Default::default(),
         }
     }
 

@@ -232,6 +232,9 @@ mod tests {
             returned: None,
             outcome: Outcome::Ok { value: None },
             last: false,
+            table: String::new(),
+            fresh: false,
+            attempt: Default::default(),
         };
         let counts = Counts {
             due: 5,

@@ -50,7 +50,10 @@ impl Requests {
     pub fn request(&self, call: &Call, endpoint: SocketAddr) -> Request<Full<Bytes>> {
         let target = match call {
             Call::Read { .. } => "DynamoDB_20120810.GetItem",
-            Call::Write { .. } | Call::Cas { .. } => "DynamoDB_20120810.PutItem",
+            Call::Write { .. } | Call::Insert { .. } | Call::Cas { .. } => {
+                "DynamoDB_20120810.PutItem"
+            }
+            Call::Add { .. } => "DynamoDB_20120810.UpdateItem",
         };
         let mut request = Request::new(Full::new(Bytes::from(self.body(call))));
         *request.method_mut() = Method::POST;
@@ -82,7 +85,18 @@ impl Requests {
                 self.key,
                 quoted(key),
             ),
-            Call::Write { key, value } => format!("{{{table},{}}}", self.item(key, *value)),
+            Call::Write { key, value } | Call::Insert { key, value } => {
+                format!("{{{table},{}}}", self.item(key, *value))
+            }
+            Call::Add { key, delta } => format!(
+                "{{{table},\"Key\":{{{}:{{\"S\":{}}}}},\"UpdateExpression\":\"ADD #n :d\",\
+                 \"ExpressionAttributeNames\":{{\"#n\":{}}},\
+                 \"ExpressionAttributeValues\":{{\":d\":{{\"N\":\"{delta}\"}}}},\
+                 \"ReturnValues\":\"UPDATED_NEW\"}}",
+                self.key,
+                quoted(key),
+                self.value
+            ),
             Call::Cas { key, expected, new } => {
                 // Attribute names go through a placeholder: they may be reserved words.
                 let condition = match expected {

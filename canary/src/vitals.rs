@@ -127,6 +127,9 @@ mod tests {
             returned: None,
             outcome: Outcome::Ok { value: None },
             last: false,
+            table: String::new(),
+            fresh: false,
+            attempt: Default::default(),
         };
         v.sent(&op);
         v.ended(&op.outcome);

@@ -205,7 +205,8 @@ mod tests {
         match call {
             Call::Write { value, .. } => Some(*value),
             Call::Cas { new, .. } => Some(*new),
-            Call::Read { .. } => None,
+            Call::Insert { value, .. } => Some(*value),
+            Call::Read { .. } | Call::Add { .. } => None,
         }
     }
 
@@ -221,6 +222,9 @@ mod tests {
             returned: None,
             outcome,
             last: false,
+            table: String::new(),
+            fresh: false,
+            attempt: Default::default(),
         }
     }
 

@@ -65,5 +65,6 @@ fn unknown(name: &str, detail: String) -> Check {
         detail,
         anomalies: Vec::new(),
         anomalies_total: 0,
+        measures: Vec::new(),
     }
 }

@@ -443,6 +443,7 @@ fn info(
         cluster: prepared.playbook.cluster.clone(),
         workload: prepared.playbook.workload.clone(),
         slo: prepared.playbook.slo.clone(),
+        alarms: Vec::new(),
         versions: identity::versions(runtime.engine_version()),
         replay: identity::replay(
             &args.playbook.display().to_string(),

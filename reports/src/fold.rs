@@ -6,7 +6,8 @@
 //! Latency counts from the due time too. Final reads (`last`) are not load and
 //! are left out.
 
-use gameday_record::{Call, ErrorClass, Nanos, Operation, Outcome, WorkloadSpec};
+pub use gameday_record::Kind;
+use gameday_record::{ErrorClass, Nanos, Operation, Outcome, WorkloadSpec};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,51 +20,16 @@ const MAX_LATENCY_US: u64 = 600_000_000;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// What was asked: availability is never merged over these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Writes, conditional or not.
-    Write,
-    /// Strongly consistent reads.
-    StrongRead,
-    /// Eventually consistent reads.
-    EventualRead,
-}
-
-impl Kind {
-    /// All kinds, in the order in which reports show them.
-    pub const ALL: [Kind; 3] = [Kind::Write, Kind::StrongRead, Kind::EventualRead];
-
-    /// The kind of a call.
-    pub fn of(call: &Call) -> Kind {
-        match call {
-            Call::Write { .. } | Call::Cas { .. } => Kind::Write,
-            Call::Read { strong: true, .. } => Kind::StrongRead,
-            Call::Read { strong: false, .. } => Kind::EventualRead,
-        }
-    }
-
-    /// `write`, `strong read`, `eventual read`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Write => "write",
-            Kind::StrongRead => "strong read",
-            Kind::EventualRead => "eventual read",
-        }
-    }
-
-    /// The kinds that a workload contains.
-    pub fn in_workload(w: &WorkloadSpec) -> Vec<Kind> {
-        Kind::ALL
-            .into_iter()
-            .filter(|k| match k {
-                Kind::Write => w.writes + w.inserts + w.cas > 0.0,
-                Kind::StrongRead => w.strong_reads > 0.0,
-                Kind::EventualRead => w.eventual_reads > 0.0,
-            })
-            .collect()
-    }
+/// The kinds that a workload contains.
+pub fn kinds_in(w: &WorkloadSpec) -> Vec<Kind> {
+    Kind::ALL
+        .into_iter()
+        .filter(|k| match k {
+            Kind::Write => w.writes + w.inserts + w.cas + w.adds > 0.0,
+            Kind::StrongRead => w.strong_reads > 0.0,
+            Kind::EventualRead => w.eventual_reads > 0.0,
+        })
+        .collect()
 }
 
 /// How an operation counts.
@@ -189,7 +155,7 @@ impl BaselineRule {
     pub fn new(azs: &[String], workload: &WorkloadSpec) -> Self {
         BaselineRule {
             azs: azs.to_vec(),
-            kinds: Kind::in_workload(workload),
+            kinds: kinds_in(workload),
             availability: 0.99,
             unsent: crate::overall::MAX_UNSENT,
         }
@@ -474,7 +440,7 @@ pub(crate) fn record<C: hdrhistogram::Counter>(h: &mut Histogram<C>, us: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gameday_record::Failure;
+    use gameday_record::{Call, Failure};
 
     fn op(az: &str, endpoint: &str, due_ms: u64, took_ms: u64, outcome: Outcome) -> Operation {
         let due = Nanos(due_ms * 1_000_000);
@@ -492,6 +458,9 @@ mod tests {
             returned: Some(due + Duration::from_millis(took_ms)),
             outcome,
             last: false,
+            table: String::new(),
+            fresh: false,
+            attempt: Default::default(),
         }
     }
 

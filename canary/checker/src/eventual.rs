@@ -56,8 +56,10 @@ impl EventualReads {
             let op = intake.op(*at);
             let failed = matches!(op.outcome, Outcome::Failed { .. });
             match op.call {
-                Call::Write { value: v, .. } | Call::Cas { new: v, .. } => Some((v, *at, failed)),
-                Call::Read { .. } => None,
+                Call::Write { value: v, .. }
+                | Call::Insert { value: v, .. }
+                | Call::Cas { new: v, .. } => Some((v, *at, failed)),
+                Call::Read { .. } | Call::Add { .. } => None,
             }
         }));
         self.writes.sort_unstable();

@@ -160,6 +160,9 @@ fn plan(options: &Options, random: &mut Random) -> Vec<Planned> {
                 returned: Some(Nanos(finish)),
                 outcome: Outcome::Ok { value: None },
                 last: false,
+                table: String::new(),
+                fresh: false,
+                attempt: Default::default(),
             },
             key,
             point: Some(point),
@@ -231,6 +234,9 @@ fn final_read(key: u64, process: u64, at: u64) -> Planned {
             returned: Some(Nanos(at + CALL)),
             outcome: Outcome::Ok { value: None },
             last: true,
+            table: String::new(),
+            fresh: false,
+            attempt: Default::default(),
         },
         key: key as usize,
         point: Some(at + CALL / 2),
@@ -259,8 +265,10 @@ fn take_effect(planned: &mut [Planned], options: &Options, random: &mut Random) 
         match &mut p.operation.call {
             Call::Read { strong: true, .. } => value = now,
             Call::Read { strong: false, .. } => value = older,
-            Call::Write { value, .. } if happens => past.push(Some(*value)),
-            Call::Write { .. } => {}
+            Call::Write { value, .. } | Call::Insert { value, .. } if happens => {
+                past.push(Some(*value));
+            }
+            Call::Write { .. } | Call::Insert { .. } | Call::Add { .. } => {}
             Call::Cas { expected, new, .. } => {
                 *expected = if random.chance(0.5) { now } else { older };
                 if *expected != now {

@@ -102,8 +102,12 @@ pub(crate) fn register_op(op: &Operation) -> Option<RegisterOp> {
         (Call::Read { strong: false, .. }, _) => return None,
         (Call::Read { .. }, Outcome::Ok { value }) => Action::Read(*value),
         (Call::Read { .. }, _) => return None,
-        (Call::Write { value, .. }, Outcome::Failed { .. }) => Action::FailedWrite(*value),
-        (Call::Write { value, .. }, _) => Action::Write(*value),
+        // Sums are judged by what may be in them, not as registers.
+        (Call::Add { .. }, _) => return None,
+        (Call::Write { value, .. } | Call::Insert { value, .. }, Outcome::Failed { .. }) => {
+            Action::FailedWrite(*value)
+        }
+        (Call::Write { value, .. } | Call::Insert { value, .. }, _) => Action::Write(*value),
         (Call::Cas { expected, new, .. }, Outcome::Failed { failure, observed }) => {
             if observed.is_none() && failure.class != ErrorClass::Condition {
                 Action::FailedWrite(*new)

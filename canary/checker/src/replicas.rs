@@ -43,6 +43,8 @@ pub fn replicas_equal(partitions: &[PartitionDigests]) -> Check {
                     key: p.partition.clone(),
                     summary: format!("partition {}: {} but {}", p.partition, say(a), say(b)),
                     operations: Vec::new(),
+                    violates: String::new(),
+                    around: Vec::new(),
                 });
             }
         }
@@ -79,6 +81,7 @@ pub fn replicas_equal(partitions: &[PartitionDigests]) -> Check {
         detail,
         anomalies,
         anomalies_total: total,
+        measures: Vec::new(),
     }
 }
 

@@ -115,6 +115,7 @@ impl Tally {
             detail: detail.trim_end().into(),
             anomalies: self.anomalies,
             anomalies_total: self.total,
+            measures: Vec::new(),
         }
     }
 }
@@ -148,6 +149,8 @@ pub(crate) fn anomaly(
             .iter()
             .map(|i| OperationRecord::from(intake.op(*i)))
             .collect(),
+        violates: String::new(),
+        around: Vec::new(),
     }
 }
 
@@ -197,9 +200,21 @@ pub(crate) fn who(op: &Operation) -> String {
                 _ => format!("{how}read"),
             }
         }
-        (Call::Write { value, .. }, Outcome::Ok { .. }) => format!("wrote {value}"),
-        (Call::Write { value, .. }, Outcome::Failed { .. }) => format!("failed to write {value}"),
-        (Call::Write { value, .. }, Outcome::Unknown { .. }) => {
+        (Call::Add { delta, .. }, Outcome::Ok { value: Some(sum) }) => {
+            format!("added {delta} and made {sum}")
+        }
+        (Call::Add { delta, .. }, outcome) => match outcome {
+            Outcome::Ok { .. } => format!("added {delta}"),
+            Outcome::Failed { .. } => format!("failed to add {delta}"),
+            Outcome::Unknown { .. } => format!("added {delta} with unknown outcome"),
+        },
+        (Call::Write { value, .. } | Call::Insert { value, .. }, Outcome::Ok { .. }) => {
+            format!("wrote {value}")
+        }
+        (Call::Write { value, .. } | Call::Insert { value, .. }, Outcome::Failed { .. }) => {
+            format!("failed to write {value}")
+        }
+        (Call::Write { value, .. } | Call::Insert { value, .. }, Outcome::Unknown { .. }) => {
             format!("wrote {value} with unknown outcome")
         }
         (Call::Cas { expected, new, .. }, outcome) => {

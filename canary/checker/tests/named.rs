@@ -27,6 +27,9 @@ impl Script {
             returned: to.map(|t| Nanos(t * 1_000_000)),
             outcome,
             last: false,
+            table: String::new(),
+            fresh: false,
+            attempt: Default::default(),
         });
         self.operations.last_mut().expect("just pushed")
     }

@@ -144,6 +144,7 @@ pub(super) fn slo(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>) -> 
         eventual_read_availability: f.percent("eventual_read_availability", m),
         max_write_gap_ms: f.duration("max_write_gap", limits.clone(), m).map(millis),
         recover_within_ms: f.duration("recover_within", limits, m).map(millis),
+        ..SloSpec::default()
     }
 }
 

@@ -2,14 +2,17 @@
 //! Jepsen's field names. The first line is a header, the last an end marker;
 //! a history without its end marker is never a pass.
 
-use crate::operation::{Call, ErrorClass, Failure, Operation, Outcome};
+use crate::operation::{Attempt, Call, ErrorClass, Failure, Operation, Outcome};
 use crate::time::Nanos;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io::{self, BufRead, Write};
 
 /// Version of the format that this crate writes.
-pub const HISTORY_VERSION: u32 = 1;
+pub const HISTORY_VERSION: u32 = 2;
+
+/// Oldest version that it reads.
+pub const OLDEST_HISTORY: u32 = 1;
 
 /// Longest line that is read, in bytes.
 pub const MAX_LINE: usize = 1 << 20;
@@ -66,11 +69,15 @@ pub struct Event {
     /// invoke, ok, fail or info.
     #[serde(rename = "type")]
     pub kind: EventKind,
-    /// `read`, `eventual-read`, `write` or `cas`.
+    /// `read`, `eventual-read`, `write`, `insert`, `cas` or `add`.
     pub f: String,
+    /// Table, if it has a name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub table: String,
     /// Key.
     pub key: String,
-    /// Invocation: what is written. `ok` of a read: what was read.
+    /// Invocation: what is written or added. `ok` of a read: what was read; of
+    /// an addition: the sum that it made, or `null`.
     pub value: EventValue,
     /// `fail` of a compare-and-set: the current value, if it was reported.
     #[serde(
@@ -94,6 +101,12 @@ pub struct Event {
     /// Invocation only: a final read after recovery.
     #[serde(default, skip_serializing_if = "is_false")]
     pub last: bool,
+    /// Invocation only: a connection was opened for it alone.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub fresh: bool,
+    /// Invocation only: which attempt of its request it is.
+    #[serde(default, skip_serializing_if = "Attempt::is_default")]
+    pub attempt: Attempt,
 }
 
 fn is_false(b: &bool) -> bool {
@@ -135,6 +148,8 @@ impl Event {
             Call::Read { strong: true, .. } => ("read", EventValue::One(None)),
             Call::Read { strong: false, .. } => ("eventual-read", EventValue::One(None)),
             Call::Write { value, .. } => ("write", EventValue::One(Some(*value))),
+            Call::Insert { value, .. } => ("insert", EventValue::One(Some(*value))),
+            Call::Add { delta, .. } => ("add", EventValue::One(Some(*delta))),
             Call::Cas { expected, new, .. } => ("cas", EventValue::Pair(*expected, *new)),
         };
         Event {
@@ -143,6 +158,7 @@ impl Event {
             process: op.process,
             kind: EventKind::Invoke,
             f: f.into(),
+            table: op.table.clone(),
             key: op.call.key().into(),
             value,
             observed: None,
@@ -151,6 +167,8 @@ impl Event {
             az: op.az.clone(),
             endpoint: op.endpoint.clone(),
             last: op.last,
+            fresh: op.fresh,
+            attempt: op.attempt,
         }
     }
 
@@ -162,10 +180,12 @@ impl Event {
         e.az = String::new();
         e.endpoint = String::new();
         e.last = false;
+        e.fresh = false;
+        e.attempt = Attempt::default();
         match &op.outcome {
             Outcome::Ok { value } => {
                 e.kind = EventKind::Ok;
-                if let Call::Read { .. } = op.call {
+                if let Call::Read { .. } | Call::Add { .. } = op.call {
                     e.value = EventValue::One(*value);
                 }
             }
@@ -188,11 +208,15 @@ impl Event {
             ("read", _) => Call::Read { key, strong: true },
             ("eventual-read", _) => Call::Read { key, strong: false },
             ("write", EventValue::One(Some(value))) => Call::Write { key, value },
+            ("insert", EventValue::One(Some(value))) => Call::Insert { key, value },
+            ("add", EventValue::One(Some(delta))) => Call::Add { key, delta },
             ("cas", EventValue::Pair(expected, new)) => Call::Cas { key, expected, new },
-            (f @ ("write" | "cas"), _) => return Err(format!("'{f}' has no value to write")),
+            (f @ ("write" | "insert" | "add" | "cas"), _) => {
+                return Err(format!("'{f}' has no value to write"));
+            }
             (f, _) => {
                 return Err(format!(
-                    "unknown call '{f}' (known: read, eventual-read, write, cas)"
+                    "unknown call '{f}' (known: read, eventual-read, write, insert, cas, add)"
                 ));
             }
         })
@@ -280,6 +304,7 @@ impl Pairing {
                 process: e.process,
                 az: e.az.clone(),
                 endpoint: e.endpoint.clone(),
+                table: e.table.clone(),
                 call: e.call()?,
                 due: e.due.unwrap_or(e.time),
                 invoked: e.time,
@@ -291,6 +316,8 @@ impl Pairing {
                     },
                 },
                 last: e.last,
+                fresh: e.fresh,
+                attempt: e.attempt,
             };
             if self.open.insert(e.process, op).is_some() {
                 return Err(format!(
@@ -306,7 +333,7 @@ impl Pairing {
                 e.process
             )
         })?;
-        if op.call.key() != e.key {
+        if op.call.key() != e.key || op.table != e.table {
             return Err(format!(
                 "process {} completes a call on another key",
                 e.process
@@ -328,9 +355,9 @@ impl Pairing {
         op.outcome = match e.kind {
             EventKind::Ok => Outcome::Ok {
                 value: match (&op.call, e.value) {
-                    (Call::Read { .. }, EventValue::One(v)) => v,
-                    (Call::Read { .. }, EventValue::Pair(..)) => {
-                        return Err("a read returned a pair".into());
+                    (Call::Read { .. } | Call::Add { .. }, EventValue::One(v)) => v,
+                    (Call::Read { .. } | Call::Add { .. }, EventValue::Pair(..)) => {
+                        return Err(format!("'{}' returned a pair", e.f));
                     }
                     _ => None,
                 },
@@ -397,9 +424,9 @@ pub fn read(mut input: impl BufRead) -> Result<History, String> {
         })?;
         match parsed {
             HistoryLine::Header { gameday_history: h } => {
-                if h.version != HISTORY_VERSION {
+                if !(OLDEST_HISTORY..=HISTORY_VERSION).contains(&h.version) {
                     return Err(format!(
-                        "line {number}: history format {} (this binary reads {HISTORY_VERSION})",
+                        "line {number}: history format {} (this binary reads {OLDEST_HISTORY} to {HISTORY_VERSION})",
                         h.version
                     ));
                 }

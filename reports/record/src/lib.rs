@@ -1,5 +1,4 @@
 //! What happened, as data.
-
 //!
 //! The leaf crate of the workspace: it knows serde and nothing of ours, and
 //! every other crate meets the rest here. Canaries write [`history`], the
@@ -23,10 +22,15 @@ pub mod verdict;
 
 pub use folder::RunFolder;
 pub use history::{Event, EventKind, HistoryHeader, HistoryLine};
-pub use operation::{Call, ErrorClass, Failure, Operation, Outcome};
+pub use operation::{Attempt, Call, ErrorClass, Failure, Kind, Operation, Outcome};
 pub use run::{Replay, RunInfo, RunState, Versions};
-pub use spec::{ClusterSpec, SloSpec, WorkloadSpec};
+pub use spec::{
+    AlarmRule, AlarmSpec, ClusterSpec, KeyChoice, Objective, Scope, Selection, SloSpec, Target,
+    WorkloadSpec,
+};
 pub use time::{Nanos, RunClock};
 pub use timeline::{Injection, Phase, Proof, ProofSide, TimelineEvent, TimelineLine};
 pub use topology::{Node, Topology};
-pub use verdict::{Anomaly, Check, DataVerdict, PartitionDigests, ReplicaDigest, Verdict};
+pub use verdict::{
+    Anomaly, Check, DataVerdict, Measure, PartitionDigests, ReplicaDigest, Resolution, Verdict,
+};

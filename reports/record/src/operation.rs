@@ -3,6 +3,43 @@
 use crate::time::Nanos;
 use serde::{Deserialize, Serialize};
 
+/// What was asked: availability is never merged over these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Writes of every sort: conditional, inserting, counting.
+    Write,
+    /// Strongly consistent reads.
+    StrongRead,
+    /// Eventually consistent reads.
+    EventualRead,
+}
+
+impl Kind {
+    /// All kinds, in the order in which reports show them.
+    pub const ALL: [Kind; 3] = [Kind::Write, Kind::StrongRead, Kind::EventualRead];
+
+    /// The kind of a call.
+    pub fn of(call: &Call) -> Kind {
+        match call {
+            Call::Write { .. } | Call::Insert { .. } | Call::Cas { .. } | Call::Add { .. } => {
+                Kind::Write
+            }
+            Call::Read { strong: true, .. } => Kind::StrongRead,
+            Call::Read { strong: false, .. } => Kind::EventualRead,
+        }
+    }
+
+    /// `write`, `strong read`, `eventual read`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Write => "write",
+            Kind::StrongRead => "strong read",
+            Kind::EventualRead => "eventual read",
+        }
+    }
+}
+
 /// One call on one key. Written values are unique in the whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
@@ -20,6 +57,22 @@ pub enum Call {
         /// Value written.
         value: i64,
     },
+    /// A write of a key that nobody else ever writes: one element of a durable
+    /// set. Nothing can hide its loss.
+    Insert {
+        /// Key written.
+        key: String,
+        /// Value written.
+        value: i64,
+    },
+    /// Adds to a counter. An answer reports the sum that it made, if the store
+    /// tells; a key that is added to is never written otherwise.
+    Add {
+        /// Key of the counter.
+        key: String,
+        /// What is added.
+        delta: i64,
+    },
     /// Compare-and-set: writes `new` if the current value is `expected`
     /// (`None`: if there is no item). A failed one reports the current value.
     Cas {
@@ -36,11 +89,15 @@ impl Call {
     /// The key it is about.
     pub fn key(&self) -> &str {
         match self {
-            Call::Read { key, .. } | Call::Write { key, .. } | Call::Cas { key, .. } => key,
+            Call::Read { key, .. }
+            | Call::Write { key, .. }
+            | Call::Insert { key, .. }
+            | Call::Add { key, .. }
+            | Call::Cas { key, .. } => key,
         }
     }
 
-    /// True for writes and conditional writes.
+    /// True for everything but reads.
     pub fn is_write(&self) -> bool {
         !matches!(self, Call::Read { .. })
     }
@@ -90,7 +147,7 @@ pub struct Failure {
 pub enum Outcome {
     /// It happened. For a read: the value read (`None`: no item).
     Ok {
-        /// Value read; `None` also for writes.
+        /// Value read, or the sum that an addition reported; `None` for other writes.
         value: Option<i64>,
     },
     /// It certainly had no effect.
@@ -138,6 +195,8 @@ pub struct Operation {
     pub az: String,
     /// AZ whose endpoint it called.
     pub endpoint: String,
+    /// Table; empty where there is only one and it has no name.
+    pub table: String,
     /// What it asked for.
     pub call: Call,
     /// When the schedule wanted it sent. Latency counts from here.
@@ -150,4 +209,31 @@ pub struct Operation {
     pub outcome: Outcome,
     /// True for the final reads after recovery, which are not part of the measured load.
     pub last: bool,
+    /// True if a connection was opened for it alone; else it used one that was kept.
+    pub fresh: bool,
+    /// Which attempt of its request it was.
+    pub attempt: Attempt,
+}
+
+/// Attempts are operations of their own: a retried write has a new value and
+/// may take effect beside the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Number of the request, unique among those of the canaries of a run that
+    /// retry; 0 where nothing is retried.
+    pub request: u64,
+    /// Retries before it: 0 for the first attempt. Only first attempts are
+    /// paced, and only they count for per-attempt availability.
+    pub retry: u32,
+}
+
+impl Attempt {
+    /// True for the first attempt.
+    pub fn is_first(&self) -> bool {
+        self.retry == 0
+    }
+
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Attempt::default()
+    }
 }

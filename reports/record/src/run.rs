@@ -1,6 +1,6 @@
 //! `run.json`: what was run, where, and how to run it again.
 
-use crate::spec::{ClusterSpec, SloSpec, WorkloadSpec};
+use crate::spec::{AlarmSpec, ClusterSpec, SloSpec, WorkloadSpec};
 use crate::topology::Topology;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,9 @@ pub struct RunInfo {
     pub workload: WorkloadSpec,
     /// What must hold.
     pub slo: SloSpec,
+    /// Alarms of the playbook.
+    #[serde(default)]
+    pub alarms: Vec<AlarmSpec>,
     /// Versions of everything that took part.
     pub versions: Versions,
     /// How to do it again.

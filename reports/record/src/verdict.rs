@@ -37,8 +37,15 @@ pub struct Anomaly {
     pub key: String,
     /// One sentence.
     pub summary: String,
+    /// The weakest consistency model that it violates: `linearizability`,
+    /// `sequential consistency`, `durability` …; empty if none was named.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub violates: String,
     /// The operations that show it, four at most.
     pub operations: Vec<OperationRecord>,
+    /// Others on the same key around them, in order of time; at most 12.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub around: Vec<OperationRecord>,
 }
 
 /// An operation as it stands in verdicts and reports.
@@ -52,6 +59,9 @@ pub struct OperationRecord {
     pub az: String,
     /// AZ of the endpoint.
     pub endpoint: String,
+    /// Table, if it has a name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub table: String,
     /// For people: `write 17`, `read → 12`, `cas 12 → 17`.
     pub what: String,
     /// Start, nanoseconds since the epoch.
@@ -70,12 +80,18 @@ impl From<&Operation> for OperationRecord {
             Call::Read { strong: true, .. } => "read".to_string(),
             Call::Read { strong: false, .. } => "eventual read".to_string(),
             Call::Write { value, .. } => format!("write {value}"),
+            Call::Insert { value, .. } => format!("insert {value}"),
+            Call::Add { delta, .. } => format!("add {delta}"),
             Call::Cas { expected, new, .. } => format!("cas {} to {new}", show(*expected)),
         };
         let outcome = match &o.outcome {
             Outcome::Ok { value } => {
-                if let Call::Read { .. } = o.call {
-                    what.push_str(&format!(" found {}", show(*value)));
+                match (&o.call, value) {
+                    (Call::Read { .. }, _) => {
+                        what.push_str(&format!(" found {}", show(*value)));
+                    }
+                    (Call::Add { .. }, Some(sum)) => what.push_str(&format!(" made {sum}")),
+                    _ => {}
                 }
                 "ok"
             }
@@ -92,6 +108,7 @@ impl From<&Operation> for OperationRecord {
             process: o.process,
             az: o.az.clone(),
             endpoint: o.endpoint.clone(),
+            table: o.table.clone(),
             what,
             invoked: o.invoked,
             returned: o.returned,
@@ -115,6 +132,43 @@ pub struct Check {
     /// All that were found.
     #[serde(default)]
     pub anomalies_total: u64,
+    /// What it measured beside its verdict.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measures: Vec<Measure>,
+}
+
+/// The distribution of something that a check measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measure {
+    /// For people: `staleness of eventual reads`, `time to visibility`.
+    pub name: String,
+    /// `ms` or `versions`.
+    pub unit: String,
+    /// Number of samples; the quantiles are 0 if there is none.
+    pub samples: u64,
+    /// Median.
+    pub p50: f64,
+    /// 90th percentile (nearest rank).
+    pub p90: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+/// What became of writes of unknown outcome, found out afterwards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolution {
+    /// Writes of unknown outcome.
+    pub unknown: u64,
+    /// Took effect: a read or a conditional write found their value.
+    pub seen: u64,
+    /// Took effect: the store's log has them as applied.
+    pub logged: u64,
+    /// Had no effect: the store's log is whole and does not have them.
+    pub absent: u64,
+    /// Cannot be said.
+    pub open: u64,
 }
 
 /// `verdict.json`: the data verdict.
@@ -124,6 +178,9 @@ pub struct DataVerdict {
     pub verdict: Verdict,
     /// Each check.
     pub checks: Vec<Check>,
+    /// What became of writes of unknown outcome; absent if nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<Resolution>,
 }
 
 impl DataVerdict {
@@ -134,7 +191,11 @@ impl DataVerdict {
         } else {
             checks.iter().fold(Verdict::Pass, |v, c| v.and(c.verdict))
         };
-        DataVerdict { verdict, checks }
+        DataVerdict {
+            verdict,
+            checks,
+            resolution: None,
+        }
     }
 }
 

@@ -27,6 +27,9 @@ fn op(process: u64, at: u64, call: Call, outcome: Outcome) -> Operation {
         returned: Some(Nanos(at + 5)),
         outcome,
         last: false,
+        table: String::new(),
+        fresh: false,
+        attempt: Default::default(),
     }
 }
 

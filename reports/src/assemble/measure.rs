@@ -352,7 +352,7 @@ pub fn limits(
             spared.join(", ")
         ));
     }
-    let kinds = Kind::in_workload(&run.workload);
+    let kinds = crate::fold::kinds_in(&run.workload);
     for k in Kind::ALL.iter().filter(|k| !kinds.contains(k)) {
         out.push(format!("The workload had no {}s.", k.name()));
     }

@@ -50,6 +50,7 @@ pub fn check(name: &str, verdict: Verdict, detail: &str) -> Check {
         detail: detail.into(),
         anomalies: vec![],
         anomalies_total: 0,
+        measures: vec![],
     }
 }
 
@@ -89,7 +90,9 @@ pub fn info() -> RunInfo {
             eventual_read_availability: None,
             max_write_gap_ms: Some(5_000),
             recover_within_ms: Some(10_000),
+            ..SloSpec::default()
         },
+        alarms: vec![],
         versions: Versions {
             gameday: "0.1.0".into(),
             docker: None,
@@ -151,6 +154,9 @@ pub fn healthy_operations() -> Vec<Operation> {
                 returned: Some(due + std::time::Duration::from_micros(us)),
                 outcome: Outcome::Ok { value: None },
                 last: false,
+                table: String::new(),
+                fresh: false,
+                attempt: Default::default(),
             });
         }
     }
@@ -363,6 +369,7 @@ pub fn lost_write(s: &mut Synthetic) {
             process: index,
             az: "a".into(),
             endpoint: "c".into(),
+            table: String::new(),
             what: what.into(),
             invoked: ms(from),
             returned: to.map(ms),
@@ -379,6 +386,8 @@ pub fn lost_write(s: &mut Synthetic) {
             record(4100, "write 4720", 20_010, None, "unknown"),
             record(9001, "read found 4650", 61_000, Some(61_002), "ok"),
         ],
+        violates: "durability".into(),
+        around: vec![],
     }];
     s.verdict = Some(DataVerdict::new(vec![
         lost,
