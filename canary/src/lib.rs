@@ -18,6 +18,7 @@
 pub mod call;
 pub mod classify;
 pub mod config;
+pub mod credentials;
 mod engine;
 mod finale;
 mod outbox;
@@ -27,6 +28,7 @@ pub mod protocol;
 pub mod request;
 mod run;
 pub mod schedule;
+pub mod sign;
 mod vitals;
 pub mod workload;
 
