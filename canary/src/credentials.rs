@@ -12,7 +12,7 @@
 //! first. One whose keys have to be fetched (single sign-on, an assumed role, a
 //! process) is an error that says so.
 
-use crate::sign::Credentials;
+use crate::sigv4::Credentials;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};

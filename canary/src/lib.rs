@@ -25,10 +25,11 @@ mod outbox;
 pub mod pacer;
 mod processes;
 pub mod protocol;
+pub mod publish;
 pub mod request;
 mod run;
 pub mod schedule;
-pub mod sign;
+pub mod sigv4;
 mod vitals;
 pub mod workload;
 
