@@ -18,10 +18,11 @@
 pub mod call;
 pub mod classify;
 pub mod config;
-pub mod credentials;
 pub mod connect;
+pub mod credentials;
 mod engine;
 mod finale;
+pub mod names;
 mod outbox;
 pub mod pacer;
 mod processes;
