@@ -572,6 +572,7 @@ fn all_files_agree_and_json_reads_back() {
 #[test]
 fn a_summary_is_never_too_large() {
     let mut r = report(&Synthetic::healthy());
+    let row = r.slo[0].clone();
     r.slo = (0..5_000)
         .map(|i| gameday_reports::report::SloRow {
             name: "x".into(),
@@ -579,6 +580,7 @@ fn a_summary_is_never_too_large() {
             observed: "1".into(),
             limit: "2".into(),
             verdict: Verdict::Pass,
+            ..row.clone()
         })
         .collect();
     let md = markdown(&r);
