@@ -173,10 +173,7 @@ pub fn canary_launches(
             let addr = runtime
                 .reach_addr(&unit, &router, "public")
                 .ok_or_else(|| format!("{unit} has no way to {router}"))?;
-            Ok(Endpoint {
-                az: to.clone(),
-                addr,
-            })
+            Ok(Endpoint::plain(to, addr))
         });
         let config = CanaryConfig {
             az: az.clone(),
