@@ -18,6 +18,7 @@
 pub mod call;
 pub mod classify;
 pub mod config;
+pub mod credentials;
 pub mod connect;
 mod engine;
 mod finale;
@@ -25,10 +26,12 @@ mod outbox;
 pub mod pacer;
 mod processes;
 pub mod protocol;
+pub mod publish;
 pub mod request;
 mod run;
 pub mod schedule;
 pub mod sign;
+pub mod sigv4;
 mod vitals;
 pub mod workload;
 
