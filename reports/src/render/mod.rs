@@ -7,6 +7,7 @@ mod html;
 mod junit;
 mod markdown;
 mod terminal;
+mod words;
 
 use crate::report::Report;
 use gameday_record::RunFolder;

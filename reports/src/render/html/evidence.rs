@@ -1,72 +1,9 @@
-//! What the verdict rests on: data checks, trust, limits, how to run it again.
+//! What the measurement rests on: trust, limits, how to run it again.
 
-use super::mark;
 use crate::numbers::{self, count};
-use crate::render::anomaly::picture;
 use crate::report::Report;
-use gameday_record::{Anomaly, Check};
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 use std::time::Duration;
-
-/// Most anomalies drawn per check.
-const MAX_ANOMALIES: usize = 20;
-
-pub fn data(r: &Report) -> Markup {
-    html! {
-        @if r.data.checks.is_empty() { p { (mark(r.data.verdict)) " " (r.data.why) } }
-        @else {
-            div.scroll { table {
-                thead { tr { th scope="col" { "Check" } th scope="col" { "Verdict" } th scope="col" { "What was examined" } } }
-                tbody { @for c in &r.data.checks { tr {
-                    th.nw scope="row" { (c.name) } td { (mark(c.verdict)) } td { (c.detail) }
-                } } }
-            } }
-            @for (n, c) in r.data.checks.iter().enumerate() { (anomalies(n, c)) }
-            p.muted { (count(r.measured.final_reads)) " final reads were made after recovery." }
-        }
-    }
-}
-
-fn anomalies(n: usize, c: &Check) -> Markup {
-    let total = c.anomalies_total.max(c.anomalies.len() as u64);
-    html! {
-        @if !c.anomalies.is_empty() {
-            h3 { (c.name) ": " (count(total)) @if total == 1 { " anomaly" } @else { " anomalies" } }
-            @for (i, a) in c.anomalies.iter().take(MAX_ANOMALIES).enumerate() {
-                (anomaly(a, &format!("an-{n}-{i}")))
-            }
-            @if total > c.anomalies.len().min(MAX_ANOMALIES) as u64 {
-                p.muted { "The first " (c.anomalies.len().min(MAX_ANOMALIES)) " are shown." }
-            }
-        }
-    }
-}
-
-fn anomaly(a: &Anomaly, id: &str) -> Markup {
-    html! {
-        div.anomaly {
-            p { strong { (a.name) } " on key " code { (a.key) } }
-            p { (a.summary) }
-            @if let Some(svg) = picture(a, id) {
-                div.scroll { (PreEscaped(svg)) }
-                details {
-                    summary { "Operations" }
-                    div.scroll { table {
-                        thead { tr {
-                            th.r scope="col" { "Index" } th scope="col" { "Operation" } th scope="col" { "Outcome" }
-                            th scope="col" { "From" } th scope="col" { "To" } th scope="col" { "Caller" }
-                        } }
-                        tbody { @for o in &a.operations { tr {
-                            td.r { (o.index) } td { (o.what) } td { (o.outcome) } td.nw { (o.invoked) }
-                            td.nw { @if let Some(t) = o.returned { (t) } @else { "never" } }
-                            td { "process " (o.process) ", " (o.az) " through " (o.endpoint) }
-                        } } }
-                    } }
-                }
-            }
-        }
-    }
-}
 
 pub fn trust(r: &Report) -> Markup {
     let t = &r.trust;

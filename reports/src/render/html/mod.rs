@@ -1,6 +1,7 @@
 //! `report.html`: one self-contained page. No script, no network, readable
 //! from disk, light or dark as the reader's system is.
 
+mod data;
 mod evidence;
 mod injection;
 mod measured;
@@ -20,7 +21,7 @@ pub fn html(report: &Report) -> String {
         ("objectives", "Objectives", measured::objectives(report)),
         ("pairs", "AZ by endpoint", measured::pairs(report)),
         ("faults", "Faults and recovery", injection::section(report)),
-        ("data", "Data", evidence::data(report)),
+        ("data", "Data", data::section(report)),
         ("latency", "Latency", measured::latency(report)),
         ("errors", "Errors", measured::errors(report)),
         (
