@@ -17,13 +17,14 @@ const RIGHT: f64 = 868.0;
 const BAND: f64 = 20.0;
 const LABEL: f64 = 16.0;
 const BAR: f64 = 12.0;
-const AXIS: f64 = 44.0;
+const AXIS: f64 = 26.0;
 /// Injections drawn as bands.
 const MAX_BANDS: usize = 4;
 /// Rows of labels in a lane.
 const MAX_ROWS: usize = 3;
-/// A generous width of one character of 13 px text.
+/// A generous width of one character of 13 px text, and of a bold one.
 const CHARACTER: f64 = 7.4;
+const BOLD: f64 = 8.4;
 
 /// The picture, or `None` if the anomaly names no operations. `id` must be
 /// unique in the page.
@@ -142,7 +143,7 @@ fn labels(ops: &[(&OperationRecord, bool)], scale: &Scale) -> Vec<Label> {
             if o.outcome != "ok" {
                 text.push_str(&format!(", {}", shorten(&o.outcome, 10)));
             }
-            let width = text.chars().count() as f64 * CHARACTER;
+            let width = text.chars().count() as f64 * if wanted { BOLD } else { CHARACTER };
             let x = scale.x(o.invoked.0).min(WIDTH - width).max(LEFT - 4.0);
             let free = |row: &[(f64, f64)]| row.iter().all(|(a, b)| x + width < *a || x > *b);
             // One row of labels is enough for what stands beside.

@@ -42,8 +42,24 @@ pub fn section(r: &Report) -> Markup {
                 } } }
             } }
             p.muted { (count(r.measured.final_reads)) " final reads were made after recovery." }
+            @if drawn.iter().any(|n| *n > 0) { (legend()) }
             @for (n, c) in r.data.checks.iter().enumerate() { (anomalies(n, c, drawn[n], &r.injections)) }
             (measures(&r.data.checks))
+        }
+    }
+}
+
+/// How to read the pictures.
+fn legend() -> Markup {
+    html! {
+        p.lead {
+            "In the pictures each lane is one client, with the AZ it stands in and the endpoint that it called. "
+            "A bar reaches from a call to its answer: "
+            span.key style="background:var(--write)" {} "write, "
+            span.key style="background:var(--read)" {} "read; pale ones are others on the same key. "
+            "Dashed: the outcome is unknown, it may take effect at any later time. "
+            "Hollow with a cross: it certainly had no effect. "
+            span.key style="background:var(--fault)" {} "a fault in force."
         }
     }
 }
@@ -67,7 +83,8 @@ fn anomalies(n: usize, c: &Check, drawn: usize, injections: &[InjectionReport]) 
         @if !c.anomalies.is_empty() {
             h3 { (c.name) ": " (count(total)) " " (word) }
             @for (i, a) in c.anomalies.iter().take(drawn).enumerate() {
-                (one(a, injections, &format!("an-{n}-{i}")))
+                @let new = c.anomalies[..i].iter().all(|b| b.name != a.name || b.violates != a.violates);
+                (one(a, new, injections, &format!("an-{n}-{i}")))
             }
             @if !listed.is_empty() {
                 details {
@@ -89,30 +106,25 @@ fn anomalies(n: usize, c: &Check, drawn: usize, injections: &[InjectionReport]) 
     }
 }
 
-fn one(a: &Anomaly, injections: &[InjectionReport], id: &str) -> Markup {
+/// What the name means is said at the first of its `name`.
+fn one(a: &Anomaly, new: bool, injections: &[InjectionReport], id: &str) -> Markup {
     let (core, around) = anomaly::operations(a);
     let in_force = anomaly::overlapping(a, injections);
     html! {
         article.anomaly {
             h4 { (shorten(&a.name, 60)) " on key " code { (shorten(&a.key, 60)) } }
             p { (shorten(&a.summary, 600)) }
-            @if let Some(what) = words::anomaly(&a.name) { p.muted { (what) } }
-            @if !a.violates.is_empty() {
+            @if new {
                 p.muted {
-                    "Violated: " strong { (shorten(&a.violates, 60)) }
-                    @if let Some(what) = words::model(&a.violates) { " (" (what) ")" } "."
+                    @if let Some(what) = words::anomaly(&a.name) { (what) " " }
+                    @if !a.violates.is_empty() {
+                        "What is violated is " strong { (shorten(&a.violates, 60)) }
+                        @if let Some(what) = words::model(&a.violates) { ": " (what) } "."
+                    }
                 }
             }
             @if let Some(svg) = anomaly::picture(a, injections, id) {
-                figure role="group" {
-                    div.scroll { (PreEscaped(svg)) }
-                    figcaption {
-                        "Each lane is one client, with the AZ it stands in and the endpoint it called; a bar reaches from the call to its answer. "
-                        span.key style="background:var(--write)" {} "write, "
-                        span.key style="background:var(--read)" {} "read; pale: others on the same key. "
-                        "Dashed: outcome unknown, it may take effect at any later time. Hollow with a cross: certainly without effect."
-                    }
-                }
+                div.scroll { (PreEscaped(svg)) }
                 p {
                     @if in_force.is_empty() { "No injection was in force between the first and the last of these calls." }
                     @else {
