@@ -268,6 +268,7 @@ fn what_others_wrote_is_escaped_everywhere() {
 #[test]
 fn a_summary_is_never_too_large() {
     let mut r = report(&Synthetic::healthy());
+    let row = r.slo[0].clone();
     r.slo = (0..5_000)
         .map(|i| gameday_reports::report::SloRow {
             name: "x".into(),
@@ -275,6 +276,7 @@ fn a_summary_is_never_too_large() {
             observed: "1".into(),
             limit: "2".into(),
             verdict: Verdict::Pass,
+            ..row.clone()
         })
         .collect();
     let md = markdown(&r);

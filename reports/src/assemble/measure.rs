@@ -194,6 +194,8 @@ pub fn trust(
             .min_by(|a, b| a.1.total_cmp(&b.1)),
         lag_p99_us: lag_at(p99),
         lag_max_us: lag_at(max),
+        canaries: Vec::new(),
+        suspect_seconds: 0,
         history_complete,
         empty_steps,
         remarks,
