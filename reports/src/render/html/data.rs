@@ -45,6 +45,7 @@ pub fn section(r: &Report) -> Markup {
             @if drawn.iter().any(|n| *n > 0) { (legend()) }
             @for (n, c) in r.data.checks.iter().enumerate() { (anomalies(n, c, drawn[n], &r.injections)) }
             (measures(&r.data.checks))
+            (resolution(r))
         }
     }
 }
@@ -164,6 +165,25 @@ fn table(core: &[OperationRecord], around: &[OperationRecord]) -> Markup {
                     @if tables { td { (shorten(&o.table, 40)) } } td.r { (o.index) }
                 } } }
             } }
+        }
+    }
+}
+
+/// What became of writes of unknown outcome.
+fn resolution(r: &Report) -> Markup {
+    html! {
+        @if let Some(x) = &r.data.resolution {
+            h3 { "Writes of unknown outcome" }
+            p {
+                @if x.unknown == 0 { "Every write had a certain outcome." }
+                @else {
+                    (plural(x.unknown, "write")) " had no certain outcome. Looked up afterwards: "
+                    (count(x.seen)) " took effect, as reads or conditional writes show; "
+                    (count(x.logged)) " took effect, as the store's log shows; "
+                    (count(x.absent)) " had no effect: the log is whole and does not have them; "
+                    (count(x.open)) " cannot be said."
+                }
+            }
         }
     }
 }
