@@ -19,6 +19,7 @@ pub mod call;
 pub mod classify;
 pub mod config;
 pub mod connect;
+pub mod control;
 pub mod credentials;
 mod engine;
 mod finale;
