@@ -676,7 +676,7 @@ mod tests {
     }
 
     fn verdict(h: &History) -> Verdict {
-        let mut checks = gameday_checker::check(h, &Default::default());
+        let mut checks = gameday_checker::check_history(h, &Default::default());
         // Needs the final reads, which only the last segment of a run has.
         checks.retain(|c| c.name != "lost-writes");
         assert!(!checks.is_empty());
