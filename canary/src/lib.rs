@@ -16,9 +16,11 @@
 #![warn(missing_docs)]
 
 pub mod call;
+mod choice;
 pub mod classify;
 pub mod config;
 pub mod connect;
+mod dice;
 mod engine;
 mod finale;
 mod outbox;
@@ -26,10 +28,12 @@ pub mod pacer;
 mod processes;
 pub mod protocol;
 pub mod request;
+mod retry;
 mod run;
 pub mod schedule;
 pub mod sign;
 mod vitals;
+mod waiting;
 pub mod workload;
 
 pub use config::{Attributes, CanaryConfig, Endpoint};
