@@ -315,6 +315,41 @@ fn requests_are_signed_with_the_keys_of_a_profile() {
 }
 
 #[test]
+fn old_segments_go_and_are_judged_before() {
+    let stub = Stub::start();
+    let dir = tempfile::tempdir().unwrap();
+    let done = finish(
+        canary(dir.path())
+            .args(["--endpoint", &format!("http://{}", stub.addr), "--az", "a"])
+            .args([
+                "--create-table",
+                "--rate",
+                "1000",
+                "--keys",
+                "20",
+                "--for",
+                "12s",
+            ])
+            .args(["--segment-mib", "1", "--segments", "1"]),
+        LIMIT,
+    );
+    // Whether a busy machine could send all of it is not the question here.
+    let folder = folder(dir.path());
+    let verdict = json(&folder.join("verdict.json"));
+    assert_eq!(verdict["verdict"], "pass", "{verdict}\n{}", text(&done));
+    let earlier = json(&folder.join("earlier.json"));
+    assert_eq!(earlier["verdict"], "pass", "{earlier}");
+    let size = std::fs::metadata(folder.join("history.jsonl"))
+        .unwrap()
+        .len();
+    assert!(size < 3 << 20, "{size}");
+    let left = std::fs::read_dir(&folder).unwrap().flatten();
+    let segments = left.filter(|e| e.file_name().to_string_lossy().starts_with("history-"));
+    assert_eq!(segments.count(), 0);
+    assert!(text(&done).contains("were removed"), "{}", text(&done));
+}
+
+#[test]
 fn our_own_store_is_measured_through_every_endpoint() {
     let _one = alone();
     let dir = tempfile::tempdir().unwrap();

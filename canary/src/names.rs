@@ -257,7 +257,7 @@ mod tests {
         let good = url("127.0.0.1");
         let news = names.refresh(std::slice::from_ref(&good)).await;
         assert!(matches!(&news[..], [Renewed::Changed { .. }]), "{news:?}");
-        assert_eq!(names.refresh(&[good.clone()]).await, []);
+        assert_eq!(names.refresh(std::slice::from_ref(&good)).await, []);
         // A name with a zero byte fails before anybody is asked.
         let bad = url("no\0name");
         let news = names.refresh(&[bad.clone(), good.clone()]).await;
