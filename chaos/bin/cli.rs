@@ -239,7 +239,7 @@ pub struct CanaryArgs {
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub segment_mib: u64,
     /// Segments of the history that are kept; older ones are removed, after they were checked
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub segments: u32,
     /// Seed of every random choice (default: chosen and printed)
     #[arg(long)]
