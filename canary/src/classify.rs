@@ -79,9 +79,8 @@ fn answered(call: &Call, attributes: &Attributes, status: u16, body: &[u8]) -> O
             .map_err(|e| format!("200 with a body that is no JSON object: {e}"))
             .and_then(|object| match call {
                 Call::Read { key, .. } => found(&object, attributes, key),
-                Call::Write { .. } | Call::Insert { .. } | Call::Cas { .. } | Call::Add { .. } => {
-                    Ok(None)
-                }
+                Call::Add { .. } => sum(&object, attributes).map(Some),
+                Call::Write { .. } | Call::Insert { .. } | Call::Cas { .. } => Ok(None),
             });
         return match understood {
             Ok(value) => Outcome::Ok { value },
@@ -151,6 +150,18 @@ fn found(
         .parse()
         .map(Some)
         .map_err(|_| format!("the item's value '{number}' was not written by a canary"))
+}
+
+/// The sum in the `Attributes` of an answer to an addition that asked for it.
+fn sum(object: &Map<String, Value>, attributes: &Attributes) -> Result<i64, String> {
+    let of = |kind: &str| {
+        let attribute = object.get("Attributes")?.get(&attributes.value)?;
+        attribute.get(kind)?.as_str()
+    };
+    let number = of("N").ok_or("the answer does not say the sum")?;
+    number
+        .parse()
+        .map_err(|_| format!("the sum '{number}' was not made by canaries"))
 }
 
 /// `Name` of `"__type":"namespace#Name"`.
@@ -379,6 +390,34 @@ mod tests {
                 classify(&calls[0], &names, attempt)
             );
         }
+    }
+
+    #[test]
+    fn an_addition_reports_its_sum_or_is_not_understood() {
+        let add = Call::Add {
+            key: "c1".into(),
+            delta: 2,
+        };
+        let names = Attributes::default();
+        for (body, expected) in [
+            (r#"{"Attributes":{"v":{"N":"7"}}}"#, "ok 7"),
+            (r#"{"Attributes":{"w":{"N":"7"}}}"#, "unknown protocol"),
+            (r#"{"Attributes":{"v":{"N":"7.5"}}}"#, "unknown protocol"),
+            (r#"{"Attributes":[]}"#, "unknown protocol"),
+            ("{}", "unknown protocol"),
+        ] {
+            let got = classify(&add, &names, &answer(200, body));
+            assert_eq!(short(&got), expected, "{body}");
+        }
+        assert_eq!(
+            short(&classify(&add, &names, &Attempt::Timeout)),
+            "unknown timeout"
+        );
+        let insert = Call::Insert {
+            key: "i1".into(),
+            value: 2,
+        };
+        assert_eq!(short(&classify(&insert, &names, &answer(200, "{}"))), "ok");
     }
 
     #[test]

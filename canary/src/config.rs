@@ -1,6 +1,7 @@
 //! What one canary is told before it begins.
 
 use crate::CanaryError;
+use gameday_record::spec::KeyChoice;
 use gameday_record::{RunClock, WorkloadSpec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -12,6 +13,9 @@ const MAX_ENDPOINTS: usize = 64;
 
 /// Greatest canary index: keeps values and process ids of all canaries apart.
 const MAX_INDEX: u32 = 999;
+
+/// Most filler of an item, in bytes.
+const MAX_ITEM_BYTES: u32 = 100_000;
 
 /// Configuration of one canary, as JSON in `GAMEDAY_CANARY`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,7 +31,8 @@ pub struct CanaryConfig {
     pub seed: u64,
     /// What it calls, its own AZ's endpoint among them; 1 to 64.
     pub endpoints: Vec<Endpoint>,
-    /// Table that it uses.
+    /// Table that it uses; the others of `workload.tables` have its name with
+    /// `-2`, `-3` … behind.
     pub table: String,
     /// Names of the item's attributes.
     #[serde(default)]
@@ -138,8 +143,8 @@ impl CanaryConfig {
             "endpoints must include the one of the canary's own az",
         );
         must(
-            (1..=255).contains(&self.table.len()),
-            "table must be 1 to 255 bytes",
+            (1..=253).contains(&self.table.len()),
+            "table must be 1 to 253 bytes",
         );
         let a = &self.attributes;
         let names = BTreeSet::from([&a.key, &a.value, &a.filler]);
@@ -155,7 +160,29 @@ impl CanaryConfig {
             (1..=100_000).contains(&w.keys),
             "workload.keys must be 1 to 100000",
         );
-        let shares = [w.writes, w.inserts, w.cas, w.strong_reads, w.eventual_reads];
+        must(
+            (1..=8).contains(&w.tables),
+            "workload.tables must be 1 to 8",
+        );
+        must(
+            match w.choice {
+                KeyChoice::Uniform => true,
+                KeyChoice::Zipfian { theta } => theta > 0.0 && theta <= 2.0,
+                KeyChoice::Hot { keys, share } => {
+                    (1..=w.keys).contains(&keys) && (0.0..=1.0).contains(&share)
+                }
+            },
+            "workload.choice must be uniform, zipfian with theta above 0 and at most 2, \
+             or hot with 1 to workload.keys keys and a share of 0 to 1",
+        );
+        let shares = [
+            w.writes,
+            w.inserts,
+            w.cas,
+            w.adds,
+            w.strong_reads,
+            w.eventual_reads,
+        ];
         must(
             shares.iter().all(|s| (0.0..=1.0).contains(s))
                 && (shares.iter().sum::<f64>() - 1.0).abs() < 1e-6,
@@ -166,14 +193,33 @@ impl CanaryConfig {
             "workload.timeout_ms must be 50 to 60000",
         );
         must(
-            w.item_bytes <= 100_000,
+            w.item_bytes <= MAX_ITEM_BYTES,
             "workload.item_bytes must be 0 to 100000",
+        );
+        must(
+            w.item_bytes_max
+                .is_none_or(|most| (w.item_bytes..=MAX_ITEM_BYTES).contains(&most)),
+            "workload.item_bytes_max must be item_bytes to 100000",
+        );
+        must(
+            (0.0..=1.0).contains(&w.fresh_connections),
+            "workload.fresh_connections must be 0 to 1",
+        );
+        must(
+            (1..=10).contains(&w.attempts),
+            "workload.attempts must be 1 to 10",
         );
         if wrong.is_empty() {
             Ok(())
         } else {
             Err(CanaryError::Config(wrong.join("; ")))
         }
+    }
+
+    /// The names of all tables, 1 to 8.
+    pub fn tables(&self) -> Vec<String> {
+        let more = (2..=self.workload.tables).map(|n| format!("{}-{n}", self.table));
+        std::iter::once(self.table.clone()).chain(more).collect()
     }
 
     /// Time that a call has, from its due time.
@@ -239,6 +285,14 @@ pub(crate) mod tests {
         c.workload.keys = 0;
         c.workload.cas = 0.5;
         c.workload.timeout_ms = 1;
+        c.workload.tables = 9;
+        c.workload.choice = KeyChoice::Hot {
+            keys: 61,
+            share: 0.5,
+        };
+        c.workload.item_bytes_max = Some(99);
+        c.workload.fresh_connections = -0.1;
+        c.workload.attempts = 0;
         let e = c.validate().unwrap_err().to_string();
         for part in [
             "own az",
@@ -248,10 +302,23 @@ pub(crate) mod tests {
             "keys",
             "shares",
             "timeout_ms",
+            "tables",
+            "choice",
+            "item_bytes_max",
+            "fresh_connections",
+            "attempts",
         ] {
             assert!(e.contains(part), "{part}: {e}");
         }
         assert!(config().validate().is_ok());
+    }
+
+    #[test]
+    fn tables_are_numbered_from_the_second_on() {
+        let mut c = config();
+        assert_eq!(c.tables(), ["canary"]);
+        c.workload.tables = 3;
+        assert_eq!(c.tables(), ["canary", "canary-2", "canary-3"]);
     }
 
     #[test]

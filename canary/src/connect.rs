@@ -1,11 +1,19 @@
-//! How a connection is opened.
+//! How a connection is opened: to the address that a name has now, over TCP or TLS.
 
 use crate::classify::Attempt;
 use crate::config::Endpoint;
+use crate::names::Names;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// A connection's bytes, whatever carries them.
 pub trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
@@ -13,25 +21,92 @@ pub trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Stream for T {}
 
 /// Opens connections.
-#[derive(Clone, Debug, Default)]
-pub struct Connector {}
+#[derive(Clone, Default)]
+pub struct Connector {
+    names: Names,
+    tls: Option<TlsConnector>,
+}
+
+impl Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector")
+            .field("names", &self.names)
+            .field("tls", &self.tls.is_some())
+            .finish()
+    }
+}
 
 impl Connector {
-    /// Opens a connection to `endpoint`. The caller sets the deadline.
+    /// One that follows `names` and can speak TLS. Servers are trusted that
+    /// have a certificate of a public authority, or of one in `ca_file` (PEM).
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no certificate.
+    pub fn new(names: Names, ca_file: Option<&Path>) -> Result<Self, String> {
+        let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        if let Some(path) = ca_file {
+            let say = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+            let before = roots.len();
+            for certificate in CertificateDer::pem_file_iter(path).map_err(|e| say(&e))? {
+                let certificate = certificate.map_err(|e| say(&e))?;
+                roots.add(certificate).map_err(|e| say(&e))?;
+            }
+            if roots.len() == before {
+                return Err(say(&"no certificate in it"));
+            }
+        }
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| format!("TLS: {e}"))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Connector {
+            names,
+            tls: Some(TlsConnector::from(Arc::new(config))),
+        })
+    }
+
+    /// Opens a connection to `endpoint`, TLS handshake included. The caller
+    /// sets the deadline.
     ///
     /// # Errors
     /// What prevented it, as an attempt of which nothing was sent.
     pub async fn open(&self, endpoint: &Endpoint) -> Result<Box<dyn Stream>, Attempt> {
-        if endpoint.tls {
-            return Err(Attempt::NoMeans("no TLS in this build".into()));
-        }
-        let stream = TcpStream::connect(endpoint.addr)
+        let stream = TcpStream::connect(self.names.address(endpoint))
             .await
             .map_err(no_connection)?;
         // Requests are small and written at once: nothing is gained by waiting.
         stream.set_nodelay(true).map_err(no_connection)?;
+        if !endpoint.tls {
+            return Ok(Box::new(stream));
+        }
+        let Some(tls) = &self.tls else {
+            return Err(Attempt::NoMeans("made without TLS".into()));
+        };
+        let name = server_name(endpoint).map_err(Attempt::NoMeans)?;
+        let stream = tls
+            .connect(name, stream)
+            .await
+            .map_err(|e| Attempt::NotConnected(format!("TLS handshake: {e}")))?;
         Ok(Box::new(stream))
     }
+}
+
+/// Whose certificate the server must have.
+fn server_name(endpoint: &Endpoint) -> Result<ServerName<'static>, String> {
+    let host = match &endpoint.host {
+        None => endpoint.addr.ip().to_string(),
+        Some(host) => {
+            // A port stands behind the last colon, unless that is inside brackets.
+            let bare = match host.rsplit_once(':') {
+                Some((name, port)) if !port.contains(']') => name,
+                _ => host,
+            };
+            bare.trim_start_matches('[').trim_end_matches(']').into()
+        }
+    };
+    ServerName::try_from(host.clone()).map_err(|e| format!("'{host}' for TLS: {e}"))
 }
 
 /// Nothing was sent; the question is only whose fault it is.
@@ -49,6 +124,109 @@ fn no_connection(e: io::Error) -> Attempt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+    /// A server with a certificate for `store.test` and 127.0.0.1, and the PEM of it.
+    fn server() -> (TlsAcceptor, String) {
+        let names = ["store.test".to_string(), "127.0.0.1".to_string()];
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        (TlsAcceptor::from(Arc::new(config)), made.cert.pem())
+    }
+
+    /// What came of saying `ping` to `host`, whose server answers `pong`.
+    async fn ping(host: Option<&str>, ca: bool) -> Result<String, Attempt> {
+        let (acceptor, pem) = server();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        std::fs::write(&path, pem).unwrap();
+        let names = Names::default();
+        // The endpoint's own address is stale: the name has another one now.
+        let stale = SocketAddr::from(([127, 0, 0, 1], 1));
+        let endpoint = Endpoint {
+            host: host.map(String::from),
+            tls: true,
+            ..Endpoint::plain("a", if host.is_some() { stale } else { addr })
+        };
+        names.set(host.unwrap_or_default(), vec![addr]);
+        let connector = Connector::new(names, ca.then_some(path.as_path())).unwrap();
+        let serve = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            // The client may refuse.
+            if let Ok(mut stream) = acceptor.accept(stream).await {
+                let mut asked = [0; 4];
+                stream.read_exact(&mut asked).await.unwrap();
+                assert_eq!(&asked, b"ping");
+                stream.write_all(b"pong").await.unwrap();
+                stream.flush().await.unwrap();
+            }
+        };
+        let ask = async {
+            let mut stream = connector.open(&endpoint).await?;
+            stream.write_all(b"ping").await.unwrap();
+            stream.flush().await.unwrap();
+            let mut answer = [0; 4];
+            stream.read_exact(&mut answer).await.unwrap();
+            Ok(String::from_utf8_lossy(&answer).into_owned())
+        };
+        let (answer, ()) = tokio::join!(ask, serve);
+        answer
+    }
+
+    #[tokio::test]
+    async fn tls_is_spoken_with_whom_the_certificate_names() {
+        for host in [Some("store.test:8443"), Some("127.0.0.1:8443"), None] {
+            assert_eq!(ping(host, true).await.as_deref(), Ok("pong"), "{host:?}");
+        }
+        for (host, ca) in [("other.test", true), ("store.test", false)] {
+            let refused = ping(Some(host), ca).await;
+            assert!(
+                matches!(&refused, Err(Attempt::NotConnected(why)) if why.contains("certificate")),
+                "{refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        for text in ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n"] {
+            std::fs::write(&path, text).unwrap();
+            let e = Connector::new(Names::default(), Some(&path)).unwrap_err();
+            assert!(e.contains("ca.pem"), "{e}");
+        }
+        assert!(Connector::new(Names::default(), Some(&dir.path().join("none"))).is_err());
+    }
+
+    #[test]
+    fn the_name_for_tls_has_no_port() {
+        for (host, expected) in [
+            ("x.test", "x.test"),
+            ("x.test:8443", "x.test"),
+            ("[::1]:8443", "::1"),
+            ("[::1]", "::1"),
+        ] {
+            let endpoint = Endpoint {
+                host: Some(host.into()),
+                ..Endpoint::plain("a", SocketAddr::from(([127, 0, 0, 1], 1)))
+            };
+            assert_eq!(server_name(&endpoint).unwrap().to_str(), expected);
+        }
+    }
 
     #[test]
     fn whose_fault_a_missing_connection_is() {

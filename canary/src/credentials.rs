@@ -79,6 +79,14 @@ pub enum CredentialsError {
         /// What it lacks.
         lacks: &'static str,
     },
+    /// Something that cannot stand in a header.
+    #[error("{what} from {origin} has characters that no {what} has")]
+    Odd {
+        /// What it is.
+        what: &'static str,
+        /// Where it comes from.
+        origin: String,
+    },
     /// A profile without keys of its own.
     #[error(
         "profile '{name}' takes its keys from {from} ({setting}), which is not supported: export \
@@ -221,6 +229,19 @@ impl Provider {
                 (from_profile(name, &profile)?, format!("profile '{name}'"))
             }
         };
+        let visible = |s: &str| s.bytes().all(|b| b.is_ascii_graphic());
+        let odd = |what| CredentialsError::Odd {
+            what,
+            origin: origin.clone(),
+        };
+        if let Some(c) = &credentials {
+            if !visible(&c.access_key_id) {
+                return Err(odd("access key id"));
+            }
+            if !c.session_token.as_deref().is_none_or(visible) {
+                return Err(odd("session token"));
+            }
+        }
         Ok(Found {
             credentials,
             region,
@@ -482,6 +503,11 @@ mod tests {
         for (vars, profile, expected) in [
             (&ENV[..1], None, "AWS_SECRET_ACCESS_KEY is not"),
             (&ENV[1..], None, "AWS_ACCESS_KEY_ID is not"),
+            (
+                &[("AWS_ACCESS_KEY_ID", "two\nlines"), ENV[1]],
+                None,
+                "access key id from the environment",
+            ),
             (&ENV, Some("nobody"), "no profile 'nobody'"),
             (&[("AWS_PROFILE", "nobody")], None, "no profile 'nobody'"),
             (&[], Some("half"), "no aws_secret_access_key"),

@@ -13,12 +13,14 @@ use crate::pacer::Pacer;
 use crate::processes::Processes;
 use crate::protocol::{Command, Notice, Totals};
 use crate::request::Requests;
+use crate::retry::{Retries, Used};
 use crate::schedule::{Schedule, Tick};
 use crate::vitals::Vitals;
-use crate::workload::Workload;
+use crate::waiting::{Again, Waiting};
+use crate::workload::{Drawn, Workload};
 use crate::{CanaryError, Wire};
-use gameday_record::operation::Failure;
-use gameday_record::{Call, ErrorClass, Event, Nanos, Operation, Outcome};
+use gameday_record::operation::{Attempt, Failure};
+use gameday_record::{Call, ErrorClass, Event, Nanos, Operation, Outcome, RunClock};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -27,6 +29,9 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 /// From the command to start to the first due time.
 const LEAD: Duration = Duration::from_millis(20);
+
+/// Numbers of requests of canary `i` begin after `i` times this.
+const REQUESTS: u64 = 1_000_000_000_000;
 
 /// Most idle connections that are kept per endpoint.
 const MAX_IDLE: usize = 32;
@@ -51,25 +56,39 @@ enum Goal {
     Stop,
 }
 
-/// A call that ended.
-struct Ended {
+/// A call on its way.
+struct Flying {
     endpoint: usize,
     op: Operation,
+    drawn: Drawn,
+    used: Used,
+}
+
+/// A call that ended.
+struct Ended {
+    call: Flying,
     at: Nanos,
     outcome: Outcome,
     connection: Option<Connection>,
 }
 
-#[derive(Debug, Default)]
+/// What one endpoint has.
+#[derive(Debug)]
 struct Pool {
     idle: Vec<Connection>,
     in_flight: usize,
+    /// Retries that wait or are in flight: apart, so that they take no room
+    /// from what is paced.
+    retrying: usize,
+    retries: Retries,
 }
 
 pub(crate) struct Engine {
     config: Arc<CanaryConfig>,
     connector: Arc<Connector>,
     own: usize,
+    /// Names of the tables as histories have them: empty if there is only one.
+    tables: Vec<String>,
     out: Outbox,
     requests: Requests,
     workload: Workload,
@@ -77,6 +96,9 @@ pub(crate) struct Engine {
     vitals: Vitals,
     pools: Vec<Pool>,
     calls: JoinSet<Ended>,
+    waiting: Waiting,
+    /// Requests so far, if they are numbered.
+    numbered: u64,
     pacer: Option<Pacer>,
     started: bool,
     finale: Option<Finale>,
@@ -96,8 +118,21 @@ impl Engine {
             workload: Workload::new(&config.workload, config.seed, config.index, n),
             processes: Processes::new(config.index, n),
             vitals: Vitals::default(),
-            pools: (0..n).map(|_| Pool::default()).collect(),
+            pools: (0..n)
+                .map(|_| Pool {
+                    idle: Vec::new(),
+                    in_flight: 0,
+                    retrying: 0,
+                    retries: Retries::new(config.workload.attempts),
+                })
+                .collect(),
+            tables: match config.workload.tables {
+                1 => vec![String::new()],
+                _ => config.tables(),
+            },
             calls: JoinSet::new(),
+            waiting: Waiting::default(),
+            numbered: 0,
             pacer: None,
             started: false,
             finale: None,
@@ -114,7 +149,7 @@ impl Engine {
     ) -> Result<(), CanaryError> {
         self.out.urgent(Notice::Ready);
         let mut second = every(Duration::from_secs(1));
-        let mut retry = every(Duration::from_millis(20));
+        let mut again = every(Duration::from_millis(20));
         loop {
             self.go_on();
             if self.goal == Goal::Stop && self.quiet() {
@@ -130,8 +165,9 @@ impl Engine {
                     None => self.paced_all()?,
                 },
                 Some(ended) = self.calls.join_next() => self.ended(ended)?,
+                () = until(self.waiting.next(), self.config.clock) => self.retry(),
                 _ = second.tick() => self.health(),
-                _ = retry.tick(), if self.finale.is_some() => {}
+                _ = again.tick(), if self.finale.is_some() => {}
             }
         }
         if let Some(mut pacer) = self.pacer.take() {
@@ -149,6 +185,7 @@ impl Engine {
 
     /// True if nothing is due, in flight or to be read any more.
     fn quiet(&self) -> bool {
+        // Retries that wait were dropped when pacing was stopped.
         self.pacer.is_none() && self.calls.is_empty() && self.finale.is_none()
     }
 
@@ -188,7 +225,12 @@ impl Engine {
         Ok(())
     }
 
+    /// Nothing that is not in flight is begun any more, retries included.
     fn stop_pacing(&mut self) {
+        for w in self.waiting.drain() {
+            self.pools[w.endpoint].retrying -= 1;
+            self.vitals.forgone(1);
+        }
         if let Some(pacer) = &self.pacer {
             pacer.stop();
         }
@@ -227,9 +269,17 @@ impl Engine {
                 finale.back(key);
                 break;
             }
-            let op = self.operation(self.own, Call::Read { key, strong: true }, now, true);
+            let (table, key) = key;
+            let drawn = Drawn {
+                call: Call::Read { key, strong: true },
+                table,
+                fresh: false,
+                bytes: 0,
+            };
+            let mut op = self.operation(self.own, &drawn, now);
+            op.last = true;
             let deadline = (now + self.config.timeout()).min(finale.deadline());
-            self.begin(self.own, op, deadline);
+            self.begin(self.own, op, drawn, Used::default(), deadline);
             now = self.config.clock.now();
         }
         match finale.result() {
@@ -246,36 +296,92 @@ impl Engine {
     /// An operation is due.
     fn paced(&mut self, tick: Tick) {
         let Tick { endpoint, due, .. } = tick;
-        let call = self.workload.draw(endpoint);
+        let drawn = self.workload.draw(endpoint);
         if !self.out.reserve(2) {
             self.vitals.unrecorded(1);
             return;
         }
-        let op = self.operation(endpoint, call, due, false);
+        let mut op = self.operation(endpoint, &drawn, due);
+        if self.config.workload.attempts > 1 {
+            self.numbered += 1;
+            op.attempt.request = u64::from(self.config.index) * REQUESTS + self.numbered;
+        }
         let deadline = due + self.config.timeout();
         let why = if self.pools[endpoint].in_flight >= self.config.in_flight_cap() {
             "too many calls in flight"
         } else if op.invoked >= deadline {
             "its time was over before it could be sent"
         } else {
+            self.pools[endpoint].in_flight += 1;
             self.vitals.sent(&op);
-            self.begin(endpoint, op, deadline);
+            self.begin(endpoint, op, drawn, Used::default(), deadline);
             return;
         };
         self.vitals.unsent();
         self.out.event(Event::invoke(&op));
         let at = op.invoked;
-        self.close(endpoint, op, at, failed(ErrorClass::Unsent, why));
+        let call = Flying {
+            endpoint,
+            op,
+            drawn,
+            used: Used::default(),
+        };
+        self.close(call, at, failed(ErrorClass::Unsent, why));
+    }
+
+    /// Begins the retries that are due.
+    fn retry(&mut self) {
+        while let Some(w) = self.waiting.due(self.config.clock.now()) {
+            if !self.out.reserve(2) {
+                self.pools[w.endpoint].retrying -= 1;
+                self.vitals.forgone(1);
+                continue;
+            }
+            let drawn = self.workload.again(w.endpoint, &w.before);
+            let mut op = self.operation(w.endpoint, &drawn, w.due);
+            op.attempt = w.attempt;
+            self.vitals.retried();
+            let deadline = op.invoked + self.config.timeout();
+            self.begin(w.endpoint, op, drawn, w.used, deadline);
+        }
+    }
+
+    /// An attempt of a request ended: another one waits for its time, if there
+    /// is to be one.
+    fn try_again(&mut self, call: &Flying, at: Nanos) {
+        let pool = &mut self.pools[call.endpoint];
+        let mut used = call.used;
+        let jitter = self.workload.jitter();
+        let Some(wait) = pool.retries.after(&mut used, &call.op.outcome, jitter) else {
+            return;
+        };
+        // Once the load was told to end, nothing more is begun.
+        if self.goal != Goal::Serve || pool.retrying >= self.config.in_flight_cap() {
+            self.vitals.forgone(1);
+            return;
+        }
+        pool.retrying += 1;
+        self.waiting.push(Again {
+            due: at + wait,
+            endpoint: call.endpoint,
+            before: call.drawn.clone(),
+            attempt: Attempt {
+                request: call.op.attempt.request,
+                retry: used.retries,
+            },
+            used,
+        });
     }
 
     /// An operation that is invoked now.
-    fn operation(&mut self, endpoint: usize, call: Call, due: Nanos, last: bool) -> Operation {
+    fn operation(&mut self, endpoint: usize, drawn: &Drawn, due: Nanos) -> Operation {
         Operation {
             index: 0,
             process: self.processes.take(endpoint),
             az: self.config.az.clone(),
             endpoint: self.config.endpoints[endpoint].az.clone(),
-            call,
+            table: self.tables[drawn.table].clone(),
+            call: drawn.call.clone(),
             due,
             invoked: self.config.clock.now(),
             returned: None,
@@ -285,37 +391,34 @@ impl Engine {
                     message: String::new(),
                 },
             },
-            last,
-            table: String::new(),
-            fresh: false,
-            attempt: Default::default(),
+            last: false,
+            fresh: drawn.fresh,
+            attempt: Attempt::default(),
         }
     }
 
     /// Records the invocation, then makes the call.
-    fn begin(&mut self, endpoint: usize, op: Operation, deadline: Nanos) {
+    fn begin(&mut self, endpoint: usize, op: Operation, drawn: Drawn, used: Used, deadline: Nanos) {
         self.out.event(Event::invoke(&op));
-        let pool = &mut self.pools[endpoint];
-        pool.in_flight += 1;
-        let idle = loop {
-            match pool.idle.pop() {
-                Some(connection) if !connection.usable() => drop(connection),
-                other => break other,
-            }
-        };
+        let idle = self.idle(endpoint, drawn.fresh);
         let config = self.config.clone();
         let connector = self.connector.clone();
-        let request = self.requests.request(&op.call, endpoint);
+        let request = self.requests.request(&drawn, endpoint);
+        let call = Flying {
+            endpoint,
+            op,
+            drawn,
+            used,
+        };
         self.calls.spawn(async move {
             let deadline = Instant::now() + deadline.since(config.clock.now());
             let to = &config.endpoints[endpoint];
             let (attempt, connection) =
                 call::attempt(&connector, to, idle, request, deadline).await;
             let at = config.clock.now();
-            let outcome = classify(&op.call, &config.attributes, &attempt);
+            let outcome = classify(&call.op.call, &config.attributes, &attempt);
             Ended {
-                endpoint,
-                op,
+                call,
                 at,
                 outcome,
                 connection,
@@ -323,36 +426,57 @@ impl Engine {
         });
     }
 
+    /// An idle connection; none for a call that opens its own.
+    fn idle(&mut self, endpoint: usize, fresh: bool) -> Option<Connection> {
+        if fresh {
+            return None;
+        }
+        let idle = &mut self.pools[endpoint].idle;
+        std::iter::from_fn(|| idle.pop()).find(Connection::usable)
+    }
+
     fn ended(&mut self, ended: Result<Ended, JoinError>) -> Result<(), CanaryError> {
         let ended = ended.map_err(|e| CanaryError::Internal(format!("a call died: {e}")))?;
-        let pool = &mut self.pools[ended.endpoint];
-        pool.in_flight -= 1;
+        let call = ended.call;
+        let pool = &mut self.pools[call.endpoint];
+        if !call.op.attempt.is_first() {
+            pool.retrying -= 1;
+        } else if !call.op.last {
+            pool.in_flight -= 1;
+        }
+        // A connection that was opened for one call alone is closed with it.
         if let Some(connection) = ended.connection
+            && !call.drawn.fresh
             && pool.idle.len() < MAX_IDLE
         {
             pool.idle.push(connection);
         }
-        self.close(ended.endpoint, ended.op, ended.at, ended.outcome);
+        self.close(call, ended.at, ended.outcome);
         Ok(())
     }
 
     /// Records the completion and learns from it.
-    fn close(&mut self, endpoint: usize, mut op: Operation, at: Nanos, outcome: Outcome) {
+    fn close(&mut self, mut call: Flying, at: Nanos, outcome: Outcome) {
+        let op = &mut call.op;
         if !matches!(outcome, Outcome::Unknown { .. }) {
-            self.processes.release(endpoint, op.process);
+            self.processes.release(call.endpoint, op.process);
         }
         op.returned = Some(at);
         op.outcome = outcome;
-        self.out.event(Event::complete(&op, at));
-        self.workload.learn(&op);
+        self.out.event(Event::complete(op, at));
+        self.workload.learn(call.drawn.table, op);
         if op.last {
             let ok = matches!(op.outcome, Outcome::Ok { .. });
+            let key = (call.drawn.table, op.call.key().to_string());
             if let Some(finale) = &mut self.finale {
-                finale.ended(at, op.call.key(), ok);
+                finale.ended(at, key, ok);
             }
-        } else {
+            return;
+        }
+        if op.attempt.is_first() {
             self.vitals.ended(&op.outcome);
         }
+        self.try_again(&call, at);
     }
 
     /// Says how the canary is, while it paces or its last calls end.
@@ -360,7 +484,7 @@ impl Engine {
         self.count_missed();
         if self.started && !self.vitals.idle() && self.out.reserve(1) {
             let now = self.config.clock.now();
-            let health = self.vitals.take(now, self.calls.len());
+            let health = self.vitals.take(now, self.calls.len(), self.waiting.len());
             self.out.notice(Notice::Health(health));
         }
     }
@@ -372,6 +496,14 @@ fn every(period: Duration) -> Interval {
     interval
 }
 
+/// Until `due`, if something is due.
+async fn until(due: Option<Nanos>, clock: RunClock) {
+    match due {
+        Some(due) => tokio::time::sleep(due.since(clock.now())).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The next tick, if something paces.
 async fn tick(pacer: &mut Option<Pacer>) -> Option<Tick> {
     match pacer {
@@ -381,134 +513,5 @@ async fn tick(pacer: &mut Option<Pacer>) -> Option<Tick> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::tests::config;
-    use crate::outbox::outbox;
-    use crate::protocol::Line;
-    use std::net::TcpListener;
-
-    /// A port that refuses.
-    fn closed_port() -> std::net::SocketAddr {
-        TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-    }
-
-    fn block_on<T>(f: impl Future<Output = T>) -> T {
-        let rt = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        rt.block_on(f)
-    }
-
-    #[test]
-    fn what_nobody_reads_is_counted_as_unsent() {
-        let mut c = config();
-        c.clock = gameday_record::RunClock::start();
-        c.workload.rate = 1000.0;
-        for e in &mut c.endpoints {
-            e.addr = closed_port();
-        }
-        let (out, lines) = outbox(20);
-        let engine = Engine::new(c, Wire::default(), out).unwrap();
-        let (orders, taken) = mpsc::channel(4);
-        let written = block_on(async {
-            let conduct = async {
-                orders.send(Order::Command(Command::Start)).await.unwrap();
-                // Nobody takes lines meanwhile.
-                tokio::time::sleep(Duration::from_millis(300)).await;
-                orders.send(Order::Command(Command::Stop)).await.unwrap();
-            };
-            let (result, ()) = tokio::join!(engine.run(taken), conduct);
-            result.unwrap();
-            let mut written = Vec::new();
-            crate::outbox::write_lines(lines, &mut written)
-                .await
-                .unwrap();
-            written
-        });
-        let lines: Vec<Line> = written
-            .split_inclusive(|b| *b == b'\n')
-            .map(|l| Line::parse(l).unwrap())
-            .collect();
-        let events = lines.iter().filter(|l| matches!(l, Line::Event(_))).count();
-        let Some(Line::Notice(Notice::Done(totals))) = lines.last() else {
-            panic!("{lines:?}");
-        };
-        let n = totals.counts;
-        assert!(n.unrecorded > 0, "{n:?}");
-        assert_eq!(n.due, n.sent + n.unsent);
-        assert_eq!(n.unsent, n.unrecorded);
-        assert_eq!(n.sent, n.ok + n.failed + n.unknown);
-        assert_eq!((totals.events, totals.events), (events as u64, 2 * n.sent));
-    }
-
-    #[test]
-    fn what_cannot_be_sent_in_time_is_recorded_as_failed() {
-        let mut c = config();
-        c.clock = gameday_record::RunClock::start();
-        // Both are due at the epoch; the second has no time left.
-        for (full, timeout_ms, why) in [(true, 60_000, "many"), (false, 50, "time")] {
-            c.workload.timeout_ms = timeout_ms;
-            let (out, lines) = outbox(10);
-            let mut engine = Engine::new(c.clone(), Wire::default(), out).unwrap();
-            engine.pools[1].in_flight = if full { c.in_flight_cap() } else { 0 };
-            while c.clock.now() < Nanos(60_000_000) {
-                std::thread::yield_now();
-            }
-            engine.paced(Tick {
-                endpoint: 1,
-                number: 0,
-                due: Nanos(0),
-            });
-            let n = engine.vitals.totals();
-            assert_eq!(
-                (n.due, n.sent, n.unsent, n.unrecorded, n.failed),
-                (1, 0, 1, 0, 1)
-            );
-            assert!(engine.calls.is_empty());
-            // Its process is free again.
-            assert_eq!(engine.processes.take(1), 2_000_000_000);
-            drop(engine);
-            let mut written = Vec::new();
-            block_on(crate::outbox::write_lines(lines, &mut written)).unwrap();
-            let mut pairing = gameday_record::history::Pairing::default();
-            let mut ended = Vec::new();
-            for line in written.split_inclusive(|b| *b == b'\n') {
-                let Line::Event(e) = Line::parse(line).unwrap() else {
-                    panic!("no event");
-                };
-                ended.extend(pairing.push(&e).unwrap());
-            }
-            assert_eq!(ended.len(), 1);
-            let Outcome::Failed { failure, .. } = &ended[0].outcome else {
-                panic!("{ended:?}");
-            };
-            assert_eq!(failure.class, ErrorClass::Unsent);
-            assert!(failure.message.contains(why), "{}", failure.message);
-        }
-    }
-
-    #[test]
-    fn commands_that_do_not_fit_are_refused() {
-        let start = Order::Command(Command::Start);
-        let last = Order::Command(Command::Final);
-        for orders in [[start, start], [last, start]] {
-            let mut c = config();
-            c.clock = gameday_record::RunClock::start();
-            let (out, _lines) = outbox(100);
-            let engine = Engine::new(c, Wire::default(), out).unwrap();
-            let (sender, taken) = mpsc::channel(4);
-            let result = block_on(async {
-                for order in orders {
-                    sender.send(order).await.unwrap();
-                }
-                engine.run(taken).await
-            });
-            assert!(matches!(result, Err(CanaryError::Command(_))), "{orders:?}");
-        }
-    }
-}
+#[path = "engine_tests.rs"]
+mod tests;

@@ -15,12 +15,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Most final reads in flight.
 const MAX_IN_FLIGHT: usize = 16;
 
+/// A table's number, and a key.
+pub(crate) type Place = (usize, String);
+
 /// Final reads that are going on.
 #[derive(Debug)]
 pub(crate) struct Finale {
     deadline: Nanos,
     /// Keys to read, each not before its time; in the order of these times.
-    waiting: VecDeque<(Nanos, String)>,
+    waiting: VecDeque<(Nanos, Place)>,
     in_flight: usize,
     read: u64,
     given_up: u64,
@@ -28,7 +31,7 @@ pub(crate) struct Finale {
 
 impl Finale {
     /// Reads of `keys`, from `now` on.
-    pub(crate) fn new(now: Nanos, keys: impl Iterator<Item = String>) -> Self {
+    pub(crate) fn new(now: Nanos, keys: impl Iterator<Item = Place>) -> Self {
         Finale {
             deadline: now + DEADLINE,
             waiting: keys.map(|key| (now, key)).collect(),
@@ -45,7 +48,7 @@ impl Finale {
 
     /// The next key to read now, if there is one. It must be told how it `ended`,
     /// or be put `back`.
-    pub(crate) fn next(&mut self, now: Nanos) -> Option<String> {
+    pub(crate) fn next(&mut self, now: Nanos) -> Option<Place> {
         if now >= self.deadline {
             self.give_up();
             return None;
@@ -58,20 +61,20 @@ impl Finale {
     }
 
     /// A key could not be tried for lack of room: as if it had not been taken.
-    pub(crate) fn back(&mut self, key: String) {
+    pub(crate) fn back(&mut self, key: Place) {
         self.in_flight -= 1;
         self.waiting.push_front((Nanos::ZERO, key));
     }
 
     /// A read ended.
-    pub(crate) fn ended(&mut self, now: Nanos, key: &str, ok: bool) {
+    pub(crate) fn ended(&mut self, now: Nanos, key: Place, ok: bool) {
         self.in_flight -= 1;
         if ok {
             self.read += 1;
         } else if now >= self.deadline {
             self.given_up += 1;
         } else {
-            self.waiting.push_back((now + PAUSE, key.to_string()));
+            self.waiting.push_back((now + PAUSE, key));
         }
     }
 
@@ -95,8 +98,12 @@ impl Finale {
 mod tests {
     use super::*;
 
+    fn place(i: usize) -> Place {
+        (i % 2, i.to_string())
+    }
+
     fn finale(n: usize) -> Finale {
-        Finale::new(Nanos(0), (0..n).map(|i| i.to_string()))
+        Finale::new(Nanos(0), (0..n).map(place))
     }
 
     #[test]
@@ -110,7 +117,7 @@ mod tests {
             }
             assert!(!flying.is_empty() && flying.len() <= MAX_IN_FLIGHT);
             let key = flying.remove(0);
-            f.ended(Nanos(1), &key, true);
+            f.ended(Nanos(1), key.clone(), true);
             read.push(key);
         }
         read.sort_unstable();
@@ -128,15 +135,15 @@ mod tests {
     #[test]
     fn a_failed_read_is_tried_again_after_a_pause() {
         let mut f = finale(1);
-        assert_eq!(f.next(Nanos(0)).as_deref(), Some("0"));
-        f.ended(Nanos(5), "0", false);
+        assert_eq!(f.next(Nanos(0)), Some(place(0)));
+        f.ended(Nanos(5), place(0), false);
         assert_eq!(f.next(Nanos(6)), None);
         assert_eq!(f.result(), None);
         let later = Nanos(5) + PAUSE;
-        assert_eq!(f.next(later).as_deref(), Some("0"));
-        f.back("0".into());
-        assert_eq!(f.next(later).as_deref(), Some("0"));
-        f.ended(later, "0", true);
+        assert_eq!(f.next(later), Some(place(0)));
+        f.back(place(0));
+        assert_eq!(f.next(later), Some(place(0)));
+        f.ended(later, place(0), true);
         assert_eq!(f.result(), Some(FinalReads { read: 1, failed: 0 }));
     }
 
@@ -146,10 +153,10 @@ mod tests {
         let late = f.deadline();
         let one = f.next(Nanos(0)).unwrap();
         let two = f.next(Nanos(0)).unwrap();
-        f.ended(Nanos(1), &one, true);
+        f.ended(Nanos(1), one, true);
         assert_eq!(f.next(late), None);
         assert_eq!(f.result(), None, "one is in flight");
-        f.ended(late, &two, false);
+        f.ended(late, two, false);
         assert_eq!(f.result(), Some(FinalReads { read: 1, failed: 2 }));
     }
 
@@ -158,7 +165,7 @@ mod tests {
         let mut f = finale(5);
         let key = f.next(Nanos(0)).unwrap();
         f.give_up();
-        f.ended(Nanos(1), &key, false);
+        f.ended(Nanos(1), key.clone(), false);
         assert_eq!(f.result(), Some(FinalReads { read: 0, failed: 5 }));
     }
 }

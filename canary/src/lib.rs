@@ -16,23 +16,29 @@
 #![warn(missing_docs)]
 
 pub mod call;
+mod choice;
 pub mod classify;
 pub mod config;
-pub mod credentials;
 pub mod connect;
+pub mod control;
+pub mod credentials;
+mod dice;
 mod engine;
 mod finale;
+pub mod names;
 mod outbox;
 pub mod pacer;
 mod processes;
 pub mod protocol;
 pub mod publish;
 pub mod request;
+mod retry;
 mod run;
 pub mod schedule;
 pub mod sign;
 pub mod sigv4;
 mod vitals;
+mod waiting;
 pub mod workload;
 
 pub use config::{Attributes, CanaryConfig, Endpoint};

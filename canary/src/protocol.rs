@@ -135,12 +135,15 @@ pub struct Health {
     pub counts: Counts,
     /// Calls in flight now.
     pub in_flight: u64,
+    /// Requests that wait for their retry now.
+    #[serde(default)]
+    pub waiting: u64,
     /// How late calls were begun, in µs; absent if none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_us: Option<Lag>,
 }
 
-/// Counts of paced operations. `due = sent + unsent`.
+/// Counts of paced operations, and of retries apart. `due = sent + unsent`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Due by the schedule.
@@ -157,6 +160,13 @@ pub struct Counts {
     pub failed: u64,
     /// Ended not knowing.
     pub unknown: u64,
+    /// Retries begun; not among the counts above.
+    #[serde(default)]
+    pub retries: u64,
+    /// Retries that should have been but had no room, or no time before the
+    /// load ended: the canary's own doing.
+    #[serde(default)]
+    pub forgone: u64,
 }
 
 /// Quantiles of the send lag (nearest rank), in µs: call begun − call due.
@@ -250,6 +260,7 @@ mod tests {
                 at: Nanos(10),
                 counts,
                 in_flight: 2,
+                waiting: 1,
                 lag_us: Some(Lag {
                     p50: 1,
                     p90: 2,

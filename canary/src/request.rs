@@ -2,6 +2,7 @@
 
 use crate::config::{Attributes, CanaryConfig, Endpoint};
 use crate::sign::{Sign, Unsigned};
+use crate::workload::Drawn;
 use bytes::Bytes;
 use gameday_record::Call;
 use http_body_util::Full;
@@ -14,12 +15,14 @@ const CONTENT: &str = "application/x-amz-json-1.0";
 /// Makes requests. The parts that never change are made once.
 #[derive(Clone, Debug)]
 pub struct Requests {
-    /// `"TableName":"…"`
-    table: String,
+    /// Of each table: `"TableName":"…"`
+    tables: Vec<String>,
     key: String,
     value: String,
-    /// `,"pad":{"S":"xxx…"}`, or nothing.
+    /// `,"pad":{"S":"xxx…`, as long as it gets.
     filler: String,
+    /// Length of it without any `x`.
+    filler_name: usize,
     /// What each endpoint is called.
     hosts: Vec<String>,
     signer: Arc<dyn Sign>,
@@ -29,24 +32,27 @@ impl Requests {
     /// For the endpoints, the table, the attributes and the item size of `config`.
     pub fn new(config: &CanaryConfig, signer: Arc<dyn Sign>) -> Self {
         let Attributes { key, value, filler } = &config.attributes;
-        let bytes = config.workload.item_bytes as usize;
+        let w = &config.workload;
+        let most = w.item_bytes_max.unwrap_or(w.item_bytes).max(w.item_bytes);
+        let name = format!(",{}:{{\"S\":\"", quoted(filler));
+        let tables = config.tables();
         Requests {
-            table: format!("\"TableName\":{}", quoted(&config.table)),
+            tables: tables
+                .iter()
+                .map(|t| format!("\"TableName\":{}", quoted(t)))
+                .collect(),
             key: quoted(key),
             value: quoted(value),
-            filler: if bytes == 0 {
-                String::new()
-            } else {
-                format!(",{}:{{\"S\":\"{}\"}}", quoted(filler), "x".repeat(bytes))
-            },
+            filler_name: name.len(),
+            filler: name + &"x".repeat(most as usize),
             hosts: config.endpoints.iter().map(Endpoint::host).collect(),
             signer,
         }
     }
 
-    /// The request of `call` to the endpoint with this number.
-    pub fn request(&self, call: &Call, endpoint: usize) -> Request<Full<Bytes>> {
-        let target = match call {
+    /// The request of `drawn` to the endpoint with this number.
+    pub fn request(&self, drawn: &Drawn, endpoint: usize) -> Request<Full<Bytes>> {
+        let target = match drawn.call {
             Call::Read { .. } => "DynamoDB_20120810.GetItem",
             Call::Write { .. } | Call::Insert { .. } | Call::Cas { .. } => {
                 "DynamoDB_20120810.PutItem"
@@ -54,7 +60,7 @@ impl Requests {
             Call::Add { .. } => "DynamoDB_20120810.UpdateItem",
         };
         let host = &self.hosts[endpoint];
-        let body = Bytes::from(self.body(call));
+        let body = Bytes::from(self.body(drawn));
         let signature = self.signer.sign(&Unsigned {
             host,
             content_type: CONTENT,
@@ -77,16 +83,17 @@ impl Requests {
         request
     }
 
-    fn body(&self, call: &Call) -> String {
-        let table = &self.table;
-        match call {
+    fn body(&self, drawn: &Drawn) -> String {
+        let table = &self.tables[drawn.table];
+        let bytes = drawn.bytes as usize;
+        match &drawn.call {
             Call::Read { key, strong } => format!(
                 "{{{table},\"Key\":{{{}:{{\"S\":{}}}}},\"ConsistentRead\":{strong}}}",
                 self.key,
                 quoted(key),
             ),
             Call::Write { key, value } | Call::Insert { key, value } => {
-                format!("{{{table},{}}}", self.item(key, *value))
+                format!("{{{table},{}}}", self.item(key, *value, bytes))
             }
             Call::Add { key, delta } => format!(
                 "{{{table},\"Key\":{{{}:{{\"S\":{}}}}},\"UpdateExpression\":\"ADD #n :d\",\
@@ -113,19 +120,22 @@ impl Requests {
                 format!(
                     "{{{table},{},\"ConditionExpression\":{condition},\
                      \"ReturnValuesOnConditionCheckFailure\":\"ALL_OLD\"}}",
-                    self.item(key, *new)
+                    self.item(key, *new, bytes)
                 )
             }
         }
     }
 
-    fn item(&self, key: &str, value: i64) -> String {
+    fn item(&self, key: &str, value: i64, bytes: usize) -> String {
+        let (filler, end) = match bytes {
+            0 => ("", ""),
+            _ => (&self.filler[..self.filler_name + bytes], "\"}"),
+        };
         format!(
-            "\"Item\":{{{}:{{\"S\":{}}},{}:{{\"N\":\"{value}\"}}{}}}",
+            "\"Item\":{{{}:{{\"S\":{}}},{}:{{\"N\":\"{value}\"}}{filler}{end}}}",
             self.key,
             quoted(key),
             self.value,
-            self.filler
         )
     }
 }
@@ -143,7 +153,14 @@ mod tests {
     use serde_json::{Value, json};
 
     fn sent(config: &CanaryConfig, call: &Call) -> (String, Value) {
-        let request = Requests::new(config, Arc::new(crate::sign::Dummy)).request(call, 0);
+        let drawn = Drawn {
+            call: call.clone(),
+            table: config.workload.tables as usize - 1,
+            fresh: false,
+            bytes: config.workload.item_bytes,
+        };
+        let requests = Requests::new(config, Arc::new(crate::sign::Dummy));
+        let request = requests.request(&drawn, 0);
         let h = |n: &str| request.headers()[n].to_str().unwrap().to_string();
         assert_eq!(request.method(), Method::POST);
         assert_eq!(request.uri(), "/");
@@ -219,6 +236,43 @@ mod tests {
                     "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
                 })
             )
+        );
+    }
+
+    #[test]
+    fn counters_inserts_and_tables_are_what_the_protocol_asks_for() {
+        let mut c = config();
+        c.workload.item_bytes = 2;
+        c.workload.item_bytes_max = Some(9);
+        c.workload.tables = 2;
+        let key = || "c00001".to_string();
+        let add = Call::Add {
+            key: key(),
+            delta: 4,
+        };
+        assert_eq!(
+            sent(&c, &add),
+            (
+                "DynamoDB_20120810.UpdateItem".into(),
+                json!({
+                    "TableName": "canary-2", "Key": {"pk": {"S": "c00001"}},
+                    "UpdateExpression": "ADD #n :d",
+                    "ExpressionAttributeNames": {"#n": "v"},
+                    "ExpressionAttributeValues": {":d": {"N": "4"}},
+                    "ReturnValues": "UPDATED_NEW",
+                })
+            )
+        );
+        let insert = Call::Insert {
+            key: key(),
+            value: 5,
+        };
+        assert_eq!(
+            sent(&c, &insert).1,
+            json!({
+                "TableName": "canary-2",
+                "Item": {"pk": {"S": "c00001"}, "v": {"N": "5"}, "pad": {"S": "xx"}},
+            })
         );
     }
 

@@ -33,6 +33,7 @@ pub async fn run(
     output: impl AsyncWrite,
 ) -> Result<(), CanaryError> {
     config.validate()?;
+    open_many_files();
     let (orders, taken) = mpsc::channel(4);
     let (lines, ended) = start(config, wire, taken)?;
     let mut commands = pin!(commands(input, &orders));
@@ -67,6 +68,20 @@ pub async fn run(
     };
     engine?;
     bad_input.map_or(Ok(()), Err)
+}
+
+/// Raises the process's limit of open files as far as it may: an endpoint that
+/// hangs holds a connection for every call until its time is over.
+fn open_many_files() {
+    // SAFETY: `limit` is a valid, writable rlimit. A failure leaves the limit as
+    // it is; calls that find no descriptor are counted as unsent.
+    unsafe {
+        let mut limit = std::mem::zeroed::<libc::rlimit>();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
+    }
 }
 
 type EngineResult = Result<(), CanaryError>;

@@ -9,9 +9,11 @@
 //! queries that are canonical as they stand (the DynamoDB protocol has `/` and
 //! none).
 
+use crate::sign::{Header, Sign, Unsigned};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use std::fmt::{self, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -130,6 +132,54 @@ impl Signer {
                 key
             }
         }
+    }
+}
+
+/// Signs a canary's requests with credentials that can be exchanged.
+#[derive(Debug)]
+pub struct SigV4 {
+    signer: Mutex<Signer>,
+}
+
+impl SigV4 {
+    /// Begins with this signer.
+    pub fn new(signer: Signer) -> Self {
+        SigV4 {
+            signer: Mutex::new(signer),
+        }
+    }
+
+    /// Signs with these from now on.
+    pub fn renew(&self, credentials: Credentials) {
+        let mut signer = self.signer.lock().unwrap_or_else(PoisonError::into_inner);
+        let (region, service) = (signer.region.clone(), signer.service.clone());
+        *signer = Signer::new(credentials, &region, &service);
+    }
+}
+
+impl Sign for SigV4 {
+    fn sign(&self, request: &Unsigned<'_>) -> Vec<Header> {
+        let headers = [
+            ("content-type", request.content_type),
+            ("host", request.host),
+            ("x-amz-target", request.target),
+        ];
+        let signable = Signable {
+            method: "POST",
+            path: "/",
+            query: "",
+            headers: &headers,
+            body: request.body,
+        };
+        let mut signer = self.signer.lock().unwrap_or_else(PoisonError::into_inner);
+        let signature = signer.sign(signable, SystemTime::now());
+        let token = signature.session_token;
+        let mut headers = vec![
+            ("x-amz-date", signature.date.into()),
+            ("authorization", signature.authorization.into()),
+        ];
+        headers.extend(token.map(|t| ("x-amz-security-token", t.into())));
+        headers
     }
 }
 
@@ -336,6 +386,39 @@ mod tests {
              SignedHeaders=content-type;host;x-amz-date, \
              Signature=5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7"
         );
+    }
+
+    #[test]
+    fn renewed_credentials_are_used_at_once() {
+        let signing = SigV4::new(suite(None));
+        let request = Unsigned {
+            host: "store:8000",
+            content_type: "application/x-amz-json-1.0",
+            target: "DynamoDB_20120810.GetItem",
+            body: b"{}",
+        };
+        let header = |name: &str| {
+            let all = signing.sign(&request);
+            all.into_iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| v.into_owned())
+        };
+        let before = header("authorization").unwrap();
+        assert!(before.contains("Credential=AKIDEXAMPLE/"), "{before}");
+        let names = "SignedHeaders=content-type;host;x-amz-date;x-amz-target,";
+        assert!(before.contains(names), "{before}");
+        assert_eq!(header("x-amz-security-token"), None);
+        signing.renew(Credentials {
+            access_key_id: "NEW".into(),
+            secret_access_key: "s".into(),
+            session_token: Some("t".into()),
+        });
+        let after = header("authorization").unwrap();
+        assert!(
+            after.contains("Credential=NEW/") && after.contains("/us-east-1/service/"),
+            "{after}"
+        );
+        assert_eq!(header("x-amz-security-token").as_deref(), Some("t"));
     }
 
     #[test]

@@ -33,6 +33,16 @@ impl Vitals {
         self.now.unrecorded += n;
     }
 
+    /// One retry is begun.
+    pub(crate) fn retried(&mut self) {
+        self.now.retries += 1;
+    }
+
+    /// `n` retries are not to be.
+    pub(crate) fn forgone(&mut self, n: u64) {
+        self.now.forgone += n;
+    }
+
     /// One operation ended.
     pub(crate) fn ended(&mut self, outcome: &Outcome) {
         match outcome {
@@ -43,7 +53,7 @@ impl Vitals {
     }
 
     /// The health since it was last taken; starts anew.
-    pub(crate) fn take(&mut self, at: Nanos, in_flight: usize) -> Health {
+    pub(crate) fn take(&mut self, at: Nanos, in_flight: usize, waiting: usize) -> Health {
         let counts = std::mem::take(&mut self.now);
         self.before = sum(self.before, counts);
         let lag_us = quantiles(&mut self.lags_us);
@@ -52,6 +62,7 @@ impl Vitals {
             at,
             counts,
             in_flight: in_flight as u64,
+            waiting: waiting as u64,
             lag_us,
         }
     }
@@ -76,6 +87,8 @@ fn sum(a: Counts, b: Counts) -> Counts {
         ok: a.ok + b.ok,
         failed: a.failed + b.failed,
         unknown: a.unknown + b.unknown,
+        retries: a.retries + b.retries,
+        forgone: a.forgone + b.forgone,
     }
 }
 
@@ -139,6 +152,8 @@ mod tests {
             "",
         ));
         v.unrecorded(3);
+        v.retried();
+        v.forgone(1);
         let expected = Counts {
             due: 5,
             sent: 1,
@@ -147,14 +162,16 @@ mod tests {
             ok: 1,
             failed: 1,
             unknown: 0,
+            retries: 1,
+            forgone: 1,
         };
-        let first = v.take(Nanos(9), 2);
+        let first = v.take(Nanos(9), 2, 4);
         assert_eq!(
-            (first.counts, first.in_flight, first.at),
-            (expected, 2, Nanos(9))
+            (first.counts, first.in_flight, first.waiting, first.at),
+            (expected, 2, 4, Nanos(9))
         );
         assert_eq!(first.lag_us.map(|l| l.max), Some(250));
-        let second = v.take(Nanos(10), 0);
+        let second = v.take(Nanos(10), 0, 0);
         assert_eq!((second.counts, second.lag_us), (Counts::default(), None));
         assert_eq!(v.totals(), expected);
     }

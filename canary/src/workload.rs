@@ -1,37 +1,97 @@
-//! What is called: registers, one per key, shared by all canaries; and inserts,
-//! each of a key of its own that nobody writes again, so that nothing can hide
-//! its loss.
+//! What is called: registers, shared by all canaries; inserts, each of a key of
+//! its own that nobody writes again, so that nothing can hide its loss; and
+//! counters.
 //!
-//! Kinds and keys are drawn from a seeded generator, one stream per (canary,
-//! endpoint), so that the `n`th operation of an endpoint is the same in every
-//! run with the same seed. Written values are unique in the whole run, by which
-//! a checker knows whose write a read saw.
+//! All that is random about operation `n` of a (canary, endpoint) pair is thrown
+//! from the seed, the pair and `n` alone. So it is the same in every run with
+//! the same seed, and a canary knows which keys the others have just inserted:
+//! some of its reads look for these, which measures how soon they are visible.
+//! Written values are unique in the whole run, by which a checker knows whose
+//! write a read saw.
 
+use crate::choice::Choice;
+use crate::dice::{Dice, below, unit};
 use gameday_record::{Call, Nanos, Operation, Outcome, WorkloadSpec};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::collections::HashMap;
 
 /// Values of canary `i` begin after `i` times this.
 const VALUES_PER_CANARY: i64 = 1_000_000_000_000;
 
+/// Values of endpoint `e` of a canary begin after `e` times this, those of
+/// retries after 64 times this. Enough for 115 days at 1000 operations per second.
+const VALUES_PER_ENDPOINT: i64 = 10_000_000_000;
+
+/// Where the values of retries begin.
+const RETRY_VALUES: i64 = 64 * VALUES_PER_ENDPOINT;
+
 /// Keys that one canary inserts through one endpoint at most: every one is read at the end.
 const MAX_INSERTS: u32 = 10_000;
 
-/// First letter of the keys that are inserted.
-const INSERT: &str = "i";
+/// Counters of a table at most: few, so that additions meet.
+const MAX_COUNTERS: u32 = 8;
+
+/// Greatest addition; the least is 1. Sums of unequal ones tell more.
+const MAX_DELTA: u32 = 9;
+
+/// One of so many inserts is looked for by other operations.
+const WATCHED: u32 = 8;
+
+/// Operations, counted from the one that inserts, during which a pair's insert is
+/// looked for. A read looks at one pair, so that an insert is read by
+/// `WINDOW * share of reads` operations, spread over this time.
+const WINDOW: u64 = 8;
+
+/// What is thrown for each operation.
+mod throw {
+    pub(super) const KIND: u64 = 0;
+    pub(super) const TABLE: u64 = 1;
+    pub(super) const KEY: u64 = 2;
+    pub(super) const KEY_MORE: u64 = 3;
+    pub(super) const FRESH: u64 = 4;
+    pub(super) const BYTES: u64 = 5;
+    pub(super) const DELTA: u64 = 6;
+    pub(super) const COUNTER: u64 = 7;
+    pub(super) const WATCHED: u64 = 8;
+    pub(super) const PAIR: u64 = 9;
+    pub(super) const READ_COUNTER: u64 = 10;
+}
+
+/// What is to be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// The call.
+    pub call: Call,
+    /// Number of its table.
+    pub table: usize,
+    /// True if it opens a connection of its own.
+    pub fresh: bool,
+    /// Bytes of filler, if it writes an item.
+    pub bytes: u32,
+}
 
 /// Generates one canary's calls.
 #[derive(Debug)]
 pub struct Workload {
-    shares: [(Kind, f64); 5],
+    spec: WorkloadSpec,
+    shares: [(Kind, f64); 6],
+    choice: Choice,
+    counters: u32,
+    /// Share of reads that read a counter.
+    counter_reads: f64,
+    seed: u64,
     canary: u32,
-    /// Number of keys inserted through each endpoint.
-    inserted: Vec<u32>,
-    keys: u32,
-    streams: Vec<ChaCha8Rng>,
-    last_value: i64,
-    seen: HashMap<String, Seen>,
+    endpoints: usize,
+    /// Canaries whose inserts are looked for.
+    peers: std::ops::Range<u32>,
+    /// Operations drawn, and keys inserted, through each endpoint.
+    drawn: Vec<u64>,
+    inserts: Vec<u32>,
+    /// All that was inserted: table and key.
+    inserted: Vec<(usize, String)>,
+    retries: i64,
+    jitters: u64,
+    /// By table: what is at its registers.
+    seen: Vec<HashMap<String, Seen>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +99,7 @@ enum Kind {
     Write,
     Insert,
     Cas,
+    Add,
     Strong,
     Eventual,
 }
@@ -52,73 +113,166 @@ struct Seen {
 
 impl Workload {
     /// For the canary with this index (0 to 999), calling this many endpoints.
+    /// Others of the run are taken to be as many as there are endpoints, with
+    /// the first indices and the same workload.
     pub fn new(spec: &WorkloadSpec, seed: u64, canary: u32, endpoints: usize) -> Self {
-        let streams = (0..endpoints as u64)
-            .map(|e| {
-                let mut rng = ChaCha8Rng::seed_from_u64(seed);
-                rng.set_stream(u64::from(canary) << 32 | e);
-                rng
-            })
-            .collect();
+        let spec = spec.clone();
+        let keys = spec.keys.max(1);
+        let changes = spec.writes + spec.cas;
         Workload {
             shares: [
                 (Kind::Write, spec.writes),
                 (Kind::Insert, spec.inserts),
                 (Kind::Cas, spec.cas),
+                (Kind::Add, spec.adds),
                 (Kind::Strong, spec.strong_reads),
                 (Kind::Eventual, spec.eventual_reads),
             ],
+            choice: Choice::new(spec.choice, keys),
+            counters: if spec.adds > 0.0 {
+                keys.min(MAX_COUNTERS)
+            } else {
+                0
+            },
+            counter_reads: if spec.adds > 0.0 {
+                spec.adds / (changes + spec.adds)
+            } else {
+                0.0
+            },
+            seed,
             canary,
-            inserted: vec![0; endpoints],
-            keys: spec.keys.max(1),
-            streams,
-            last_value: i64::from(canary) * VALUES_PER_CANARY,
-            seen: HashMap::new(),
+            endpoints,
+            peers: if (canary as usize) < endpoints {
+                0..endpoints as u32
+            } else {
+                canary..canary + 1
+            },
+            drawn: vec![0; endpoints],
+            inserts: vec![0; endpoints],
+            inserted: Vec::new(),
+            retries: 0,
+            jitters: 0,
+            seen: vec![HashMap::new(); spec.tables.max(1) as usize],
+            spec,
         }
     }
 
-    /// All keys that the final reads must read: the registers, and what this
-    /// canary inserted so far.
-    pub fn keys(&self) -> impl Iterator<Item = String> + use<> {
-        let canary = self.canary;
-        let inserted = self.inserted.clone().into_iter().enumerate();
-        let inserted = inserted.flat_map(move |(endpoint, count)| {
-            (0..count).map(move |n| insert_key(canary, endpoint, n))
+    /// All keys that the final reads must read, with their tables: the
+    /// registers, the counters, and what this canary inserted so far.
+    pub fn keys(&self) -> impl Iterator<Item = (usize, String)> + use<> {
+        let (keys, counters) = (self.spec.keys.max(1), self.counters);
+        let shared = (0..self.tables() as usize).flat_map(move |table| {
+            let registers = (0..keys).map(register);
+            let all = registers.chain((0..counters).map(counter));
+            all.map(move |key| (table, key))
         });
-        (0..self.keys).map(key).chain(inserted)
+        shared.chain(self.inserted.clone())
+    }
+
+    fn tables(&self) -> u32 {
+        self.spec.tables.max(1)
     }
 
     /// The next call through `endpoint`.
-    pub fn draw(&mut self, endpoint: usize) -> Call {
-        let rng = &mut self.streams[endpoint];
-        let kind = pick(&self.shares, unit(rng.next_u64()));
-        let key = key(below(rng.next_u64(), self.keys));
-        match kind {
-            Kind::Strong => Call::Read { key, strong: true },
-            Kind::Eventual => Call::Read { key, strong: false },
+    pub fn draw(&mut self, endpoint: usize) -> Drawn {
+        let n = self.drawn[endpoint];
+        self.drawn[endpoint] += 1;
+        let dice = self.dice(self.canary, endpoint);
+        let kind = self.kind(dice, n);
+        let table = below(dice.throw(n, throw::TABLE), self.tables()) as usize;
+        let value = self.base() + endpoint as i64 * VALUES_PER_ENDPOINT + n as i64 + 1;
+        let key = || {
+            let (bits, more) = (dice.throw(n, throw::KEY), dice.throw(n, throw::KEY_MORE));
+            register(self.choice.choose(bits, more))
+        };
+        let added = || counter(below(dice.throw(n, throw::COUNTER), self.counters));
+        let (table, call) = match kind {
+            Kind::Strong | Kind::Eventual => {
+                let strong = kind == Kind::Strong;
+                let (table, key) = match self.look_for(dice, endpoint, n) {
+                    Some(inserted) => inserted,
+                    None if unit(dice.throw(n, throw::READ_COUNTER)) < self.counter_reads => {
+                        (table, added())
+                    }
+                    None => (table, key()),
+                };
+                (table, Call::Read { key, strong })
+            }
+            Kind::Insert if self.inserts[endpoint] < MAX_INSERTS => {
+                self.inserts[endpoint] += 1;
+                let (table, key) = self.insertion(self.canary, endpoint, n);
+                self.inserted.push((table, key.clone()));
+                (table, Call::Insert { key, value })
+            }
             // Beyond the bound an insert is an ordinary write.
-            Kind::Insert if self.inserted[endpoint] < MAX_INSERTS => {
-                let key = insert_key(self.canary, endpoint, self.inserted[endpoint]);
-                self.inserted[endpoint] += 1;
-                let value = self.fresh_value();
-                Call::Write { key, value }
-            }
-            Kind::Write | Kind::Insert => {
-                let value = self.fresh_value();
-                Call::Write { key, value }
-            }
+            Kind::Write | Kind::Insert => (table, Call::Write { key: key(), value }),
             Kind::Cas => {
-                let expected = self.seen.get(&key).and_then(|s| s.value);
-                let new = self.fresh_value();
-                Call::Cas { key, expected, new }
+                let key = key();
+                let expected = self.seen[table].get(&key).and_then(|s| s.value);
+                let new = value;
+                (table, Call::Cas { key, expected, new })
             }
+            Kind::Add => {
+                let delta = 1 + i64::from(below(dice.throw(n, throw::DELTA), MAX_DELTA));
+                (
+                    table,
+                    Call::Add {
+                        key: added(),
+                        delta,
+                    },
+                )
+            }
+        };
+        let least = self.spec.item_bytes;
+        let most = self.spec.item_bytes_max.unwrap_or(least).max(least);
+        Drawn {
+            call,
+            table,
+            fresh: unit(dice.throw(n, throw::FRESH)) < self.spec.fresh_connections,
+            bytes: least + below(dice.throw(n, throw::BYTES), most - least + 1),
         }
     }
 
-    /// Learns from an operation that ended what is at its key, which the next
-    /// compare-and-set of it will expect. Eventual reads teach nothing: what
-    /// they return may be old.
-    pub fn learn(&mut self, op: &Operation) {
+    /// The same request once more. What it writes has a new value, and an
+    /// insert a new key: the attempt before may still take effect, and then
+    /// there must be no doubt whose effect a read saw.
+    pub fn again(&mut self, endpoint: usize, before: &Drawn) -> Drawn {
+        self.retries += 1;
+        let value = self.base() + RETRY_VALUES + self.retries;
+        let call = match before.call.clone() {
+            Call::Write { key, .. } => Call::Write { key, value },
+            Call::Cas { key, expected, .. } => Call::Cas {
+                key,
+                expected,
+                new: value,
+            },
+            Call::Insert { .. } => {
+                let key = format!("i{}-{endpoint}-r{:06}", self.canary, self.retries);
+                self.inserted.push((before.table, key.clone()));
+                Call::Insert { key, value }
+            }
+            call @ (Call::Read { .. } | Call::Add { .. }) => call,
+        };
+        Drawn {
+            call,
+            ..before.clone()
+        }
+    }
+
+    /// A number uniform in 0 to 1 for the wait before a retry.
+    pub fn jitter(&mut self) -> f64 {
+        self.jitters += 1;
+        let dice = Dice::new(
+            self.seed,
+            u64::from(self.canary) << 32 | u64::from(u32::MAX),
+        );
+        unit(dice.throw(self.jitters, 0))
+    }
+
+    /// Learns from an operation on table `table` that ended what is at its key,
+    /// which the next compare-and-set of it will expect. Eventual reads teach
+    /// nothing: what they return may be old.
+    pub fn learn(&mut self, table: usize, op: &Operation) {
         let value = match (&op.call, &op.outcome) {
             (Call::Read { strong: true, .. }, Outcome::Ok { value }) => *value,
             (Call::Write { value, .. }, Outcome::Ok { .. }) => Some(*value),
@@ -133,44 +287,81 @@ impl Workload {
             _ => return,
         };
         let key = op.call.key();
-        // What was inserted is never changed: nothing will be expected of it.
-        if key.starts_with(INSERT) {
+        // Nothing is ever expected of what is not a register.
+        if !key.starts_with(REGISTER) {
             return;
         }
         // Answers overtake each other; what was asked later knows better.
-        if self.seen.get(key).is_none_or(|s| s.invoked <= op.invoked) {
-            let seen = Seen {
-                value,
-                invoked: op.invoked,
-            };
-            self.seen.insert(key.to_string(), seen);
+        let seen = &mut self.seen[table];
+        match seen.get_mut(key) {
+            Some(s) if s.invoked > op.invoked => {}
+            Some(s) => {
+                s.value = value;
+                s.invoked = op.invoked;
+            }
+            None => {
+                let invoked = op.invoked;
+                seen.insert(key.to_string(), Seen { value, invoked });
+            }
         }
     }
 
-    fn fresh_value(&mut self) -> i64 {
-        self.last_value += 1;
-        self.last_value
+    fn base(&self) -> i64 {
+        i64::from(self.canary) * VALUES_PER_CANARY
+    }
+
+    fn dice(&self, canary: u32, endpoint: usize) -> Dice {
+        Dice::new(self.seed, u64::from(canary) << 32 | endpoint as u64)
+    }
+
+    fn kind(&self, dice: Dice, n: u64) -> Kind {
+        pick(&self.shares, unit(dice.throw(n, throw::KIND)))
+    }
+
+    /// Where operation `n` of a pair inserts, if it inserts.
+    fn insertion(&self, canary: u32, endpoint: usize, n: u64) -> (usize, String) {
+        let table = (n % u64::from(self.tables())) as usize;
+        (table, format!("{INSERT}{canary}-{endpoint}-{n:07}"))
+    }
+
+    /// The newest key that some pair has probably just inserted and that is
+    /// watched. All canaries begin together and keep the same pace: when one is
+    /// at operation `n`, so are the others, to within their phases.
+    fn look_for(&self, dice: Dice, endpoint: usize, n: u64) -> Option<(usize, String)> {
+        // Beyond, no pair inserts any more.
+        if self.spec.inserts <= 0.0 || n as f64 * self.spec.inserts >= f64::from(MAX_INSERTS) {
+            return None;
+        }
+        let pairs = self.peers.len() as u32 * self.endpoints as u32;
+        let pair = below(dice.throw(n, throw::PAIR), pairs);
+        let canary = self.peers.start + pair / self.endpoints as u32;
+        let through = (pair % self.endpoints as u32) as usize;
+        let theirs = self.dice(canary, through);
+        // Its own pair's insert `n` is this very operation, which reads.
+        let own = (canary, through) == (self.canary, endpoint);
+        (u64::from(own)..WINDOW)
+            .filter_map(|back| n.checked_sub(back))
+            .find(|&m| {
+                below(theirs.throw(m, throw::WATCHED), WATCHED) == 0
+                    && self.kind(theirs, m) == Kind::Insert
+            })
+            .map(|m| self.insertion(canary, through, m))
     }
 }
 
-/// Key `n` that canary `canary` inserts through `endpoint`.
-fn insert_key(canary: u32, endpoint: usize, n: u32) -> String {
-    format!("{INSERT}{canary}-{endpoint}-{n:05}")
-}
+/// First letters of keys.
+const REGISTER: &str = "k";
+const COUNTER: &str = "c";
+const INSERT: &str = "i";
 
 /// `k00000`, `k00001` …
-fn key(n: u32) -> String {
-    format!("k{n:05}")
+fn register(n: u32) -> String {
+    format!("{REGISTER}{n:05}")
 }
 
-/// Uniform in 0 to 1 (exclusive), from the upper 53 bits.
-fn unit(bits: u64) -> f64 {
-    (bits >> 11) as f64 / (1u64 << 53) as f64
-}
-
-/// Uniform in 0 to `n` (exclusive). The bias of multiply-and-shift is below `n / 2^64`.
-fn below(bits: u64, n: u32) -> u32 {
-    ((u128::from(bits) * u128::from(n)) >> 64) as u32
+/// `c00000`, `c00001` …
+fn counter(n: u32) -> String {
+    format!("{COUNTER}{n:05}")
 }
 
 fn pick(shares: &[(Kind, f64)], x: f64) -> Kind {
@@ -191,195 +382,5 @@ fn pick(shares: &[(Kind, f64)], x: f64) -> Kind {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use gameday_record::{ErrorClass, operation::Failure};
-    use std::collections::HashSet;
-
-    fn calls(seed: u64, canary: u32, n: usize) -> Vec<Call> {
-        let mut w = Workload::new(&WorkloadSpec::default(), seed, canary, 3);
-        (0..n).map(|i| w.draw(i % 3)).collect()
-    }
-
-    fn written(call: &Call) -> Option<i64> {
-        match call {
-            Call::Write { value, .. } => Some(*value),
-            Call::Cas { new, .. } => Some(*new),
-            Call::Insert { value, .. } => Some(*value),
-            Call::Read { .. } | Call::Add { .. } => None,
-        }
-    }
-
-    fn op(call: Call, invoked: u64, outcome: Outcome) -> Operation {
-        Operation {
-            index: 0,
-            process: 0,
-            az: String::new(),
-            endpoint: String::new(),
-            call,
-            due: Nanos(0),
-            invoked: Nanos(invoked),
-            returned: None,
-            outcome,
-            last: false,
-            table: String::new(),
-            fresh: false,
-            attempt: Default::default(),
-        }
-    }
-
-    #[test]
-    fn the_same_seed_draws_the_same_and_another_does_not() {
-        assert_eq!(calls(1, 0, 300), calls(1, 0, 300));
-        assert_ne!(calls(1, 0, 300), calls(2, 0, 300));
-        let keys = |c: &[Call]| c.iter().map(|c| c.key().to_string()).collect::<Vec<_>>();
-        assert_ne!(keys(&calls(1, 0, 300)), keys(&calls(1, 1, 300)));
-    }
-
-    #[test]
-    fn an_endpoint_draws_the_same_however_they_take_turns() {
-        let spec = WorkloadSpec::default();
-        let shape = |c: Call| (c.key().to_string(), std::mem::discriminant(&c));
-        let mut alone = Workload::new(&spec, 9, 1, 2);
-        let a: Vec<_> = (0..50).map(|_| shape(alone.draw(1))).collect();
-        let mut mixed = Workload::new(&spec, 9, 1, 2);
-        let b: Vec<_> = (0..50)
-            .map(|_| {
-                mixed.draw(0);
-                shape(mixed.draw(1))
-            })
-            .collect();
-        assert_eq!(a, b);
-    }
-
-    #[test]
-    fn values_are_unique_over_all_canaries_and_begin_at_one() {
-        let mut all = HashSet::new();
-        for canary in 0..3 {
-            for value in calls(5, canary, 3000).iter().filter_map(written) {
-                assert!(value > 0);
-                assert!(all.insert(value), "{value} twice");
-            }
-        }
-        assert!(all.contains(&1) && all.contains(&2_000_000_000_001));
-        // What 999 canaries can write fits.
-        assert!(i64::from(999) * VALUES_PER_CANARY < i64::MAX / 1000);
-    }
-
-    #[test]
-    fn the_mix_and_the_keys_are_as_asked() {
-        let spec = WorkloadSpec::default();
-        let drawn = calls(3, 0, 6000);
-        let share = |f: fn(&Call) -> bool| drawn.iter().filter(|c| f(c)).count() as f64 / 6000.0;
-        let near = |a: f64, b: f64| (a - b).abs() < 0.03;
-        assert!(near(
-            share(|c| matches!(c, Call::Write { .. })),
-            spec.writes + spec.inserts
-        ));
-        assert!(near(share(|c| matches!(c, Call::Cas { .. })), spec.cas));
-        assert!(near(
-            share(|c| matches!(c, Call::Read { strong: true, .. })),
-            spec.strong_reads
-        ));
-        let (inserted, keys): (Vec<_>, Vec<_>) = drawn
-            .iter()
-            .map(|c| c.key().to_string())
-            .partition(|k| k.starts_with(INSERT));
-        assert!(near(inserted.len() as f64 / 6000.0, spec.inserts));
-        let keys: HashSet<_> = keys.into_iter().collect();
-        let all: HashSet<_> = Workload::new(&spec, 3, 0, 1).keys().collect();
-        assert_eq!(keys, all);
-        assert_eq!(all.len(), 60);
-        assert!(all.contains("k00000") && all.contains("k00059"));
-    }
-
-    #[test]
-    fn what_is_inserted_is_written_once_and_read_at_the_end() {
-        let spec = WorkloadSpec::default();
-        let mut w = Workload::new(&spec, 3, 7, 2);
-        let mut inserted = HashSet::new();
-        for i in 0..2000 {
-            let call = w.draw(i % 2);
-            if call.key().starts_with(INSERT) {
-                assert!(matches!(call, Call::Write { .. }), "{call:?}");
-                assert!(
-                    inserted.insert(call.key().to_string()),
-                    "written twice: {call:?}"
-                );
-            }
-        }
-        let read: Vec<_> = w.keys().collect();
-        assert_eq!(read.len(), 60 + inserted.len());
-        assert!(inserted.iter().all(|k| read.contains(k)));
-        assert!(
-            !inserted.contains(&insert_key(8, 0, 0)),
-            "canaries insert different keys"
-        );
-    }
-
-    #[test]
-    fn a_share_of_zero_is_never_drawn() {
-        let shares = [
-            (Kind::Write, 0.0),
-            (Kind::Cas, 0.4),
-            (Kind::Strong, 0.6 - 1e-9),
-            (Kind::Eventual, 0.0),
-        ];
-        assert_eq!(pick(&shares, 0.0), Kind::Cas);
-        assert_eq!(pick(&shares, 0.4), Kind::Strong);
-        assert_eq!(pick(&shares, unit(u64::MAX)), Kind::Strong);
-        assert!(unit(u64::MAX) < 1.0);
-        assert_eq!((below(0, 60), below(u64::MAX, 60)), (0, 59));
-    }
-
-    #[test]
-    fn a_compare_and_set_expects_what_was_last_seen() {
-        let spec = WorkloadSpec {
-            writes: 0.0,
-            inserts: 0.0,
-            cas: 1.0,
-            strong_reads: 0.0,
-            eventual_reads: 0.0,
-            keys: 1,
-            ..WorkloadSpec::default()
-        };
-        let mut w = Workload::new(&spec, 0, 0, 1);
-        let expected = |w: &mut Workload| match w.draw(0) {
-            Call::Cas { expected, .. } => expected,
-            other => panic!("{other:?}"),
-        };
-        let k = || "k00000".to_string();
-        let read = |strong| Call::Read { key: k(), strong };
-        let ok = |value| Outcome::Ok { value };
-        assert_eq!(expected(&mut w), None);
-        w.learn(&op(read(true), 10, ok(Some(7))));
-        assert_eq!(expected(&mut w), Some(7));
-        // An older answer that arrives later, an eventual read, a failure: nothing new.
-        w.learn(&op(read(true), 9, ok(Some(6))));
-        w.learn(&op(read(false), 11, ok(Some(5))));
-        let failure = || Failure {
-            class: ErrorClass::Timeout,
-            message: String::new(),
-        };
-        let write = |value| Call::Write { key: k(), value };
-        w.learn(&op(write(4), 12, Outcome::Unknown { failure: failure() }));
-        assert_eq!(expected(&mut w), Some(7));
-        w.learn(&op(write(3), 13, ok(None)));
-        assert_eq!(expected(&mut w), Some(3));
-        let cas = Call::Cas {
-            key: k(),
-            expected: Some(3),
-            new: 2,
-        };
-        let found = |observed| Outcome::Failed {
-            failure: failure(),
-            observed,
-        };
-        w.learn(&op(cas.clone(), 14, found(None)));
-        assert_eq!(expected(&mut w), Some(3));
-        w.learn(&op(cas.clone(), 15, found(Some(Some(8)))));
-        assert_eq!(expected(&mut w), Some(8));
-        w.learn(&op(cas, 16, ok(None)));
-        assert_eq!(expected(&mut w), Some(2));
-    }
-}
+#[path = "workload_tests.rs"]
+mod tests;

@@ -38,6 +38,8 @@ pub enum Command {
     Doctor,
     /// Measure the store: durable writes and strong reads per second through the routers
     Bench(BenchArgs),
+    /// Measure any DynamoDB-compatible endpoint, for minutes or for months
+    Canary(Box<CanaryArgs>),
     /// Programs that gameday starts inside its own units
     #[command(hide = true)]
     Internal {
@@ -165,6 +167,96 @@ pub struct BenchArgs {
     #[arg(long, default_value = "198.18.0.0/16", value_name = "CIDR")]
     pub subnet: String,
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = CANARY_HELP)]
+pub struct CanaryArgs {
+    /// What to call: http://host:port or https://host, with its AZ before it if it is another
+    /// one's (b=http://…); may be repeated
+    #[arg(long = "endpoint", required = true, value_name = "[AZ=]URL")]
+    pub endpoints: Vec<String>,
+    /// The AZ that this canary stands in
+    #[arg(long, default_value = "local", value_name = "NAME")]
+    pub az: String,
+    /// The table; a partition key pk of strings, nobody else's (default: gameday-canary-<AZ>)
+    #[arg(long, value_name = "NAME")]
+    pub table: Option<String>,
+    /// Make the table if it is missing
+    #[arg(long)]
+    pub create_table: bool,
+    /// Workload, promises and alarms: a TOML file with [workload], [slo], [[objective]], [[alarm]]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Operations per second through each endpoint, 1 to 1000
+    #[arg(long, value_name = "N")]
+    pub rate: Option<f64>,
+    /// Distinct items, 1 to 100000
+    #[arg(long, value_name = "N")]
+    pub keys: Option<u32>,
+    /// Shares of writes, cas, strong_reads and eventual_reads, together 1; what is not named is 0
+    #[arg(long, value_name = "NAME=SHARE,…")]
+    pub mix: Option<String>,
+    /// Time after which a call is given up, 50ms to 60s
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
+    /// Bytes of filler in each item, 0 to 100000
+    #[arg(long, value_name = "N")]
+    pub item_bytes: Option<u32>,
+    /// Share of calls that open a connection of their own, 0 to 1
+    #[arg(long, value_name = "SHARE")]
+    pub fresh_connections: Option<f64>,
+    /// Attempts of a request, 1 to 10
+    #[arg(long, value_name = "N")]
+    pub attempts: Option<u32>,
+    /// Promise: least share of answered writes, such as 99.9%
+    #[arg(long, value_name = "PERCENT")]
+    pub write_availability: Option<String>,
+    /// Promise: least share of answered strong reads
+    #[arg(long, value_name = "PERCENT")]
+    pub read_availability: Option<String>,
+    /// How long, such as 90s or 12h (default: until Ctrl-C or SIGTERM)
+    #[arg(long = "for", value_name = "DURATION")]
+    pub duration: Option<String>,
+    /// Folder in which the run's folder is made
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Serve Prometheus metrics at http://ADDR/metrics, such as 127.0.0.1:9477 (default: no)
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// Region that requests are signed for (default: AWS_REGION, AWS_DEFAULT_REGION, the profile's)
+    #[arg(long, value_name = "NAME")]
+    pub region: Option<String>,
+    /// Profile of the AWS credentials files
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Send placeholders instead of signatures
+    #[arg(long, conflicts_with_all = ["region", "profile"])]
+    pub unsigned: bool,
+    /// Trust the certificates in this PEM file too
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// MiB of a segment of the history
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub segment_mib: u64,
+    /// Segments of the history that are kept; older ones are removed, after they were checked
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub segments: u32,
+    /// Seed of every random choice (default: chosen and printed)
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Plain lines instead of a live view, even on a terminal
+    #[arg(long)]
+    pub plain: bool,
+}
+
+const CANARY_HELP: &str = "\
+Credentials come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or from
+the profile files of the AWS tools, which are read again when they change. Without any,
+placeholders are sent, which stores for tests accept.
+
+The canary writes to its table, and deletes its items there before it begins: give it a table
+of its own. Ends by itself after --for, else by Ctrl-C or SIGTERM, and then reads everything a
+last time, judges the data and writes the report.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Internal {

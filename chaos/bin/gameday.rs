@@ -1,6 +1,7 @@
 //! `gameday`: the command line, and the only place that knows every crate.
 
 mod bench;
+mod canary;
 mod cli;
 mod cluster_cmd;
 mod exit;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Revert(args) => concurrent(revert::main(args)),
         Command::Doctor => concurrent(doctor()),
         Command::Bench(args) => concurrent(bench::main(args)),
+        Command::Canary(args) => concurrent(canary::main(*args)),
     };
     ExitCode::from(exit.code())
 }

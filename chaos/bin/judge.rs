@@ -8,7 +8,7 @@ use gameday_record::{Check, DataVerdict, PartitionDigests, RunFolder, Verdict};
 use gameday_reports::Report;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Judges the data of a run and saves `verdict.json`.
 ///
@@ -20,18 +20,35 @@ pub fn data(folder: &RunFolder) -> Result<DataVerdict, String> {
         Ok(h) => of_history(&h),
         Err(why) => vec![unknown("history", format!("no history to judge: {why}"))],
     };
-    checks.push(
-        match read_json::<Vec<PartitionDigests>>(&folder.replicas()) {
-            Ok(digests) => replicas_equal(&digests),
-            Err(why) => unknown(
-                "replicas-equal",
-                format!("the replicas were not compared: {why}"),
-            ),
-        },
-    );
+    // A canary that ran alone saw no replicas; in doubt there were some.
+    let alone = folder
+        .read_run()
+        .is_ok_and(|run| run.topology.nodes.is_empty());
+    if !alone {
+        checks.push(
+            match read_json::<Vec<PartitionDigests>>(&folder.replicas()) {
+                Ok(digests) => replicas_equal(&digests),
+                Err(why) => unknown(
+                    "replicas-equal",
+                    format!("the replicas were not compared: {why}"),
+                ),
+            },
+        );
+    }
+    if earlier(folder).exists() {
+        checks.push(match read_json::<Check>(&earlier(folder)) {
+            Ok(check) => check,
+            Err(why) => unknown("earlier-segments", why),
+        });
+    }
     let verdict = DataVerdict::new(checks);
     write_json(&folder.verdict(), &verdict)?;
     Ok(verdict)
+}
+
+/// What was found in segments of the history that are gone, if there were such.
+pub fn earlier(folder: &RunFolder) -> PathBuf {
+    folder.path().join("earlier.json")
 }
 
 /// Judges a history alone.

@@ -13,6 +13,17 @@ pub struct Stop {
 impl Stop {
     /// Installs the handlers.
     pub fn install() -> std::io::Result<Self> {
+        Stop::install_saying((
+            "\ninterrupted: reverting, taking the cluster down and writing the report",
+            "still reverting; it ends by itself",
+        ))
+    }
+
+    /// Installs the handlers, which say the one at the first signal and the
+    /// other at further ones.
+    pub fn install_saying(
+        (first_said, then_said): (&'static str, &'static str),
+    ) -> std::io::Result<Self> {
         let (tx, seen) = watch::channel(None);
         let mut int = signal(SignalKind::interrupt())?;
         let mut term = signal(SignalKind::terminate())?;
@@ -25,13 +36,7 @@ impl Stop {
                     _ = hup.recv() => libc::SIGHUP,
                 };
                 let first = tx.send_if_modified(|seen| seen.replace(got).is_none());
-                if first {
-                    eprintln!(
-                        "\ninterrupted: reverting, taking the cluster down and writing the report"
-                    );
-                } else {
-                    eprintln!("still reverting; it ends by itself");
-                }
+                eprintln!("{}", if first { first_said } else { then_said });
             }
         });
         Ok(Stop { seen })

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod stub;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard};
@@ -240,4 +242,31 @@ pub fn processes_of(run: &str) -> Vec<u32> {
         }
     }
     found
+}
+
+/// A Python with this package in a virtual environment, or `None` (said) where
+/// it cannot be had.
+pub fn python_with(dir: &Path, package: &str) -> Option<PathBuf> {
+    let venv = dir.join("venv");
+    let steps = [
+        (
+            "python3".into(),
+            vec!["-m".into(), "venv".into(), venv.clone()],
+        ),
+        (
+            venv.join("bin/pip"),
+            ["install", "-q", package].map(PathBuf::from).to_vec(),
+        ),
+    ];
+    for (program, arguments) in steps {
+        let done = Command::new(&program)
+            .args(&arguments)
+            .stdin(Stdio::null())
+            .output();
+        if !done.is_ok_and(|o| o.status.success()) {
+            println!("skipped: {} failed for {package}", program.display());
+            return None;
+        }
+    }
+    Some(venv.join("bin/python"))
 }

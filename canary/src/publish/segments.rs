@@ -8,19 +8,24 @@
 //! alone, and no anomaly hides on the border between two.
 
 use super::rotate::{Limits, Series};
-use gameday_record::history::{HistoryWriter, Pairing};
+use gameday_record::history::{HistoryWriter, MAX_LINE, Pairing};
 use gameday_record::{
-    Call, ErrorClass, Event, EventKind, Failure, HistoryHeader, Nanos, Operation, Outcome,
+    Call, ErrorClass, Event, EventKind, Failure, HistoryHeader, HistoryLine, Nanos, Operation,
+    Outcome,
 };
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Process ids of carried writes begin here; no canary has so high ones.
 pub const CARRIED: u64 = 1 << 52;
+
+/// From here on they are of writes that began after the segment was full,
+/// while it had calls in flight that may find them.
+const LATER: u64 = CARRIED + (1 << 40);
 
 /// Most writes of unknown outcome that are carried: beyond, the oldest are
 /// forgotten, and a read that finds one of them much later looks wrong.
@@ -95,16 +100,6 @@ impl Segments {
             carry: Carry::default(),
             pairing: Pairing::default(),
         })
-    }
-
-    /// Takes what stood at a key before the canary wrote anything. `value` was
-    /// found by a strong read that ended at `at`.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub fn found(&mut self, table: &str, key: &str, value: i64, at: Nanos) -> Result<(), String> {
-        let write = self.carry.found(table, key, value, at);
-        self.current.carry(&[write])
     }
 
     /// Takes one event of the canary. Returns the operation that it completes,
@@ -202,6 +197,90 @@ pub struct Ended {
     pub forgotten: u64,
 }
 
+/// Makes one history of the segments that are kept, and removes them. It is
+/// complete if all of them are.
+///
+/// # Errors
+/// Those of the file system, or a line that is not of the format; the segments
+/// are still there then.
+pub fn merge(kept: &[PathBuf], into: &Path) -> Result<(), String> {
+    let say = |path: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    if let [one] = kept
+        && !has_later(one)?
+    {
+        return fs::rename(one, into).map_err(|e| say(into, &e));
+    }
+    let partial = into.with_extension("partial");
+    let file = File::create(&partial).map_err(|e| say(&partial, &e))?;
+    let mut out = Some(BufWriter::new(file));
+    let mut writer = None;
+    let mut complete = true;
+    for (n, path) in kept.iter().enumerate() {
+        let mut ended = false;
+        for line in lines(path)? {
+            match line? {
+                HistoryLine::Header { gameday_history } => {
+                    if let Some(out) = out.take() {
+                        let head = HistoryWriter::new(out, gameday_history);
+                        writer = Some(head.map_err(|e| say(&partial, &e))?);
+                    }
+                }
+                HistoryLine::End { .. } => ended = true,
+                HistoryLine::Event(e) => {
+                    // Of what is carried, only what none of the segments has itself.
+                    let own = e.process < if n == 0 { LATER } else { CARRIED };
+                    if let (true, Some(writer)) = (own, &mut writer) {
+                        writer.append(e).map_err(|e| say(&partial, &e))?;
+                    }
+                }
+            }
+        }
+        complete &= ended;
+    }
+    let Some(mut writer) = writer else {
+        return Err(say(into, &"there is no segment to make it of"));
+    };
+    writer.flush().map_err(|e| say(&partial, &e))?;
+    if complete {
+        let out = writer.finish().map_err(|e| say(&partial, &e))?;
+        out.get_ref().sync_data().map_err(|e| say(&partial, &e))?;
+    }
+    fs::rename(&partial, into).map_err(|e| say(into, &e))?;
+    for path in kept {
+        fs::remove_file(path).map_err(|e| say(path, &e))?;
+    }
+    Ok(())
+}
+
+/// True if a segment has writes that began after it was full.
+fn has_later(path: &Path) -> Result<bool, String> {
+    for line in lines(path)? {
+        if matches!(line?, HistoryLine::Event(e) if e.process >= LATER) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The lines of a segment but for a torn last one.
+fn lines(path: &Path) -> Result<impl Iterator<Item = Result<HistoryLine, String>> + use<>, String> {
+    let name = path.display().to_string();
+    let file = File::open(path).map_err(|e| format!("{name}: {e}"))?;
+    let mut input = BufReader::new(file);
+    Ok(std::iter::from_fn(move || {
+        let mut line = Vec::new();
+        match (&mut input)
+            .take(MAX_LINE as u64)
+            .read_until(b'\n', &mut line)
+        {
+            Err(e) => return Some(Err(format!("{name}: {e}"))),
+            Ok(_) if line.last() != Some(&b'\n') => return None,
+            Ok(_) => {}
+        }
+        Some(serde_json::from_slice(&line).map_err(|e| format!("{name}: {e}")))
+    }))
+}
+
 impl Part {
     fn begin(
         series: &mut Series,
@@ -290,35 +369,6 @@ impl Carry {
         known + self.overwritten.len() + self.unknown.len()
     }
 
-    fn found(&mut self, table: &str, key: &str, value: i64, at: Nanos) -> Operation {
-        let op = Operation {
-            index: 0,
-            process: self.made_up(),
-            az: String::new(),
-            endpoint: String::new(),
-            table: table.into(),
-            call: Call::Write {
-                key: key.into(),
-                value,
-            },
-            due: Nanos::ZERO,
-            invoked: Nanos::ZERO,
-            returned: Some(at),
-            outcome: Outcome::Ok { value: None },
-            // Not load: no availability counts it.
-            last: true,
-            fresh: false,
-            attempt: Default::default(),
-        };
-        let known = Known {
-            op: op.clone(),
-            effective: Some(at),
-        };
-        let place = (table.to_string(), key.to_string());
-        self.keys.entry(place).or_default().push(known);
-        op
-    }
-
     /// Takes a call that begins. Returns it as a segment sees it that does not
     /// contain it, if it writes.
     fn invoked(&mut self, event: &Event) -> Result<Option<Operation>, String> {
@@ -354,7 +404,7 @@ impl Carry {
     /// A process that makes one call, which no segment carries at its beginning.
     fn made_up(&mut self) -> u64 {
         self.processes += 1;
-        CARRIED + (1 << 40) + self.processes
+        LATER + self.processes
     }
 
     fn forget(&mut self, table: &str, key: &str, value: i64) {
@@ -461,7 +511,6 @@ mod tests {
     use super::*;
     use gameday_record::Verdict;
     use gameday_record::history::{HISTORY_VERSION, History, read};
-    use std::io::BufReader;
 
     /// A store that is right, and a canary that asks it with several calls in
     /// flight; seeded.
@@ -656,6 +705,30 @@ mod tests {
             own += h.operations.iter().filter(|o| o.process < CARRIED).count();
         }
         assert_eq!(own, 3_000, "each operation is in one segment");
+
+        // All together, and the newest three.
+        let kept = &ended.kept[ended.kept.len() - 3..];
+        let newest = dir.path().join("newest");
+        fs::create_dir(&newest).unwrap();
+        let copies: Vec<PathBuf> = kept
+            .iter()
+            .map(|p| newest.join(p.file_name().unwrap()))
+            .collect();
+        for (from, to) in kept.iter().zip(&copies) {
+            fs::copy(from, to).unwrap();
+        }
+        for (segments, folder) in [(&copies, newest.as_path()), (&ended.kept, dir.path())] {
+            let into = folder.join("history.jsonl");
+            merge(segments, &into).unwrap();
+            let h = history(&into);
+            assert!(h.complete);
+            assert_eq!(verdict(&h), Verdict::Pass);
+            assert!(segments.iter().all(|p| !p.exists()));
+        }
+        assert_eq!(
+            history(&dir.path().join("history.jsonl")).operations.len(),
+            3_000
+        );
     }
 
     #[test]
@@ -675,21 +748,6 @@ mod tests {
         let of = |path: &PathBuf| verdict(&history(path));
         let verdicts: Vec<Verdict> = ended.kept.iter().map(of).collect();
         assert!(verdicts.contains(&Verdict::Fail), "{verdicts:?}");
-    }
-
-    #[test]
-    fn what_stood_there_before_is_known() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut world = World::new(dir.path(), 20_000, 1_000);
-        for k in 0..5 {
-            let (key, value) = (format!("k{k}"), -k - 1);
-            world.items.insert(key.clone(), value);
-            world.segments.found("", &key, value, Nanos(500)).unwrap();
-        }
-        world.run(1_000);
-        for path in world.segments.finish(true).unwrap().kept {
-            assert_eq!(verdict(&history(&path)), Verdict::Pass);
-        }
     }
 
     #[test]
@@ -730,5 +788,8 @@ mod tests {
         world.run(10);
         let ended = world.segments.finish(false).unwrap();
         assert!(!history(&ended.kept[0]).complete);
+        let into = dir.path().join("history.jsonl");
+        merge(&ended.kept, &into).unwrap();
+        assert!(!history(&into).complete);
     }
 }

@@ -131,6 +131,17 @@ impl Stub {
                 None => (200, json!({})),
             };
         }
+        if target == "DynamoDB_20120810.UpdateItem" {
+            assert_eq!(body["UpdateExpression"], "ADD #n :d");
+            assert_eq!(body["ReturnValues"], "UPDATED_NEW");
+            let key = body["Key"]["pk"]["S"].as_str().unwrap();
+            let number = |v: &Value| v["N"].as_str().unwrap().parse::<i64>().unwrap();
+            let before = items.get(key).map_or(0, |item| number(&item["v"]));
+            let sum = before + number(&body["ExpressionAttributeValues"][":d"]);
+            let value = json!({"N": sum.to_string()});
+            items.insert(key.into(), json!({"pk": {"S": key}, "v": value}));
+            return (200, json!({"Attributes": {"v": value}}));
+        }
         assert_eq!(target, "DynamoDB_20120810.PutItem");
         let item = &body["Item"];
         let key = item["pk"]["S"].as_str().unwrap();

@@ -138,7 +138,7 @@ fn pair_shares(run: &RunInfo, fold: &Fold, load: &[&Operation], m: Measured) -> 
         return Vec::new();
     }
     let mut out = Vec::new();
-    for az in &run.topology.azs {
+    for az in canary_azs(run, fold) {
         for endpoint in &run.topology.azs {
             let c = fold.totals(|c| c.az == az && c.endpoint == endpoint);
             out.push((
@@ -150,6 +150,15 @@ fn pair_shares(run: &RunInfo, fold: &Fold, load: &[&Operation], m: Measured) -> 
     out
 }
 
+/// AZs that should have a canary: all, unless one canary ran alone.
+fn canary_azs(run: &RunInfo, fold: &Fold) -> Vec<String> {
+    if !run.topology.nodes.is_empty() {
+        return run.topology.azs.clone();
+    }
+    let seen: BTreeSet<String> = fold.cells().iter().map(|(c, _)| c.az.to_string()).collect();
+    seen.into_iter().collect()
+}
+
 /// Whether the canaries can be trusted.
 pub fn trust(
     run: &RunInfo,
@@ -159,7 +168,7 @@ pub fn trust(
     history_complete: bool,
     series: &Series,
 ) -> Trust {
-    let pairs = (run.topology.azs.len() * run.topology.azs.len()) as u64;
+    let pairs = (canary_azs(run, fold).len() * run.topology.azs.len()) as u64;
     let all = fold.totals(|_| true);
     let seconds = expected_seconds(load, m);
     let mut lag: Histogram<u64> = histogram(3);
@@ -366,11 +375,17 @@ pub fn limits(
     for k in Kind::ALL.iter().filter(|k| !kinds.contains(k)) {
         out.push(format!("The workload had no {}s.", k.name()));
     }
-    out.push(format!(
-        "All nodes and canaries shared one host ({}): latencies are not those of separate data \
-         centres, and a busy host slows all of them at once.",
-        numbers::plural(u64::from(run.versions.cpus), "processor")
-    ));
+    out.push(if run.topology.nodes.is_empty() {
+        "One canary measured from one place: an outage of its own network looks like one of the \
+         service."
+            .into()
+    } else {
+        format!(
+            "All nodes and canaries shared one host ({}): latencies are not those of separate \
+             data centres, and a busy host slows all of them at once.",
+            numbers::plural(u64::from(run.versions.cpus), "processor")
+        )
+    });
     if m.outside > 0 {
         out.push(format!(
             "{} due before the baseline or after the cooldown {} not counted.",

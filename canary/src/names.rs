@@ -1,0 +1,269 @@
+//! Endpoints by name: URLs, and the addresses that their names have now.
+//!
+//! Names are looked up beside the measured calls, never in them, again and
+//! again also while all is well: what is only used in an emergency fails in
+//! the emergency. If a look-up fails, the last addresses stay.
+
+use crate::config::Endpoint;
+use hyper::Uri;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// Time that one look-up has.
+const LOOK_UP: Duration = Duration::from_secs(10);
+
+/// Most addresses of one name.
+const MAX_ADDRESSES: usize = 64;
+
+/// An endpoint as a person names it: `[AZ=]http[s]://host[:port]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointUrl {
+    /// Its AZ, if it was said.
+    pub az: Option<String>,
+    /// True for `https`.
+    pub tls: bool,
+    /// Name or address of the host.
+    pub host: String,
+    /// Port, the scheme's if none was given.
+    pub port: u16,
+}
+
+impl EndpointUrl {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (az, url) = match text.split_once('=') {
+            Some((az, url)) if !az.contains("://") => (Some(az), url),
+            _ => (None, text),
+        };
+        let refuse = |why: &str| Err(format!("'{text}': {why}, such as http://127.0.0.1:8000"));
+        if az.is_some_and(|az| !is_az(az)) {
+            return refuse("an AZ is 1 to 32 letters, digits, '-' or '_' before a '=' and a URL");
+        }
+        let Ok(uri) = url.parse::<Uri>() else {
+            return refuse("not a URL");
+        };
+        let tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return refuse("an endpoint is a URL with http:// or https://"),
+        };
+        let Some(host) = uri.host().filter(|h| !h.is_empty()) else {
+            return refuse("an endpoint is a URL with a host");
+        };
+        let authority = uri.authority().map_or("", |a| a.as_str());
+        if authority.contains('@') || uri.path() != "/" || uri.query().is_some() {
+            return refuse("an endpoint is a URL without user, path and query");
+        }
+        // What follows the host is nothing or a port that can be read.
+        if authority.len() > host.len() && uri.port_u16().is_none() {
+            return refuse("the port is a number up to 65535");
+        }
+        Ok(EndpointUrl {
+            az: az.map(String::from),
+            tls,
+            host: host.into(),
+            port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+        })
+    }
+
+    /// What the `Host` header says: with the port if it is not the scheme's.
+    pub fn host_header(&self) -> String {
+        match (self.tls, self.port) {
+            (false, 80) | (true, 443) => self.host.clone(),
+            (_, port) => format!("{}:{port}", self.host),
+        }
+    }
+
+    /// The endpoint at the first of its addresses, in the AZ `az`.
+    ///
+    /// # Errors
+    /// The name has no address now.
+    pub async fn resolve(&self, az: &str) -> Result<Endpoint, String> {
+        let found = look_up(&self.host, self.port).await?;
+        Ok(Endpoint {
+            az: az.into(),
+            addr: found[0],
+            host: Some(self.host_header()),
+            tls: self.tls,
+        })
+    }
+}
+
+/// True if it can be the name of an AZ: it becomes a part of names elsewhere.
+pub fn is_az(name: &str) -> bool {
+    (1..=32).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+/// Addresses of one name now; at least one, in a fixed order.
+async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((bare, port))).await;
+    let mut all: Vec<SocketAddr> = match found {
+        Ok(Ok(all)) => all.take(MAX_ADDRESSES).collect(),
+        Ok(Err(e)) => return Err(format!("the name '{host}' cannot be resolved: {e}")),
+        Err(_) => {
+            return Err(format!(
+                "the name '{host}' was not resolved within {LOOK_UP:?}"
+            ));
+        }
+    };
+    all.sort_unstable();
+    all.dedup();
+    if all.is_empty() {
+        return Err(format!("the name '{host}' has no address"));
+    }
+    Ok(all)
+}
+
+/// The addresses that names have now. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    known: Arc<RwLock<BTreeMap<String, Vec<SocketAddr>>>>,
+    turn: Arc<AtomicUsize>,
+}
+
+/// What a refresh found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// A name has other addresses than before.
+    Changed {
+        /// The name.
+        host: String,
+        /// Its addresses now.
+        addresses: Vec<SocketAddr>,
+    },
+    /// A look-up failed; what was known stays in use.
+    Failed(String),
+}
+
+impl Names {
+    /// Where to connect to `endpoint` now: its name's addresses in turn, or its
+    /// own address if the name is not known here.
+    pub fn address(&self, endpoint: &Endpoint) -> SocketAddr {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let all = endpoint.host.as_ref().and_then(|h| known.get(h));
+        match all.filter(|all| !all.is_empty()) {
+            Some(all) => all[self.turn.fetch_add(1, Ordering::Relaxed) % all.len()],
+            None => endpoint.addr,
+        }
+    }
+
+    /// Sets a name's addresses; true if they are others than before. No address
+    /// at all changes nothing.
+    pub fn set(&self, host: &str, addresses: Vec<SocketAddr>) -> bool {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if addresses.is_empty() || known.get(host) == Some(&addresses) {
+            return false;
+        }
+        known.insert(host.into(), addresses);
+        true
+    }
+
+    /// Looks all of `urls` up.
+    pub async fn refresh(&self, urls: &[EndpointUrl]) -> Vec<Renewed> {
+        let mut news = Vec::new();
+        for url in urls {
+            match look_up(&url.host, url.port).await {
+                Ok(addresses) => {
+                    let host = url.host_header();
+                    if self.set(&host, addresses.clone()) {
+                        news.push(Renewed::Changed { host, addresses });
+                    }
+                }
+                Err(why) => news.push(Renewed::Failed(why)),
+            }
+        }
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read() {
+        let of = |text| EndpointUrl::parse(text).unwrap();
+        let plain = of("http://127.0.0.1:8000");
+        assert_eq!(plain.host_header(), "127.0.0.1:8000");
+        assert_eq!((plain.az.as_deref(), plain.tls), (None, false));
+        let named = of("a-1=https://dynamodb.eu-west-1.amazonaws.com/");
+        assert_eq!(named.az.as_deref(), Some("a-1"));
+        assert_eq!((named.tls, named.port), (true, 443));
+        assert_eq!(
+            named.host_header(),
+            "dynamodb.eu-west-1.amazonaws.com",
+            "without the port that the scheme has"
+        );
+        assert_eq!(of("https://x:80").host_header(), "x:80");
+        assert_eq!(of("http://[::1]:8000").host_header(), "[::1]:8000");
+    }
+
+    #[test]
+    fn what_is_no_endpoint_is_refused() {
+        for bad in [
+            "",
+            "127.0.0.1:8000",
+            "ftp://x",
+            "http://",
+            "http://x/path",
+            "http://x?q=1",
+            "http://user:pw@x",
+            "http://x:99999",
+            "a b=http://x",
+            "=http://x",
+        ] {
+            let e = EndpointUrl::parse(bad).unwrap_err();
+            assert!(e.contains("such as"), "{bad}: {e}");
+        }
+    }
+
+    #[test]
+    fn addresses_take_turns_and_follow_their_name() {
+        let at = |n| SocketAddr::from(([127, 0, 0, n], 8000));
+        let names = Names::default();
+        let endpoint = Endpoint {
+            host: Some("store:8000".into()),
+            ..Endpoint::plain("a", at(1))
+        };
+        assert_eq!(names.address(&endpoint), at(1));
+        let shared = names.clone();
+        assert!(shared.set("store:8000", vec![at(2), at(3)]));
+        assert!(!shared.set("store:8000", vec![at(2), at(3)]), "the same");
+        assert!(!shared.set("store:8000", vec![]), "nothing is no news");
+        let two: Vec<_> = (0..4).map(|_| names.address(&endpoint)).collect();
+        assert!(two == [at(2), at(3), at(2), at(3)] || two == [at(3), at(2), at(3), at(2)]);
+        assert_eq!(names.address(&Endpoint::plain("a", at(1))), at(1));
+    }
+
+    #[tokio::test]
+    async fn a_look_up_that_fails_changes_nothing() {
+        let names = Names::default();
+        let url = |host: &str| EndpointUrl {
+            az: None,
+            tls: false,
+            host: host.into(),
+            port: 8000,
+        };
+        let good = url("127.0.0.1");
+        let news = names.refresh(std::slice::from_ref(&good)).await;
+        assert!(matches!(&news[..], [Renewed::Changed { .. }]), "{news:?}");
+        assert_eq!(names.refresh(&[good.clone()]).await, []);
+        // A name with a zero byte fails before anybody is asked.
+        let bad = url("no\0name");
+        let news = names.refresh(&[bad.clone(), good.clone()]).await;
+        assert!(matches!(&news[..], [Renewed::Failed(_)]), "{news:?}");
+        let endpoint = good.resolve("a").await.unwrap();
+        assert_eq!(names.address(&endpoint).port(), 8000);
+        assert!(bad.resolve("a").await.is_err());
+    }
+}

@@ -1,0 +1,223 @@
+//! From what a canary left to a verdict and a report: the same as of a game day.
+
+use super::publisher::{Judged, Publisher};
+use super::setup::Setup;
+use crate::exit::Exit;
+use crate::{identity, judge};
+use gameday_canary::publish::segments::{Segment, merge};
+use gameday_chaos::runtime::marks::{Kind, RunMarks};
+use gameday_record::folder::write_json;
+use gameday_record::{
+    Anomaly, Check, ClusterSpec, Replay, RunClock, RunFolder, RunInfo, Topology, Verdict,
+};
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// `run.json` of a canary that runs alone: AZs, but no node and no plan.
+///
+/// # Errors
+/// This process cannot be told apart from others.
+pub fn info(
+    setup: &Setup,
+    seed: u64,
+    id: &str,
+    folder: &RunFolder,
+    clock: RunClock,
+    epoch_utc: &str,
+) -> Result<RunInfo, String> {
+    let marks = RunMarks::new(id, Kind::Run, folder.path())?;
+    let where_to: Vec<String> = setup
+        .endpoints
+        .iter()
+        .map(|(_, url)| url.host_header())
+        .collect();
+    let azs = setup.endpoints.iter().map(|(az, _)| az.clone()).collect();
+    Ok(RunInfo {
+        id: id.into(),
+        playbook: format!("canary-{}", setup.az),
+        title: format!("canary in AZ {} on {}", setup.az, where_to.join(", ")),
+        playbook_text: setup.text.clone(),
+        seed,
+        runtime: "canary".into(),
+        epoch_utc: epoch_utc.into(),
+        epoch_monotonic_ns: clock.epoch,
+        topology: Topology {
+            azs,
+            nodes: Vec::new(),
+        },
+        cluster: ClusterSpec::default(),
+        workload: setup.measuring.workload.clone(),
+        slo: setup.measuring.slo.clone(),
+        alarms: setup.measuring.alarms.clone(),
+        versions: identity::versions(None),
+        replay: Replay {
+            command: command(std::env::args().skip(1), seed),
+            features: Vec::new(),
+        },
+        plan: Vec::new(),
+        runner: marks.runner.to_string(),
+    })
+}
+
+/// The command line that measures the same again, quoted for a shell.
+fn command(words: impl Iterator<Item = String>, seed: u64) -> String {
+    let mut all = vec!["gameday".to_string()];
+    let mut seeded = false;
+    for word in words {
+        seeded |= word == "--seed" || word.starts_with("--seed=");
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,%@+".contains(c);
+        all.push(if !word.is_empty() && word.chars().all(plain) {
+            word
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        });
+    }
+    if !seeded {
+        all.push(format!("--seed {seed}"));
+    }
+    all.join(" ")
+}
+
+/// Judges segments as they are finished, one after the other.
+pub async fn judge_segments(
+    mut finished: mpsc::UnboundedReceiver<Segment>,
+    publisher: Arc<Publisher>,
+) {
+    while let Some(segment) = finished.recv().await {
+        let judged = tokio::task::spawn_blocking(move || of_segment(&segment.path)).await;
+        let (verdict, total, examples) = judged.unwrap_or((Verdict::Unknown, 0, Vec::new()));
+        if total > 0 {
+            println!("the checker found {total} anomalies in a segment of the history");
+        }
+        publisher.judged(verdict, total, examples);
+    }
+}
+
+fn of_segment(path: &Path) -> (Verdict, u64, Vec<Anomaly>) {
+    let Ok(history) = judge::read_history(path) else {
+        return (Verdict::Unknown, 0, Vec::new());
+    };
+    let checks = judge::of_history(&history);
+    // Whether a write is lost for good is seen by the final reads, at the end.
+    let checks = checks.into_iter().filter(|c| c.name != "lost-writes");
+    let (mut verdict, mut total, mut examples) = (Verdict::Pass, 0, Vec::new());
+    for check in checks {
+        verdict = verdict.and(check.verdict);
+        total += check.anomalies_total.max(check.anomalies.len() as u64);
+        examples.extend(check.anomalies);
+    }
+    (verdict, total, examples)
+}
+
+/// Makes one history of the segments that are left; what was judged before and
+/// is gone is kept as a check of its own.
+///
+/// # Errors
+/// Those of the file system.
+pub fn history(
+    folder: &RunFolder,
+    publisher: &Publisher,
+    note: &mut dyn FnMut(&str),
+) -> Result<(), String> {
+    let ended = publisher.finish()?;
+    merge(&ended.kept, &folder.history())?;
+    if ended.forgotten > 0 {
+        note(&format!(
+            "{} writes of unknown outcome were too old to be remembered: a read that found one of \
+             them would look like a phantom read",
+            ended.forgotten
+        ));
+    }
+    if ended.removed > 0 {
+        let counts = publisher.look(|fold, _| fold.totals(|_| true));
+        note(&format!(
+            "{} segments of the history were removed to keep the folder small: this report is \
+             about the newest part. Since the start, {} of {} operations were answered.",
+            ended.removed,
+            counts.answered,
+            counts.attempts()
+        ));
+        let check = earlier(ended.removed, &publisher.judgement());
+        write_json(&judge::earlier(folder), &check)?;
+    }
+    Ok(())
+}
+
+/// What is known of segments that are gone.
+fn earlier(removed: u64, judged: &Judged) -> Check {
+    let (verdict, detail) = if judged.anomalies > 0 {
+        let what = format!("{} anomalies in all segments", judged.anomalies);
+        (Verdict::Fail, what)
+    } else if judged.segments < removed || judged.unknown > 0 {
+        let what = format!(
+            "{removed} segments were removed; of {} that were judged, {} could not be decided",
+            judged.segments, judged.unknown
+        );
+        (Verdict::Unknown, what)
+    } else {
+        let what = format!(
+            "{removed} segments were judged before they were removed. Whether a write of them \
+             was lost for good was not looked at: later writes replaced it."
+        );
+        (Verdict::Pass, what)
+    };
+    Check {
+        name: "earlier-segments".into(),
+        verdict,
+        detail,
+        anomalies: judged.examples.clone(),
+        anomalies_total: judged.anomalies,
+        measures: Vec::new(),
+    }
+}
+
+/// Judges, renders, and says how it went.
+///
+/// # Errors
+/// There is no report.
+pub fn conclude(folder: &RunFolder) -> Result<Exit, String> {
+    if let Err(why) = judge::data(folder) {
+        eprintln!("{why}");
+    }
+    let report = judge::report(folder).map_err(|why| format!("no report: {why}"))?;
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let path = folder.report_html().display().to_string();
+    print!("\n{}", gameday_reports::terminal(&report, &path, colour));
+    Ok(Exit::Code(report.overall.exit_code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_pasted() {
+        let words = ["canary", "--out", "my runs", "--az=it's"].map(String::from);
+        assert_eq!(
+            command(words.into_iter(), 7),
+            r"gameday canary --out 'my runs' '--az=it'\''s' --seed 7"
+        );
+        let words = ["canary", "--seed", "3"].map(String::from);
+        assert_eq!(command(words.into_iter(), 3), "gameday canary --seed 3");
+    }
+
+    #[test]
+    fn segments_that_are_gone_are_a_pass_only_if_all_were_judged() {
+        let judged = |segments, unknown, anomalies| Judged {
+            segments,
+            unknown,
+            anomalies,
+            examples: Vec::new(),
+        };
+        for (j, expected) in [
+            (judged(5, 0, 0), Verdict::Pass),
+            (judged(2, 0, 0), Verdict::Unknown),
+            (judged(5, 1, 0), Verdict::Unknown),
+            (judged(5, 1, 2), Verdict::Fail),
+        ] {
+            assert_eq!(earlier(3, &j).verdict, expected, "{j:?}");
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! `gameday canary`: one canary that measures somebody's endpoints, for
+//! minutes or for months. It is the canary of the game days, told over pipes
+//! in memory, and one more reader of its lines.
+
+mod finish;
+mod publisher;
+mod serve;
+mod setup;
+mod view;
+mod wire;
+
+use crate::cli::CanaryArgs;
+use crate::exit::Exit;
+use crate::identity;
+use crate::stop::Stop;
+use gameday_canary::control::Control;
+use gameday_canary::protocol::Command;
+use gameday_canary::publish::hlog::LatencyLog;
+use gameday_canary::publish::rotate::Limits;
+use gameday_canary::publish::segments::{Segment, Segments};
+use gameday_canary::workload::Workload;
+use gameday_canary::{CanaryConfig, Wire};
+use gameday_record::history::HISTORY_VERSION;
+use gameday_record::timeline::TimelineWriter;
+use gameday_record::{
+    HistoryHeader, Phase, RunClock, RunFolder, RunState, TimelineEvent, TimelineLine, folder,
+};
+use publisher::{Progress, Publisher};
+use setup::Setup;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncWriteExt, BufReader, DuplexStream, duplex};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use view::View;
+
+/// The canary must be ready in this time.
+const READY: Duration = Duration::from_secs(20);
+/// The final reads end by themselves before this.
+const FINAL: Duration = Duration::from_secs(40);
+/// Calls in flight have their own timeout; this is for what follows.
+const DONE: Duration = Duration::from_secs(20);
+/// Interval of the latency log.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// Latency logs: at most 128 MiB.
+const LATENCY: Limits = Limits {
+    bytes: 16 << 20,
+    files: 8,
+};
+
+/// Runs a canary to its end.
+pub async fn main(args: CanaryArgs) -> Exit {
+    let setup = match Setup::read(&args) {
+        Ok(setup) => setup,
+        Err(why) => return usage(&why),
+    };
+    let said = (
+        "\nended: reading everything a last time, judging the data and writing the report",
+        "still ending; it takes at most a minute or two",
+    );
+    let stop = match Stop::install_saying(said) {
+        Ok(stop) => stop,
+        Err(e) => return internal(&format!("signals cannot be handled: {e}")),
+    };
+    let seed = args.seed.unwrap_or_else(identity::fresh_seed);
+    println!("seed {seed} · canary in AZ {}", setup.az);
+    let prepared = tokio::select! {
+        biased;
+        signal = stop.stopped() => return Exit::Code(if signal == libc::SIGTERM { 143 } else { 130 }),
+        prepared = prepare(&args, &setup, seed) => prepared,
+    };
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(why) => return usage(&why),
+    };
+    let id = identity::run_id(&format!("canary-{}", setup.az), seed);
+    let folder = match RunFolder::create(args.out.join(&id)) {
+        Ok(folder) => folder,
+        Err(e) => return usage(&format!("{}: {e}", args.out.join(&id).display())),
+    };
+    match run(&args, &setup, seed, &id, prepared, &folder, stop).await {
+        Ok(exit) => exit,
+        Err(why) => internal(&why),
+    }
+}
+
+/// What stands before anything is measured.
+struct Prepared {
+    wire: Wire,
+    following: JoinHandle<()>,
+    news: mpsc::Receiver<String>,
+    config: CanaryConfig,
+    metrics: Option<tokio::net::TcpListener>,
+}
+
+/// Credentials, names, the table, the port of the metrics.
+async fn prepare(args: &CanaryArgs, setup: &Setup, seed: u64) -> Result<Prepared, String> {
+    for remark in &setup.remarks {
+        println!("{remark}");
+    }
+    let metrics = match args.listen {
+        None => None,
+        Some(addr) => Some(
+            tokio::net::TcpListener::bind(addr)
+                .await
+                .map_err(|e| format!("--listen {addr}: {e}"))?,
+        ),
+    };
+    let connected = wire::connect(args, setup).await?;
+    let config = CanaryConfig {
+        az: setup.az.clone(),
+        index: 0,
+        // Begins again when the folder stands; nothing is timed before.
+        clock: RunClock::start(),
+        seed,
+        endpoints: connected.endpoints,
+        table: setup.table.clone(),
+        attributes: Default::default(),
+        workload: setup.measuring.workload.clone(),
+    };
+    config.validate().map_err(|e| e.to_string())?;
+    let own = config.endpoints.iter().find(|e| e.az == config.az);
+    let own = own.ok_or("no endpoint in the canary's own AZ")?.clone();
+    let control = Control::new(connected.wire.clone(), own);
+    for (number, table) in config.tables().into_iter().enumerate() {
+        let made = control
+            .ensure_table(&table, &config.attributes, args.create_table)
+            .await?;
+        if made {
+            println!("made table {table}");
+            continue;
+        }
+        let n = config.endpoints.len();
+        let keys = Workload::new(&config.workload, seed, config.index, n).keys();
+        let keys = keys.filter_map(|(of, key)| (of == number).then_some(key));
+        control
+            .clear(&table, &config.attributes, keys)
+            .await
+            .map_err(|e| format!("table {table} cannot be cleared of this canary's items: {e}"))?;
+    }
+    Ok(Prepared {
+        wire: connected.wire,
+        following: connected.following,
+        news: connected.news,
+        config,
+        metrics,
+    })
+}
+
+async fn run(
+    args: &CanaryArgs,
+    setup: &Setup,
+    seed: u64,
+    id: &str,
+    prepared: Prepared,
+    folder: &RunFolder,
+    stop: Stop,
+) -> Result<Exit, String> {
+    let Prepared {
+        wire,
+        following,
+        mut news,
+        mut config,
+        metrics,
+    } = prepared;
+    let clock = RunClock::start();
+    config.clock = clock;
+    let epoch_utc = identity::utc_now();
+    let epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    let info = finish::info(setup, seed, id, folder, clock, &epoch_utc)?;
+    folder::write_json(&folder.run_json(), &info)?;
+    let timeline = folder.timeline();
+    let say = |e: std::io::Error| format!("{}: {e}", timeline.display());
+    let mut timeline = TimelineWriter::open(&timeline).map_err(say)?;
+    let header = HistoryHeader {
+        version: HISTORY_VERSION,
+        run: id.into(),
+        seed,
+        clock: "CLOCK_MONOTONIC".into(),
+        epoch_utc,
+    };
+    let limits = Limits {
+        bytes: args.segment_mib << 20,
+        files: args.segments as usize,
+    };
+    let segments = Segments::new(folder.path(), header, limits)?;
+    let latency = LatencyLog::new(
+        folder.path(),
+        LATENCY,
+        epoch.unwrap_or_default(),
+        clock.now(),
+    );
+    let publisher = Publisher::new(setup, segments, latency, clock.now());
+    let view = View::new(
+        clock,
+        config.timeout(),
+        !args.plain && std::io::stdout().is_terminal(),
+    );
+    let serving = metrics.map(|listener| {
+        if let Ok(addr) = listener.local_addr() {
+            view.line(&format!("metrics at http://{addr}/metrics"));
+        }
+        tokio::spawn(serve::serve(listener, publisher.clone()))
+    });
+    view.line(&format!(
+        "measuring table {} through {} into {}",
+        config.table,
+        setup.endpoints.len(),
+        folder.path().display()
+    ));
+    let (judge, finished) = mpsc::unbounded_channel();
+    let judging = tokio::spawn(finish::judge_segments(finished, publisher.clone()));
+    let patience = config.timeout() + DONE;
+    let mut canary = Canary::start(config, wire, &publisher, judge);
+    let measured = measure(&mut canary, &publisher, &view, &stop, setup, &mut news).await;
+    if let Err(why) = &measured {
+        publisher.spoil(why.clone());
+        view.line(why);
+    }
+    let ended = clock.now();
+    timeline
+        .append(&TimelineLine {
+            time: ended,
+            event: TimelineEvent::Phase {
+                phase: Phase::Checks,
+            },
+        })
+        .map_err(|e| e.to_string())?;
+    canary.end(&publisher, patience).await;
+    let _ = timeout(Duration::from_secs(60), judging).await;
+    for change in publisher.step(ended + patience) {
+        view.alarm(&change);
+    }
+    if let Err(why) = publisher.interval(ended) {
+        view.line(&why);
+    }
+    following.abort();
+    if let Some(serving) = serving {
+        serving.abort();
+    }
+    view.end();
+    finish::history(folder, &publisher, &mut |text| {
+        println!("{text}");
+        // The report without a remark is better than none.
+        let _ = timeline.append(&TimelineLine {
+            time: clock.now(),
+            event: TimelineEvent::Note { text: text.into() },
+        });
+    })?;
+    let (state, reason) = match publisher.flaw() {
+        None => (RunState::Completed, None),
+        Some(why) => (RunState::Failed, Some(why)),
+    };
+    timeline
+        .append(&TimelineLine {
+            time: clock.now(),
+            event: TimelineEvent::Ended { state, reason },
+        })
+        .map_err(|e| e.to_string())?;
+    finish::conclude(folder)
+}
+
+/// Until the time is over, a signal comes or something breaks.
+async fn measure(
+    canary: &mut Canary,
+    publisher: &Arc<Publisher>,
+    view: &View,
+    stop: &Stop,
+    setup: &Setup,
+    news: &mut mpsc::Receiver<String>,
+) -> Result<(), String> {
+    canary.wait("ready", READY, |p| p.ready).await?;
+    canary.tell(Command::Start).await?;
+    let end = setup.duration.map(|d| Instant::now() + d);
+    let every = |period| {
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.reset();
+        ticks
+    };
+    let mut second = every(Duration::from_secs(1));
+    let mut shown = every(view.pace());
+    let mut logged = every(INTERVAL);
+    let mut progress = canary.progress.clone();
+    loop {
+        tokio::select! {
+            _ = stop.stopped() => return Ok(()),
+            () = until(end) => return Ok(()),
+            _ = second.tick() => {
+                for change in publisher.step(canary.clock.now()) {
+                    view.alarm(&change);
+                }
+                if let Some(why) = publisher.flaw() {
+                    return Err(why);
+                }
+            }
+            _ = shown.tick() => view.status(publisher),
+            _ = logged.tick() => publisher.interval(canary.clock.now())?,
+            Some(text) = news.recv() => view.line(&text),
+            _ = progress.wait_for(|p| p.ended) => {
+                let why = publisher.flaw();
+                return Err(why.unwrap_or("the canary ended before it was told to".into()));
+            }
+        }
+    }
+}
+
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => sleep_until(end).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The canary's own program in this process, and the ends of its pipes.
+struct Canary {
+    clock: RunClock,
+    commands: DuplexStream,
+    progress: watch::Receiver<Progress>,
+    program: JoinHandle<()>,
+    reader: JoinHandle<()>,
+}
+
+impl Canary {
+    fn start(
+        config: CanaryConfig,
+        wire: Wire,
+        publisher: &Arc<Publisher>,
+        judge: mpsc::UnboundedSender<Segment>,
+    ) -> Canary {
+        let clock = config.clock;
+        let (commands, input) = duplex(4 << 10);
+        let (output, lines) = duplex(1 << 20);
+        let (tx, progress) = watch::channel(Progress::default());
+        let of = publisher.clone();
+        let program = tokio::spawn(async move {
+            let run = gameday_canary::run(config, wire, BufReader::new(input), output);
+            if let Err(e) = run.await {
+                of.spoil(e.to_string());
+            }
+        });
+        let of = publisher.clone();
+        let reader = tokio::spawn(async move {
+            match of.read(lines, &tx, &judge).await {
+                Err(why) => of.spoil(why),
+                Ok(()) if tx.borrow().done.is_none() => {
+                    of.spoil("the canary ended before it was told to".into());
+                }
+                Ok(()) => {}
+            }
+            tx.send_modify(|p| p.ended = true);
+        });
+        Canary {
+            clock,
+            commands,
+            progress,
+            program,
+            reader,
+        }
+    }
+
+    async fn tell(&mut self, command: Command) -> Result<(), String> {
+        let send = self.commands.write_all(command.line().as_bytes());
+        match timeout(Duration::from_secs(5), send).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(e)) => Err(format!("the canary cannot be told {command:?}: {e}")),
+            Err(_) => Err(format!("the canary does not take the command {command:?}")),
+        }
+    }
+
+    async fn wait(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        reached: impl Fn(&Progress) -> bool,
+    ) -> Result<(), String> {
+        let wait = self.progress.wait_for(|p| reached(p) || p.ended);
+        match timeout(limit, wait).await {
+            Ok(Ok(p)) if reached(&p) => Ok(()),
+            Ok(_) => Err(format!("the canary ended before it was {what}")),
+            Err(_) => Err(format!("the canary is not {what} after {limit:?}")),
+        }
+    }
+
+    /// Final reads, then the end, each with its deadline; what goes wrong
+    /// spoils the history.
+    async fn end(mut self, publisher: &Publisher, patience: Duration) {
+        let end = async {
+            self.tell(Command::Final).await?;
+            self.wait("done with its final reads", FINAL, |p| p.last.is_some())
+                .await?;
+            self.tell(Command::Stop).await?;
+            self.wait("done", patience, |p| p.done.is_some() && p.ended)
+                .await
+        };
+        if let Err(why) = end.await {
+            publisher.spoil(why);
+        }
+        self.program.abort();
+        self.reader.abort();
+    }
+}
+
+fn usage(why: &str) -> Exit {
+    eprintln!("{why}");
+    Exit::Usage
+}
+
+fn internal(why: &str) -> Exit {
+    eprintln!("{why}");
+    Exit::Internal
+}

@@ -1,0 +1,261 @@
+//! One reader of a canary's lines: into the history, the metrics, the latency
+//! log, the fold and the alarms. What it keeps does not grow with time.
+
+use super::setup::Setup;
+use gameday_canary::protocol::{FinalReads, Health, Line, Notice, Totals};
+use gameday_canary::publish::hlog::LatencyLog;
+use gameday_canary::publish::metrics::{AlarmState, Budget, Metrics};
+use gameday_canary::publish::segments::{Ended, Segment, Segments};
+use gameday_record::{AlarmRule, Nanos, Objective, Target, Verdict};
+use gameday_reports::{Change, Fold, Watch, burn};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::sync::{mpsc, watch};
+
+/// Longest line that a canary may write, in bytes.
+const MAX_LINE: u64 = 64 << 10;
+
+/// Seconds that the fold keeps beyond those that calls need to end: for the
+/// live view, and for a moment in which nobody steps the alarms.
+const FOLD_SECONDS: u64 = 120;
+
+/// How far the canary has come.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// It waits for its start.
+    pub ready: bool,
+    /// Result of the final reads.
+    pub last: Option<FinalReads>,
+    /// It has ended in an orderly way.
+    pub done: Option<Totals>,
+    /// Its stream has ended.
+    pub ended: bool,
+}
+
+/// What the checker said about finished segments.
+#[derive(Clone, Debug, Default)]
+pub struct Judged {
+    /// Segments that were judged.
+    pub segments: u64,
+    /// Those that could not be decided.
+    pub unknown: u64,
+    /// Anomalies in all of them.
+    pub anomalies: u64,
+    /// The first ones, 20 at most.
+    pub examples: Vec<gameday_record::Anomaly>,
+}
+
+/// See the module's text.
+pub struct Publisher {
+    inner: Mutex<Inner>,
+    objectives: Vec<Objective>,
+}
+
+struct Inner {
+    segments: Option<Segments>,
+    metrics: Metrics,
+    latency: LatencyLog,
+    fold: Fold,
+    watch: Watch,
+    judged: Judged,
+    dropped: u64,
+    health: Health,
+    flaw: Option<String>,
+}
+
+impl Publisher {
+    /// Writes to what was made for it.
+    pub fn new(
+        setup: &Setup,
+        segments: Segments,
+        latency: LatencyLog,
+        began: Nanos,
+    ) -> Arc<Publisher> {
+        let timeout = Duration::from_millis(setup.measuring.workload.timeout_ms);
+        let settle = timeout + Duration::from_secs(1);
+        let endpoints: Vec<String> = setup.endpoints.iter().map(|(az, _)| az.clone()).collect();
+        let mut objectives = setup.measuring.slo.all();
+        objectives.retain(
+            |o| matches!(o.target, Target::Availability { at_least } if (0.0..1.0).contains(&at_least)),
+        );
+        let inner = Inner {
+            segments: Some(segments),
+            metrics: Metrics::new(&setup.az, &endpoints, timeout, env!("CARGO_PKG_VERSION")),
+            latency,
+            fold: Fold::bounded(FOLD_SECONDS + settle.as_secs()),
+            watch: Watch::new(setup.measuring.alarms.clone(), began, settle),
+            judged: Judged::default(),
+            dropped: 0,
+            health: Health::default(),
+            flaw: None,
+        };
+        Arc::new(Publisher {
+            inner: Mutex::new(inner),
+            objectives,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Reads the canary's lines to their end. Finished segments go to `judge`.
+    ///
+    /// # Errors
+    /// A line that makes no sense, or a file that cannot be written.
+    pub async fn read(
+        &self,
+        lines: impl AsyncRead + Unpin,
+        progress: &watch::Sender<Progress>,
+        judge: &mpsc::UnboundedSender<Segment>,
+    ) -> Result<(), String> {
+        let mut lines = BufReader::with_capacity(64 << 10, lines);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let n = (&mut lines)
+                .take(MAX_LINE)
+                .read_until(b'\n', &mut line)
+                .await
+                .map_err(|e| format!("the canary's lines: {e}"))?;
+            if n == 0 {
+                return Ok(());
+            }
+            match Line::parse(&line).map_err(|e| format!("the canary's lines: {e}"))? {
+                Line::Event(event) => {
+                    for segment in self.event(&event)? {
+                        // Nobody judges any more only if everything ends.
+                        let _ = judge.send(segment);
+                    }
+                }
+                Line::Notice(Notice::Ready) => progress.send_modify(|p| p.ready = true),
+                Line::Notice(Notice::Health(health)) => {
+                    let mut inner = self.lock();
+                    inner.metrics.health(&health);
+                    inner.health = health;
+                }
+                Line::Notice(Notice::Final(last)) => progress.send_modify(|p| p.last = Some(last)),
+                Line::Notice(Notice::Done(done)) => progress.send_modify(|p| p.done = Some(done)),
+            }
+        }
+    }
+
+    fn event(&self, event: &gameday_record::Event) -> Result<Vec<Segment>, String> {
+        let mut inner = self.lock();
+        let Some(segments) = inner.segments.as_mut() else {
+            return Ok(Vec::new());
+        };
+        let (op, finished) = segments.push(event)?;
+        inner.dropped += finished.iter().filter(|s| s.removed_one).count() as u64;
+        if let Some(op) = op.filter(|op| !op.last) {
+            inner.metrics.operation(&op);
+            inner.latency.operation(&op);
+            inner.fold.push(&op);
+        }
+        Ok(finished)
+    }
+
+    /// Evaluates the alarms as of `now` and hands what was written to the
+    /// files; once a second or so. Returns what changed.
+    pub fn step(&self, now: Nanos) -> Vec<Change> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let changes = inner.watch.step(&inner.fold, now);
+        let states = inner.watch.states();
+        let alarms = states.iter().map(|s| AlarmState {
+            alarm: s.spec.name.clone(),
+            firing: s.firing_since.is_some(),
+        });
+        let alarms = alarms.collect();
+        let budgets = self.objectives.iter().filter_map(|objective| {
+            let Target::Availability { at_least } = objective.target else {
+                return None;
+            };
+            let counts = inner
+                .fold
+                .totals(|c| c.is_in(&objective.selection, &Default::default()));
+            let used = burn::burn(counts.missed(), counts.attempts(), at_least);
+            let burns = states.iter().filter_map(|s| match &s.spec.rule {
+                AlarmRule::BurnRate {
+                    objective: promised,
+                    long_ms,
+                    ..
+                } if *promised == at_least && s.spec.selection == objective.selection => {
+                    Some((burn::window(*long_ms).replace(' ', ""), s.burn?))
+                }
+                _ => None,
+            });
+            Some(Budget {
+                objective: objective.name.clone(),
+                ratio: at_least,
+                remaining: 1.0 - used.unwrap_or(0.0),
+                burn: burns.collect(),
+            })
+        });
+        let budgets = budgets.collect();
+        inner.metrics.standing(budgets, alarms);
+        inner.metrics.judged(inner.judged.anomalies, inner.dropped);
+        if let Some(Err(why)) = inner.segments.as_mut().map(Segments::flush) {
+            inner.flaw.get_or_insert(why);
+        }
+        changes
+    }
+
+    /// Ends an interval of the latency log.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn interval(&self, now: Nanos) -> Result<(), String> {
+        self.lock().latency.interval(now)
+    }
+
+    /// The text of a scrape.
+    pub fn scrape(&self) -> String {
+        self.lock().metrics.render()
+    }
+
+    /// Looks at the fold and at the canary's own health.
+    pub fn look<T>(&self, look: impl FnOnce(&Fold, &Health) -> T) -> T {
+        let inner = self.lock();
+        look(&inner.fold, &inner.health)
+    }
+
+    /// Marks the history as incomplete; the first reason is kept.
+    pub fn spoil(&self, why: String) {
+        self.lock().flaw.get_or_insert(why);
+    }
+
+    /// Why the history is incomplete, if it is.
+    pub fn flaw(&self) -> Option<String> {
+        self.lock().flaw.clone()
+    }
+
+    /// Takes what the checker said about a segment.
+    pub fn judged(&self, verdict: Verdict, anomalies: u64, examples: Vec<gameday_record::Anomaly>) {
+        let judged = &mut self.lock().judged;
+        judged.segments += 1;
+        judged.unknown += u64::from(verdict == Verdict::Unknown);
+        judged.anomalies += anomalies;
+        let room = 20_usize.saturating_sub(judged.examples.len());
+        judged.examples.extend(examples.into_iter().take(room));
+    }
+
+    /// What was said about all of them.
+    pub fn judgement(&self) -> Judged {
+        self.lock().judged.clone()
+    }
+
+    /// Ends the history; once.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn finish(&self) -> Result<Ended, String> {
+        let mut inner = self.lock();
+        let orderly = inner.flaw.is_none();
+        let segments = inner.segments.take();
+        segments.map_or(Err("the history has ended".into()), |s| s.finish(orderly))
+    }
+}

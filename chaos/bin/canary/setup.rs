@@ -1,0 +1,338 @@
+//! From the command line to what a canary is told. Decisions only; what is
+//! wrong is said so that it can be put right.
+
+use crate::cli::CanaryArgs;
+use gameday_canary::names::{EndpointUrl, is_az};
+use gameday_chaos::playbook::diagnostic;
+use gameday_chaos::playbook::values;
+use gameday_chaos::playbook::{Diagnostic, Measuring};
+use gameday_record::{AlarmRule, AlarmSpec, Selection, Target};
+use gameday_reports::burn;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+/// Largest configuration file, in bytes.
+const MAX_CONFIG: u64 = 256 << 10;
+
+/// What was asked for, checked as far as it can be without asking anybody.
+#[derive(Debug)]
+pub struct Setup {
+    /// Endpoints with their AZs; each AZ once.
+    pub endpoints: Vec<(String, EndpointUrl)>,
+    /// AZ of the canary.
+    pub az: String,
+    /// Name of the (first) table.
+    pub table: String,
+    /// Workload, promises, alarms.
+    pub measuring: Measuring,
+    /// Text of the configuration file, if there was one.
+    pub text: String,
+    /// When it ends by itself.
+    pub duration: Option<Duration>,
+    /// What should be known about how it was read.
+    pub remarks: Vec<String>,
+}
+
+impl Setup {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub fn read(args: &CanaryArgs) -> Result<Setup, String> {
+        if !is_az(&args.az) {
+            return Err(format!(
+                "--az '{}': a name is 1 to 32 letters, digits, '-' or '_'",
+                args.az
+            ));
+        }
+        let endpoints = endpoints(&args.endpoints, &args.az)?;
+        let table = args
+            .table
+            .clone()
+            .unwrap_or_else(|| format!("gameday-canary-{}", args.az));
+        let mut azs: Vec<String> = endpoints.iter().map(|(az, _)| az.clone()).collect();
+        azs.sort();
+        let (text, mut measuring) = match &args.config {
+            Some(path) => {
+                let (name, text) = (path.display().to_string(), config_text(path)?);
+                let read = Measuring::parse(&name, &text, &azs, &table)
+                    .map_err(|all: Vec<Diagnostic>| diagnostic::render(&all))?;
+                (text, read)
+            }
+            None => (String::new(), Measuring::default()),
+        };
+        let mut remarks = Vec::new();
+        workload(args, &mut measuring, &mut remarks)?;
+        let promise = |name: &str, text: &Option<String>| match text {
+            None => Ok(None),
+            Some(t) => values::promised(t)
+                .map(Some)
+                .map_err(|e| format!("--{name} {t}: {e}")),
+        };
+        let slo = &mut measuring.slo;
+        let write = promise("write-availability", &args.write_availability)?;
+        slo.write_availability = write.or(slo.write_availability);
+        let read = promise("read-availability", &args.read_availability)?;
+        slo.read_availability = read.or(slo.read_availability);
+        if measuring.alarms.is_empty() {
+            measuring.alarms = default_alarms(&measuring);
+        }
+        Ok(Setup {
+            endpoints,
+            az: args.az.clone(),
+            table,
+            measuring,
+            text,
+            duration: duration("for", &args.duration)?,
+            remarks,
+        })
+    }
+}
+
+fn duration(name: &str, text: &Option<String>) -> Result<Option<Duration>, String> {
+    match text {
+        None => Ok(None),
+        Some(t) => values::duration(t)
+            .map(Some)
+            .map_err(|e| format!("--{name} {t}: {e}")),
+    }
+}
+
+fn endpoints(texts: &[String], own: &str) -> Result<Vec<(String, EndpointUrl)>, String> {
+    let mut all: Vec<(String, EndpointUrl)> = Vec::new();
+    for text in texts {
+        let url = EndpointUrl::parse(text).map_err(|e| format!("--endpoint {e}"))?;
+        let az = url.az.clone().unwrap_or_else(|| own.to_string());
+        if all.iter().any(|(known, _)| *known == az) {
+            return Err(format!(
+                "--endpoint {text}: AZ {az} has an endpoint already; write another AZ before it, \
+                 such as {az}2={text}"
+            ));
+        }
+        all.push((az, url));
+    }
+    if !all.iter().any(|(az, _)| az == own) {
+        return Err(format!(
+            "no endpoint is in the canary's own AZ {own}: write one without 'AZ=', or say --az"
+        ));
+    }
+    Ok(all)
+}
+
+fn config_text(path: &Path) -> Result<String, String> {
+    let say = |e: &dyn std::fmt::Display| format!("--config {}: {e}", path.display());
+    let file = std::fs::File::open(path).map_err(|e| say(&e))?;
+    let mut text = String::new();
+    file.take(MAX_CONFIG + 1)
+        .read_to_string(&mut text)
+        .map_err(|e| say(&e))?;
+    // A longer one is refused by the parser, which sees that it is too long.
+    Ok(text)
+}
+
+/// The workload of the file, then the options.
+fn workload(
+    args: &CanaryArgs,
+    measuring: &mut Measuring,
+    remarks: &mut Vec<String>,
+) -> Result<(), String> {
+    let from_file = args.config.is_some();
+    let w = &mut measuring.workload;
+    if let Some(rate) = args.rate {
+        w.rate = rate;
+    }
+    if let Some(keys) = args.keys {
+        w.keys = keys;
+    }
+    if let Some(timeout) = duration("timeout", &args.timeout)? {
+        w.timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    }
+    if let Some(bytes) = args.item_bytes {
+        w.item_bytes = bytes;
+        w.item_bytes_max = None;
+    }
+    if let Some(share) = args.fresh_connections {
+        w.fresh_connections = share;
+    }
+    if let Some(attempts) = args.attempts {
+        w.attempts = attempts;
+    }
+    if let Some(mix) = &args.mix {
+        let shares = mix_shares(mix)?;
+        [w.writes, w.cas, w.strong_reads, w.eventual_reads] = shares;
+        (w.inserts, w.adds) = (0.0, 0.0);
+    }
+    if w.adds > 0.0 {
+        return Err(
+            "adds: a canary that runs alone keeps its history in segments, and a counter has no \
+             value that tells them apart; set adds = 0"
+                .into(),
+        );
+    }
+    if w.inserts > 0.0 {
+        // Without limit, a table would grow for as long as the canary runs.
+        w.writes += w.inserts;
+        w.inserts = 0.0;
+        if from_file {
+            remarks.push(
+                "inserts are made as writes: a canary that runs alone does not fill its table"
+                    .into(),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// `writes=0.2,strong_reads=0.8` → writes, cas, strong reads, eventual reads.
+fn mix_shares(text: &str) -> Result<[f64; 4], String> {
+    const NAMES: [&str; 4] = ["writes", "cas", "strong_reads", "eventual_reads"];
+    let mut shares = [0.0; 4];
+    for part in text.split(',') {
+        let read = part.split_once('=').and_then(|(name, share)| {
+            let at = NAMES.iter().position(|n| *n == name.trim())?;
+            Some((at, share.trim().parse::<f64>().ok()?))
+        });
+        let Some((at, share)) = read else {
+            return Err(format!(
+                "--mix {text}: '{part}' is not NAME=SHARE with one of the names {}",
+                NAMES.join(", ")
+            ));
+        };
+        shares[at] = share;
+    }
+    let sum: f64 = shares.iter().sum();
+    if (sum - 1.0).abs() > 1e-6 || shares.iter().any(|s| !(0.0..=1.0).contains(s)) {
+        return Err(format!(
+            "--mix {text}: the shares are together {sum}, not 1"
+        ));
+    }
+    Ok(shares)
+}
+
+/// Without `[[alarm]]`: a customer's alarm, and for every promised availability
+/// the standard burn-rate alarms.
+fn default_alarms(measuring: &Measuring) -> Vec<AlarmSpec> {
+    let alarm = |name: String, selection: Selection, rule: AlarmRule| AlarmSpec {
+        name,
+        selection,
+        rule,
+        stop: false,
+        expect: None,
+    };
+    let mut all = vec![alarm(
+        "failures".into(),
+        Selection::default(),
+        AlarmRule::default(),
+    )];
+    for objective in measuring.slo.all() {
+        let Target::Availability { at_least } = objective.target else {
+            continue;
+        };
+        if !(at_least > 0.0 && at_least < 1.0) {
+            continue;
+        }
+        for standard in burn::STANDARD {
+            let window = burn::window(standard.long * 1000);
+            all.push(alarm(
+                format!("{} {} {window}", objective.name, standard.severity),
+                objective.selection.clone(),
+                standard.rule(at_least),
+            ));
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    fn read(line: &str) -> Result<Setup, String> {
+        let words = ["gameday", "canary"].into_iter().chain(line.split(' '));
+        let cli = Cli::try_parse_from(words).map_err(|e| e.to_string())?;
+        let Command::Canary(args) = cli.command else {
+            panic!("not a canary");
+        };
+        Setup::read(&args)
+    }
+
+    #[test]
+    fn endpoints_have_azs_and_the_workload_is_what_was_said() {
+        let s = read(
+            "--endpoint http://127.0.0.1:1 --endpoint b=https://x.test --az a --rate 50 \
+             --mix writes=0.25,strong_reads=0.75 --timeout 500ms --for 2h \
+             --write-availability 99.9%",
+        )
+        .unwrap();
+        let azs: Vec<_> = s.endpoints.iter().map(|(az, _)| az.as_str()).collect();
+        assert_eq!(azs, ["a", "b"]);
+        assert_eq!(s.table, "gameday-canary-a");
+        let w = &s.measuring.workload;
+        assert_eq!((w.rate, w.timeout_ms), (50.0, 500));
+        assert_eq!(
+            (w.writes, w.cas, w.strong_reads, w.eventual_reads, w.inserts),
+            (0.25, 0.0, 0.75, 0.0, 0.0)
+        );
+        assert_eq!(s.duration, Some(Duration::from_secs(7200)));
+        let names: Vec<_> = s.measuring.alarms.iter().map(|a| a.name.as_str()).collect();
+        assert_eq!(names.len(), 5, "{names:?}");
+        assert!(
+            names[1].starts_with("write_availability page "),
+            "{names:?}"
+        );
+    }
+
+    #[test]
+    fn a_durable_set_becomes_writes() {
+        let s = read("--endpoint http://127.0.0.1:1").unwrap();
+        let w = &s.measuring.workload;
+        assert_eq!(w.inserts, 0.0);
+        let sum = w.writes + w.cas + w.strong_reads + w.eventual_reads;
+        assert!((sum - 1.0).abs() < 1e-9);
+        assert!(s.remarks.is_empty(), "nobody asked for inserts");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (line, expected) in [
+            ("--endpoint nonsense", "a URL"),
+            ("--endpoint http://x --endpoint http://y", "already"),
+            ("--endpoint b=http://x --az a", "own AZ a"),
+            ("--endpoint http://x --az a/b", "letters"),
+            ("--endpoint http://x --mix writes=0.5", "not 1"),
+            ("--endpoint http://x --mix reads=1", "eventual_reads"),
+            ("--endpoint http://x --timeout soon", "a duration is"),
+            ("--endpoint http://x --write-availability 100%", "below 100"),
+            (
+                "--endpoint http://x --config /nowhere.toml",
+                "/nowhere.toml",
+            ),
+            ("--az a", "--endpoint"),
+        ] {
+            let e = read(line).unwrap_err();
+            assert!(e.contains(expected), "{line}: {e}");
+        }
+    }
+
+    #[test]
+    fn a_file_says_what_is_promised() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("canary.toml");
+        let line = format!("--endpoint http://x --config {}", path.display());
+        std::fs::write(
+            &path,
+            "[workload]\nrate = 7\n\n[slo]\nread_availability = \"99.5%\"\n",
+        )
+        .unwrap();
+        let s = read(&line).unwrap();
+        assert_eq!(s.measuring.workload.rate, 7.0);
+        assert_eq!(s.measuring.slo.read_availability, Some(0.995));
+        assert_eq!(s.remarks.len(), 1, "the default inserts are told");
+        std::fs::write(&path, "[workload]\nrat = 7\n").unwrap();
+        let e = read(&line).unwrap_err();
+        assert!(e.contains("canary.toml") && e.contains("rat"), "{e}");
+    }
+}

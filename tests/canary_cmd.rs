@@ -1,0 +1,370 @@
+//! `gameday canary` with the real binary, against a store in this process and
+//! against our own.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use support::stub::Stub;
+use support::*;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// `gameday canary` without the AWS settings of whoever runs the tests.
+fn canary(dir: &Path) -> Command {
+    let mut c = gameday();
+    c.arg("canary")
+        .arg("--plain")
+        .arg("--out")
+        .arg(dir.join("runs"));
+    for name in [
+        "ACCESS_KEY_ID",
+        "SECRET_ACCESS_KEY",
+        "SESSION_TOKEN",
+        "PROFILE",
+        "REGION",
+    ] {
+        c.env_remove(format!("AWS_{name}"));
+    }
+    c.env_remove("AWS_DEFAULT_REGION");
+    c.env("HOME", dir);
+    c
+}
+
+fn folder(dir: &Path) -> std::path::PathBuf {
+    run_folder(&dir.join("runs"))
+}
+
+/// Starts it and waits until it says where its metrics are; the rest of its
+/// output is read in the background, so that its pipe never fills.
+fn started(command: &mut Command) -> (Child, String, std::thread::JoinHandle<String>) {
+    let mut child = command
+        .args(["--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = String::new();
+    let url = loop {
+        let Some(Ok(line)) = lines.next() else {
+            let mut why = String::new();
+            let mut stderr = child.stderr.take().unwrap();
+            let _ = stderr.read_to_string(&mut why);
+            panic!("no metrics: {said}{why}");
+        };
+        said += &format!("{line}\n");
+        if let Some((_, url)) = line.split_once("metrics at ") {
+            break url.to_string();
+        }
+    };
+    let rest = std::thread::spawn(move || {
+        lines
+            .map_while(Result::ok)
+            .fold(said, |said, line| said + &line + "\n")
+    });
+    (child, url, rest)
+}
+
+fn scrape(url: &str) -> String {
+    let addr = url
+        .trim_start_matches("http://")
+        .trim_end_matches("/metrics");
+    let mut stream = TcpStream::connect(addr).expect("it listens");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let ask = format!("GET /metrics HTTP/1.1\r\nhost: {addr}\r\n\r\n");
+    stream.write_all(ask.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    answer.split_once("\r\n\r\n").unwrap().1.to_string()
+}
+
+/// Sum of all samples whose line begins so and contains so.
+fn sum(metrics: &str, name: &str, label: &str) -> f64 {
+    let of = |l: &&str| l.starts_with(name) && l.contains(label);
+    let value = |l: &str| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
+    metrics.lines().filter(of).map(value).sum()
+}
+
+/// Scrapes until enough operations were answered.
+fn wait_for_answers(url: &str, at_least: f64) -> String {
+    let began = Instant::now();
+    loop {
+        let metrics = scrape(url);
+        let ok = sum(&metrics, "gameday_canary_requests_total{", "outcome=\"ok\"");
+        if ok >= at_least {
+            return metrics;
+        }
+        assert!(began.elapsed() < LIMIT, "too few answers:\n{metrics}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn terminate(child: Child) -> std::process::Output {
+    let pid = i32::try_from(child.id()).unwrap();
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
+    wait(child, LIMIT)
+}
+
+#[test]
+fn it_measures_until_it_is_told_to_end_and_leaves_a_report() {
+    let stub = Stub::start();
+    let dir = tempfile::tempdir().unwrap();
+    let (child, url, said) = started(
+        canary(dir.path())
+            .args(["--endpoint", &format!("http://{}", stub.addr), "--az", "a"])
+            .args(["--create-table", "--rate", "100", "--keys", "10"])
+            .args(["--write-availability", "90%"]),
+    );
+    let metrics = wait_for_answers(&url, 150.0);
+    for part in [
+        "gameday_canary_request_duration_seconds_bucket{az=\"a\",endpoint=\"a\",op=\"write\",outcome=\"ok\",le=\"0.0005\"}",
+        "gameday_canary_send_lag_seconds_count{az=\"a\",endpoint=\"a\"}",
+        "gameday_canary_inflight{az=\"a\"}",
+        "gameday_alarm_firing{alarm=\"failures\"} 0",
+        "gameday_slo_objective_ratio{objective=\"write_availability\"} 0.9",
+        "gameday_slo_error_budget_remaining_ratio{objective=\"write_availability\"} 1",
+        "gameday_build_info{version=",
+    ] {
+        assert!(metrics.contains(part), "{part} in:\n{metrics}");
+    }
+    let done = terminate(child);
+    let said = said.join().unwrap() + &text(&done);
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    assert!(said.contains("no credentials found"), "{said}");
+    let folder = folder(dir.path());
+    for file in [
+        "run.json",
+        "history.jsonl",
+        "timeline.jsonl",
+        "verdict.json",
+        "report.json",
+        "report.html",
+        "summary.md",
+        "junit.xml",
+        "latency-000001.hlog",
+    ] {
+        let size = std::fs::metadata(folder.join(file)).map_or(0, |m| m.len());
+        assert!(size > 100, "{file} has {size} bytes: {said}");
+    }
+    let verdict = json(&folder.join("verdict.json"));
+    assert_eq!(verdict["verdict"], "pass", "{verdict}");
+    let report = json(&folder.join("report.json"));
+    assert_eq!(report["overall"]["ending"], "pass", "{}", report["overall"]);
+    // It can be judged and rendered again.
+    let checked = finish(gameday().arg("check").arg(&folder), LIMIT);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
+    let again = finish(gameday().arg("report").arg(&folder), LIMIT);
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again));
+    hdrhistogram_reads(&folder.join("latency-000001.hlog"), dir.path());
+}
+
+/// The second opinion of another language's library, where it can be had.
+fn hdrhistogram_reads(log: &Path, dir: &Path) {
+    let Some(python) = python_with(dir, "hdrhistogram") else {
+        return;
+    };
+    let script = "import sys\n\
+        from hdrh.histogram import HdrHistogram\n\
+        from hdrh.log import HistogramLogReader\n\
+        reader = HistogramLogReader(sys.argv[1], HdrHistogram(1, 3600 * 10**9, 3))\n\
+        n = 0\n\
+        while True:\n\
+        \x20   h = reader.get_next_interval_histogram()\n\
+        \x20   if h is None: break\n\
+        \x20   n += h.get_total_count()\n\
+        \x20   assert 10**3 < h.get_value_at_percentile(50) < 60 * 10**9\n\
+        print(n)\n";
+    let read = finish(Command::new(python).args(["-c", script]).arg(log), LIMIT);
+    let n: u64 = text(&read).trim().parse().unwrap_or(0);
+    assert!(n >= 100, "{}", text(&read));
+}
+
+#[test]
+fn a_store_that_forgets_writes_is_found() {
+    let stub = Stub::start();
+    let forgetful = &stub.forgetful;
+    forgetful.store(true, std::sync::atomic::Ordering::Relaxed);
+    let dir = tempfile::tempdir().unwrap();
+    let done = finish(
+        canary(dir.path())
+            .args(["--endpoint", &format!("http://{}", stub.addr), "--az", "a"])
+            .args([
+                "--create-table",
+                "--rate",
+                "100",
+                "--keys",
+                "5",
+                "--for",
+                "3s",
+            ]),
+        LIMIT,
+    );
+    assert_eq!(done.status.code(), Some(1), "{}", text(&done));
+    let verdict = json(&folder(dir.path()).join("verdict.json"));
+    assert_eq!(verdict["verdict"], "fail", "{verdict}");
+}
+
+#[test]
+fn a_table_that_is_used_again_begins_empty() {
+    let stub = Stub::start();
+    let endpoint = format!("http://{}", stub.addr);
+    for create in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = canary(dir.path());
+        command
+            .args([
+                "--endpoint",
+                &endpoint,
+                "--az",
+                "a",
+                "--rate",
+                "100",
+                "--keys",
+                "5",
+            ])
+            .args(["--mix", "writes=0.5,strong_reads=0.5", "--for", "1s"]);
+        if create {
+            command.arg("--create-table");
+        }
+        let done = finish(&mut command, LIMIT);
+        assert_eq!(done.status.code(), Some(0), "{}", text(&done));
+    }
+    assert!(stub.asked("DeleteItem") >= 5);
+}
+
+#[test]
+fn what_cannot_be_measured_is_explained() {
+    let stub = Stub::start();
+    let here = format!("http://{}", stub.addr);
+    for (arguments, expected) in [
+        (vec!["--endpoint", &here], "--create-table"),
+        (vec!["--endpoint", "nonsense"], "a URL"),
+        (vec!["--endpoint", "http://127.0.0.1:1"], "DescribeTable"),
+        (
+            vec!["--endpoint", &here, "--profile", "nobody"],
+            "no profile",
+        ),
+        (vec!["--endpoint", &here, "--rate", "0"], "rate"),
+        (
+            vec!["--endpoint", &here, "--ca-file", "/nowhere"],
+            "/nowhere",
+        ),
+        (vec![], "--endpoint"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let done = finish(canary(dir.path()).args(&arguments), LIMIT);
+        assert_eq!(
+            done.status.code(),
+            Some(64),
+            "{arguments:?}: {}",
+            text(&done)
+        );
+        assert!(
+            text(&done).contains(expected),
+            "{expected}: {}",
+            text(&done)
+        );
+        assert!(!dir.path().join("runs").exists(), "nothing is left of it");
+    }
+}
+
+#[test]
+fn requests_are_signed_with_the_keys_of_a_profile() {
+    let stub = Stub::start();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join(".aws")).unwrap();
+    let keys = "[mine]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = x\n\
+                region = eu-north-1\n";
+    std::fs::write(dir.path().join(".aws/credentials"), keys).unwrap();
+    let done = finish(
+        canary(dir.path())
+            .args([
+                "--endpoint",
+                &format!("http://{}", stub.addr),
+                "--profile",
+                "mine",
+            ])
+            .args([
+                "--create-table",
+                "--rate",
+                "50",
+                "--keys",
+                "5",
+                "--for",
+                "1s",
+            ]),
+        LIMIT,
+    );
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done));
+    let authorization = stub.store.lock().unwrap().authorization.clone();
+    assert!(
+        authorization.starts_with("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"),
+        "{authorization}"
+    );
+    assert!(
+        authorization.contains("/eu-north-1/dynamodb/aws4_request, "),
+        "{authorization}"
+    );
+}
+
+/// The second opinion of the AWS tools, where they can be had.
+#[test]
+fn botocore_signs_the_same() {
+    use gameday_canary::sigv4::{Credentials, Signable, Signer};
+    use std::time::{SystemTime, UNIX_EPOCH};
+    let dir = tempfile::tempdir().unwrap();
+    let Some(python) = python_with(dir.path(), "botocore") else {
+        return;
+    };
+    let script = "import sys, datetime\n\
+        from botocore.auth import SigV4Auth\n\
+        from botocore.awsrequest import AWSRequest\n\
+        from botocore.credentials import Credentials\n\
+        class Then(SigV4Auth):\n\
+        \x20   def add_auth(self, request):\n\
+        \x20       request.context['timestamp'] = '20260102T030405Z'\n\
+        \x20       self._modify_request_before_signing(request)\n\
+        \x20       request.headers['X-Amz-Date'] = '20260102T030405Z'\n\
+        \x20       c = self.canonical_request(request)\n\
+        \x20       s = self.signature(self.string_to_sign(request, c), request)\n\
+        \x20       self._inject_signature_to_request(request, s)\n\
+        for token in [None, 'a-token/+=']:\n\
+        \x20   r = AWSRequest('POST', 'https://dynamodb.eu-west-1.amazonaws.com/', data=b'{\"a\":1}', headers={\n\
+        \x20     'content-type': 'application/x-amz-json-1.0', 'x-amz-target': 'DynamoDB_20120810.GetItem'})\n\
+        \x20   Then(Credentials('AKID', 's+/ecret', token), 'dynamodb', 'eu-west-1').add_auth(r)\n\
+        \x20   print(r.headers['Authorization'])\n";
+    let theirs = finish(Command::new(python).args(["-c", script]), LIMIT);
+    let at: SystemTime = UNIX_EPOCH + Duration::from_secs(1_767_323_045);
+    let ours: Vec<String> = [None, Some("a-token/+=".to_string())]
+        .map(|session_token| {
+            let credentials = Credentials {
+                access_key_id: "AKID".into(),
+                secret_access_key: "s+/ecret".into(),
+                session_token,
+            };
+            let request = Signable {
+                method: "POST",
+                path: "/",
+                query: "",
+                headers: &[
+                    ("content-type", "application/x-amz-json-1.0"),
+                    ("host", "dynamodb.eu-west-1.amazonaws.com"),
+                    ("x-amz-target", "DynamoDB_20120810.GetItem"),
+                ],
+                body: b"{\"a\":1}",
+            };
+            let mut signer = Signer::new(credentials, "eu-west-1", "dynamodb");
+            signer.sign(request, at).authorization
+        })
+        .to_vec();
+    let theirs = text(&theirs);
+    let theirs: Vec<&str> = theirs.lines().filter(|l| l.starts_with("AWS4")).collect();
+    assert_eq!(ours, theirs);
+}
