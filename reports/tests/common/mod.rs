@@ -1,6 +1,9 @@
 //! A synthetic run whose truth is known: three AZs, 20 operations per second
 //! and pair from 5 to 60 s, AZ b powered off from 20 to 40 s.
 
+// Each test file uses its part.
+#![allow(dead_code)]
+
 use gameday_record::history::{HISTORY_VERSION, HistoryWriter};
 use gameday_record::timeline::TimelineWriter;
 use gameday_record::*;
@@ -105,6 +108,28 @@ pub fn info() -> RunInfo {
         },
         plan: vec!["at 15 s: power-off az b, for 20 s".into()],
         runner: "boot/1/2".into(),
+    }
+}
+
+/// A write that is answered after a millisecond.
+pub fn answered_write(az: &str, endpoint: &str, due: Nanos, n: u64) -> Operation {
+    Operation {
+        index: 0,
+        process: n,
+        az: az.into(),
+        endpoint: endpoint.into(),
+        table: String::new(),
+        call: Call::Write {
+            key: "k".into(),
+            value: n as i64,
+        },
+        due,
+        invoked: due + std::time::Duration::from_micros(60),
+        returned: Some(due + std::time::Duration::from_millis(1)),
+        outcome: Outcome::Ok { value: None },
+        last: false,
+        fresh: false,
+        attempt: Attempt::default(),
     }
 }
 
