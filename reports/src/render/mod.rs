@@ -10,7 +10,7 @@ mod markdown;
 mod terminal;
 mod words;
 
-use crate::report::Report;
+use crate::report::{Headline, Report};
 use gameday_record::RunFolder;
 use gameday_record::Verdict;
 use gameday_record::folder::{write_file, write_json};
@@ -38,6 +38,24 @@ fn verdict_word(v: Verdict) -> &'static str {
         Verdict::Pass => "pass",
         Verdict::Fail => "fail",
         Verdict::Unknown => "unknown",
+    }
+}
+
+/// The worst time from an act until every pair was well, or why there is none.
+fn total(h: &Headline) -> String {
+    match h.worst_total_ms {
+        Some(ms) => crate::numbers::millis(ms),
+        None if h.worst_total_note.is_empty() => h.worst_recovery_note.clone(),
+        None => h.worst_total_note.clone(),
+    }
+}
+
+/// The same of the pairs that no fault touched.
+fn failover(h: &Headline) -> String {
+    match h.worst_failover_ms {
+        Some(ms) => crate::numbers::millis(ms),
+        None if h.worst_failover_note.is_empty() => "–".into(),
+        None => h.worst_failover_note.clone(),
     }
 }
 
