@@ -393,12 +393,14 @@ fn every_part_of_a_full_report_has_its_place() {
     sound_page(&page);
     for words in [
         "Other AZs felt it for</div><div class=\"n\">1.5 s",
-        "all well 21.6 s after the act",
+        "all well <span class=\"nw\">21.6 s</span> after the act",
         "Alarms that fired: </strong>writes fail (3.0 s after the act)",
         "Expected, but silent: </strong>reads elsewhere",
+        ">Alarms<",
         "After retries, all",
         "Mean of slices",
         "the knee is at 32 s",
+        "Hatched: a canary sent late",
         "promised 80 %",
         "96 writes had no certain outcome",
         "By connection: kept, or opened for one call",

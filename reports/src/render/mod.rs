@@ -67,6 +67,25 @@ fn floor_percent(share: f64, decimals: usize) -> String {
     format!("{:.*} %", decimals.min(6), scaled / scale)
 }
 
+/// `-log10(1 - a)`: 0.99 is 2; infinite if nothing was missed.
+fn nines(a: f64) -> f64 {
+    if a >= 1.0 {
+        f64::INFINITY
+    } else {
+        -(1.0 - a.max(0.0)).log10()
+    }
+}
+
+/// A share with as many digits as it has nines, floored: `31 %`, `99.9 %`.
+fn share(a: f64) -> String {
+    if a >= 1.0 {
+        return "100 %".into();
+    }
+    // What only floating point took away is given back.
+    let whole = (nines(a) + 1e-9).floor() as usize;
+    floor_percent(a, whole.saturating_sub(1))
+}
+
 /// Text for XML and HTML.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -110,7 +129,7 @@ fn day(utc: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::floor_percent;
+    use super::{floor_percent, nines, share};
 
     #[test]
     fn shares_are_floored() {
@@ -123,6 +142,27 @@ mod tests {
             (0.999_999_99, 4, "99.9999 %"),
         ] {
             assert_eq!(floor_percent(share, decimals), text);
+        }
+    }
+
+    #[test]
+    fn nines_of_shares() {
+        for (a, n) in [(0.0, 0.0), (0.9, 1.0), (0.999, 3.0), (-1.0, 0.0)] {
+            assert!((nines(a) - n).abs() < 1e-9, "{a}");
+        }
+        assert!(nines(1.0).is_infinite());
+    }
+
+    #[test]
+    fn shares_have_as_many_digits_as_nines() {
+        for (a, text) in [
+            (0.0, "0 %"),
+            (0.319, "31 %"),
+            (0.99, "99.0 %"),
+            (0.9996, "99.96 %"),
+            (1.0, "100 %"),
+        ] {
+            assert_eq!(share(a), text);
         }
     }
 }
