@@ -209,19 +209,26 @@ fn suspect(root: &Area<'_>, report: &Report, axis: Axis, top: i32) -> Drawn {
     let all = report.trust.canaries.iter().flat_map(|c| &c.suspect);
     for (from, to) in merged(all.copied().collect()).into_iter().take(MAX_SUSPECT) {
         let (x0, x1) = (axis.x(from as f64), axis.x(to as f64));
-        let mut x = x0;
-        while x <= x1 {
-            // Leaning lines, cut off at the edges of the stretch.
-            let right = (x + LATENCY / 8).min(x1);
-            let y = top + LATENCY;
-            root.draw(&PathElement::new(
-                [(x, y), (right, y - (right - x) * 8)],
-                MUTED.mix(0.6).stroke_width(2),
-            ))?;
-            x += 10;
+        for line in hatching((x0, x1), (top, top + LATENCY)) {
+            root.draw(&PathElement::new(line, MUTED.mix(0.5).stroke_width(2)))?;
         }
     }
     Ok(())
+}
+
+/// Parallel lines that lean by 45 degrees, within a rectangle.
+fn hatching((left, right): (i32, i32), (top, bottom): (i32, i32)) -> Vec<[(i32, i32); 2]> {
+    const APART: usize = 18;
+    let (wide, high) = (right - left, bottom - top);
+    // Each is x - left + bottom - y = n.
+    (0..wide + high)
+        .step_by(APART)
+        .map(|n| {
+            let from = (left + n.min(wide), bottom - (n - n.min(wide)));
+            let to = (left + (n - n.min(high)), bottom - n.min(high));
+            [from, to]
+        })
+        .collect()
 }
 
 /// Stretches in order, those that touch as one.
@@ -249,7 +256,19 @@ fn tick_latency(us: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{merged, steps};
+    use super::{hatching, merged, steps};
+
+    #[test]
+    fn hatching_stays_inside() {
+        for (wide, high) in [(4, 210), (300, 210), (1, 1), (0, 210)] {
+            let lines = hatching((100, 100 + wide), (50, 50 + high));
+            assert!(!lines.is_empty());
+            for (x, y) in lines.into_iter().flatten() {
+                assert!((100..=100 + wide).contains(&x), "{x}");
+                assert!((50..=50 + high).contains(&y), "{y}");
+            }
+        }
+    }
 
     #[test]
     fn stretches_that_touch_are_one() {

@@ -56,7 +56,7 @@ fn table(rows: &[&SliRow], column: &str, r: &Report) -> Markup {
                 "Per attempt: the share of first attempts that were answered. "
                 @if retries { "After retries: the share of requests that any of their attempts answered. " }
                 "Mean of slices: the mean over slices of " (span(slice / 1000)) " of the share answered, as AWS computes it over five minutes; a slice without data does not count. "
-                @if uptime { "Uptime: the share of the time in which pairs were up, each from a failure to its next success counted as down." }
+                @if uptime { "Uptime: the share of the time in which pairs were up, each counted as down from a failure to its next success; the time is summed over pairs." }
             }
             thead { tr {
                 @if !column.is_empty() { th scope="col" { (column) } }
@@ -75,7 +75,7 @@ fn table(rows: &[&SliRow], column: &str, r: &Report) -> Markup {
                 td.r { (s.sliced.text) (gaps(&s.sliced)) }
                 @if uptime { td.r { @match &s.uptime {
                     None => "–",
-                    Some(u) => { (u.text) @if u.down_ms > 0 { small.sub { "down " (millis(u.down_ms)) ", summed" } } },
+                    Some(u) => { (u.text) @if u.down_ms > 0 { small.sub { (millis(u.down_ms)) " down" } } },
                 } } }
                 td.r { (at_least(&s.proven)) }
             } } }
@@ -99,7 +99,7 @@ fn untouched(a: &Availability) -> Markup {
 fn gaps(s: &Sliced) -> Markup {
     html! { @if s.with_data + s.without_data > 0 {
         small.sub { (count(s.with_data)) @if s.with_data == 1 { " slice" } @else { " slices" }
-            @if s.without_data > 0 { ", " (count(s.without_data)) " without data" } }
+            @if s.without_data > 0 { ", " (count(s.without_data)) " empty" } }
     } }
 }
 
