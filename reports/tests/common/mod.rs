@@ -10,6 +10,8 @@ use gameday_record::*;
 use std::io::BufWriter;
 use std::path::Path;
 
+pub mod full;
+
 pub const AZS: [&str; 3] = ["a", "b", "c"];
 pub const FROM_MS: u64 = 5_000;
 pub const FAULT_MS: u64 = 20_000;
