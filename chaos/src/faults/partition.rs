@@ -230,6 +230,7 @@ mod tests {
                 .iter()
                 .flat_map(|az| [unit(&format!("s-{az}"), az), unit(&format!("r-{az}"), az)])
                 .collect(),
+            ..Topology::default()
         };
         let canaries = azs.iter().map(|az| unit(&format!("canary-{az}"), az));
         (topology, canaries.collect())

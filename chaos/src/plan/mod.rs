@@ -11,9 +11,9 @@ mod target;
 pub use overlap::REVERT_ALLOWANCE;
 pub(crate) use overlap::{minority, replica_azs};
 pub use target::PlannedTarget;
-pub(crate) use target::azs;
+pub(crate) use target::{Leaders, azs, resolve, stream};
 
-use crate::faults::FaultKind;
+use crate::faults::{FaultKind, Layer};
 use crate::playbook::values::show;
 use crate::playbook::{Diagnostic, Playbook, Start};
 use gameday_record::Topology;
@@ -77,7 +77,18 @@ pub fn plan(playbook: &Playbook, seed: u64, topology: &Topology) -> Result<Plan,
     let mut problems = Vec::new();
     let mut steps = Vec::new();
     for (i, step) in playbook.steps.iter().enumerate() {
-        let target = match target::resolve(step, i, seed, topology) {
+        let mut rng = stream(seed, i as u64);
+        let target = match target::plan(&step.target, &mut rng, topology) {
+            Ok(PlannedTarget::Nodes(nodes))
+                if step.fault.layer() == Layer::Network && nodes.len() == topology.nodes.len() =>
+            {
+                let why = format!(
+                    "a {} between every node and nobody else would cut nothing",
+                    step.fault.name()
+                );
+                problems.push(step.wrong_target(&playbook.source, why));
+                continue;
+            }
             Ok(target) => target,
             Err(why) => {
                 let mut d = step.wrong_target(&playbook.source, why.message);
@@ -161,9 +172,7 @@ impl Plan {
             };
             let target = match &step.target {
                 PlannedTarget::Nodes(nodes) => nodes.join(", "),
-                PlannedTarget::Leader(group) => {
-                    format!("whoever leads {group} then")
-                }
+                PlannedTarget::Later { .. } => "whoever that is then".to_string(),
             };
             out.push(format!(
                 "{at:<9} {}: {} {} → {target}{note}",

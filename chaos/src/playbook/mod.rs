@@ -13,7 +13,7 @@ pub mod suggest;
 pub mod values;
 
 pub use diagnostic::{Diagnostic, Source, render};
-pub use selector::Selector;
+pub use selector::{Draw, Selector};
 pub use steps::{Start, Step};
 
 use fields::{Fields, Mistakes, wrong_type};

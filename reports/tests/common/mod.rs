@@ -81,6 +81,7 @@ pub fn info() -> RunInfo {
                     ]
                 })
                 .collect(),
+            ..Topology::default()
         },
         cluster: ClusterSpec::default(),
         workload: WorkloadSpec::default(),
