@@ -1,6 +1,6 @@
 //! Playbooks with mistakes: every one is told, with its place.
 
-use gameday_chaos::faults::FaultKind;
+use gameday_chaos::faults::{Direction, FaultKind};
 use gameday_chaos::playbook::{Draw, Playbook, Selector, Start, render};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -270,8 +270,11 @@ for = "4s"
     );
     assert_eq!(two.start, Start::After("pause random 2 router".into()));
     assert_eq!(
-        one.target,
-        Selector::Draw(Draw::Count(2), Box::new(Selector::Role("router".into())))
+        one.sides,
+        [Selector::Draw(
+            Draw::Count(2),
+            Box::new(Selector::Role("router".into()))
+        )]
     );
 }
 
@@ -282,7 +285,7 @@ fn targets_combine_and_read_as_they_are_written() {
             "[playbook]\ntitle = \"t\"\n[[step]]\nfault = \"kill\"\ntarget = {target}\nat = \"0s\"\nfor = \"5s\"\n"
         );
         let p = Playbook::parse("p.toml", &text).unwrap_or_else(|e| panic!("{}", render(&e)));
-        p.steps[0].target.to_string()
+        p.steps[0].selector()
     };
     for (target, expected) in [
         ("{ az = \"b\", role = \"storage\" }", "az b and all storage"),
@@ -312,6 +315,80 @@ fn targets_combine_and_read_as_they_are_written() {
         ("{ leader = \"canary\" }", "leader of canary"),
     ] {
         assert_eq!(read(target), expected);
+    }
+}
+
+#[test]
+fn every_partition_shape_is_read() {
+    let step = |rest: &str| {
+        format!("[playbook]\ntitle = \"t\"\n[[step]]\n{rest}\nat = \"0s\"\nfor = \"5s\"\n")
+    };
+    for (rest, fault, selector) in [
+        (
+            "fault = \"partition\"\ntarget = { az = \"b\" }",
+            FaultKind::Isolate,
+            "az b",
+        ),
+        (
+            "fault = \"split\"\ngroups = [{ az = \"a\" }, { az = \"b\" }]",
+            FaultKind::Split,
+            "az a | az b",
+        ),
+        (
+            "fault = \"minority\"",
+            FaultKind::Majority,
+            "a minority of AZs",
+        ),
+        (
+            "fault = \"majority\"\ntarget = { role = \"storage\" }",
+            FaultKind::Majority,
+            "a minority of AZs of (all storage)",
+        ),
+        (
+            "fault = \"leader\"\ntarget = { leader = \"canary/1\" }",
+            FaultKind::Leader,
+            "leader of canary/1 | followers of canary/1",
+        ),
+    ] {
+        let p = Playbook::parse("p.toml", &step(rest)).unwrap_or_else(|e| panic!("{}", render(&e)));
+        assert_eq!(
+            (p.steps[0].fault, p.steps[0].selector().as_str()),
+            (fault, selector)
+        );
+    }
+    let direction = |word: &str| {
+        format!("fault = \"one-way\"\ntarget = {{ az = \"b\" }}\ndirection = \"{word}\"")
+    };
+    let p = Playbook::parse("p.toml", &step(&direction("in"))).unwrap();
+    assert_eq!(p.steps[0].params.direction, Direction::In);
+    for (rest, told) in [
+        (direction("up").as_str(), "no direction 'up'"),
+        (
+            "fault = \"kill\"\ntarget = { az = \"b\" }\ndirection = \"in\"",
+            "'direction' goes with 'one-way', not with 'kill'",
+        ),
+        (
+            "fault = \"kill\"\ngroups = [{ az = \"a\" }, { az = \"b\" }]",
+            "'groups' goes with 'split'",
+        ),
+        (
+            "fault = \"split\"\ntarget = { az = \"b\" }",
+            "groups instead",
+        ),
+        ("fault = \"split\"", "no 'groups'"),
+        ("fault = \"split\"\ngroups = [{ az = \"a\" }]", "2 to 20"),
+        ("fault = \"split\"\ngroups = { az = \"a\" }", "2 to 20"),
+        ("fault = \"bridge\"", "no 'target'"),
+        (
+            "fault = \"leader\"\ntarget = { leader = \"canary\" }",
+            "the leader of one partition",
+        ),
+    ] {
+        assert!(
+            errors(&step(rest)).contains(told),
+            "{rest}: {}",
+            errors(&step(rest))
+        );
     }
 }
 

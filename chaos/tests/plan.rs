@@ -65,7 +65,7 @@ fn what_a_seed_chooses_does_not_change_with_versions() {
         );
     let p = plan(&playbook("", &steps), 42, &topology()).unwrap();
     let targets: Vec<_> = p.steps.iter().map(|s| s.target.clone()).collect();
-    let nodes = |n: &str| PlannedTarget::Nodes(vec![n.to_string()]);
+    let nodes = |n: &str| PlannedTarget::Nodes(vec![vec![n.to_string()]]);
     assert_eq!(targets, [nodes("storage-b2"), nodes("router-c")]);
 }
 
@@ -136,7 +136,7 @@ fn nodes(target: &str, seed: u64) -> Vec<String> {
         .target
         .clone()
     {
-        PlannedTarget::Nodes(nodes) => nodes,
+        PlannedTarget::Nodes(sides) => sides.concat(),
         later => panic!("{later:?}"),
     }
 }
@@ -187,6 +187,63 @@ fn who_leads_counts_for_as_many_azs_as_it_may_hurt() {
     ] {
         let all = refused("", &of(target));
         assert!(all[0].contains(&format!("up to {azs} of 3")), "{all:?}");
+    }
+}
+
+#[test]
+fn every_partition_shape_plans_and_says_who_is_on_which_side() {
+    let said = |fault: &str, rest: &str| {
+        let step = format!("[[step]]\nfault = \"{fault}\"\n{rest}\nat = \"0s\"\nfor = \"5s\"\n");
+        plan(&playbook("", &step), 3, &topology()).map(|p| p.lines()[1].clone())
+    };
+    let split = said(
+        "split",
+        "groups = [{ az = \"a\" }, { az = [\"b\", \"c\"] }]",
+    )
+    .unwrap();
+    assert!(
+        split.ends_with(
+            "storage-a2 | router-b, router-c, storage-b1, storage-b2, storage-c1, storage-c2"
+        ),
+        "{split}"
+    );
+    let minority = said("majority", "").unwrap();
+    assert!(
+        minority.contains("a minority of AZs → router-"),
+        "{minority}"
+    );
+    assert!(said("one-way", "target = { az = \"b\" }").is_ok());
+    assert!(said("bridge", "target = { az = \"b\" }").is_ok());
+    let leader = said("leader", "target = { leader = \"canary/0\" }").unwrap();
+    assert!(
+        leader.contains("leader of canary/0 | followers of canary/0 → whoever"),
+        "{leader}"
+    );
+    let told = |e: Vec<gameday_chaos::playbook::Diagnostic>| render(&e);
+    // A ring takes somebody from everybody.
+    let ring = "target = { role = \"storage\" }";
+    assert!(told(said("majorities-ring", ring).unwrap_err()).contains("3 of 3 AZs"));
+    for (fault, rest, why) in [
+        (
+            "majorities-ring",
+            "target = { az = \"b\" }",
+            "at least 4 nodes; here are 3",
+        ),
+        (
+            "bridge",
+            "target = { az = [\"a\", \"b\"] }",
+            "would cut nothing",
+        ),
+        (
+            "split",
+            "groups = [{ az = \"a\" }, { node = \"router-a\" }]",
+            "two sides",
+        ),
+    ] {
+        assert!(
+            told(said(fault, rest).unwrap_err()).contains(why),
+            "{fault}"
+        );
     }
 }
 

@@ -1,7 +1,8 @@
 //! From a selector to nodes.
 
+use crate::faults::{FaultKind, Params, Sides};
 use crate::playbook::suggest::hint;
-use crate::playbook::{Draw, Selector};
+use crate::playbook::{Draw, Selector, Step};
 use crate::runner::Group;
 use gameday_record::{Node, Topology};
 use rand_chacha::ChaCha8Rng;
@@ -11,16 +12,16 @@ use std::collections::BTreeSet;
 /// Nodes that a message names, at most.
 const NAMED: usize = 12;
 
-/// What a step's selector resolved to before the run.
+/// What a step's selectors resolved to before the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlannedTarget {
-    /// These nodes, sorted by name; at least one.
-    Nodes(Vec<String>),
+    /// These nodes, by side; each side has at least one.
+    Nodes(Sides),
     /// It depends on who leads at the moment of injection.
     Later {
-        /// The selector.
-        selector: Selector,
-        /// In how many AZs it may hurt replicas at most.
+        /// The selector of each side.
+        sides: Vec<Selector>,
+        /// In how many AZs it may take replicas away at most.
         most_azs: usize,
     },
 }
@@ -60,28 +61,63 @@ pub(crate) fn below(rng: &mut ChaCha8Rng, n: u64) -> u64 {
 /// Plans the target of a step.
 ///
 /// # Errors
-/// It names what does not exist, or nothing.
+/// It names what does not exist, or nothing, or what the fault makes no sense on.
 pub(super) fn plan(
-    selector: &Selector,
+    step: &Step,
     rng: &mut ChaCha8Rng,
     topology: &Topology,
 ) -> Result<PlannedTarget, Refusal> {
-    let nodes = resolve(selector, topology, &Leaders::Anybody, rng)?;
-    if !selector.names_leaders() {
+    let (fault, params) = (step.fault, &step.params);
+    let sides = &step.sides;
+    if !sides.iter().any(Selector::names_leaders) {
+        let nodes = resolve_all(fault, params, sides, topology, &Leaders::Anybody, rng)?;
         return Ok(PlannedTarget::Nodes(nodes));
     }
-    let most_azs = most(selector, super::replica_azs(topology, |_| true).len());
+    for side in sides {
+        resolve(side, topology, &Leaders::Anybody, rng)?;
+    }
+    let all = super::replica_azs(topology, |_| true).len();
+    let each: Vec<usize> = sides.iter().map(|s| most(s, all)).collect();
     Ok(PlannedTarget::Later {
-        selector: selector.clone(),
-        most_azs,
+        sides: sides.clone(),
+        most_azs: fault.most_azs(params, &each, all),
     })
+}
+
+/// The nodes of every side, checked.
+///
+/// # Errors
+/// It names what does not exist, or nothing, or what the fault makes no sense on.
+pub(crate) fn resolve_all(
+    fault: FaultKind,
+    params: &Params,
+    sides: &[Selector],
+    topology: &Topology,
+    leaders: &Leaders<'_>,
+    rng: &mut ChaCha8Rng,
+) -> Result<Sides, Refusal> {
+    let mut found = Vec::new();
+    for side in sides {
+        found.push(resolve(side, topology, leaders, rng)?);
+    }
+    if fault == FaultKind::MajoritiesRing {
+        // A ring of single nodes, in an order of the seed.
+        let nodes = found.concat();
+        let count = nodes.len();
+        let ring = choose(nodes, count, rng);
+        found = ring.into_iter().map(|n| vec![n]).collect();
+    }
+    match fault.check(params, &found, topology) {
+        Ok(()) => Ok(found),
+        Err(message) => refuse(message, None),
+    }
 }
 
 /// The nodes, sorted by name; at least one.
 ///
 /// # Errors
 /// It names what does not exist, or nothing.
-pub(crate) fn resolve(
+fn resolve(
     selector: &Selector,
     topology: &Topology,
     leaders: &Leaders<'_>,
@@ -321,7 +357,7 @@ fn drawn<'t>(
 
 /// Chooses `wanted` of `from`, in the order of the draw: the first steps of a
 /// Fisher–Yates shuffle (Knuth, TAOCP 2, algorithm P).
-pub(crate) fn choose<T>(mut from: Vec<T>, wanted: usize, rng: &mut ChaCha8Rng) -> Vec<T> {
+fn choose<T>(mut from: Vec<T>, wanted: usize, rng: &mut ChaCha8Rng) -> Vec<T> {
     for i in 0..wanted {
         let pick = below(rng, (from.len() - i) as u64);
         from.swap(i, i + pick as usize);

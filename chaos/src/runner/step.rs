@@ -4,8 +4,8 @@ use super::Shared;
 use super::admission::Active;
 use super::prove::{describe, until};
 use super::seams::{Group, Progress};
-use crate::plan::{Leaders, PlannedStart, PlannedTarget, azs, resolve, stream};
-use crate::playbook::Selector;
+use crate::faults::Sides;
+use crate::plan::{Leaders, PlannedStart, PlannedTarget, azs, resolve_all, stream};
 use gameday_record::timeline::{Injection, Proof};
 use gameday_record::{ProofSide, TimelineEvent, Verdict};
 use std::time::Duration;
@@ -92,27 +92,37 @@ pub(super) async fn run(
 async fn admit(shared: &Shared, index: usize) -> Option<(u32, Injection, Active)> {
     let plan = &shared.plan;
     let step = &plan.steps[index];
-    // For a target that is known, the groups are wanted for the blast radius only.
-    let later = match &step.target {
-        PlannedTarget::Nodes(_) => None,
-        PlannedTarget::Later { selector, .. } => Some(selector),
-    };
-    let find = |selector: &Selector, groups: &[Group]| {
+    let find = |groups: &[Group]| -> Result<Sides, String> {
+        let selectors = match &step.target {
+            // The groups are wanted for the blast radius only.
+            PlannedTarget::Nodes(sides) => return Ok(sides.clone()),
+            PlannedTarget::Later { sides, .. } => sides,
+        };
         let mut rng = stream(plan.seed, index as u64);
-        resolve(selector, &plan.topology, &Leaders::Known(groups), &mut rng).map_err(|r| r.message)
+        let leaders = Leaders::Known(groups);
+        resolve_all(
+            step.fault,
+            &step.params,
+            selectors,
+            &plan.topology,
+            &leaders,
+            &mut rng,
+        )
+        .map_err(|r| r.message)
     };
-    let groups = groups(shared, |all| later.is_none_or(|s| find(s, all).is_ok())).await;
-    let nodes = match &step.target {
-        PlannedTarget::Nodes(nodes) => Ok(nodes.clone()),
-        PlannedTarget::Later { selector, .. } => {
-            groups.clone().and_then(|all| find(selector, &all))
-        }
+    let groups = groups(shared, |all| find(all).is_ok()).await;
+    let sides = match &step.target {
+        PlannedTarget::Nodes(sides) => Ok(sides.clone()),
+        PlannedTarget::Later { .. } => groups.clone().and_then(|all| find(&all)),
     };
-    let admitted = nodes.and_then(|nodes| {
+    let admitted = sides.and_then(|sides| {
+        let mut nodes = sides.concat();
+        nodes.sort();
         let active = Active {
             step: step.name.clone(),
             kind: step.fault,
-            fault: step.fault.build(nodes.clone()),
+            hurt: step.fault.hurt(&step.params, &sides, &plan.topology),
+            fault: step.fault.build(&step.params, &sides),
             nodes,
         };
         let admission = &shared.admission;
