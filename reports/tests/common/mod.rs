@@ -86,6 +86,7 @@ pub fn info() -> RunInfo {
                     ]
                 })
                 .collect(),
+            ..Topology::default()
         },
         cluster: ClusterSpec::default(),
         workload: WorkloadSpec::default(),
