@@ -57,6 +57,7 @@ async fn up(args: UpArgs) -> Result<Exit, String> {
         storage_nodes_per_az: args.storage_nodes_per_az,
         partitions: args.partitions,
         subnet: args.subnet.clone(),
+        ..ClusterSpec::default()
     };
     let seed = identity::fresh_seed();
     let id = identity::run_id("cluster", seed);

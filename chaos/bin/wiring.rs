@@ -8,6 +8,7 @@ use gameday_cluster::config::{
     DiskMode, NodeConfig, PeerConfig, Peers, RouterConfig, StorageConfig,
 };
 use gameday_record::{ClusterSpec, Node, RunClock, Topology, WorkloadSpec};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -36,7 +37,8 @@ fn azs(spec: &ClusterSpec) -> Vec<String> {
         .collect()
 }
 
-/// The nodes of a cluster: storage nodes `storage-a1 …`, then a router per AZ.
+/// The nodes of a cluster: storage nodes `storage-a1 …`, then a router per AZ;
+/// each AZ's nodes spread over its racks `rack-a1 …` in turn.
 pub fn topology(spec: &ClusterSpec) -> Topology {
     let azs = azs(spec);
     let mut nodes = Vec::new();
@@ -54,7 +56,20 @@ pub fn topology(spec: &ClusterSpec) -> Topology {
             role: ROUTER.into(),
         });
     }
-    Topology { azs, nodes }
+    let mut racks = BTreeMap::new();
+    for az in &azs {
+        let of_az = nodes.iter().filter(|n| n.az == *az);
+        for (i, node) in of_az.enumerate() {
+            let rack = i % spec.racks_per_az.max(1) as usize + 1;
+            racks.insert(node.name.clone(), format!("rack-{az}{rack}"));
+        }
+    }
+    Topology {
+        azs,
+        nodes,
+        racks,
+        labels: spec.labels.clone(),
+    }
 }
 
 /// What the runtime must make room for: every node, and a canary per AZ if `canaries`.
@@ -217,6 +232,7 @@ fn storage(
         disk: DiskMode::Volatile { seed },
         timing: Default::default(),
         checkpoint: Default::default(),
+        remember: None,
         #[cfg(feature = "seeded-bugs")]
         bug: None,
     }

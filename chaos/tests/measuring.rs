@@ -429,7 +429,11 @@ fn topology() -> Topology {
             role: "storage".into(),
         })
         .collect();
-    Topology { azs, nodes }
+    Topology {
+        azs,
+        nodes,
+        ..Topology::default()
+    }
 }
 
 fn planned(rest: &str, target: &str) -> Result<Vec<String>, Vec<String>> {

@@ -1,7 +1,7 @@
 //! Playbooks with mistakes: every one is told, with its place.
 
-use gameday_chaos::faults::FaultKind;
-use gameday_chaos::playbook::{Playbook, Selector, Start, render};
+use gameday_chaos::faults::{Direction, FaultKind};
+use gameday_chaos::playbook::{Draw, Playbook, Selector, Start, render};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ for = "1s"
 [[step]]
 name = "one"
 fault = "power-of"
-target = { az = "b", node = "storage-a1" }
+target = { az = "b", random = 1, percent = 20 }
 at = 0
 for = "15 s"
 
@@ -67,7 +67,7 @@ for = "0s"
             "14:22 'write_availability' is a share such as \"99.9%\", not a number",
             "17:7 'for' is from 2s to 24h",
             "21:9 unknown fault 'power-of'",
-            "22:22 a target has one selector; here are az, node",
+            "22:34 a target is drawn once; here are random, percent",
             "23:6 a duration needs its unit, in quotes: \"0s\"",
             "24:7 a duration is a number and one of the units ms, s, m, h: \"30s\"",
             "27:8 'one' is already the name of step 1",
@@ -145,8 +145,26 @@ fn shapes_that_people_mistake() {
     assert!(step("\"storage-a1\"", "at = \"0s\"").contains("a table such as"));
     assert!(step("{}", "at = \"0s\"").contains("selects nothing"));
     assert!(step("{ random = 0 }", "at = \"0s\"").contains("from 1 to"));
-    assert!(step("{ all = \"storage\", role = \"router\" }", "at = \"0s\"").contains("'random'"));
-    assert!(step("{ leader = \"canary\" }", "at = \"0s\"").contains("<table>/<partition>"));
+    for (target, told) in [
+        ("[]", "1 to 100 tables"),
+        ("[\"storage-a1\"]", "a list of tables"),
+        ("{ minority = false }", "'minority' is true"),
+        ("{ all = false }", "'all' is true"),
+        ("{ percent = 0 }", "from 1 to 100"),
+        ("{ percent = 101 }", "from 1 to 100"),
+        ("{ az = [] }", "1 to 100 names"),
+        ("{ az = [3] }", "a text in quotes"),
+        ("{ leader = \"canary/x\" }", "<table>/<partition>"),
+        ("{ followers = \"/1\" }", "<table>/<partition>"),
+        (
+            "{ not = { not = { not = { not = { not = { az = \"b\" } } } } } }",
+            "4 deep",
+        ),
+        ("{ not = {} }", "selects nothing"),
+        ("{ nod = \"a\" }", "unknown key 'nod'"),
+    ] {
+        assert!(step(target, "at = \"0s\"").contains(told), "{target}");
+    }
     assert!(step("{ az = \"b\" }", "").contains("when it begins"));
     assert!(step("{ az = \"b\" }", "at = \"0s\"\nafter = \"x\"").contains("not both"));
     assert!(step("{ az = \"b\" }", "after = \"kill az b\"").contains("wait for itself"));
@@ -255,12 +273,145 @@ for = "4s"
     );
     assert_eq!(two.start, Start::After("pause random 2 router".into()));
     assert_eq!(
-        one.target,
-        Selector::Random {
-            count: 2,
-            role: Some("router".into())
-        }
+        one.sides,
+        [Selector::Draw(
+            Draw::Count(2),
+            Box::new(Selector::Role("router".into()))
+        )]
     );
+}
+
+#[test]
+fn targets_combine_and_read_as_they_are_written() {
+    let read = |target: &str| {
+        let text = format!(
+            "[playbook]\ntitle = \"t\"\n[[step]]\nfault = \"kill\"\ntarget = {target}\nat = \"0s\"\nfor = \"5s\"\n"
+        );
+        let p = Playbook::parse("p.toml", &text).unwrap_or_else(|e| panic!("{}", render(&e)));
+        p.steps[0].selector()
+    };
+    for (target, expected) in [
+        ("{ az = \"b\", role = \"storage\" }", "az b and all storage"),
+        ("{ az = [\"a\", \"b\"] }", "az a or az b"),
+        (
+            "{ az = [\"a\", \"b\"], label = \"x\" }",
+            "(az a or az b) and label x",
+        ),
+        (
+            "[{ rack = \"r1\" }, { node = \"router-a\" }]",
+            "rack r1 or node router-a",
+        ),
+        (
+            "{ all = true, not = [{ role = \"router\" }, { az = \"b\" }] }",
+            "not (all router or az b)",
+        ),
+        (
+            "{ followers = \"canary/0\", random = 1 }",
+            "random 1 of (followers of canary/0)",
+        ),
+        ("{ percent = 30 }", "random 30% of (all)"),
+        ("{ minority = true }", "a minority of AZs"),
+        (
+            "{ majority = true, role = \"storage\" }",
+            "a majority of AZs of (all storage)",
+        ),
+        ("{ leader = \"canary\" }", "leader of canary"),
+    ] {
+        assert_eq!(read(target), expected);
+    }
+}
+
+#[test]
+fn every_partition_shape_is_read() {
+    let step = |rest: &str| {
+        format!("[playbook]\ntitle = \"t\"\n[[step]]\n{rest}\nat = \"0s\"\nfor = \"5s\"\n")
+    };
+    for (rest, fault, selector) in [
+        (
+            "fault = \"partition\"\ntarget = { az = \"b\" }",
+            FaultKind::Isolate,
+            "az b",
+        ),
+        (
+            "fault = \"split\"\ngroups = [{ az = \"a\" }, { az = \"b\" }]",
+            FaultKind::Split,
+            "az a | az b",
+        ),
+        (
+            "fault = \"minority\"",
+            FaultKind::Majority,
+            "a minority of AZs",
+        ),
+        (
+            "fault = \"majority\"\ntarget = { role = \"storage\" }",
+            FaultKind::Majority,
+            "a minority of AZs of (all storage)",
+        ),
+        (
+            "fault = \"leader\"\ntarget = { leader = \"canary/1\" }",
+            FaultKind::Leader,
+            "leader of canary/1 | followers of canary/1",
+        ),
+    ] {
+        let p = Playbook::parse("p.toml", &step(rest)).unwrap_or_else(|e| panic!("{}", render(&e)));
+        assert_eq!(
+            (p.steps[0].fault, p.steps[0].selector().as_str()),
+            (fault, selector)
+        );
+    }
+    let direction = |word: &str| {
+        format!("fault = \"one-way\"\ntarget = {{ az = \"b\" }}\ndirection = \"{word}\"")
+    };
+    let p = Playbook::parse("p.toml", &step(&direction("in"))).unwrap();
+    assert_eq!(p.steps[0].params.direction, Direction::In);
+    for (rest, told) in [
+        (direction("up").as_str(), "no direction 'up'"),
+        (
+            "fault = \"kill\"\ntarget = { az = \"b\" }\ndirection = \"in\"",
+            "'direction' goes with 'one-way', not with 'kill'",
+        ),
+        (
+            "fault = \"kill\"\ngroups = [{ az = \"a\" }, { az = \"b\" }]",
+            "'groups' goes with 'split'",
+        ),
+        (
+            "fault = \"split\"\ntarget = { az = \"b\" }",
+            "groups instead",
+        ),
+        ("fault = \"split\"", "no 'groups'"),
+        ("fault = \"split\"\ngroups = [{ az = \"a\" }]", "2 to 20"),
+        ("fault = \"split\"\ngroups = { az = \"a\" }", "2 to 20"),
+        ("fault = \"bridge\"", "no 'target'"),
+        (
+            "fault = \"leader\"\ntarget = { leader = \"canary\" }",
+            "the leader of one partition",
+        ),
+    ] {
+        assert!(
+            errors(&step(rest)).contains(told),
+            "{rest}: {}",
+            errors(&step(rest))
+        );
+    }
+}
+
+#[test]
+fn labels_and_racks_are_read() {
+    let text = "[playbook]\ntitle = \"t\"\n[cluster]\nracks_per_az = 2\n[cluster.labels]\nold = [\"storage-a1\", \"router-b\"]\n[[step]]\nfault = \"kill\"\ntarget = { label = \"old\" }\nat = \"0s\"\nfor = \"5s\"\n";
+    let p = Playbook::parse("p.toml", text).unwrap_or_else(|e| panic!("{}", render(&e)));
+    assert_eq!(p.cluster.racks_per_az, 2);
+    assert_eq!(p.cluster.labels["old"], ["storage-a1", "router-b"]);
+    for (labels, told) in [
+        ("3", "a table such as"),
+        ("{ x = [] }", "a list of 1 to"),
+        ("{ x = \"storage-a1\" }", "a list of 1 to"),
+        ("{ x = [1] }", "a text in quotes"),
+    ] {
+        assert!(
+            errors(&format!("[cluster]\nlabels = {labels}\n")).contains(told),
+            "{labels}"
+        );
+    }
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn what_a_seed_chooses_does_not_change_with_versions() {
         );
     let p = plan(&playbook("", &steps), 42, &topology()).unwrap();
     let targets: Vec<_> = p.steps.iter().map(|s| s.target.clone()).collect();
-    let nodes = |n: &str| PlannedTarget::Nodes(vec![n.to_string()]);
+    let nodes = |n: &str| PlannedTarget::Nodes(vec![vec![n.to_string()]]);
     assert_eq!(targets, [nodes("storage-b2"), nodes("router-c")]);
 }
 
@@ -86,7 +86,7 @@ fn a_plan_reads_like_this() {
             "+0s       baseline for 10s: the healthy cluster is measured; if it is unhealthy, nothing is injected",
             "+11s      lose b for 15s: power-off az b → router-b, storage-b1, storage-b2",
             "          undo: power these nodes on again: router-b, storage-b1, storage-b2 (AZ b)",
-            "then      freeze for 8s: pause leader of canary/0 → whoever leads canary/0 then, once 'lose b' is reverted",
+            "then      freeze for 8s: pause leader of canary/0 → whoever that is then, once 'lose b' is reverted",
             "then      cooldown for 15s: everything is reverted; recovery is measured",
         ]
     );
@@ -101,7 +101,11 @@ fn targets_that_do_not_exist_are_refused_all_at_once() {
         + &step("3", "kill", "all = \"storag\"", AT0, "5s")
         + &step("4", "kill", "random = 4, role = \"router\"", AT0, "5s")
         + &step("5", "kill", "random = 1, role = \"log\"", AT0, "5s")
-        + &step("6", "partition", "random = 9", AT0, "5s");
+        + &step("6", "partition", "random = 9", AT0, "5s")
+        + &step("7", "kill", "az = \"b\", node = \"storage-a1\"", AT0, "5s")
+        + &step("8", "kill", "rack = \"rack-a3\"", AT0, "5s")
+        + &step("9", "kill", "label = \"old\"", AT0, "5s")
+        + &step("10", "kill", "az = \"b\", minority = true", AT0, "5s");
     let all = refused("allow_quorum_loss = true", &steps);
     let expected = [
         "there is no node 'storage-d1' (did you mean 'storage-",
@@ -110,12 +114,137 @@ fn targets_that_do_not_exist_are_refused_all_at_once() {
         "4 nodes are asked for; there are 3",
         "no node has the role 'log' (known: router, storage)",
         "would cut nothing",
+        "'az b and node storage-a1' selects no node (there are storage-a1, ",
+        "there is no rack 'rack-a3' (",
+        "no node has the label 'old' (",
+        "'a minority of AZs of (az b)' selects no node: of 1 AZs none can be lost",
     ];
     assert_eq!(all.len(), expected.len(), "{all:#?}");
     for (told, expected) in all.iter().zip(expected) {
         assert!(told.contains(expected), "{told}");
     }
     assert!(all[0].starts_with("7: "), "{}", all[0]);
+}
+
+/// The nodes of one step with this target.
+fn nodes(target: &str, seed: u64) -> Vec<String> {
+    let book = playbook(
+        "allow_quorum_loss = true",
+        &step("x", "kill", target, AT0, "5s"),
+    );
+    match plan(&book, seed, &topology()).unwrap().steps[0]
+        .target
+        .clone()
+    {
+        PlannedTarget::Nodes(sides) => sides.concat(),
+        later => panic!("{later:?}"),
+    }
+}
+
+#[test]
+fn every_selector_finds_its_nodes() {
+    for (target, expected) in [
+        ("rack = \"rack-a1\"", "router-a storage-a1"),
+        ("label = \"canary-nodes\"", "router-b storage-a1"),
+        ("az = \"b\", role = \"storage\"", "storage-b1 storage-b2"),
+        (
+            "az = [\"a\", \"b\"], role = \"router\"",
+            "router-a router-b",
+        ),
+        (
+            "role = \"storage\", not = { az = [\"a\", \"b\"] }",
+            "storage-c1 storage-c2",
+        ),
+        (
+            "az = \"c\", percent = 100",
+            "router-c storage-c1 storage-c2",
+        ),
+    ] {
+        assert_eq!(nodes(target, 1).join(" "), expected, "{target}");
+    }
+    for seed in 0..20 {
+        assert_eq!(nodes("all = true", seed).len(), 9);
+        // Rounded up.
+        assert_eq!(nodes("percent = 1", seed).len(), 1);
+        assert_eq!(nodes("percent = 34, role = \"storage\"", seed).len(), 3);
+        let few = nodes("minority = true", seed);
+        assert_eq!(few.len(), 3);
+        assert!(few.iter().all(|n| n.contains(&few[0][7..])), "{few:?}");
+        assert_eq!(nodes("majority = true, role = \"storage\"", seed).len(), 4);
+    }
+}
+
+#[test]
+fn who_leads_counts_for_as_many_azs_as_it_may_hurt() {
+    let of = |target: &str| step("x", "kill", target, AT0, "5s");
+    planned("", &of("leader = \"canary\", az = \"b\""));
+    planned("", &of("followers = \"canary/0\", random = 1"));
+    planned("", &of("leader = \"canary/0\", role = \"storage\""));
+    for (target, azs) in [
+        ("leader = \"canary\"", 3),
+        ("followers = \"canary/0\"", 2),
+        ("not = { leader = \"canary/0\" }", 3),
+    ] {
+        let all = refused("", &of(target));
+        assert!(all[0].contains(&format!("up to {azs} of 3")), "{all:?}");
+    }
+}
+
+#[test]
+fn every_partition_shape_plans_and_says_who_is_on_which_side() {
+    let said = |fault: &str, rest: &str| {
+        let step = format!("[[step]]\nfault = \"{fault}\"\n{rest}\nat = \"0s\"\nfor = \"5s\"\n");
+        plan(&playbook("", &step), 3, &topology()).map(|p| p.lines()[1].clone())
+    };
+    let split = said(
+        "split",
+        "groups = [{ az = \"a\" }, { az = [\"b\", \"c\"] }]",
+    )
+    .unwrap();
+    assert!(
+        split.ends_with(
+            "storage-a2 | router-b, router-c, storage-b1, storage-b2, storage-c1, storage-c2"
+        ),
+        "{split}"
+    );
+    let minority = said("majority", "").unwrap();
+    assert!(
+        minority.contains("a minority of AZs → router-"),
+        "{minority}"
+    );
+    assert!(said("one-way", "target = { az = \"b\" }").is_ok());
+    assert!(said("bridge", "target = { az = \"b\" }").is_ok());
+    let leader = said("leader", "target = { leader = \"canary/0\" }").unwrap();
+    assert!(
+        leader.contains("leader of canary/0 | followers of canary/0 → whoever"),
+        "{leader}"
+    );
+    let told = |e: Vec<gameday_chaos::playbook::Diagnostic>| render(&e);
+    // A ring takes somebody from everybody.
+    let ring = "target = { role = \"storage\" }";
+    assert!(told(said("majorities-ring", ring).unwrap_err()).contains("3 of 3 AZs"));
+    for (fault, rest, why) in [
+        (
+            "majorities-ring",
+            "target = { az = \"b\" }",
+            "at least 4 nodes; here are 3",
+        ),
+        (
+            "bridge",
+            "target = { az = [\"a\", \"b\"] }",
+            "would cut nothing",
+        ),
+        (
+            "split",
+            "groups = [{ az = \"a\" }, { node = \"router-a\" }]",
+            "two sides",
+        ),
+    ] {
+        assert!(
+            told(said(fault, rest).unwrap_err()).contains(why),
+            "{fault}"
+        );
+    }
 }
 
 #[test]

@@ -203,6 +203,58 @@ async fn every_fault_is_proven_on_an_honest_runtime() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_partition_shape_is_proven_and_gone_afterwards() {
+    for (fault, rest, links) in [
+        ("isolate", "target = { node = \"storage-b1\" }", 16),
+        (
+            "split",
+            "groups = [{ az = \"a\" }, { node = \"storage-b1\" }]",
+            6,
+        ),
+        ("majority", "", 36),
+        ("one-way", "target = { az = \"b\" }", 18),
+        ("one-way", "target = { az = \"b\" }\ndirection = \"in\"", 18),
+        ("bridge", "target = { az = \"b\" }", 18),
+        // Six in a ring, each without two.
+        ("majorities-ring", "target = { role = \"storage\" }", 12),
+        ("leader", "target = { leader = \"canary/0\" }", 4),
+    ] {
+        let step = format!("[[step]]\nfault = \"{fault}\"\n{rest}\nat = \"0s\"\nfor = \"8s\"\n");
+        let mut run = Run::of(step);
+        run.head = "allow_quorum_loss = true";
+        let seen = run.go().await;
+        assert_eq!(
+            seen.summary.state,
+            RunState::Completed,
+            "{fault}: {:?}",
+            seen.summary
+        );
+        assert_eq!(seen.proofs(1), [Pass; 3], "{fault}");
+        let told = format!("{:?}", seen.log.events());
+        assert!(
+            told.contains(&format!("across the border: {links} links probed cut")),
+            "{fault}: {told}"
+        );
+        assert!(seen.clean, "{fault}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_apart_from_its_followers_still_serves_clients() {
+    let seen = Run::of(step("x", "leader", "leader = \"canary/0\"", AT0, "8s"))
+        .go()
+        .await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    // Two followers, both ways, and no canary.
+    assert!(seen.log.has("cut 4"), "{:#?}", seen.log.all());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_interruption_reverts_at_once_and_proves_it() {
     for (stop, state) in [
         (Stop::Interrupted("SIGINT".into()), RunState::Interrupted),

@@ -57,10 +57,24 @@ pub struct StorageConfig {
     /// When memory goes to disk and the log is cut.
     #[serde(default)]
     pub checkpoint: Checkpoint,
+    /// What to remember of the writes that it applied, for `GET /applied`;
+    /// nothing if absent.
+    #[serde(default)]
+    pub remember: Option<Remember>,
     /// A bug to have on purpose.
     #[cfg(feature = "seeded-bugs")]
     #[serde(default)]
     pub bug: Option<Bug>,
+}
+
+/// What a replica remembers of the writes that it applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remember {
+    /// A number attribute of the items, which tells writes of a key apart.
+    pub attribute: String,
+    /// Most writes of each replica, the latest ones, 1 to 1 000 000; 24 bytes each.
+    pub writes: usize,
 }
 
 /// A request router.
@@ -230,6 +244,11 @@ impl NodeConfig {
                 }
                 if c.checkpoint.every_ms == 0 || c.checkpoint.entries == 0 {
                     wrong.push("checkpoint: every_ms and entries must not be 0".into());
+                }
+                if let Some(r) = &c.remember
+                    && !(1..=1_000_000).contains(&r.writes)
+                {
+                    wrong.push("remember: writes must be 1 to 1000000".into());
                 }
                 &c.peers
             }

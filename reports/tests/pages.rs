@@ -311,6 +311,9 @@ fn samples() {
     let root = std::env::var_os("GAMEDAY_SAMPLES")
         .map_or_else(|| temporary.path().to_path_buf(), Into::into);
     let wrong = wrong_data();
+    let mut empty = Synthetic::healthy();
+    empty.operations.clear();
+    empty.verdict = None;
     let mut cut = Synthetic::az_power_off();
     cut.complete = false;
     cut.verdict = None;
@@ -369,11 +372,71 @@ fn samples() {
         ("interrupted", cut, Ending::NotClean),
         // Half a second of measurement after the last revert cannot show a recovery.
         ("many", many, Ending::Inconclusive),
+        ("quiet", Synthetic::healthy(), Ending::Pass),
+        ("empty", empty, Ending::Inconclusive),
     ] {
         let folder = sample.write(&root.join(name));
         let r = assemble(&folder).unwrap();
         assert_eq!(r.overall.ending, ending, "{name}: {:?}", r.overall.reasons);
         render_all(&folder, &r).unwrap();
         sound_page(&std::fs::read_to_string(folder.report_html()).unwrap());
+        let full = RunFolder::create(root.join(format!("{name}-full"))).unwrap();
+        render_all(&full, &full::fill(r)).unwrap();
+        sound_page(&std::fs::read_to_string(full.report_html()).unwrap());
     }
+}
+
+#[test]
+fn every_part_of_a_full_report_has_its_place() {
+    let r = full::fill(report(&Synthetic::az_power_off()));
+    let page = html(&r);
+    sound_page(&page);
+    for words in [
+        "Other AZs felt it for</div><div class=\"n\">1.5 s",
+        "all well <span class=\"nw\">21.6 s</span> after the act",
+        "Alarms that fired: </strong>writes fail (3.0 s after the act)",
+        "Expected, but silent: </strong>reads elsewhere",
+        ">Alarms<",
+        "After retries, all",
+        "Mean of slices",
+        "the knee is at 32 s",
+        "Hatched: a canary sent late",
+        "promised 80 %",
+        "96 writes had no certain outcome",
+        "By connection: kept, or opened for one call",
+        "any number: it cost nothing",
+        "as production would see them",
+        "Suspect seconds",
+        "By AZ and endpoint",
+        "What the words mean",
+    ] {
+        assert!(page.contains(words), "'{words}' is missing");
+    }
+    let xml = junit(&r).unwrap();
+    assert!(xml.contains("writes fail fires") && xml.contains("reads elsewhere fires"));
+    assert!(
+        !xml.contains("write ticket, 1 day"),
+        "nobody expects anything of it"
+    );
+    assert!(xml.contains("It was expected to fire, and never did."));
+    let md = markdown(&r);
+    assert!(md.contains("| writes fail | fired as expected |") && md.contains("reads elsewhere"));
+    let end = terminal(&r, "report.html", false);
+    assert!(end.contains("writes fail (3.0 s after the act)"), "{end}");
+    assert!(end.contains("silent: reads elsewhere"), "{end}");
+    assert!(end.lines().count() <= 10, "{end}");
+}
+
+#[test]
+fn a_curve_of_few_points_is_points_and_a_sentence() {
+    let mut r = full::fill(report(&Synthetic::az_power_off()));
+    for c in &mut r.mcr {
+        c.points.truncate(3);
+    }
+    let page = html(&r);
+    sound_page(&page);
+    assert!(page.contains("so no line is drawn"));
+    assert!(!page.contains("hollow two"));
+    r.mcr.clear();
+    sound_page(&html(&r));
 }

@@ -45,7 +45,7 @@ pub fn info(
         epoch_monotonic_ns: clock.epoch,
         topology: Topology {
             azs,
-            nodes: Vec::new(),
+            ..Topology::default()
         },
         cluster: ClusterSpec::default(),
         workload: setup.measuring.workload.clone(),

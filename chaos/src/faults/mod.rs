@@ -28,11 +28,13 @@ mod partition;
 mod pause;
 mod power_off;
 mod process;
+mod shape;
 
 use crate::runtime::{Fut, Runtime};
 use futures_util::future::BoxFuture;
 use gameday_record::timeline::Proof;
 use gameday_record::{Node, Topology, Verdict};
+use shape::Shape;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -46,7 +48,19 @@ pub enum FaultKind {
     /// The process is frozen.
     Pause,
     /// The targets and everybody else cannot reach each other.
-    Partition,
+    Isolate,
+    /// Two or more groups cannot reach each other.
+    Split,
+    /// A minority of the AZs, drawn by the seed, and the majority cannot reach each other.
+    Majority,
+    /// Messages between the targets and everybody else pass in one direction only.
+    OneWay,
+    /// The nodes beside the targets fall into two halves that only the targets reach both of.
+    Bridge,
+    /// Each of the targets reaches a majority of them, and no two the same.
+    MajoritiesRing,
+    /// The leader of a partition and its followers cannot reach each other; clients reach all.
+    Leader,
 }
 
 /// What a fault acts on; decides which faults exclude each other.
@@ -58,13 +72,40 @@ pub enum Layer {
     Network,
 }
 
+/// Seen from the targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// What they are sent is lost.
+    In,
+    /// What they send is lost.
+    #[default]
+    Out,
+}
+
+/// What a playbook can say about a fault beside its target; each kind has its
+/// own and ignores none that the parser accepts for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Params {
+    /// Of [`FaultKind::OneWay`].
+    pub direction: Direction,
+}
+
+/// A fault's targets: one side, or several for those that set groups apart.
+pub type Sides = Vec<Vec<String>>;
+
 impl FaultKind {
     /// All, in the order in which they are listed to people.
     pub const ALL: &'static [FaultKind] = &[
         FaultKind::PowerOff,
         FaultKind::Kill,
         FaultKind::Pause,
-        FaultKind::Partition,
+        FaultKind::Isolate,
+        FaultKind::Split,
+        FaultKind::Majority,
+        FaultKind::OneWay,
+        FaultKind::Bridge,
+        FaultKind::MajoritiesRing,
+        FaultKind::Leader,
     ];
 
     /// Its name in playbooks and timelines.
@@ -73,15 +114,51 @@ impl FaultKind {
             FaultKind::PowerOff => "power-off",
             FaultKind::Kill => "kill",
             FaultKind::Pause => "pause",
-            FaultKind::Partition => "partition",
+            FaultKind::Isolate => "isolate",
+            FaultKind::Split => "split",
+            FaultKind::Majority => "majority",
+            FaultKind::OneWay => "one-way",
+            FaultKind::Bridge => "bridge",
+            FaultKind::MajoritiesRing => "majorities-ring",
+            FaultKind::Leader => "leader",
         }
+    }
+
+    /// Further names that playbooks may use.
+    pub fn aliases(self) -> &'static [&'static str] {
+        match self {
+            FaultKind::Isolate => &["partition"],
+            FaultKind::Majority => &["minority"],
+            _ => &[],
+        }
+    }
+
+    /// The kind of this name or alias.
+    pub fn named(name: &str) -> Option<FaultKind> {
+        let is = |k: &FaultKind| k.name() == name || k.aliases().contains(&name);
+        FaultKind::ALL.iter().copied().find(is)
     }
 
     /// What it acts on.
     pub fn layer(self) -> Layer {
+        match self.shape(&Params::default()) {
+            None => Layer::Process,
+            Some(_) => Layer::Network,
+        }
+    }
+
+    /// The shape of a partition.
+    fn shape(self, params: &Params) -> Option<Shape> {
         match self {
-            FaultKind::PowerOff | FaultKind::Kill | FaultKind::Pause => Layer::Process,
-            FaultKind::Partition => Layer::Network,
+            FaultKind::PowerOff | FaultKind::Kill | FaultKind::Pause => None,
+            FaultKind::Isolate | FaultKind::Majority => Some(Shape::Isolate),
+            FaultKind::Split | FaultKind::Leader => Some(Shape::Split),
+            FaultKind::OneWay => Some(match params.direction {
+                Direction::In => Shape::Deaf,
+                Direction::Out => Shape::Mute,
+            }),
+            FaultKind::Bridge => Some(Shape::Bridge),
+            FaultKind::MajoritiesRing => Some(Shape::Ring),
         }
     }
 
@@ -98,13 +175,42 @@ impl FaultKind {
         }
     }
 
+    /// Why it makes no sense on these targets.
+    ///
+    /// # Errors
+    /// For example that it would cut nothing.
+    pub fn check(self, params: &Params, sides: &Sides, topology: &Topology) -> Result<(), String> {
+        match self.shape(params) {
+            Some(shape) => shape::check(shape, sides, topology),
+            None => Ok(()),
+        }
+    }
+
+    /// The nodes whose replicas it takes away.
+    pub fn hurt(self, params: &Params, sides: &Sides, topology: &Topology) -> Vec<String> {
+        match self.shape(params) {
+            Some(shape) => shape::hurt(shape, sides, topology),
+            None => sides.concat(),
+        }
+    }
+
+    /// In how many AZs of `all` it takes replicas away at most, if its sides
+    /// have replicas in at most so many AZs each.
+    pub fn most_azs(self, params: &Params, sides: &[usize], all: usize) -> usize {
+        let shape = self.shape(params).unwrap_or(Shape::Isolate);
+        shape::most_azs(shape, sides, all)
+    }
+
     /// The fault on these nodes.
-    pub fn build(self, nodes: Vec<String>) -> Arc<dyn Fault> {
+    pub fn build(self, params: &Params, sides: &Sides) -> Arc<dyn Fault> {
+        if let Some(shape) = self.shape(params) {
+            return Arc::new(partition::Partition::new(shape, sides.clone()));
+        }
+        let nodes = sides.concat();
         match self {
             FaultKind::PowerOff => Arc::new(power_off::PowerOff::new(nodes)),
             FaultKind::Kill => Arc::new(kill::Kill::new(nodes)),
-            FaultKind::Pause => Arc::new(pause::Pause::new(nodes)),
-            FaultKind::Partition => Arc::new(partition::Partition::new(nodes)),
+            _ => Arc::new(pause::Pause::new(nodes)),
         }
     }
 }

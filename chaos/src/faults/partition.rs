@@ -1,77 +1,35 @@
-//! The targets and everybody outside the target set cannot reach each other,
-//! in both directions; within the set everybody still can.
+//! Links are cut in a [`Shape`]; everything else still passes. Of nodes that
+//! is proven by messages over every link that should be cut, and over those
+//! beside them that should not.
 //!
-//! Instruments (canaries) are outside, unless every node of their AZ is in the
-//! set: then the AZ as a whole is isolated, with its canary in it.
+//! Instruments (canaries) stand with the nodes of their AZ if all of those are
+//! on one side, else with nobody: when an AZ is cut off as a whole, its canary
+//! is in it.
 
+use super::shape::{self, Links, Shape};
 use super::{Fault, Scene, merge};
 use crate::runtime::{Fut, Link, LinkState};
 use futures_util::future::BoxFuture;
+use gameday_record::Verdict;
 use gameday_record::timeline::Proof;
-use gameday_record::{Node, Topology, Verdict};
 use std::collections::BTreeSet;
 
 /// Links named in evidence, at most.
 const NAMED: usize = 5;
 
 pub(super) struct Partition {
-    nodes: Vec<String>,
-}
-
-/// The links of a partition, by what is expected of them.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Links {
-    /// Cut, between nodes.
-    cut: Vec<Link>,
-    /// Cut, from or to an instrument: cannot be probed.
-    blind: Vec<Link>,
-    /// Not cut: between nodes of the target set.
-    within: Vec<Link>,
+    shape: Shape,
+    sides: Vec<Vec<String>>,
 }
 
 impl Partition {
-    pub(super) fn new(nodes: Vec<String>) -> Self {
-        Partition { nodes }
+    pub(super) fn new(shape: Shape, sides: Vec<Vec<String>>) -> Self {
+        Partition { shape, sides }
     }
 
     fn links(&self, scene: &Scene) -> Links {
-        links(&self.nodes, &scene.topology, &scene.instruments)
+        shape::links(self.shape, &self.sides, &scene.topology, &scene.instruments)
     }
-}
-
-/// Every ordered pair of units that the partition of `targets` is about.
-fn links(targets: &[String], topology: &Topology, instruments: &[Node]) -> Links {
-    let is_target = |n: &Node| targets.contains(&n.name);
-    let whole_az = |az: &str| {
-        let mut nodes = topology.in_az(az).peekable();
-        nodes.peek().is_some() && nodes.all(is_target)
-    };
-    let units = topology
-        .nodes
-        .iter()
-        .map(|n| (n, true, is_target(n)))
-        .chain(instruments.iter().map(|i| (i, false, whole_az(&i.az))));
-    let units: Vec<_> = units.collect();
-    let mut out = Links::default();
-    for (from, from_node, from_inside) in &units {
-        for (to, to_node, to_inside) in &units {
-            let nodes = *from_node && *to_node;
-            if from.name == to.name || !(*from_node || *to_node) {
-                continue;
-            }
-            let link = Link {
-                from: from.name.clone(),
-                to: to.name.clone(),
-            };
-            match (from_inside != to_inside, nodes) {
-                (true, true) => out.cut.push(link),
-                (true, false) => out.blind.push(link),
-                (false, true) if *from_inside => out.within.push(link),
-                (false, _) => {}
-            }
-        }
-    }
-    out
 }
 
 /// Judges one group of links, of which all are expected in one state.
@@ -117,13 +75,13 @@ fn judge(links: &[Link], seen: &[LinkState], expected: &LinkState) -> (Verdict, 
 }
 
 /// Probes the links between nodes and judges them: those across the border
-/// are expected to be `across`, those within the set open.
+/// are expected to be `across`, those that the shape leaves alone open.
 async fn look(links: Links, scene: &Scene, away: &BTreeSet<String>, across: LinkState) -> Proof {
-    let all = links.cut.len() + links.within.len();
+    let all = links.cut.len() + links.open.len();
     let present = |l: &Link| !away.contains(&l.from) && !away.contains(&l.to);
     let cut: Vec<Link> = links.cut.into_iter().filter(present).collect();
-    let within: Vec<Link> = links.within.into_iter().filter(present).collect();
-    let asked: Vec<Link> = cut.iter().chain(&within).cloned().collect();
+    let open: Vec<Link> = links.open.into_iter().filter(present).collect();
+    let asked: Vec<Link> = cut.iter().chain(&open).cloned().collect();
     if cut.is_empty() {
         return merge(vec![(
             Verdict::Unknown,
@@ -140,9 +98,9 @@ async fn look(links: Links, scene: &Scene, away: &BTreeSet<String>, across: Link
     };
     let (verdict, text) = judge(&cut, &seen[..cut.len()], &across);
     let mut all_seen = vec![(verdict, format!("across the border: {text}"))];
-    if !within.is_empty() {
-        let (verdict, text) = judge(&within, &seen[cut.len()..], &LinkState::Open);
-        all_seen.push((verdict, format!("within the target: {text}")));
+    if !open.is_empty() {
+        let (verdict, text) = judge(&open, &seen[cut.len()..], &LinkState::Open);
+        all_seen.push((verdict, format!("beside it: {text}")));
     }
     let skipped = all - asked.len();
     let mut proof = merge(all_seen);
@@ -162,10 +120,15 @@ async fn look(links: Links, scene: &Scene, away: &BTreeSet<String>, across: Link
 
 impl Fault for Partition {
     fn undo(&self) -> String {
-        format!(
-            "open every link between {} and everybody else",
-            self.nodes.join(", ")
-        )
+        let sides: Vec<String> = self.sides.iter().map(|s| s.join(", ")).collect();
+        match self.shape {
+            Shape::Isolate => format!("open every link between {} and everybody else", sides[0]),
+            Shape::Deaf => format!("open every link from everybody else to {}", sides[0]),
+            Shape::Mute => format!("open every link from {} to everybody else", sides[0]),
+            Shape::Split => format!("open every link between {}", sides.join(" and ")),
+            Shape::Bridge => format!("open every link between nodes other than {}", sides[0]),
+            Shape::Ring => format!("open every link among {}", sides.join(", ")),
+        }
     }
 
     fn inject<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()> {
@@ -213,53 +176,6 @@ impl Fault for Partition {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn unit(name: &str, az: &str) -> Node {
-        Node {
-            name: name.into(),
-            az: az.into(),
-            role: String::new(),
-        }
-    }
-
-    fn small() -> (Topology, Vec<Node>) {
-        let azs = ["a", "b", "c"];
-        let topology = Topology {
-            azs: azs.map(String::from).to_vec(),
-            nodes: azs
-                .iter()
-                .flat_map(|az| [unit(&format!("s-{az}"), az), unit(&format!("r-{az}"), az)])
-                .collect(),
-        };
-        let canaries = azs.iter().map(|az| unit(&format!("canary-{az}"), az));
-        (topology, canaries.collect())
-    }
-
-    fn has(links: &[Link], from: &str, to: &str) -> bool {
-        links.iter().any(|l| l.from == from && l.to == to)
-    }
-
-    #[test]
-    fn an_az_is_cut_off_with_its_canary() {
-        let (topology, canaries) = small();
-        let l = links(&["s-b".into(), "r-b".into()], &topology, &canaries);
-        // 2 inside × 4 outside, both ways.
-        assert_eq!(l.cut.len(), 16);
-        assert!(has(&l.cut, "s-b", "r-a") && has(&l.cut, "r-a", "s-b"));
-        assert_eq!(l.within.len(), 2);
-        // 2 nodes × 2 foreign canaries and 1 canary × 4 foreign nodes, both ways.
-        assert_eq!(l.blind.len(), 16);
-        assert!(has(&l.blind, "canary-a", "r-b") && has(&l.blind, "canary-b", "r-a"));
-        assert!(!has(&l.blind, "canary-b", "r-b"));
-    }
-
-    #[test]
-    fn a_single_node_is_cut_off_from_its_own_az_too() {
-        let (topology, canaries) = small();
-        let l = links(&["s-b".into()], &topology, &canaries);
-        assert_eq!((l.cut.len(), l.within.len(), l.blind.len()), (10, 0, 6));
-        assert!(has(&l.cut, "s-b", "r-b") && has(&l.blind, "canary-b", "s-b"));
-    }
 
     #[test]
     fn one_link_that_carries_refutes_and_one_unseen_link_leaves_it_open() {

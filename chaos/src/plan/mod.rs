@@ -11,9 +11,9 @@ mod target;
 pub use overlap::REVERT_ALLOWANCE;
 pub(crate) use overlap::{minority, replica_azs};
 pub use target::PlannedTarget;
-pub(crate) use target::azs;
+pub(crate) use target::{Leaders, azs, resolve_all, stream};
 
-use crate::faults::FaultKind;
+use crate::faults::{FaultKind, Params};
 use crate::playbook::values::show;
 use crate::playbook::{Diagnostic, Playbook, Start};
 use gameday_record::Topology;
@@ -50,6 +50,8 @@ pub struct PlannedStep {
     pub name: String,
     /// What is made wrong.
     pub fault: FaultKind,
+    /// What the playbook says about it beside its target.
+    pub params: Params,
     /// The selector as the playbook says it.
     pub selector: String,
     /// What it resolved to.
@@ -77,7 +79,8 @@ pub fn plan(playbook: &Playbook, seed: u64, topology: &Topology) -> Result<Plan,
     let mut problems = Vec::new();
     let mut steps = Vec::new();
     for (i, step) in playbook.steps.iter().enumerate() {
-        let target = match target::resolve(step, i, seed, topology) {
+        let mut rng = stream(seed, i as u64);
+        let target = match target::plan(step, &mut rng, topology) {
             Ok(target) => target,
             Err(why) => {
                 let mut d = step.wrong_target(&playbook.source, why.message);
@@ -99,7 +102,8 @@ pub fn plan(playbook: &Playbook, seed: u64, topology: &Topology) -> Result<Plan,
         steps.push(PlannedStep {
             name: step.name.clone(),
             fault: step.fault,
-            selector: step.target.to_string(),
+            params: step.params,
+            selector: step.selector(),
             target,
             start,
             hold: step.hold,
@@ -113,8 +117,8 @@ pub fn plan(playbook: &Playbook, seed: u64, topology: &Topology) -> Result<Plan,
         }
     }
     let touched = steps.iter().flat_map(|s| match &s.target {
-        PlannedTarget::Nodes(nodes) => target::azs(nodes, topology),
-        PlannedTarget::Leader(_) => BTreeSet::new(),
+        PlannedTarget::Nodes(sides) => target::azs(&sides.concat(), topology),
+        PlannedTarget::Later { .. } => BTreeSet::new(),
     });
     problems.extend(playbook.measuring.misplaced(
         &topology.azs,
@@ -169,10 +173,8 @@ impl Plan {
                 ),
             };
             let target = match &step.target {
-                PlannedTarget::Nodes(nodes) => nodes.join(", "),
-                PlannedTarget::Leader(group) => {
-                    format!("whoever leads {group} then")
-                }
+                PlannedTarget::Nodes(sides) => show_sides(sides),
+                PlannedTarget::Later { .. } => "whoever that is then".to_string(),
             };
             out.push(format!(
                 "{at:<9} {}: {} {} → {target}{note}",
@@ -180,14 +182,15 @@ impl Plan {
                 step.fault.name(),
                 step.selector,
             ));
-            let PlannedTarget::Nodes(nodes) = &step.target else {
+            let PlannedTarget::Nodes(sides) = &step.target else {
                 continue;
             };
-            let azs: BTreeSet<&str> = target::azs(nodes, &self.topology);
+            let nodes = sides.concat();
+            let azs: BTreeSet<&str> = target::azs(&nodes, &self.topology);
             out.push(format!(
                 "{:<9} undo: {} (AZ {})",
                 "",
-                step.fault.build(nodes.clone()).undo(),
+                step.fault.build(&step.params, sides).undo(),
                 azs.into_iter().collect::<Vec<_>>().join(", ")
             ));
         }
@@ -198,6 +201,11 @@ impl Plan {
         ));
         out
     }
+}
+
+fn show_sides(sides: &[Vec<String>]) -> String {
+    let all: Vec<String> = sides.iter().map(|nodes| nodes.join(", ")).collect();
+    all.join(" | ")
 }
 
 fn label(name: &str, d: Duration) -> String {

@@ -3,7 +3,7 @@
 use super::target::azs;
 use super::{PlannedStart, PlannedStep, PlannedTarget, REPLICA_ROLE};
 use gameday_record::Topology;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long a revert and its proof usually take at most. Planning counts a
@@ -110,8 +110,11 @@ pub(super) fn check(
 
 fn shared_nodes(a: &PlannedTarget, b: &PlannedTarget) -> bool {
     match (a, b) {
-        (PlannedTarget::Nodes(a), PlannedTarget::Nodes(b)) => a.iter().any(|n| b.contains(n)),
-        (PlannedTarget::Leader(a), PlannedTarget::Leader(b)) => a == b,
+        (PlannedTarget::Nodes(a), PlannedTarget::Nodes(b)) => {
+            let b = b.concat();
+            a.iter().flatten().any(|n| b.contains(n))
+        }
+        (PlannedTarget::Later { sides: a, .. }, PlannedTarget::Later { sides: b, .. }) => a == b,
         // Who leads is known at injection only; the runner checks then.
         _ => false,
     }
@@ -144,24 +147,28 @@ fn blast_radius(
             })
             .collect();
         let mut hurt: BTreeSet<&str> = BTreeSet::new();
-        let mut leaders: BTreeSet<&str> = BTreeSet::new();
+        // The same selector names the same nodes.
+        let mut later: BTreeMap<&str, usize> = BTreeMap::new();
         for &j in &now {
             match &steps[j].target {
-                PlannedTarget::Nodes(nodes) => {
+                PlannedTarget::Nodes(_) => {
+                    let nodes = nodes_hurt(&steps[j], topology);
                     hurt.extend(replica_azs(topology, |n| nodes.iter().any(|t| t == n)));
                 }
-                PlannedTarget::Leader(group) => {
-                    leaders.insert(group);
+                PlannedTarget::Later { most_azs, .. } => {
+                    let most = later.entry(&steps[j].selector).or_default();
+                    *most = (*most).max(*most_azs);
                 }
             }
         }
-        // A leader may stand in any AZ: count one that is not counted yet.
-        let count = (hurt.len() + leaders.len()).min(all.len());
+        // Who leads may stand in any AZ: count those that are not counted yet.
+        let count = (hurt.len() + later.values().sum::<usize>()).min(all.len());
         let adds = match &steps[i].target {
-            PlannedTarget::Nodes(nodes) => {
+            PlannedTarget::Nodes(_) => {
+                let nodes = nodes_hurt(&steps[i], topology);
                 !replica_azs(topology, |n| nodes.iter().any(|t| t == n)).is_empty()
             }
-            PlannedTarget::Leader(_) => true,
+            PlannedTarget::Later { .. } => true,
         };
         if count > most && adds {
             let named: Vec<String> = now
@@ -183,6 +190,14 @@ fn blast_radius(
         }
     }
     problems
+}
+
+/// The nodes whose replicas a step takes away, as far as they are known.
+fn nodes_hurt(step: &PlannedStep, topology: &Topology) -> Vec<String> {
+    match &step.target {
+        PlannedTarget::Nodes(sides) => step.fault.hurt(&step.params, sides, topology),
+        PlannedTarget::Later { .. } => Vec::new(),
+    }
 }
 
 /// AZs of the replica holders among the nodes to `keep`.

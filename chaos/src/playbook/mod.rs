@@ -20,7 +20,7 @@ mod workload;
 
 pub use diagnostic::{Diagnostic, Source, render};
 pub use measuring::Measuring;
-pub use selector::Selector;
+pub use selector::{Draw, Selector};
 pub use steps::{Start, Step};
 
 use fields::{Fields, Mistakes, wrong_type};

@@ -1,6 +1,7 @@
 //! The sections about the experiment as a whole: its head, its cluster, its phases.
 
 use super::fields::{Fields, Mistakes};
+use super::selector;
 use super::values::{self, MAX_DURATION};
 use gameday_record::ClusterSpec;
 use std::ops::Range;
@@ -38,7 +39,14 @@ pub(super) fn head(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>) ->
 
 /// `[cluster]`.
 pub(super) fn cluster(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>) -> ClusterSpec {
-    let known = ["azs", "storage_nodes_per_az", "partitions", "subnet"];
+    let known = [
+        "azs",
+        "storage_nodes_per_az",
+        "partitions",
+        "subnet",
+        "racks_per_az",
+        "labels",
+    ];
     let f = Fields::new(t, span, "[cluster]", &known, m);
     let mut spec = ClusterSpec::default();
     if let Some(azs) = f.whole("azs", 0..=u64::MAX, m)
@@ -55,6 +63,12 @@ pub(super) fn cluster(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>)
     }
     if let Some(n) = f.whole("partitions", 1..=64, m) {
         spec.partitions = n as u32;
+    }
+    if let Some(n) = f.whole("racks_per_az", 1..=8, m) {
+        spec.racks_per_az = n as u32;
+    }
+    if let Some(labels) = f.get("labels") {
+        spec.labels = selector::labels(labels, m);
     }
     if let Some(subnet) = f.text("subnet", 40, m) {
         match values::subnet(&subnet) {

@@ -1,137 +1,349 @@
 //! How a playbook names a target.
+//!
+//! The keys of one table hold together: `{ az = "b", role = "storage" }` is
+//! the storage nodes of AZ b. A list is any of its tables. A draw (`random`,
+//! `percent`, `minority`, `majority`) chooses among what the other keys of
+//! its table leave.
 
-use super::fields::{Fields, Mistakes, Value, clip, text, whole, wrong_type};
+use super::fields::{Fields, Mistakes, Value, clip, text, wrong_type};
 use gameday_record::ClusterSpec;
+use std::collections::BTreeMap;
 use std::fmt;
 use toml::de::DeValue;
 
-/// Names a target; resolved when planning, a leader only when injecting.
+/// Most tables or names in a list.
+const MOST: usize = 100;
+/// Deepest nesting of `not`.
+const DEEPEST: usize = 4;
+
+/// Names a target; resolved when planning, and what depends on who leads only
+/// when injecting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
+    /// Every node.
+    All,
     /// One node by name.
     Node(String),
     /// Every node of one AZ.
     Az(String),
-    /// Whoever leads this replication group at the moment of injection.
-    Leader(String),
+    /// Every node of one rack.
+    Rack(String),
     /// Every node of a role.
-    All(String),
-    /// Some nodes, chosen by the seed.
-    Random {
-        /// How many.
-        count: u32,
-        /// Among the nodes of this role, else among all.
-        role: Option<String>,
-    },
+    Role(String),
+    /// Every node that carries a label.
+    Label(String),
+    /// Whoever leads this replication group, or any group of this table, at
+    /// the moment of injection.
+    Leader(String),
+    /// Whoever holds a replica of this group, or of any group of this table,
+    /// and does not lead it, at the moment of injection.
+    Followers(String),
+    /// The nodes that all of these name; at least two.
+    Every(Vec<Selector>),
+    /// The nodes that any of these names; at least two.
+    Any(Vec<Selector>),
+    /// Every other node.
+    Not(Box<Selector>),
+    /// Some of these, chosen by the seed.
+    Draw(Draw, Box<Selector>),
 }
 
-const KINDS: &[&str] = &["node", "az", "leader", "all", "random"];
+/// How many are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draw {
+    /// So many nodes; at least one.
+    Count(u32),
+    /// So many percent of the nodes, 1 to 100, rounded up.
+    Percent(u32),
+    /// The nodes of as many AZs as a quorum can lose.
+    Minority,
+    /// The nodes of as many AZs as make a quorum.
+    Majority,
+}
 
-/// As it reads in plans, timelines and reports.
-impl fmt::Display for Selector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Selector {
+    /// Whether it depends on who leads.
+    pub fn names_leaders(&self) -> bool {
         match self {
-            Selector::Node(n) => write!(f, "node {n}"),
-            Selector::Az(az) => write!(f, "az {az}"),
-            Selector::Leader(group) => write!(f, "leader of {group}"),
-            Selector::All(role) => write!(f, "all {role}"),
-            Selector::Random { count, role: None } => write!(f, "random {count}"),
-            Selector::Random {
-                count,
-                role: Some(role),
-            } => write!(f, "random {count} {role}"),
+            Selector::Leader(_) | Selector::Followers(_) => true,
+            Selector::Every(all) | Selector::Any(all) => all.iter().any(Selector::names_leaders),
+            Selector::Not(inner) | Selector::Draw(_, inner) => inner.names_leaders(),
+            _ => false,
         }
     }
 }
 
-/// Reads `target = { … }`; `None` only if a mistake was recorded.
+/// As it reads in plans, timelines and reports.
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, all: &[Selector], word: &str| {
+            for (i, one) in all.iter().enumerate() {
+                if i > 0 {
+                    write!(f, " {word} ")?;
+                }
+                match one {
+                    Selector::Every(_) | Selector::Any(_) => write!(f, "({one})")?,
+                    _ => write!(f, "{one}")?,
+                }
+            }
+            Ok(())
+        };
+        match self {
+            Selector::All => write!(f, "all"),
+            Selector::Node(n) => write!(f, "node {n}"),
+            Selector::Az(az) => write!(f, "az {az}"),
+            Selector::Rack(rack) => write!(f, "rack {rack}"),
+            Selector::Role(role) => write!(f, "all {role}"),
+            Selector::Label(label) => write!(f, "label {label}"),
+            Selector::Leader(group) => write!(f, "leader of {group}"),
+            Selector::Followers(group) => write!(f, "followers of {group}"),
+            Selector::Every(all) => list(f, all, "and"),
+            Selector::Any(all) => list(f, all, "or"),
+            Selector::Not(inner) => write!(f, "not ({inner})"),
+            Selector::Draw(draw, inner) => match (draw, inner.as_ref()) {
+                (Draw::Count(n), Selector::All) => write!(f, "random {n}"),
+                (Draw::Count(n), Selector::Role(role)) => write!(f, "random {n} {role}"),
+                (Draw::Count(n), inner) => write!(f, "random {n} of ({inner})"),
+                (Draw::Percent(n), inner) => write!(f, "random {n}% of ({inner})"),
+                (Draw::Minority, Selector::All) => write!(f, "a minority of AZs"),
+                (Draw::Majority, Selector::All) => write!(f, "a majority of AZs"),
+                (Draw::Minority, inner) => write!(f, "a minority of AZs of ({inner})"),
+                (Draw::Majority, inner) => write!(f, "a majority of AZs of ({inner})"),
+            },
+        }
+    }
+}
+
+const FILTERS: &[&str] = &[
+    "node",
+    "az",
+    "rack",
+    "role",
+    "label",
+    "all",
+    "leader",
+    "followers",
+    "not",
+];
+const DRAWS: &[&str] = &["random", "percent", "minority", "majority"];
+
+/// Reads `target = { … }` or `target = [{ … }, …]`; `None` only if a mistake
+/// was recorded.
 pub(super) fn read(
     value: &Value<'_>,
     cluster: &ClusterSpec,
     m: &mut Mistakes<'_>,
 ) -> Option<Selector> {
-    let DeValue::Table(table) = value.get_ref() else {
-        return wrong_type(
-            "target",
-            "a table such as { az = \"b\" }",
-            value.get_ref(),
+    nested(value, cluster, 0, m)
+}
+
+fn nested(
+    value: &Value<'_>,
+    cluster: &ClusterSpec,
+    depth: usize,
+    m: &mut Mistakes<'_>,
+) -> Option<Selector> {
+    if depth > DEEPEST {
+        m.wrong(
             value.span(),
-            m,
-        );
-    };
-    let known = ["node", "az", "leader", "all", "random", "role"];
-    let f = Fields::new(table, value.span(), "a target", &known, m);
-    let mut present: Vec<&str> = KINDS
-        .iter()
-        .copied()
-        .filter(|k| f.get(k).is_some())
-        .collect();
-    present.sort_by_key(|k| f.key_span(k).start);
-    let kind = match present.as_slice() {
-        [one] => *one,
-        [] => {
-            m.missing(
-                value.span(),
-                "the target selects nothing",
-                "one of { node = \"storage-a1\" }, { az = \"b\" }, { leader = \"canary/0\" }, \
-                 { all = \"storage\" }, { random = 1 }",
-            );
-            return None;
-        }
-        [_, second, ..] => {
-            m.wrong(
-                f.key_span(second),
-                format!("a target has one selector; here are {}", present.join(", ")),
-            );
-            return None;
-        }
-    };
-    if kind != "random" && f.get("role").is_some() {
-        m.wrong_help(
-            f.key_span("role"),
-            format!("'role' goes with 'random', not with '{kind}'"),
-            "{ all = \"storage\" } selects every node of a role",
+            format!("a target is nested at most {DEEPEST} deep"),
         );
         return None;
     }
-    let value = f.get(kind)?;
-    match kind {
-        "node" => text(kind, value, 40, m).map(Selector::Node),
-        "az" => text(kind, value, 40, m).map(Selector::Az),
-        "all" => text(kind, value, 40, m).map(Selector::All),
-        "leader" => {
-            let group = text(kind, value, 300, m)?;
-            match check_group(&group, cluster) {
-                Ok(()) => Some(Selector::Leader(group)),
-                Err(e) => {
-                    m.wrong(value.span(), e);
-                    None
-                }
+    match value.get_ref() {
+        DeValue::Table(table) => {
+            let known: Vec<&str> = FILTERS.iter().chain(DRAWS).copied().collect();
+            let f = Fields::new(table, value.span(), "a target", &known, m);
+            one_table(&f, value, cluster, depth, m)
+        }
+        DeValue::Array(list) if depth == 0 || !list.is_empty() => {
+            if list.is_empty() || list.len() > MOST {
+                m.wrong(
+                    value.span(),
+                    format!("a list of targets has 1 to {MOST} tables"),
+                );
+                return None;
             }
+            let all: Vec<Option<Selector>> = list
+                .iter()
+                .map(|item| match item.get_ref() {
+                    DeValue::Table(_) => nested(item, cluster, depth, m),
+                    other => wrong_type(
+                        "target",
+                        "a list of tables such as { az = \"b\" }",
+                        other,
+                        item.span(),
+                        m,
+                    ),
+                })
+                .collect();
+            any_of(all.into_iter().collect::<Option<Vec<_>>>()?)
         }
-        _ => {
-            let count = whole(kind, value, 1..=1000, m)?;
-            let role = match f.get("role") {
-                Some(role) => Some(text("role", role, 40, m)?),
-                None => None,
-            };
-            Some(Selector::Random {
-                count: count as u32,
-                role,
-            })
-        }
+        other => wrong_type(
+            "target",
+            "a table such as { az = \"b\" }",
+            other,
+            value.span(),
+            m,
+        ),
     }
 }
 
-/// A replication group is named `<table>/<partition>`.
+/// Any of these; of one, that one.
+fn any_of(mut all: Vec<Selector>) -> Option<Selector> {
+    match all.len() {
+        0 => None,
+        1 => all.pop(),
+        _ => Some(Selector::Any(all)),
+    }
+}
+
+fn one_table(
+    f: &Fields<'_, '_>,
+    value: &Value<'_>,
+    cluster: &ClusterSpec,
+    depth: usize,
+    m: &mut Mistakes<'_>,
+) -> Option<Selector> {
+    let present = |keys: &[&'static str]| {
+        let mut all: Vec<&'static str> = keys
+            .iter()
+            .copied()
+            .filter(|k| f.get(k).is_some())
+            .collect();
+        all.sort_by_key(|k| f.key_span(k).start);
+        all
+    };
+    let draws = present(DRAWS);
+    if let [_, second, ..] = draws.as_slice() {
+        m.wrong(
+            f.key_span(second),
+            format!("a target is drawn once; here are {}", draws.join(", ")),
+        );
+        return None;
+    }
+    let filters = present(FILTERS);
+    if filters.is_empty() && draws.is_empty() {
+        m.missing(
+            value.span(),
+            "the target selects nothing",
+            "for example { node = \"storage-a1\" }, { az = \"b\" }, { leader = \"canary/0\" }, \
+             { role = \"storage\", random = 1 }",
+        );
+        return None;
+    }
+    let read: Vec<Option<Selector>> = filters
+        .iter()
+        .map(|key| filter(key, f.get(key)?, cluster, depth, m))
+        .collect();
+    let mut read = read.into_iter().collect::<Option<Vec<_>>>()?;
+    // Every node, and something else besides: the something else.
+    if read.len() > 1 {
+        read.retain(|s| *s != Selector::All);
+    }
+    let from = match read.len() {
+        0 => Selector::All,
+        1 => read.remove(0),
+        _ => Selector::Every(read),
+    };
+    let Some(key) = draws.first() else {
+        return Some(from);
+    };
+    let draw = match *key {
+        "random" => Draw::Count(f.whole("random", 1..=1000, m)? as u32),
+        "percent" => Draw::Percent(f.whole("percent", 1..=100, m)? as u32),
+        key => {
+            if !f.flag(key, m)? {
+                m.wrong(
+                    f.key_span(key),
+                    format!("'{key}' is true, or it is left out"),
+                );
+                return None;
+            }
+            if key == "minority" {
+                Draw::Minority
+            } else {
+                Draw::Majority
+            }
+        }
+    };
+    Some(Selector::Draw(draw, Box::new(from)))
+}
+
+fn filter(
+    key: &str,
+    value: &Value<'_>,
+    cluster: &ClusterSpec,
+    depth: usize,
+    m: &mut Mistakes<'_>,
+) -> Option<Selector> {
+    if key == "not" {
+        let inner = nested(value, cluster, depth + 1, m)?;
+        return Some(Selector::Not(Box::new(inner)));
+    }
+    if let ("all", DeValue::Boolean(yes)) = (key, value.get_ref()) {
+        if !yes {
+            m.wrong(
+                value.span(),
+                "'all' is true, or the role whose nodes are all meant",
+            );
+            return None;
+        }
+        return Some(Selector::All);
+    }
+    let DeValue::Array(list) = value.get_ref() else {
+        return named(key, value, cluster, m);
+    };
+    if list.is_empty() || list.len() > MOST {
+        m.wrong(
+            value.span(),
+            format!("'{key}' is a name or 1 to {MOST} names"),
+        );
+        return None;
+    }
+    let all: Vec<Option<Selector>> = list.iter().map(|v| named(key, v, cluster, m)).collect();
+    any_of(all.into_iter().collect::<Option<Vec<_>>>()?)
+}
+
+fn named(
+    key: &str,
+    value: &Value<'_>,
+    cluster: &ClusterSpec,
+    m: &mut Mistakes<'_>,
+) -> Option<Selector> {
+    let make = match key {
+        "node" => Selector::Node,
+        "az" => Selector::Az,
+        "rack" => Selector::Rack,
+        "label" => Selector::Label,
+        "all" | "role" => Selector::Role,
+        key => {
+            let group = text(key, value, 300, m)?;
+            if let Err(e) = check_group(&group, cluster) {
+                m.wrong(value.span(), e);
+                return None;
+            }
+            return Some(match key {
+                "leader" => Selector::Leader(group),
+                _ => Selector::Followers(group),
+            });
+        }
+    };
+    text(key, value, 40, m).map(make)
+}
+
+/// A replication group is named `<table>/<partition>`, all groups of a table
+/// by its name.
 fn check_group(group: &str, cluster: &ClusterSpec) -> Result<(), String> {
+    let Some((table, partition)) = group.rsplit_once('/') else {
+        return Ok(());
+    };
     let shape = || {
         format!(
             "a replication group is named <table>/<partition>, for example \"canary/0\", not '{}'",
             clip(group)
         )
     };
-    let (table, partition) = group.rsplit_once('/').ok_or_else(shape)?;
     let partition: u32 = partition.parse().map_err(|_| shape())?;
     if table.is_empty() {
         return Err(shape());
@@ -144,4 +356,44 @@ fn check_group(group: &str, cluster: &ClusterSpec) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Reads `[cluster.labels]`: `name = ["node", …]`. Whether the nodes exist is
+/// seen when a selector names the label.
+pub(super) fn labels(value: &Value<'_>, m: &mut Mistakes<'_>) -> BTreeMap<String, Vec<String>> {
+    let mut out = BTreeMap::new();
+    let DeValue::Table(table) = value.get_ref() else {
+        let _: Option<()> = wrong_type(
+            "labels",
+            "a table such as { old-disks = [\"storage-a1\"] }",
+            value.get_ref(),
+            value.span(),
+            m,
+        );
+        return out;
+    };
+    if table.len() > MOST {
+        m.wrong(
+            value.span(),
+            format!("{} labels; at most {MOST}", table.len()),
+        );
+        return out;
+    }
+    for (key, nodes) in table.iter() {
+        let label: &str = key.get_ref();
+        match nodes.get_ref() {
+            DeValue::Array(list) if (1..=MOST).contains(&list.len()) => {
+                let names = list.iter().filter_map(|n| text("node", n, 40, m)).collect();
+                out.insert(clip(label), names);
+            }
+            _ => m.wrong(
+                nodes.span(),
+                format!(
+                    "the label '{}' is a list of 1 to {MOST} nodes: [\"storage-a1\"]",
+                    clip(label)
+                ),
+            ),
+        }
+    }
+    out
 }

@@ -2,10 +2,10 @@
 
 use super::diagnostic::{Diagnostic, Source};
 use super::fields::{Fields, Mistakes, clip, wrong_type};
-use super::selector::{self, Selector};
+use super::selector::{self, Draw, Selector};
 use super::suggest::hint;
 use super::values::MAX_DURATION;
-use crate::faults::FaultKind;
+use crate::faults::{Direction, FaultKind, Params};
 use gameday_record::ClusterSpec;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,6 +14,8 @@ use toml::de::{DeTable, DeValue};
 
 /// Most steps of a playbook.
 const MAX_STEPS: usize = 100;
+/// Most groups of a split.
+const MAX_GROUPS: usize = 20;
 
 /// One step.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +24,10 @@ pub struct Step {
     pub name: String,
     /// What is made wrong.
     pub fault: FaultKind,
-    /// On what.
-    pub target: Selector,
+    /// What the playbook says about it beside its target.
+    pub params: Params,
+    /// On what: one side, or several for a fault that sets groups apart.
+    pub sides: Vec<Selector>,
     /// When.
     pub start: Start,
     /// For how long; above zero.
@@ -44,10 +48,20 @@ pub enum Start {
 }
 
 impl Step {
+    /// Its selectors as they read in plans, timelines and reports.
+    pub fn selector(&self) -> String {
+        selectors(&self.sides)
+    }
+
     /// A mistake about this step's target.
     pub(crate) fn wrong_target(&self, source: &Source, message: impl Into<String>) -> Diagnostic {
         Diagnostic::at(source, self.target_span.clone(), message)
     }
+}
+
+fn selectors(sides: &[Selector]) -> String {
+    let all: Vec<String> = sides.iter().map(Selector::to_string).collect();
+    all.join(" | ")
 }
 
 /// All steps, in the order of the text. Steps with mistakes are left out.
@@ -102,7 +116,8 @@ pub(super) fn read(top: &Fields<'_, '_>, cluster: &ClusterSpec, m: &mut Mistakes
             Some(Step {
                 name,
                 fault: d.fault?,
-                target: d.target?,
+                params: d.params,
+                sides: d.sides?,
                 start: d.start?.0,
                 hold: d.hold?,
                 span: d.span,
@@ -116,7 +131,8 @@ pub(super) fn read(top: &Fields<'_, '_>, cluster: &ClusterSpec, m: &mut Mistakes
 struct Draft {
     name: Option<(String, Range<usize>)>,
     fault: Option<FaultKind>,
-    target: Option<Selector>,
+    params: Params,
+    sides: Option<Vec<Selector>>,
     start: Option<(Start, Range<usize>)>,
     hold: Option<Duration>,
     span: Range<usize>,
@@ -129,13 +145,18 @@ fn draft(
     cluster: &ClusterSpec,
     m: &mut Mistakes<'_>,
 ) -> Draft {
-    let known = ["name", "fault", "target", "at", "after", "for"];
+    let known = [
+        "name",
+        "fault",
+        "target",
+        "groups",
+        "direction",
+        "at",
+        "after",
+        "for",
+    ];
     let f = Fields::new(t, span.clone(), "[[step]]", &known, m);
-    for (key, example) in [
-        ("fault", "fault = \"power-off\""),
-        ("target", "target = { az = \"b\" }"),
-        ("for", "for = \"15s\""),
-    ] {
+    for (key, example) in [("fault", "fault = \"power-off\""), ("for", "for = \"15s\"")] {
         if f.get(key).is_none() {
             m.missing(span.clone(), format!("the step has no '{key}'"), example);
         }
@@ -161,24 +182,29 @@ fn draft(
         (Some(value), None) => at.map(|at| (Start::At(at), value.span())),
         (None, Some(value)) => after.map(|name| (Start::After(name), value.span())),
     };
+    let fault = fault(&f, m);
     Draft {
         name: f
             .get("name")
             .and_then(|v| Some((f.text("name", 80, m)?.replace('\n', " "), v.span()))),
-        fault: fault(&f, m),
-        target: f.get("target").and_then(|v| selector::read(v, cluster, m)),
+        fault,
+        params: params(&f, fault, m),
+        sides: sides(&f, fault, cluster, m),
         start,
         hold: f.duration("for", Duration::from_millis(1)..=MAX_DURATION, m),
-        target_span: f.get("target").map_or(span.clone(), |v| v.span()),
+        target_span: f
+            .get("target")
+            .or(f.get("groups"))
+            .map_or(span.clone(), |v| v.span()),
         span,
     }
 }
 
 fn fault(f: &Fields<'_, '_>, m: &mut Mistakes<'_>) -> Option<FaultKind> {
     let name = f.text("fault", 80, m)?;
-    let known: Vec<&str> = FaultKind::ALL.iter().map(|k| k.name()).collect();
-    let kind = FaultKind::ALL.iter().copied().find(|k| k.name() == name);
+    let kind = FaultKind::named(&name);
     if kind.is_none() {
+        let known: Vec<&str> = FaultKind::ALL.iter().map(|k| k.name()).collect();
         m.wrong_help(
             f.get("fault").map_or(f.span.clone(), |v| v.span()),
             format!("unknown fault '{}'", clip(&name)),
@@ -186,6 +212,135 @@ fn fault(f: &Fields<'_, '_>, m: &mut Mistakes<'_>) -> Option<FaultKind> {
         );
     }
     kind
+}
+
+/// Says so if a key is there that another fault has. Of an unknown fault
+/// nothing is said.
+fn only(
+    f: &Fields<'_, '_>,
+    key: &str,
+    owners: &[FaultKind],
+    fault: Option<FaultKind>,
+    m: &mut Mistakes<'_>,
+) -> bool {
+    if let Some(fault) = fault
+        && f.get(key).is_some()
+        && !owners.contains(&fault)
+    {
+        let names: Vec<String> = owners.iter().map(|k| format!("'{}'", k.name())).collect();
+        m.wrong(
+            f.key_span(key),
+            format!(
+                "'{key}' goes with {}, not with '{}'",
+                names.join(" and "),
+                fault.name()
+            ),
+        );
+        return false;
+    }
+    true
+}
+
+fn params(f: &Fields<'_, '_>, fault: Option<FaultKind>, m: &mut Mistakes<'_>) -> Params {
+    let mut params = Params::default();
+    if only(f, "direction", &[FaultKind::OneWay], fault, m)
+        && let Some(value) = f.get("direction")
+        && let Some(direction) = f.text("direction", 10, m)
+    {
+        match direction.as_str() {
+            "in" => params.direction = Direction::In,
+            "out" => params.direction = Direction::Out,
+            other => m.wrong_help(
+                value.span(),
+                format!("there is no direction '{}'", clip(other)),
+                "\"out\": what the target sends is lost; \"in\": what it is sent is lost",
+            ),
+        }
+    }
+    params
+}
+
+/// The targets of a fault; `None` only if a mistake was recorded.
+fn sides(
+    f: &Fields<'_, '_>,
+    fault: Option<FaultKind>,
+    cluster: &ClusterSpec,
+    m: &mut Mistakes<'_>,
+) -> Option<Vec<Selector>> {
+    if !only(f, "groups", &[FaultKind::Split], fault, m) {
+        return None;
+    }
+    if fault == Some(FaultKind::Split) {
+        return groups(f, cluster, m);
+    }
+    let target = match f.get("target") {
+        Some(value) => Some((selector::read(value, cluster, m)?, value.span())),
+        None => None,
+    };
+    match (fault, target) {
+        (Some(FaultKind::Majority), target) => {
+            let among = target.map_or(Selector::All, |(s, _)| s);
+            Some(vec![Selector::Draw(Draw::Minority, Box::new(among))])
+        }
+        (_, None) => {
+            m.missing(
+                f.span.clone(),
+                "the step has no 'target'",
+                "target = { az = \"b\" }",
+            );
+            None
+        }
+        (Some(FaultKind::Leader), Some((target, span))) => match target {
+            Selector::Leader(group) if group.contains('/') => Some(vec![
+                Selector::Leader(group.clone()),
+                Selector::Followers(group),
+            ]),
+            _ => {
+                m.wrong_help(
+                    span,
+                    "this fault sets the leader of one partition apart from its followers",
+                    "target = { leader = \"canary/0\" }",
+                );
+                None
+            }
+        },
+        (_, Some((target, _))) => Some(vec![target]),
+    }
+}
+
+/// `groups = [{ … }, { … }]`.
+fn groups(
+    f: &Fields<'_, '_>,
+    cluster: &ClusterSpec,
+    m: &mut Mistakes<'_>,
+) -> Option<Vec<Selector>> {
+    const EXAMPLE: &str = "groups = [{ az = \"a\" }, { az = \"b\" }]";
+    if f.get("target").is_some() {
+        m.wrong_help(
+            f.key_span("target"),
+            "a split has groups instead of a target",
+            EXAMPLE,
+        );
+        return None;
+    }
+    let Some(value) = f.get("groups") else {
+        m.missing(f.span.clone(), "the step has no 'groups'", EXAMPLE);
+        return None;
+    };
+    match value.get_ref() {
+        DeValue::Array(list) if (2..=MAX_GROUPS).contains(&list.len()) => {
+            let read: Vec<_> = list.iter().map(|v| selector::read(v, cluster, m)).collect();
+            read.into_iter().collect()
+        }
+        _ => {
+            m.wrong_help(
+                value.span(),
+                format!("'groups' is a list of 2 to {MAX_GROUPS} targets"),
+                EXAMPLE,
+            );
+            None
+        }
+    }
 }
 
 /// Given names must be unique; the others get one that is.
@@ -208,8 +363,8 @@ fn name_all(drafts: &[Draft], m: &mut Mistakes<'_>) -> Vec<String> {
             if let Some((name, _)) = &d.name {
                 return name.clone();
             }
-            let base = match (d.fault, &d.target) {
-                (Some(fault), Some(target)) => format!("{} {target}", fault.name()),
+            let base = match (d.fault, &d.sides) {
+                (Some(fault), Some(sides)) => format!("{} {}", fault.name(), selectors(sides)),
                 _ => format!("step {}", i + 1),
             };
             let free = std::iter::once(base.clone())

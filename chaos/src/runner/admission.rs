@@ -13,7 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub(super) struct Active {
     pub(super) step: String,
     pub(super) kind: FaultKind,
+    /// The targets.
     pub(super) nodes: Vec<String>,
+    /// Those whose replicas it takes away.
+    pub(super) hurt: Vec<String>,
     pub(super) fault: Arc<dyn Fault>,
 }
 
@@ -49,13 +52,13 @@ impl Admission {
         let others: Vec<&Active> = state.active.values().collect();
         excluded(&new, &others)?;
         if !allow_quorum_loss {
-            let mut hurt: BTreeSet<&str> = new.nodes.iter().map(String::as_str).collect();
+            let mut hurt: BTreeSet<&str> = new.hurt.iter().map(String::as_str).collect();
             hurt.extend(
                 others
                     .iter()
-                    .flat_map(|a| a.nodes.iter().map(String::as_str)),
+                    .flat_map(|a| a.hurt.iter().map(String::as_str)),
             );
-            quorums_remain(&new.nodes, &hurt, groups, topology)?;
+            quorums_remain(&new.hurt, &hurt, groups, topology)?;
         }
         state.last += 1;
         let id = state.last;

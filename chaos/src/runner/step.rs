@@ -4,7 +4,8 @@ use super::Shared;
 use super::admission::Active;
 use super::prove::{describe, until};
 use super::seams::{Group, Progress};
-use crate::plan::{PlannedStart, PlannedTarget, azs};
+use crate::faults::Sides;
+use crate::plan::{Leaders, PlannedStart, PlannedTarget, azs, resolve_all, stream};
 use gameday_record::timeline::{Injection, Proof};
 use gameday_record::{ProofSide, TimelineEvent, Verdict};
 use std::time::Duration;
@@ -91,28 +92,37 @@ pub(super) async fn run(
 async fn admit(shared: &Shared, index: usize) -> Option<(u32, Injection, Active)> {
     let plan = &shared.plan;
     let step = &plan.steps[index];
-    let leader_of = match &step.target {
-        PlannedTarget::Leader(group) => Some(group.as_str()),
-        PlannedTarget::Nodes(_) => None,
+    let find = |groups: &[Group]| -> Result<Sides, String> {
+        let selectors = match &step.target {
+            // The groups are wanted for the blast radius only.
+            PlannedTarget::Nodes(sides) => return Ok(sides.clone()),
+            PlannedTarget::Later { sides, .. } => sides,
+        };
+        let mut rng = stream(plan.seed, index as u64);
+        let leaders = Leaders::Known(groups);
+        resolve_all(
+            step.fault,
+            &step.params,
+            selectors,
+            &plan.topology,
+            &leaders,
+            &mut rng,
+        )
+        .map_err(|r| r.message)
     };
-    let groups = groups(shared, leader_of).await;
-    let nodes = match &step.target {
-        PlannedTarget::Nodes(nodes) => Ok(nodes.clone()),
-        PlannedTarget::Leader(group) => {
-            let leader = groups.clone().and_then(|all| leader(&all, group));
-            match leader {
-                Ok(node) if plan.topology.node(&node).is_none() => {
-                    Err(format!("{node}, said to lead {group}, is not in the plan"))
-                }
-                other => other.map(|node| vec![node]),
-            }
-        }
+    let groups = groups(shared, |all| find(all).is_ok()).await;
+    let sides = match &step.target {
+        PlannedTarget::Nodes(sides) => Ok(sides.clone()),
+        PlannedTarget::Later { .. } => groups.clone().and_then(|all| find(&all)),
     };
-    let admitted = nodes.and_then(|nodes| {
+    let admitted = sides.and_then(|sides| {
+        let mut nodes = sides.concat();
+        nodes.sort();
         let active = Active {
             step: step.name.clone(),
             kind: step.fault,
-            fault: step.fault.build(nodes.clone()),
+            hurt: step.fault.hurt(&step.params, &sides, &plan.topology),
+            fault: step.fault.build(&step.params, &sides),
             nodes,
         };
         let admission = &shared.admission;
@@ -148,16 +158,15 @@ async fn admit(shared: &Shared, index: usize) -> Option<(u32, Injection, Active)
     }
 }
 
-/// The groups as they are, asked again for a while until they are known and,
-/// if one is named, its leader too.
-async fn groups(shared: &Shared, leader_of: Option<&str>) -> Result<Vec<Group>, String> {
+/// The groups as they are, asked again for a while until they are known and
+/// good `enough`.
+async fn groups(shared: &Shared, enough: impl Fn(&[Group]) -> bool) -> Result<Vec<Group>, String> {
     let mut last = Err("no answer in time".to_string());
     let ask = async {
         loop {
             last = shared.roles.groups().await;
-            match (&last, leader_of) {
-                (Ok(all), Some(group)) if leader(all, group).is_ok() => return,
-                (Ok(_), None) => return,
+            match &last {
+                Ok(all) if enough(all) => return,
                 _ => sleep(ASK_AGAIN).await,
             }
         }
@@ -165,20 +174,6 @@ async fn groups(shared: &Shared, leader_of: Option<&str>) -> Result<Vec<Group>, 
     // Elapsed: the last answer stands.
     let _ = timeout(RESOLVE, ask).await;
     last
-}
-
-fn leader(groups: &[Group], name: &str) -> Result<String, String> {
-    let Some(group) = groups.iter().find(|g| g.name == name) else {
-        let known: Vec<&str> = groups.iter().map(|g| g.name.as_str()).collect();
-        return Err(format!(
-            "there is no group {name} (known: {})",
-            known.join(", ")
-        ));
-    };
-    group
-        .leader
-        .clone()
-        .ok_or_else(|| format!("{name} has no leader"))
 }
 
 /// Injects, proves and holds. Returns when it is time to revert, for whatever

@@ -23,6 +23,21 @@ pub fn topology() -> Topology {
                 ]
             })
             .collect(),
+        racks: azs
+            .iter()
+            .flat_map(|az| {
+                [
+                    (format!("storage-{az}1"), format!("rack-{az}1")),
+                    (format!("storage-{az}2"), format!("rack-{az}2")),
+                    (format!("router-{az}"), format!("rack-{az}1")),
+                ]
+            })
+            .collect(),
+        labels: [(
+            "canary-nodes".to_string(),
+            ["storage-a1", "router-b"].map(String::from).to_vec(),
+        )]
+        .into(),
     }
 }
 

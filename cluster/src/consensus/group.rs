@@ -4,10 +4,11 @@ use super::lease;
 use super::log::Log;
 use super::machine::{Applied, Machine, decode_item};
 use super::network::{Network, Peers};
+use super::recent::{Recent, Remembered, Written};
 use super::snapshot::{SnapshotData, Staged};
 use super::types::{Command, GroupId, NodeId, Outcome, Types, Vote};
 use crate::backend::StoreKey;
-use crate::config::{Checkpoint, Timing};
+use crate::config::{Checkpoint, Remember, Timing};
 use crate::disk::Disk;
 use crate::engine::{Digest, EngineError, Page, Tree};
 use crate::meta::{RoutingMap, key};
@@ -48,6 +49,8 @@ pub struct Parts {
     pub checkpoint: Checkpoint,
     /// Where the routing map is published, for the metadata's group.
     pub map: Option<watch::Sender<Arc<RoutingMap>>>,
+    /// What to remember of applied writes.
+    pub remember: Option<Remember>,
     /// Until when this replica neither votes nor campaigns.
     pub silent_until: Instant,
     /// A bug to have on purpose.
@@ -73,6 +76,7 @@ pub struct Group {
     /// While amnesiac: the least term from which messages of leaders are taken.
     accepts: AtomicU64,
     staging: Mutex<Option<Staged>>,
+    recent: Option<Arc<Recent>>,
     #[cfg(feature = "seeded-bugs")]
     pub(super) bug: Option<crate::config::Bug>,
     #[cfg(feature = "seeded-bugs")]
@@ -144,7 +148,8 @@ impl Group {
         let config = raft_config(&parts.timing, &parts.checkpoint).map_err(io::Error::other)?;
         let blank = parts.log.is_blank();
         let amnesiac = parts.log.amnesiac();
-        let machine = Machine::new(parts.tree.clone(), parts.map)?;
+        let recent = parts.remember.map(|r| Arc::new(Recent::new(r)));
+        let machine = Machine::new(parts.tree.clone(), parts.map, recent.clone())?;
         let network = Network {
             group: parts.id,
             me: parts.me,
@@ -182,6 +187,7 @@ impl Group {
             amnesiac: AtomicBool::new(amnesiac),
             accepts: AtomicU64::new(if amnesiac { u64::MAX } else { 0 }),
             staging: Mutex::new(None),
+            recent,
             #[cfg(feature = "seeded-bugs")]
             bug: parts.bug,
             #[cfg(feature = "seeded-bugs")]
@@ -427,6 +433,11 @@ impl Group {
             .map_err(io::Error::other)?;
         let applied = Applied::decode(digest.applied.as_deref())?;
         Ok((digest, applied.log_id.map_or(0, |l| l.index)))
+    }
+
+    /// Which of these writes took effect, as far as it is remembered.
+    pub fn which_applied(&self, writes: &BTreeSet<Written>) -> Option<Remembered> {
+        self.recent.as_ref().map(|r| r.which(writes))
     }
 
     /// About how many bytes of log are in memory.

@@ -1,5 +1,6 @@
 //! The state machine: a replica's tree, changed by committed entries.
 
+use super::recent::{Recent, Written};
 use super::snapshot::SnapshotData;
 use super::types::{Command, Entry, LogId, Membership, Op, Outcome, Types};
 use crate::api::value::Item;
@@ -36,6 +37,11 @@ pub struct Applied {
 }
 
 impl Applied {
+    /// Index of the last applied entry, 0 if there is none.
+    fn index(&self) -> u64 {
+        self.log_id.map_or(0, |l| l.index)
+    }
+
     /// Decodes a tree's applied meta.
     pub fn decode(meta: Option<&[u8]>) -> io::Result<Self> {
         match meta {
@@ -57,13 +63,27 @@ pub struct Machine {
     applied: Applied,
     /// Where the routing map is published, for the metadata's group.
     map: Option<watch::Sender<Arc<RoutingMap>>>,
+    /// What is remembered of applied writes.
+    recent: Option<Arc<Recent>>,
 }
 
 impl Machine {
     /// Takes up where the tree is.
-    pub fn new(tree: Arc<Tree>, map: Option<watch::Sender<Arc<RoutingMap>>>) -> io::Result<Self> {
+    pub fn new(
+        tree: Arc<Tree>,
+        map: Option<watch::Sender<Arc<RoutingMap>>>,
+        recent: Option<Arc<Recent>>,
+    ) -> io::Result<Self> {
         let applied = Applied::decode(tree.applied_meta().map_err(io)?.as_deref())?;
-        let machine = Machine { tree, applied, map };
+        if let Some(recent) = &recent {
+            recent.begin(applied.index());
+        }
+        let machine = Machine {
+            tree,
+            applied,
+            map,
+            recent,
+        };
         machine.publish()?;
         Ok(machine)
     }
@@ -98,6 +118,8 @@ impl Machine {
             tree: &self.tree,
             items: BTreeMap::new(),
             map: None,
+            recent: self.recent.as_deref(),
+            took_effect: Vec::new(),
         };
         let mut answers = Vec::with_capacity(entries.len());
         for (entry, responder) in entries {
@@ -116,6 +138,7 @@ impl Machine {
         }
         let meta = postcard::to_stdvec(&self.applied).map_err(io::Error::other)?;
         let map_changed = batch.map.is_some();
+        let took_effect = std::mem::take(&mut batch.took_effect);
         let changes = batch.into_changes()?;
         match self.tree.try_apply(&meta, &changes) {
             Some(applied) => applied.map_err(io)?,
@@ -128,6 +151,9 @@ impl Machine {
                     .map_err(io::Error::other)?
                     .map_err(io)?;
             }
+        }
+        if let Some(recent) = &self.recent {
+            recent.applied(took_effect, self.applied.index());
         }
         // Only now can readers see it, so only now may anybody be told.
         for (responder, outcome) in answers {
@@ -145,6 +171,9 @@ struct Batch<'a> {
     tree: &'a Tree,
     items: BTreeMap<Vec<u8>, Option<Item>>,
     map: Option<RoutingMap>,
+    recent: Option<&'a Recent>,
+    /// For `recent`, in the order of the entries.
+    took_effect: Vec<Written>,
 }
 
 impl Batch<'_> {
@@ -152,15 +181,19 @@ impl Batch<'_> {
         // Undecodable bytes are so on every replica alike.
         match (command.op(), metadata) {
             (Ok(Op::Write { key, op }), false) => {
-                let key = key::storage_key(&key);
-                let current = match self.items.get(&key) {
+                let stored = key::storage_key(&key);
+                let current = match self.items.get(&stored) {
                     Some(item) => item.clone(),
-                    None => stored_item(self.tree, &key)?,
+                    None => stored_item(self.tree, &stored)?,
                 };
                 Ok(Outcome::Write(match op.apply(current) {
                     WriteReply::Done { old, new } => {
+                        let written = self
+                            .recent
+                            .and_then(|r| r.written(&key.hash, new.as_ref()?));
+                        self.took_effect.extend(written);
                         let answered = new.as_ref().filter(|_| op.wants.new).cloned();
-                        self.items.insert(key, new);
+                        self.items.insert(stored, new);
                         let old = old.filter(|_| op.wants.old);
                         WriteReply::Done { old, new: answered }
                     }
@@ -319,6 +352,9 @@ impl RaftStateMachine<Types> for Machine {
             ));
         }
         self.applied = applied;
+        if let Some(recent) = &self.recent {
+            recent.begin(self.applied.index());
+        }
         self.publish()
     }
 

@@ -8,5 +8,6 @@ pub mod lease;
 pub(crate) mod log;
 mod machine;
 pub mod network;
+pub mod recent;
 mod snapshot;
 pub mod types;

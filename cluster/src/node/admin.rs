@@ -1,7 +1,9 @@
-//! The admin port: `GET /health`, `/status` and `/digest` for whoever runs the cluster.
+//! The admin port: `GET /health`, `/status`, `/digest` and `/applied` for whoever
+//! runs the cluster. It only tells and changes nothing.
 
 use super::storage::Storage;
 use crate::consensus::group::Role;
+use crate::consensus::recent::Written;
 use crate::meta::META_GROUP;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -11,6 +13,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +22,8 @@ use tokio::task::JoinSet;
 
 /// Connections at the same time.
 const CONNECTIONS: usize = 64;
+/// Writes that are asked about at once.
+pub const MAX_WRITES: usize = 200;
 /// Longest time that an answer may take, and a connection may idle.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -30,6 +35,8 @@ pub trait Admin: Send + Sync + 'static {
     fn status(&self) -> Status;
     /// `GET /digest`: its replicas' contents, at the index applied now.
     fn digest(&self) -> BoxFuture<'_, Result<Vec<ReplicaDigest>, String>>;
+    /// `GET /applied?writes=KEY:NUMBER,…`: which of these writes took effect.
+    fn applied(&self, writes: &BTreeSet<Written>) -> Vec<ReplicaApplied>;
 }
 
 /// `GET /status`.
@@ -78,6 +85,22 @@ pub struct ReplicaDigest {
     pub items: u64,
 }
 
+/// What one replica remembers of the writes that it applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReplicaApplied {
+    /// `table/partition`.
+    pub partition: String,
+    /// Whose replica.
+    pub node: String,
+    /// It remembers every write that it applied after this reading of
+    /// `CLOCK_MONOTONIC`, in nanoseconds; 0: every write of the partition.
+    pub since_ns: u64,
+    /// Index of the last entry applied.
+    pub applied: u64,
+    /// Numbers of those of the writes that took effect.
+    pub found: BTreeSet<i64>,
+}
+
 /// Serves until dropped.
 pub async fn serve(listener: TcpListener, admin: Arc<dyn Admin>) {
     let mut connections = JoinSet::new();
@@ -121,15 +144,39 @@ async fn answer<B>(admin: &dyn Admin, request: &Request<B>) -> Response<Full<Byt
                 "it takes too long\n".to_owned(),
             ),
         },
+        (&Method::GET, "/applied") => match writes(request.uri().query().unwrap_or_default()) {
+            Ok(writes) => json(&admin.applied(&writes)),
+            Err(why) => (StatusCode::BAD_REQUEST, why + "\n"),
+        },
         (&Method::GET, _) => (
             StatusCode::NOT_FOUND,
-            "there are /health, /status and /digest\n".to_owned(),
+            "there are /health, /status, /digest and /applied\n".to_owned(),
         ),
         _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     response
+}
+
+/// Reads `writes=KEY:NUMBER,…`, where KEY is a string partition key. Keys stand there as they are: without commas,
+/// ampersands and per cent signs.
+fn writes(query: &str) -> Result<BTreeSet<Written>, String> {
+    let list = query
+        .strip_prefix("writes=")
+        .filter(|list| !list.contains(['&', '%']))
+        .ok_or("ask with ?writes=KEY:NUMBER,KEY:NUMBER")?;
+    let mut out = BTreeSet::new();
+    for (n, pair) in list.split(',').enumerate() {
+        if n == MAX_WRITES {
+            return Err(format!("at most {MAX_WRITES} writes at once"));
+        }
+        let write = pair
+            .rsplit_once(':')
+            .and_then(|(key, number)| Some(Written::new(key.as_bytes(), number.parse().ok()?)));
+        out.insert(write.ok_or_else(|| format!("number {} is not KEY:NUMBER", n + 1))?);
+    }
+    Ok(out)
 }
 
 fn json(value: &impl Serialize) -> (StatusCode, String) {
@@ -202,5 +249,49 @@ impl Admin for Storage {
             }
             Ok(out)
         })
+    }
+
+    fn applied(&self, writes: &BTreeSet<Written>) -> Vec<ReplicaApplied> {
+        let groups = self.all_groups().into_iter();
+        groups
+            .filter_map(|group| {
+                let remembered = group.which_applied(writes)?;
+                Some(ReplicaApplied {
+                    partition: self.group_name(group.id),
+                    node: self.config.name.clone(),
+                    since_ns: remembered.since_ns,
+                    applied: remembered.applied,
+                    found: remembered.found,
+                })
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_about_writes_are_read_strictly() {
+        let two = BTreeSet::from([Written::new(b"k:1", -7), Written::new(b"x", 8)]);
+        assert_eq!(writes("writes=k:1:-7,x:8"), Ok(two));
+        for wrong in [
+            "",
+            "writes=",
+            "writes=k",
+            "writes=k:x",
+            "writes=k:1&a=2",
+            "writes=%41:1",
+        ] {
+            assert!(writes(wrong).is_err(), "{wrong}");
+        }
+        let many = |n| format!("writes={}", vec!["k:1"; n].join(","));
+        assert!(writes(&many(MAX_WRITES)).is_ok());
+        assert!(
+            writes(&many(MAX_WRITES + 1))
+                .unwrap_err()
+                .contains("at most")
+        );
     }
 }

@@ -266,6 +266,9 @@ impl Storage {
             timing: self.config.timing.clone(),
             checkpoint: self.config.checkpoint.clone(),
             map: (id == META_GROUP).then(|| self.map.clone()),
+            remember: (id != META_GROUP)
+                .then(|| self.config.remember.clone())
+                .flatten(),
             silent_until: self.silent_until,
             #[cfg(feature = "seeded-bugs")]
             bug: self.config.bug,

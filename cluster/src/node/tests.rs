@@ -1,6 +1,6 @@
 //! Whole clusters in one process, on loopback, with real files.
 
-use super::admin::Admin;
+use super::admin::{Admin, ReplicaApplied};
 use super::{Storage, listen, serve_storage};
 use crate::api::expr::{Comparison, Condition, Operand, Path};
 use crate::api::value::{AttributeValue, Item, KeyType};
@@ -8,10 +8,13 @@ use crate::api::write::{Action, WriteOp, WriteReply};
 use crate::backend::{
     Backend, BackendError, KeyAttribute, StoreKey, TableInfo, TableSpec, TableStatus,
 };
-use crate::config::{Checkpoint, DiskMode, PeerConfig, Peers, RouterConfig, StorageConfig, Timing};
+use crate::config::{
+    Checkpoint, DiskMode, PeerConfig, Peers, Remember, RouterConfig, StorageConfig, Timing,
+};
 use crate::consensus::group::Role;
+use crate::consensus::recent::Written;
 use crate::router::Router;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -125,6 +128,10 @@ impl Cluster {
                 bytes: 1 << 20,
                 keep: 10,
             },
+            remember: Some(Remember {
+                attribute: "v".into(),
+                writes: 10_000,
+            }),
             #[cfg(feature = "seeded-bugs")]
             bug: self.bug,
         };
@@ -283,6 +290,65 @@ async fn a_table_that_one_router_calls_active_is_active_for_all() {
     let now = other.table("canary").await.unwrap();
     assert_eq!(now.status, TableStatus::Active);
     follow.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_tell_which_writes_took_effect() {
+    let mut cluster = Cluster::start(|seed| DiskMode::Volatile { seed }).await;
+    let table = cluster.table().await;
+    for k in 0..20 {
+        cluster.put(&table, k, 100 + i64::from(k)).await;
+    }
+    let mut refused = WriteOp::new(Action::Put(value(777)));
+    refused.condition = Some(Condition::NotExists(Path {
+        root: "v".into(),
+        steps: Vec::new(),
+    }));
+    let refused = cluster.router.write(&table, key(3), refused).await;
+    assert!(
+        matches!(refused, Ok(WriteReply::ConditionFailed { .. })),
+        "{refused:?}"
+    );
+    let asked: BTreeSet<Written> = (0..20)
+        .map(|k| Written::new(&key(k).hash, 100 + i64::from(k)))
+        .chain([
+            Written::new(&key(3).hash, 777),
+            Written::new(&key(4).hash, 103),
+        ])
+        .collect();
+    let found = |node: &Running| -> BTreeSet<i64> {
+        let told = node.storage.applied(&asked);
+        assert_eq!(told.len(), 3, "one answer per partition");
+        assert!(told.iter().all(|t| t.since_ns == 0), "{told:?}");
+        told.into_iter().flat_map(|t| t.found).collect()
+    };
+    let all: BTreeSet<i64> = (100..120).collect();
+    for name in NAMES {
+        until("it has applied everything", async || {
+            (found(&cluster.nodes[name]) == all).then_some(())
+        })
+        .await;
+    }
+    // After a power-off it knows what it applied since its last checkpoint,
+    // and does not claim to know more.
+    cluster.power_off(NAMES[1]).await;
+    cluster.up(NAMES[1]).await;
+    let other = cluster.nodes[NAMES[0]].storage.applied(&asked);
+    let again = until("it has caught up", async || {
+        let told = cluster.nodes[NAMES[1]].storage.applied(&asked);
+        let far = |t: &ReplicaApplied| {
+            let o = other.iter().find(|o| o.partition == t.partition);
+            o.is_some_and(|o| t.applied >= o.applied)
+        };
+        (told.len() == 3 && told.iter().all(far)).then_some(told)
+    })
+    .await;
+    for t in again {
+        let whole = other.iter().find(|o| o.partition == t.partition).unwrap();
+        assert!(t.found.is_subset(&whole.found), "{t:?}");
+        assert!(t.since_ns > 0 || t.found == whole.found, "{t:?}");
+    }
+    cluster.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,10 @@
 //! What a router says about itself.
 
 use super::Router;
-use crate::node::admin::{Admin, GroupView, ReplicaDigest, Status};
+use crate::consensus::recent::Written;
+use crate::node::admin::{Admin, GroupView, ReplicaApplied, ReplicaDigest, Status};
 use futures_util::future::BoxFuture;
+use std::collections::BTreeSet;
 
 impl Admin for Router {
     fn health(&self) -> Result<(), String> {
@@ -39,5 +41,9 @@ impl Admin for Router {
 
     fn digest(&self) -> BoxFuture<'_, Result<Vec<ReplicaDigest>, String>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn applied(&self, _: &BTreeSet<Written>) -> Vec<ReplicaApplied> {
+        Vec::new()
     }
 }

@@ -59,6 +59,10 @@ impl RunFolder {
     pub fn replicas(&self) -> PathBuf {
         self.root.join("replicas.json")
     }
+    /// What the replicas say about writes of unknown outcome.
+    pub fn applied(&self) -> PathBuf {
+        self.root.join("applied.json")
+    }
     /// One node's log.
     pub fn node_log(&self, node: &str) -> PathBuf {
         self.root.join("nodes").join(format!("{node}.log"))

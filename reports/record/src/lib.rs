@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+pub mod applied;
 pub mod folder;
 pub mod history;
 pub mod operation;
@@ -20,6 +21,7 @@ pub mod timeline;
 pub mod topology;
 pub mod verdict;
 
+pub use applied::{AppliedMemory, AppliedWrites, Fate, PartitionApplied, ReplicaApplied};
 pub use folder::RunFolder;
 pub use history::{Event, EventKind, HistoryHeader, HistoryLine};
 pub use operation::{Attempt, Call, ErrorClass, Failure, Kind, Operation, Outcome};

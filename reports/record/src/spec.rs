@@ -3,6 +3,7 @@
 
 use crate::operation::Kind;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// `[cluster]`: the store to start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,16 @@ pub struct ClusterSpec {
     pub partitions: u32,
     /// IPv4 network of the docker runtime, a /16 or larger; a /24 of it per AZ.
     pub subnet: String,
+    /// Racks per AZ, 1 to 8; the nodes of an AZ are spread over them in turn.
+    #[serde(default = "one_rack")]
+    pub racks_per_az: u32,
+    /// Names of the nodes that carry a label, by label.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, Vec<String>>,
+}
+
+fn one_rack() -> u32 {
+    1
 }
 
 impl Default for ClusterSpec {
@@ -24,6 +35,8 @@ impl Default for ClusterSpec {
             storage_nodes_per_az: 2,
             partitions: 6,
             subnet: "198.18.0.0/16".into(),
+            racks_per_az: 1,
+            labels: BTreeMap::new(),
         }
     }
 }

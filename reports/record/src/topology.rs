@@ -1,6 +1,7 @@
 //! Which nodes there are, and where.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The nodes of one run, grouped by AZ.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -9,6 +10,12 @@ pub struct Topology {
     pub azs: Vec<String>,
     /// Every node that a fault may target. Canaries are instruments, not nodes.
     pub nodes: Vec<Node>,
+    /// The rack that each node stands in, by node name; a rack is within one AZ.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub racks: BTreeMap<String, String>,
+    /// Names of the nodes that carry a label, by label.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, Vec<String>>,
 }
 
 /// One node.

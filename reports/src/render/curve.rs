@@ -1,13 +1,13 @@
 //! The chart of the worst windows (MCR curve): window length against nines.
 
-use super::{escape, floor_percent};
+use super::{escape, nines, share};
 use crate::fold::Kind;
 use crate::report::{McrCurve, McrPoint, Report};
 use gameday_record::Target;
 use std::fmt::Write;
 
 const WIDTH: f64 = 900.0;
-const HEIGHT: f64 = 300.0;
+const HEIGHT: f64 = 310.0;
 const LEFT: f64 = 78.0;
 const RIGHT: f64 = 790.0;
 const TOP: f64 = 22.0;
@@ -52,6 +52,15 @@ pub fn curve(r: &Report) -> Option<String> {
             s,
             "<path d=\"M{LEFT} {at:.1}H{RIGHT}\" class=\"s-grid\"/>\
              <text x=\"{}\" y=\"{at:.1}\" dy=\".35em\" text-anchor=\"end\" class=\"f-muted\">{label}</text>",
+            LEFT - 10.0
+        );
+    }
+    if top <= 3.0 {
+        let at = y(0.5);
+        let _ = write!(
+            s,
+            "<path d=\"M{LEFT} {at:.1}H{RIGHT}\" class=\"s-grid\"/>\
+             <text x=\"{}\" y=\"{at:.1}\" dy=\".35em\" text-anchor=\"end\" class=\"f-muted\">50 %</text>",
             LEFT - 10.0
         );
     }
@@ -135,15 +144,6 @@ pub fn curve(r: &Report) -> Option<String> {
     Some(s)
 }
 
-/// `-log10(1 - a)`: 0.99 is 2; infinite if nothing was missed.
-fn nines(a: f64) -> f64 {
-    if a >= 1.0 {
-        f64::INFINITY
-    } else {
-        -(1.0 - a.max(0.0)).log10()
-    }
-}
-
 fn ink(kind: Kind) -> &'static str {
     super::html::ink(kind)
 }
@@ -207,9 +207,9 @@ fn describe(curves: &[&McrCurve]) -> String {
         Some(format!(
             "{}s: {} in the worst {} s, {} over {} s{knee}.",
             c.kind.name(),
-            floor_percent(first.availability, 2),
+            share(first.availability),
             first.window_s,
-            floor_percent(last.availability, 2),
+            share(last.availability),
             last.window_s
         ))
     };
@@ -219,14 +219,6 @@ fn describe(curves: &[&McrCurve]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nines_of_shares() {
-        for (a, n) in [(0.0, 0.0), (0.9, 1.0), (0.999, 3.0), (-1.0, 0.0)] {
-            assert!((nines(a) - n).abs() < 1e-9, "{a}");
-        }
-        assert!(nines(1.0).is_infinite());
-    }
 
     #[test]
     fn names_never_stand_on_each_other() {

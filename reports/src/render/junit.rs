@@ -1,10 +1,14 @@
-//! `junit.xml`: one test case per objective, check, proof and revert, so that
-//! any CI shows what failed by name.
+//! `junit.xml`: one test case per objective, expected alarm, check, proof and
+//! revert, so that any CI shows what failed by name.
 
-use crate::report::{Ending, Report};
+use super::anomaly;
+use crate::report::{Ending, Report, SloRow};
 use gameday_record::Verdict;
 use quick_junit::{NonSuccessKind, Property, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
+
+/// Alarms that become test cases.
+const MAX_ALARMS: usize = 500;
 
 /// Renders it.
 ///
@@ -43,8 +47,25 @@ pub fn junit(report: &Report) -> Result<String, String> {
             &format!("{} {}", r.objective, r.limit),
             r.verdict,
             &format!("{}, {} expected", r.observed, r.limit),
-            "",
+            &both(r),
         ));
+    }
+    for a in report.alarms.iter().take(MAX_ALARMS) {
+        // Only what somebody expects, or what went wrong, is an assertion.
+        if a.expect.is_some() || a.verdict != Verdict::Pass {
+            let should = if a.expect == Some(false) {
+                "stays quiet"
+            } else {
+                "fires"
+            };
+            suite.add_test_case(case(
+                "alarm",
+                &format!("{} {should}", a.name),
+                a.verdict,
+                &a.why,
+                &a.rule_text,
+            ));
+        }
     }
     if report.data.checks.is_empty() {
         suite.add_test_case(case(
@@ -59,13 +80,26 @@ pub fn junit(report: &Report) -> Result<String, String> {
         let anomalies: Vec<_> = c
             .anomalies
             .iter()
-            .map(|a| format!("{} on {}: {}", a.name, a.key, a.summary))
+            .map(|a| {
+                let mut text = format!("{} on {}: {}", a.name, a.key, a.summary);
+                for o in anomaly::operations(a).0 {
+                    text.push_str("\n  ");
+                    text.push_str(&anomaly::line(o));
+                }
+                for i in anomaly::overlapping(a, &report.injections) {
+                    text.push_str("\n  in force: ");
+                    text.push_str(&anomaly::in_force(i));
+                }
+                text
+            })
             .collect();
+        let first = c.anomalies.first();
+        let first = first.map(|a| format!("{} on {}: {}", a.name, a.key, a.summary));
         suite.add_test_case(case(
             "data",
             &c.name,
             c.verdict,
-            anomalies.first().unwrap_or(&c.detail),
+            first.as_ref().unwrap_or(&c.detail),
             &anomalies.join("\n"),
         ));
     }
@@ -106,6 +140,22 @@ pub fn junit(report: &Report) -> Result<String, String> {
     let mut junit = Junit::new("gameday");
     junit.add_test_suite(suite);
     junit.to_string().map_err(|e| format!("junit.xml: {e}"))
+}
+
+/// Both numbers of an objective, and the doubt if there is one.
+fn both(r: &SloRow) -> String {
+    if r.all_text.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "all pairs {}, untouched pairs {}",
+        r.all_text, r.untouched_text
+    );
+    if !r.doubt.is_empty() {
+        text.push('\n');
+        text.push_str(&r.doubt);
+    }
+    text
 }
 
 /// Unknown is an error and not a skip: tools show skipped cases as green.

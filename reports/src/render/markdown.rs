@@ -1,12 +1,16 @@
 //! `summary.md`, for a CI page: verdict, one table, the worst findings.
 
 use super::verdict_word;
-use crate::numbers::{millis, shorten};
-use crate::report::Report;
+use crate::numbers::{millis, plural, shorten};
+use crate::report::{AlarmRow, AlarmSource, Report};
+use gameday_record::Verdict;
 use std::fmt::Write;
 
 /// Largest summary, in bytes; CI services drop large ones without a word.
 const MAX: usize = 64 * 1024;
+
+/// Alarms listed.
+const MAX_ALARMS: usize = 20;
 
 /// Renders it; at most 64 KiB.
 pub fn markdown(report: &Report) -> String {
@@ -37,29 +41,42 @@ pub fn markdown(report: &Report) -> String {
     ] {
         let _ = writeln!(s, "| {name} | {} | {} |", a.text, a.untouched_text);
     }
-    let recovery = match h.worst_recovery_ms {
-        Some(ms) => format!("{} ({})", millis(ms), h.worst_recovery_note),
-        None => h.worst_recovery_note.clone(),
-    };
-    let _ = writeln!(s, "| Worst recovery | {} | |", text(&recovery));
+    if let Some(n) = h.nines_proven {
+        let _ = writeln!(
+            s,
+            "| Proven of every kind | {} | |",
+            plural(n.into(), "nine")
+        );
+    }
+    if !report.injections.is_empty() {
+        let (all, other) = (super::total(h), super::failover(h));
+        let _ = writeln!(
+            s,
+            "| Worst time until well, from the act | {} | {} |",
+            text(&all),
+            text(&other)
+        );
+    }
     let _ = writeln!(s, "| Data | {} | |", verdict_word(h.data));
 
     if !report.slo.is_empty() {
         let _ = writeln!(
             s,
-            "\n| Objective | Limit | Observed | |\n| --- | --- | --- | --- |"
+            "\n| | Objective | Limit | Observed | Margin |\n| --- | --- | --- | --- | --- |"
         );
         for r in &report.slo {
             let _ = writeln!(
                 s,
-                "| {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} |",
+                verdict_word(r.verdict),
                 text(&r.objective),
                 text(&r.limit),
                 text(&r.observed),
-                verdict_word(r.verdict)
+                text(&r.margin)
             );
         }
     }
+    alarms(&mut s, report);
     let strip = sparkline(report);
     if !strip.is_empty() {
         let _ = writeln!(s, "\nWrites answered over time: `{strip}`");
@@ -80,6 +97,12 @@ pub fn markdown(report: &Report) -> String {
                 text(&a.key),
                 text(&a.summary)
             );
+            for i in super::anomaly::overlapping(a, &report.injections)
+                .iter()
+                .take(3)
+            {
+                let _ = writeln!(s, "  - in force: {}", text(&super::anomaly::in_force(i)));
+            }
         }
     }
     let _ = writeln!(s, "\nRun again:\n\n    {}", code(&run.command));
@@ -100,6 +123,40 @@ pub fn markdown(report: &Report) -> String {
         s.push_str("\n\n(shortened; see report.html)\n");
     }
     s
+}
+
+/// Alarms that fired, were expected, or did what they should not.
+fn alarms(s: &mut String, report: &Report) {
+    let told = |a: &&AlarmRow| {
+        a.source == AlarmSource::Playbook || !a.firings.is_empty() || a.verdict != Verdict::Pass
+    };
+    let mut rows: Vec<_> = report.alarms.iter().filter(told).collect();
+    rows.sort_by_key(|a| a.verdict == Verdict::Pass);
+    if rows.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        s,
+        "\n| Alarm | Outcome | After the act | By formula |\n| --- | --- | ---: | ---: |"
+    );
+    let time = |ms: Option<u64>| ms.map_or("–".into(), millis);
+    for a in rows.iter().take(MAX_ALARMS) {
+        let _ = writeln!(
+            s,
+            "| {} | {} | {} | {} |",
+            text(&a.name),
+            super::html::outcome_word(a.outcome),
+            time(a.firings.first().and_then(|f| f.after_ms)),
+            time(a.after.iter().find_map(|x| x.formula_ms))
+        );
+    }
+    if rows.len() > MAX_ALARMS {
+        let _ = writeln!(
+            s,
+            "\n{} more alarms in report.html.",
+            rows.len() - MAX_ALARMS
+        );
+    }
 }
 
 /// The run in forty blocks; a space where nothing was measured.

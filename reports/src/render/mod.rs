@@ -10,7 +10,7 @@ mod markdown;
 mod terminal;
 mod words;
 
-use crate::report::Report;
+use crate::report::{Headline, Report};
 use gameday_record::RunFolder;
 use gameday_record::Verdict;
 use gameday_record::folder::{write_file, write_json};
@@ -41,12 +41,49 @@ fn verdict_word(v: Verdict) -> &'static str {
     }
 }
 
+/// The worst time from an act until every pair was well, or why there is none.
+fn total(h: &Headline) -> String {
+    match h.worst_total_ms {
+        Some(ms) => crate::numbers::millis(ms),
+        None if h.worst_total_note.is_empty() => h.worst_recovery_note.clone(),
+        None => h.worst_total_note.clone(),
+    }
+}
+
+/// The same of the pairs that no fault touched.
+fn failover(h: &Headline) -> String {
+    match h.worst_failover_ms {
+        Some(ms) => crate::numbers::millis(ms),
+        None if h.worst_failover_note.is_empty() => "–".into(),
+        None => h.worst_failover_note.clone(),
+    }
+}
+
 /// A share as a percentage, floored: `floor_percent(0.99991, 2)` is `99.99 %`.
 fn floor_percent(share: f64, decimals: usize) -> String {
     let scale = 10f64.powi(decimals.min(6) as i32);
     // What only floating point took away is given back.
     let scaled = (share.clamp(0.0, 1.0) * 100.0 * scale + 1e-7).floor();
     format!("{:.*} %", decimals.min(6), scaled / scale)
+}
+
+/// `-log10(1 - a)`: 0.99 is 2; infinite if nothing was missed.
+fn nines(a: f64) -> f64 {
+    if a >= 1.0 {
+        f64::INFINITY
+    } else {
+        -(1.0 - a.max(0.0)).log10()
+    }
+}
+
+/// A share with as many digits as it has nines, floored: `31 %`, `99.9 %`.
+fn share(a: f64) -> String {
+    if a >= 1.0 {
+        return "100 %".into();
+    }
+    // What only floating point took away is given back.
+    let whole = (nines(a) + 1e-9).floor() as usize;
+    floor_percent(a, whole.saturating_sub(1))
 }
 
 /// Text for XML and HTML.
@@ -92,7 +129,7 @@ fn day(utc: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::floor_percent;
+    use super::{floor_percent, nines, share};
 
     #[test]
     fn shares_are_floored() {
@@ -105,6 +142,27 @@ mod tests {
             (0.999_999_99, 4, "99.9999 %"),
         ] {
             assert_eq!(floor_percent(share, decimals), text);
+        }
+    }
+
+    #[test]
+    fn nines_of_shares() {
+        for (a, n) in [(0.0, 0.0), (0.9, 1.0), (0.999, 3.0), (-1.0, 0.0)] {
+            assert!((nines(a) - n).abs() < 1e-9, "{a}");
+        }
+        assert!(nines(1.0).is_infinite());
+    }
+
+    #[test]
+    fn shares_have_as_many_digits_as_nines() {
+        for (a, text) in [
+            (0.0, "0 %"),
+            (0.319, "31 %"),
+            (0.99, "99.0 %"),
+            (0.9996, "99.96 %"),
+            (1.0, "100 %"),
+        ] {
+            assert_eq!(share(a), text);
         }
     }
 }

@@ -1,9 +1,14 @@
 //! The lines at the end of a run.
 
 use super::verdict_word;
-use crate::numbers::millis;
-use crate::report::{Availability, Ending, Report};
+use crate::numbers::{millis, plural};
+use crate::report::{AlarmOutcome, AlarmRow, AlarmSource, Availability, Ending, Report};
 use std::fmt::Write;
+
+/// Reasons said beside the first; the report has them all.
+const MAX_REASONS: usize = 5;
+/// Alarms named.
+const MAX_ALARMS: usize = 4;
 
 /// Verdict, the numbers that matter, and where the report is. `colour` adds
 /// ANSI colours to the verdict; without it the text is plain.
@@ -17,27 +22,92 @@ pub fn terminal(report: &Report, path: &str, colour: bool) -> String {
         (true, _) => format!("\x1b[1;33m{word}\x1b[0m"),
     };
     let h = &report.headline;
-    let recovery = match h.worst_recovery_ms {
-        Some(ms) => format!("{} after {}", millis(ms), h.worst_recovery_note),
-        None => h.worst_recovery_note.clone(),
-    };
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(out, "{word}  {}", plain(&o.sentence));
-    for reason in o
+    let more: Vec<_> = o
         .reasons
         .iter()
         .filter(|r| !o.sentence.contains(*r))
-        .take(5)
-    {
+        .collect();
+    for reason in more.iter().take(MAX_REASONS) {
         let _ = writeln!(out, "  - {}", plain(reason));
+    }
+    if more.len() > MAX_REASONS {
+        let _ = writeln!(out, "  - and {} more", more.len() - MAX_REASONS);
     }
     let _ = writeln!(out, "  writes answered   {}", line(&h.write));
     let _ = writeln!(out, "  reads answered    {}", line(&h.read));
-    let _ = writeln!(out, "  worst recovery    {}", plain(&recovery));
+    if !report.injections.is_empty() {
+        let _ = writeln!(
+            out,
+            "  well again after  {}",
+            plain(&match h.worst_failover_ms {
+                Some(ms) => format!("{} in other AZs, {} everywhere", time(ms), super::total(h)),
+                None => super::total(h),
+            })
+        );
+    }
+    let alarms = alarms(report);
+    if !alarms.is_empty() {
+        let _ = writeln!(out, "  alarms            {}", plain(&alarms));
+    }
+    if let Some(n) = h.nines_proven {
+        let _ = writeln!(
+            out,
+            "  proven            {} of every kind, with 95 % confidence",
+            plural(n.into(), "nine")
+        );
+    }
     let _ = writeln!(out, "  data              {}", verdict_word(h.data));
     let _ = writeln!(out, "  report            {path}");
     out
+}
+
+fn time(ms: u64) -> String {
+    if ms == 0 {
+        "at once".into()
+    } else {
+        millis(ms)
+    }
+}
+
+/// Which of the playbook's alarms fired, and which should have.
+fn alarms(report: &Report) -> String {
+    let of = |wanted: &dyn Fn(&AlarmRow) -> bool| -> Vec<&AlarmRow> {
+        let all = report.alarms.iter();
+        all.filter(|a| a.source == AlarmSource::Playbook && wanted(a))
+            .collect()
+    };
+    let fired = of(&|a| !a.firings.is_empty());
+    let missed = of(&|a| a.outcome == AlarmOutcome::Missed);
+    let mut parts = Vec::new();
+    if !fired.is_empty() {
+        let names = fired.iter().take(MAX_ALARMS).map(|a| {
+            let after = a.firings.first().and_then(|f| f.after_ms);
+            match after {
+                Some(ms) => format!("{} ({} after the act)", a.name, millis(ms)),
+                None => format!("{} (without a fault)", a.name),
+            }
+        });
+        parts.push(format!("fired: {}", join(names, fired.len())));
+    }
+    if !missed.is_empty() {
+        let names = missed.iter().take(MAX_ALARMS).map(|a| a.name.clone());
+        parts.push(format!("silent: {}", join(names, missed.len())));
+    }
+    parts.join("; ")
+}
+
+fn join(names: impl Iterator<Item = String>, all: usize) -> String {
+    let names: Vec<_> = names.collect();
+    let more = all - names.len();
+    let text = names.join(", ");
+    if more == 0 {
+        text
+    } else {
+        format!("{text} and {more} more")
+    }
 }
 
 fn line(a: &Availability) -> String {

@@ -35,7 +35,7 @@ pub fn section(r: &Report) -> Markup {
         ),
     ];
     html! {
-        @if r.alarms.is_empty() { p { "The playbook has no alarm and no availability objective, so no alarm was evaluated." } }
+        @if r.alarms.is_empty() { p { "No alarm was evaluated. Alarms come from the playbook and from its availability objectives." } }
         @for (source, title, lead) in groups {
             @let rows = of(source);
             @if !rows.is_empty() {

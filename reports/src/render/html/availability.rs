@@ -2,7 +2,7 @@
 
 use crate::fold::Kind;
 use crate::numbers::{count, limit_percent, millis};
-use crate::render::{curve, floor_percent};
+use crate::render::{curve, floor_percent, share as share_text};
 use crate::report::{Availability, Proven, Report, SliGroup, SliRow, Sliced};
 use maud::{Markup, PreEscaped, html};
 
@@ -55,8 +55,8 @@ fn table(rows: &[&SliRow], column: &str, r: &Report) -> Markup {
             caption {
                 "Per attempt: the share of first attempts that were answered. "
                 @if retries { "After retries: the share of requests that any of their attempts answered. " }
-                "Mean of slices: the mean over slices of " (millis(slice)) " of the share answered, as AWS computes it over five minutes; a slice without data does not count. "
-                @if uptime { "Uptime: the share of the time in which pairs were up, each from a failure to its next success counted as down." }
+                "Mean of slices: the mean over slices of " (span(slice / 1000)) " of the share answered, as AWS computes it over five minutes; a slice without data does not count. "
+                @if uptime { "Uptime: the share of the time in which pairs were up, each counted as down from a failure to its next success; the time is summed over pairs." }
             }
             thead { tr {
                 @if !column.is_empty() { th scope="col" { (column) } }
@@ -75,7 +75,7 @@ fn table(rows: &[&SliRow], column: &str, r: &Report) -> Markup {
                 td.r { (s.sliced.text) (gaps(&s.sliced)) }
                 @if uptime { td.r { @match &s.uptime {
                     None => "–",
-                    Some(u) => { (u.text) @if u.down_ms > 0 { small.sub { "down " (millis(u.down_ms)) ", summed" } } },
+                    Some(u) => { (u.text) @if u.down_ms > 0 { small.sub { (millis(u.down_ms)) " down" } } },
                 } } }
                 td.r { (at_least(&s.proven)) }
             } } }
@@ -99,7 +99,7 @@ fn untouched(a: &Availability) -> Markup {
 fn gaps(s: &Sliced) -> Markup {
     html! { @if s.with_data + s.without_data > 0 {
         small.sub { (count(s.with_data)) @if s.with_data == 1 { " slice" } @else { " slices" }
-            @if s.without_data > 0 { ", " (count(s.without_data)) " without data" } }
+            @if s.without_data > 0 { ", " (count(s.without_data)) " empty" } }
     } }
 }
 
@@ -133,7 +133,7 @@ fn windows(r: &Report) -> Markup {
                     (capital(c.kind.name())) "s: "
                     @if last.missed == 0 { "nothing was missed in any window." }
                     @else {
-                        "the worst " (span(first.window_s)) " had " (floor_percent(first.availability, 2)) " (from " (first.from) ")"
+                        "in the worst " (span(first.window_s)) ", from " (first.from) ", " (share_text(first.availability)) " were answered"
                         @match c.knee_s {
                             Some(k) => { "; the knee is at " (span(k)) "." },
                             None => "; there is no knee: no window is longer than the outage.",
@@ -146,7 +146,7 @@ fn windows(r: &Report) -> Markup {
                 div.scroll { table {
                     thead { tr { th scope="col" { "Operation" } th.r scope="col" { "Window" } th.r scope="col" { "Worst share answered" } th.r scope="col" { "Missed" } th.r scope="col" { "From" } } }
                     tbody { @for c in &r.mcr { @for p in c.points.iter().take(40) { tr {
-                        th.nw scope="row" { (c.kind.name()) } td.r { (span(p.window_s)) } td.r { (floor_percent(p.availability, 4)) }
+                        th.nw scope="row" { (c.kind.name()) } td.r { (span(p.window_s)) } td.r { (share_text(p.availability)) }
                         td.r { (count(p.missed)) " of " (count(p.attempts)) } td.r { (p.from) }
                     } } } }
                 } }

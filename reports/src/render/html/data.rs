@@ -41,7 +41,10 @@ pub fn section(r: &Report) -> Markup {
                     th.nw scope="row" { (c.name) } td { (mark(c.verdict)) } td { (c.detail) }
                 } } }
             } }
-            p.muted { (count(r.measured.final_reads)) " final reads were made after recovery." }
+            p.muted {
+                @match r.measured.final_reads { 0 => "No final read", n => (plural(n, "final read")) }
+                @if r.measured.final_reads > 1 { " were" } @else { " was" } " made after recovery."
+            }
             @if drawn.iter().any(|n| *n > 0) { (legend()) }
             @for (n, c) in r.data.checks.iter().enumerate() { (anomalies(n, c, drawn[n], &r.injections)) }
             (measures(&r.data.checks))

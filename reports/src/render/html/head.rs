@@ -55,11 +55,11 @@ fn tile(name: &str, value: &str, note: Markup) -> Markup {
 fn availability_note(a: &Availability) -> Markup {
     html! {
         @if a.all.attempts() > 0 {
-            (count(a.all.missed())) " of " (count(a.all.attempts())) " missed, over all pairs"
-            @if let Some(l) = a.limit { br; "promised: at least " (limit_percent(l)) }
+            span.nw { (count(a.all.missed())) " of " (count(a.all.attempts())) } " missed"
+            @if let Some(l) = a.limit { br; "promised: " span.nw { (limit_percent(l)) } }
             br;
             @if a.untouched.attempts() > 0 {
-                "where no fault was: " (a.untouched_text)
+                "untouched AZs: " span.nw { (a.untouched_text) }
             } @else { "no AZ was left untouched" }
         } @else { "none was measured" }
     }
@@ -85,7 +85,7 @@ fn recovery(r: &Report) -> Markup {
                 "Other AZs felt it for",
                 &if ms == 0 { "0 s".to_string() } else { millis(ms) },
                 html! {
-                    "from the act until every AZ that no fault touched was well · " (h.worst_failover_note)
+                    "at worst, until they were well again"
                     (rest(r))
                 },
             )),
@@ -100,9 +100,9 @@ fn recovery(r: &Report) -> Markup {
 fn rest(r: &Report) -> Markup {
     let h = &r.headline;
     html! {
-        @if let Some(ms) = h.worst_total_ms { br; "all well " (millis(ms)) " after the act, its hold included" }
+        @if let Some(ms) = h.worst_total_ms { br; "all well " span.nw { (millis(ms)) } " after the act" }
         @if let Some(ms) = h.worst_recovery_ms {
-            br; @if ms == 0 { "all well as soon as it was gone" } @else { "all well " (millis(ms)) " after it was gone" }
+            br; @if ms == 0 { "and as soon as it was gone" } @else { "and " span.nw { (millis(ms)) } " after it was gone" }
         }
     }
 }
@@ -149,16 +149,21 @@ fn proven(r: &Report) -> Markup {
             let low = |s: &crate::report::SliRow| s.proven.low.unwrap_or(0.0);
             low(a).total_cmp(&low(b))
         });
-    let value = match r.headline.nines_proven {
-        None => "–".to_string(),
-        Some(n) => plural(u64::from(n), "nine"),
+    let value = match (r.headline.nines_proven, worst) {
+        (Some(n), _) if n > 0 => plural(u64::from(n), "nine"),
+        (_, Some(s)) => super::availability::at_least(&s.proven),
+        _ => "–".to_string(),
     };
     tile(
         "Proven",
         &value,
         html! {
             @match worst {
-                Some(s) => { "of all kinds at least, with 95 % confidence" br; (s.kind.name()) "s: " (super::availability::at_least(&s.proven)) },
+                Some(s) => {
+                    "of the worst kind, " (s.kind.name()) "s" @if r.headline.nines_proven == Some(0) { ": not one nine" }
+                    br; span.nw { "with 95 % confidence" }
+                    @if r.headline.nines_proven.is_some_and(|n| n > 0) { ": " span.nw { (super::availability::at_least(&s.proven)) } }
+                },
                 None => "there is nothing to prove it from",
             }
         },

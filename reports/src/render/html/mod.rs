@@ -15,6 +15,7 @@ use crate::report::{Report, Timing};
 use gameday_record::Verdict;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+pub(super) use alarms::word as outcome_word;
 pub(super) use availability::ink;
 
 const STYLE: &str = include_str!("style.css");

@@ -1,0 +1,426 @@
+//! The shapes of partitions: which links are cut, as a pure function.
+//!
+//! # Adding the next shape
+//!
+//! Add a variant to [`Shape`], say in `blocks` which directed links it cuts,
+//! in `hurt` whose replicas count as taken away, and in `check` when it makes
+//! no sense. Then give it a name in [`FaultKind`](super::FaultKind). Injection,
+//! lease, proof and revert are the same for all shapes.
+
+use crate::plan::{minority, replica_azs};
+use crate::runtime::Link;
+use gameday_record::{Node, Topology};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How nodes are cut off from each other. The sides are what the selectors of
+/// a step resolved to: one of most shapes, several of a split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// The side and everybody else, both ways.
+    Isolate,
+    /// What the side sends to everybody else.
+    Deaf,
+    /// What everybody else sends to the side.
+    Mute,
+    /// Each side and the other sides, both ways; who is on no side reaches all.
+    Split,
+    /// Everybody else falls into two halves, by AZ, that only the side reaches both of.
+    Bridge,
+    /// The sides are single nodes, in the order of a ring; each reaches a
+    /// majority of them, its nearest neighbours, and no two the same.
+    Ring,
+}
+
+/// The links of a partition, by what is expected of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Links {
+    /// Cut, between nodes.
+    pub(super) cut: Vec<Link>,
+    /// Cut, from or to an instrument: cannot be probed.
+    pub(super) blind: Vec<Link>,
+    /// Not cut, between two nodes of which one is on a side.
+    pub(super) open: Vec<Link>,
+}
+
+/// Where each unit stands; who is on no side is not in it.
+type Places<'a> = BTreeMap<&'a str, usize>;
+
+/// The links that a shape is about.
+pub(super) fn links(
+    shape: Shape,
+    sides: &[Vec<String>],
+    topology: &Topology,
+    instruments: &[Node],
+) -> Links {
+    let places = places(shape, sides, topology, instruments);
+    let touched: BTreeSet<&str> = sides.iter().flatten().map(String::as_str).collect();
+    let nodes = topology.nodes.iter().map(|n| (n, true));
+    let units: Vec<_> = nodes
+        .chain(instruments.iter().map(|i| (i, false)))
+        .collect();
+    let mut out = Links::default();
+    for (from, from_node) in &units {
+        for (to, to_node) in &units {
+            let nodes = *from_node && *to_node;
+            if from.name == to.name || !(*from_node || *to_node) {
+                continue;
+            }
+            let place = |unit: &Node| places.get(unit.name.as_str()).copied();
+            let link = Link {
+                from: from.name.clone(),
+                to: to.name.clone(),
+            };
+            match (blocks(shape, sides.len(), place(from), place(to)), nodes) {
+                (true, true) => out.cut.push(link),
+                (true, false) => out.blind.push(link),
+                (false, true)
+                    if touched.contains(from.name.as_str())
+                        || touched.contains(to.name.as_str()) =>
+                {
+                    out.open.push(link);
+                }
+                (false, _) => {}
+            }
+        }
+    }
+    out
+}
+
+/// An instrument stands with the nodes of its AZ if all of them are on one
+/// side, else on none.
+fn places<'a>(
+    shape: Shape,
+    sides: &'a [Vec<String>],
+    topology: &'a Topology,
+    instruments: &'a [Node],
+) -> Places<'a> {
+    let mut places: Places<'a> = match shape {
+        Shape::Bridge => halves(&sides[0], topology),
+        _ => {
+            let of_side = |(i, side): (usize, &'a Vec<String>)| {
+                side.iter().map(move |name| (name.as_str(), i))
+            };
+            sides.iter().enumerate().flat_map(of_side).collect()
+        }
+    };
+    for instrument in instruments {
+        let of_az: BTreeSet<Option<usize>> = topology
+            .in_az(&instrument.az)
+            .map(|n| places.get(n.name.as_str()).copied())
+            .collect();
+        if let [Some(place)] = of_az.into_iter().collect::<Vec<_>>()[..]
+            && shape != Shape::Ring
+        {
+            places.insert(&instrument.name, place);
+        }
+    }
+    places
+}
+
+/// Who is not on the bridge, in two halves of whole AZs, in the order of the AZs.
+fn halves<'a>(bridge: &[String], topology: &'a Topology) -> Places<'a> {
+    let rest = |az: &'a str| topology.in_az(az).filter(|n| !bridge.contains(&n.name));
+    let azs: Vec<&str> = topology
+        .azs
+        .iter()
+        .map(String::as_str)
+        .filter(|az| rest(az).next().is_some())
+        .collect();
+    let first = azs.len().div_ceil(2);
+    let of_az = |(i, az): (usize, &&'a str)| {
+        rest(az).map(move |n| (n.name.as_str(), usize::from(i >= first)))
+    };
+    azs.iter().enumerate().flat_map(of_az).collect()
+}
+
+/// Whether nothing passes from one place to another, of `count` sides.
+fn blocks(shape: Shape, count: usize, from: Option<usize>, to: Option<usize>) -> bool {
+    match shape {
+        Shape::Isolate => from.is_some() != to.is_some(),
+        Shape::Deaf => from.is_none() && to.is_some(),
+        Shape::Mute => from.is_some() && to.is_none(),
+        Shape::Split | Shape::Bridge => from.zip(to).is_some_and(|(f, t)| f != t),
+        Shape::Ring => from.zip(to).is_some_and(|(f, t)| !near(f, t, count)),
+    }
+}
+
+/// Whether two of a ring of `n` reach each other: the nearest on either hand,
+/// so many that each reaches just a majority, itself included. If that leaves
+/// one over, it is the node opposite, or, where there is none, one more on
+/// either hand.
+fn near(a: usize, b: usize, n: usize) -> bool {
+    let others = n / 2;
+    let apart = a.abs_diff(b);
+    let apart = apart.min(n - apart);
+    match (others % 2, n % 2) {
+        (0, _) => apart <= others / 2,
+        (_, 0) => apart <= others / 2 || apart == n / 2,
+        _ => apart <= others / 2 + 1,
+    }
+}
+
+/// Why this shape makes no sense with these sides.
+pub(super) fn check(
+    shape: Shape,
+    sides: &[Vec<String>],
+    topology: &Topology,
+) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = sides.iter().flatten().find(|n| !seen.insert(n.as_str())) {
+        return Err(format!("{twice} would be on two sides at once"));
+    }
+    if shape == Shape::Ring && sides.len() < 4 {
+        return Err(format!(
+            "a ring of majorities needs at least 4 nodes; here are {}",
+            sides.len()
+        ));
+    }
+    if links(shape, sides, topology, &[]).cut.is_empty() {
+        let why = match shape {
+            Shape::Bridge => "the nodes beside the bridge stand in one AZ: it would cut nothing",
+            _ => "it would cut nothing: there is nobody on the other side",
+        };
+        return Err(why.into());
+    }
+    Ok(())
+}
+
+/// Whose replicas count as taken away: the smaller side. Of a ring that is
+/// everybody, since each loses somebody.
+pub(super) fn hurt(shape: Shape, sides: &[Vec<String>], topology: &Topology) -> Vec<String> {
+    let sides: Vec<Vec<String>> = match shape {
+        Shape::Isolate | Shape::Deaf | Shape::Mute | Shape::Ring => return sides.concat(),
+        Shape::Split => sides.to_vec(),
+        Shape::Bridge => {
+            let mut halves_of = vec![Vec::new(), Vec::new()];
+            for (node, half) in halves(&sides[0], topology) {
+                halves_of[half].push(node.to_string());
+            }
+            halves_of
+        }
+    };
+    let weight = |side: &Vec<String>| {
+        (
+            replica_azs(topology, |n| side.iter().any(|s| s == n)).len(),
+            side.len(),
+        )
+    };
+    let largest = (0..sides.len()).rev().max_by_key(|i| weight(&sides[*i]));
+    let rest = sides
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| Some(*i) != largest);
+    rest.flat_map(|(_, side)| side.clone()).collect()
+}
+
+/// In how many AZs a shape hurts replicas at most, of `all`, if its sides have
+/// replicas in at most so many AZs each.
+pub(super) fn most_azs(shape: Shape, sides: &[usize], all: usize) -> usize {
+    let total: usize = sides.iter().sum();
+    let most = match shape {
+        Shape::Isolate | Shape::Deaf | Shape::Mute => total,
+        Shape::Split => total - sides.iter().max().copied().unwrap_or(0),
+        Shape::Bridge => minority(all).max(all / 2),
+        Shape::Ring => all,
+    };
+    most.min(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn unit(name: String, az: &str, role: &str) -> Node {
+        Node {
+            name,
+            az: az.into(),
+            role: role.into(),
+        }
+    }
+
+    /// So many storage nodes and a router in each of the AZs a, b, c, and a canary.
+    fn cluster(storage: usize) -> (Topology, Vec<Node>) {
+        let azs = ["a", "b", "c"];
+        let topology = Topology {
+            azs: azs.map(String::from).to_vec(),
+            nodes: azs
+                .iter()
+                .flat_map(|az| {
+                    let storage =
+                        (1..=storage).map(move |i| unit(format!("s-{az}{i}"), az, "storage"));
+                    storage.chain([unit(format!("r-{az}"), az, "router")])
+                })
+                .collect(),
+            ..Topology::default()
+        };
+        let canaries = azs.map(|az| unit(format!("canary-{az}"), az, "canary"));
+        (topology, canaries.to_vec())
+    }
+
+    fn sides(of: &[&str]) -> Vec<Vec<String>> {
+        of.iter()
+            .map(|side| side.split(' ').map(String::from).collect())
+            .collect()
+    }
+
+    fn has(links: &[Link], from: &str, to: &str) -> bool {
+        links.iter().any(|l| l.from == from && l.to == to)
+    }
+
+    #[test]
+    fn an_az_is_cut_off_with_its_canary() {
+        let (topology, canaries) = cluster(1);
+        let l = links(Shape::Isolate, &sides(&["s-b1 r-b"]), &topology, &canaries);
+        // 2 inside × 4 outside, both ways.
+        assert_eq!(l.cut.len(), 16);
+        assert!(has(&l.cut, "s-b1", "r-a") && has(&l.cut, "r-a", "s-b1"));
+        assert_eq!(l.open.len(), 2);
+        // 2 nodes × 2 foreign canaries and 1 canary × 4 foreign nodes, both ways.
+        assert_eq!(l.blind.len(), 16);
+        assert!(has(&l.blind, "canary-a", "r-b") && has(&l.blind, "canary-b", "r-a"));
+        assert!(!has(&l.blind, "canary-b", "r-b"));
+    }
+
+    #[test]
+    fn a_single_node_is_cut_off_from_its_own_az_too() {
+        let (topology, canaries) = cluster(1);
+        let l = links(Shape::Isolate, &sides(&["s-b1"]), &topology, &canaries);
+        assert_eq!((l.cut.len(), l.open.len(), l.blind.len()), (10, 0, 6));
+        assert!(has(&l.cut, "s-b1", "r-b") && has(&l.blind, "canary-b", "s-b1"));
+    }
+
+    #[test]
+    fn one_way_cuts_one_direction_and_keeps_the_other() {
+        let (topology, canaries) = cluster(1);
+        let side = sides(&["s-b1 r-b"]);
+        let deaf = links(Shape::Deaf, &side, &topology, &canaries);
+        let mute = links(Shape::Mute, &side, &topology, &canaries);
+        assert!(has(&deaf.cut, "s-a1", "s-b1") && has(&deaf.open, "s-b1", "s-a1"));
+        assert!(has(&mute.cut, "s-b1", "s-a1") && has(&mute.open, "s-a1", "s-b1"));
+        assert!(has(&deaf.blind, "canary-a", "r-b") && has(&mute.blind, "r-b", "canary-a"));
+        assert_eq!((deaf.cut.len(), mute.cut.len()), (8, 8));
+        // 8 the other way, 2 within.
+        assert_eq!((deaf.open.len(), mute.open.len()), (10, 10));
+    }
+
+    #[test]
+    fn a_split_leaves_those_on_no_side_alone() {
+        let (topology, canaries) = cluster(1);
+        let l = links(
+            Shape::Split,
+            &sides(&["s-a1 r-a", "s-b1"]),
+            &topology,
+            &canaries,
+        );
+        assert_eq!(l.cut.len(), 4);
+        assert!(has(&l.open, "s-a1", "s-c1") && has(&l.open, "s-b1", "r-b"));
+        // Canary a stands with AZ a; canary b on no side, for r-b is on none.
+        assert!(has(&l.blind, "canary-a", "s-b1") && has(&l.blind, "s-b1", "canary-a"));
+        assert_eq!(l.blind.len(), 2);
+    }
+
+    #[test]
+    fn a_bridge_reaches_both_halves_and_they_do_not_reach_each_other() {
+        let (topology, canaries) = cluster(1);
+        let l = links(Shape::Bridge, &sides(&["s-b1 r-b"]), &topology, &canaries);
+        assert_eq!(l.cut.len(), 8);
+        assert!(has(&l.cut, "s-a1", "r-c") && has(&l.cut, "r-c", "s-a1"));
+        assert!(has(&l.open, "s-b1", "s-a1") && has(&l.open, "s-c1", "s-b1"));
+        assert!(has(&l.blind, "canary-a", "r-c") && !has(&l.blind, "canary-b", "r-c"));
+        assert_eq!(
+            hurt(Shape::Bridge, &sides(&["s-b1 r-b"]), &topology),
+            ["r-c", "s-c1"]
+        );
+        let whole = sides(&["s-b1 r-b s-c1 r-c"]);
+        let refused = check(Shape::Bridge, &whole, &topology);
+        assert!(refused.unwrap_err().contains("one AZ"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let (topology, _) = cluster(1);
+        let refused = |shape, of: &[&str]| check(shape, &sides(of), &topology).unwrap_err();
+        assert!(refused(Shape::Split, &["s-a1 r-a", "s-b1 r-a"]).contains("r-a would be on two"));
+        assert!(refused(Shape::Ring, &["s-a1", "s-b1", "s-c1"]).contains("at least 4"));
+        let all = "s-a1 r-a s-b1 r-b s-c1 r-c";
+        for shape in [Shape::Isolate, Shape::Deaf, Shape::Mute] {
+            assert!(refused(shape, &[all]).contains("cut nothing"));
+        }
+    }
+
+    #[test]
+    fn the_smaller_sides_are_the_ones_hurt() {
+        let (topology, _) = cluster(2);
+        let hurt = |shape, of: &[&str]| hurt(shape, &sides(of), &topology);
+        assert_eq!(hurt(Shape::Split, &["s-a1", "s-b1 s-c1"]), ["s-a1"]);
+        assert_eq!(hurt(Shape::Split, &["s-a1", "s-b1"]), ["s-b1"]);
+        assert_eq!(
+            hurt(Shape::Split, &["s-a1 s-a2 r-a", "s-b1 s-c1"]),
+            ["s-a1", "s-a2", "r-a"]
+        );
+        assert_eq!(hurt(Shape::Split, &["s-a1", "s-b1", "s-c1"]).len(), 2);
+        assert_eq!(most_azs(Shape::Split, &[1, 2], 3), 1);
+        assert_eq!(most_azs(Shape::Bridge, &[1], 3), 1);
+        assert_eq!(most_azs(Shape::Isolate, &[2, 2], 3), 3);
+    }
+
+    #[test]
+    fn in_a_ring_everybody_reaches_a_majority_and_no_two_the_same() {
+        for n in 4..40 {
+            let reached =
+                |a: usize| -> BTreeSet<usize> { (0..n).filter(|b| near(a, *b, n)).collect() };
+            let all: BTreeSet<_> = (0..n).map(reached).collect();
+            assert_eq!(all.len(), n, "{n}: two reach the same");
+            for set in &all {
+                assert!(set.len() > n / 2 && set.len() < n, "{n}: {set:?}");
+            }
+        }
+    }
+
+    fn shape() -> impl Strategy<Value = Shape> {
+        prop_oneof![
+            Just(Shape::Isolate),
+            Just(Shape::Deaf),
+            Just(Shape::Mute),
+            Just(Shape::Split),
+            Just(Shape::Bridge),
+            Just(Shape::Ring),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_link_is_cut_or_not_and_only_one_way_shapes_are_one_way(
+            shape in shape(),
+            storage in 1_usize..4,
+            // On which side each node is; 3 is none.
+            on in prop::collection::vec(0_usize..4, 12),
+        ) {
+            let (topology, canaries) = cluster(storage);
+            let place = |side: usize| -> Vec<String> {
+                let nodes = topology.nodes.iter().zip(&on);
+                nodes.filter(|(_, s)| **s == side).map(|(n, _)| n.name.clone()).collect()
+            };
+            let sides: Vec<Vec<String>> = match shape {
+                Shape::Split => (0..3).map(place).filter(|s| !s.is_empty()).collect(),
+                Shape::Ring => place(0).into_iter().map(|n| vec![n]).collect(),
+                _ => vec![place(0)],
+            };
+            let l = links(shape, &sides, &topology, &canaries);
+            let cut: BTreeSet<&Link> = l.cut.iter().chain(&l.blind).collect();
+            prop_assert_eq!(cut.len(), l.cut.len() + l.blind.len());
+            prop_assert!(l.open.iter().all(|link| !cut.contains(link)));
+            let known = |name: &str| topology.node(name).is_some();
+            prop_assert!(l.cut.iter().chain(&l.open).all(|k| known(&k.from) && known(&k.to)));
+            prop_assert!(l.blind.iter().all(|k| known(&k.from) != known(&k.to)));
+            for link in &cut {
+                let back = Link { from: link.to.clone(), to: link.from.clone() };
+                let both = cut.contains(&back);
+                prop_assert_eq!(both, !matches!(shape, Shape::Deaf | Shape::Mute));
+            }
+            let hurt = hurt(shape, &sides, &topology);
+            prop_assert!(hurt.iter().all(|n| known(n)));
+        }
+    }
+}

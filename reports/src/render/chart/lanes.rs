@@ -1,0 +1,293 @@
+//! What clients got: a lane of answered calls per kind, and one of latency.
+
+use super::{
+    Area, Axis, Drawn, FAIL, GRID, LANE, LATENCY, LEFT, MUTED, RIGHT, TEXT, TICKS, Take, WIDTH,
+    font,
+};
+use crate::report::{Point, Report};
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, VPos};
+
+/// Suspect stretches that are hatched.
+const MAX_SUSPECT: usize = 60;
+
+pub fn success(
+    root: &Area<'_>,
+    report: &Report,
+    axis: Axis,
+    top: i32,
+    name: &str,
+    ink: RGBColor,
+    counts: Take,
+) -> Drawn {
+    let bottom = top + LANE;
+    root.draw_text(
+        name,
+        &font(26.0, TEXT, HPos::Left, VPos::Center),
+        (0, top + 14),
+    )?;
+    for (share, text) in [(0, "0 %"), (50, "50 %"), (100, "100 %")] {
+        let y = bottom - LANE * share / 100;
+        root.draw(&PathElement::new(
+            [(LEFT, y), (WIDTH - RIGHT, y)],
+            GRID.stroke_width(if share == 0 { 2 } else { 1 }),
+        ))?;
+        // The name stands where 100 % would; two lines say enough.
+        let y = if share == 100 { y + 46 } else { y };
+        if share != 50 {
+            let x = if share == 100 { 0 } else { LEFT - 14 };
+            let (h, text) = if share == 100 {
+                (HPos::Left, "answered")
+            } else {
+                (HPos::Right, text)
+            };
+            root.draw_text(text, &font(22.0, MUTED, h, VPos::Center), (x, y))?;
+        }
+    }
+    root.draw_text(
+        "100 %",
+        &font(22.0, MUTED, HPos::Right, VPos::Center),
+        (LEFT - 14, top),
+    )?;
+    let points = &report.series.points;
+    let step = report.series.step as f64;
+    let time = |i: usize| axis.from + i as f64 * step;
+    let lane = root
+        .clone()
+        .shrink((LEFT, top), ((WIDTH - LEFT - RIGHT) as u32, LANE as u32));
+    let mut chart = ChartBuilder::on(&lane).build_cartesian_2d(axis.from..axis.to, 0f64..1f64)?;
+
+    // What was not answered hangs from the top, and is never thinner than a hair.
+    for (i, p) in points.iter().enumerate() {
+        let c = counts(p);
+        let Some(a) = c.availability().filter(|_| c.missed() > 0) else {
+            continue;
+        };
+        let (x0, x1) = (
+            axis.x(time(i)),
+            axis.x(time(i + 1)).max(axis.x(time(i)) + 2),
+        );
+        let deep = ((1.0 - a) * f64::from(LANE)).max(4.0) as i32;
+        root.draw(&Rectangle::new(
+            [(x0, top), (x1, top + deep)],
+            FAIL.mix(0.55).filled(),
+        ))?;
+        root.draw(&Rectangle::new(
+            [(x0, bottom + 5), (x1, bottom + TICKS)],
+            FAIL.filled(),
+        ))?;
+    }
+    for line in steps(
+        points.iter().map(|p| counts(p).availability()),
+        axis.from,
+        step,
+    ) {
+        chart.draw_series(std::iter::once(PathElement::new(line, ink.stroke_width(4))))?;
+    }
+    Ok(())
+}
+
+/// Step lines, one per stretch with data: nothing is drawn where nothing was measured.
+fn steps(values: impl Iterator<Item = Option<f64>>, from: f64, step: f64) -> Vec<Vec<(f64, f64)>> {
+    let mut lines = Vec::new();
+    let mut line: Vec<(f64, f64)> = Vec::new();
+    for (i, v) in values.enumerate() {
+        let t = from + i as f64 * step;
+        match v {
+            Some(v) => {
+                // A level stretch needs two points, not two per second.
+                if let [.., a, b] = line[..]
+                    && a.1 == v
+                    && b.1 == v
+                {
+                    line.pop();
+                } else {
+                    line.push((t, v));
+                }
+                line.push((t + step, v));
+            }
+            None => lines.push(std::mem::take(&mut line)),
+        }
+    }
+    lines.push(line);
+    lines.retain(|l| !l.is_empty());
+    lines
+}
+
+pub fn latency(root: &Area<'_>, report: &Report, axis: Axis, top: i32) -> Drawn {
+    root.draw_text(
+        "Latency",
+        &font(26.0, TEXT, HPos::Left, VPos::Center),
+        (0, top + 14),
+    )?;
+    root.draw_text(
+        "answered, log",
+        &font(22.0, MUTED, HPos::Left, VPos::Center),
+        (0, top + 46),
+    )?;
+    suspect(root, report, axis, top)?;
+    let points = &report.series.points;
+    let all = || points.iter().flat_map(|p| [p.p50_us, p.p99_us]).flatten();
+    let (Some(low), Some(high)) = (all().min(), all().max()) else {
+        return Ok(());
+    };
+    let low = low.max(1) as f64 / 1.3;
+    let high = (high as f64 * 1.3).max(low * 10.0);
+    let lane = root
+        .clone()
+        .shrink((LEFT, top), ((WIDTH - LEFT - RIGHT) as u32, LATENCY as u32));
+    let mut chart =
+        ChartBuilder::on(&lane).build_cartesian_2d(axis.from..axis.to, (low..high).log_scale())?;
+    let pixel = |us: f64| {
+        let share = (us.ln() - low.ln()) / (high.ln() - low.ln());
+        top + LATENCY - (share * f64::from(LATENCY)).round() as i32
+    };
+    let mut last = i32::MAX;
+    for us in (0..10).map(|e| 10f64.powi(e)).flat_map(|d| [d, d * 3.0]) {
+        let decade = us.log10().fract() == 0.0;
+        if us < low || us > high || (!decade && high / low > 300.0) {
+            continue;
+        }
+        let y = pixel(us);
+        root.draw(&PathElement::new(
+            [(LEFT, y), (WIDTH - RIGHT, y)],
+            GRID.stroke_width(1),
+        ))?;
+        // Keep clear of the label below, and of the lane's name.
+        if last - y > 30 {
+            root.draw_text(
+                &tick_latency(us),
+                &font(22.0, MUTED, HPos::Right, VPos::Center),
+                (LEFT - 14, y),
+            )?;
+            last = y;
+        }
+    }
+    let step = report.series.step as f64;
+    let mut ends = Vec::new();
+    for (name, ink, width, value) in [
+        (
+            "p50",
+            MUTED,
+            3,
+            (|p: &Point| p.p50_us) as fn(&Point) -> Option<u64>,
+        ),
+        ("p99", TEXT, 4, |p: &Point| p.p99_us),
+    ] {
+        let values = points.iter().map(|p| value(p).map(|us| us as f64));
+        for line in steps(values, axis.from, step) {
+            chart.draw_series(std::iter::once(PathElement::new(
+                line,
+                ink.stroke_width(width),
+            )))?;
+        }
+        if let Some(v) = points.iter().rev().find_map(value) {
+            ends.push((name, ink, pixel(v as f64)));
+        }
+    }
+    // p99 is above p50; push the names apart where the lines meet.
+    if let [(_, _, p50), (_, _, p99)] = &mut ends[..] {
+        let close = 28 - (*p50 - *p99);
+        if close > 0 {
+            *p50 += close / 2;
+            *p99 -= close / 2;
+        }
+    }
+    for (name, ink, y) in ends {
+        root.draw_text(
+            name,
+            &font(24.0, ink, HPos::Left, VPos::Center),
+            (WIDTH - RIGHT + 12, y),
+        )?;
+    }
+    Ok(())
+}
+
+/// Hatches the seconds in which a canary sent late: latencies there are partly
+/// its own.
+fn suspect(root: &Area<'_>, report: &Report, axis: Axis, top: i32) -> Drawn {
+    let all = report.trust.canaries.iter().flat_map(|c| &c.suspect);
+    for (from, to) in merged(all.copied().collect()).into_iter().take(MAX_SUSPECT) {
+        let (x0, x1) = (axis.x(from as f64), axis.x(to as f64));
+        for line in hatching((x0, x1), (top, top + LATENCY)) {
+            root.draw(&PathElement::new(line, MUTED.mix(0.5).stroke_width(2)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Parallel lines that lean by 45 degrees, within a rectangle.
+fn hatching((left, right): (i32, i32), (top, bottom): (i32, i32)) -> Vec<[(i32, i32); 2]> {
+    const APART: usize = 18;
+    let (wide, high) = (right - left, bottom - top);
+    // Each is x - left + bottom - y = n.
+    (0..wide + high)
+        .step_by(APART)
+        .map(|n| {
+            let from = (left + n.min(wide), bottom - (n - n.min(wide)));
+            let to = (left + (n - n.min(high)), bottom - n.min(high));
+            [from, to]
+        })
+        .collect()
+}
+
+/// Stretches in order, those that touch as one.
+fn merged(mut all: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    all.sort_unstable();
+    let mut out: Vec<(u64, u64)> = Vec::new();
+    for (from, to) in all {
+        match out.last_mut() {
+            Some(last) if from <= last.1 => last.1 = last.1.max(to),
+            _ => out.push((from, to)),
+        }
+    }
+    out
+}
+
+fn tick_latency(us: f64) -> String {
+    if us < 1000.0 {
+        format!("{us:.0} us")
+    } else if us < 1e6 {
+        format!("{:.0} ms", us / 1000.0)
+    } else {
+        format!("{:.0} s", us / 1e6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{hatching, merged, steps};
+
+    #[test]
+    fn hatching_stays_inside() {
+        for (wide, high) in [(4, 210), (300, 210), (1, 1), (0, 210)] {
+            let lines = hatching((100, 100 + wide), (50, 50 + high));
+            assert!(!lines.is_empty());
+            for (x, y) in lines.into_iter().flatten() {
+                assert!((100..=100 + wide).contains(&x), "{x}");
+                assert!((50..=50 + high).contains(&y), "{y}");
+            }
+        }
+    }
+
+    #[test]
+    fn stretches_that_touch_are_one() {
+        assert_eq!(
+            merged(vec![(5, 6), (1, 3), (3, 4), (2, 3)]),
+            vec![(1, 4), (5, 6)]
+        );
+    }
+
+    #[test]
+    fn lines_break_where_nothing_was_measured_and_level_ones_are_short() {
+        let one = Some(1.0);
+        let lines = steps([one, one, one, None, Some(0.5), one].into_iter(), 10.0, 1.0);
+        assert_eq!(
+            lines,
+            vec![
+                vec![(10.0, 1.0), (13.0, 1.0)],
+                vec![(14.0, 0.5), (15.0, 0.5), (15.0, 1.0), (16.0, 1.0)],
+            ]
+        );
+    }
+}
