@@ -1,0 +1,57 @@
+//! How long the report of a large run takes: `cargo run --release -p
+//! gameday-reports --example large -- FOLDER [OPERATIONS]` writes a synthetic
+//! run folder of 1 000 000 operations (nine pairs, 1 % missed in two outages)
+//! into a folder that does not exist yet, and reports on it.
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use common::{AZS, Synthetic, answered_write, ms, spoil};
+use gameday_record::{Call, ErrorClass};
+use std::time::{Duration, Instant};
+
+fn main() -> Result<(), String> {
+    let mut args = std::env::args().skip(1);
+    let folder = args.next().ok_or("usage: large FOLDER [OPERATIONS]")?;
+    let total: u64 = match args.next() {
+        Some(n) => n.parse().map_err(|e| format!("'{n}': {e}"))?,
+        None => 1_000_000,
+    };
+    let mut s = Synthetic::az_power_off();
+    s.operations.clear();
+    let pairs: Vec<_> = AZS
+        .iter()
+        .flat_map(|a| AZS.iter().map(move |e| (*a, *e)))
+        .collect();
+    let step = Duration::from_nanos(55_000_000_000 / (total / 9).max(1));
+    s.run.workload.rate = 1.0 / step.as_secs_f64();
+    for n in 0..total {
+        let (az, endpoint) = pairs[(n % 9) as usize];
+        let due = ms(5_000) + step * (n / 9) as u32;
+        let mut o = answered_write(az, endpoint, due, n);
+        if n % 20 >= 8 {
+            let key = "k".into();
+            let strong = n % 20 < 16;
+            o.call = Call::Read { key, strong };
+        }
+        if (20_000..20_300).contains(&(due.0 / 1_000_000)) || (endpoint == "b" && n % 97 == 0) {
+            spoil(&mut o, ErrorClass::Timeout, "no answer", true, 2_000);
+        }
+        s.operations.push(o);
+    }
+    let written = s.write(std::path::Path::new(&folder));
+    drop(s);
+    let began = Instant::now();
+    let history = written.read_history()?;
+    println!(
+        "read {} operations: {:?}",
+        history.operations.len(),
+        began.elapsed()
+    );
+    drop(history);
+    let began = Instant::now();
+    let report = gameday_reports::assemble(&written)?;
+    println!("assembled, reading included: {:?}", began.elapsed());
+    println!("{}", report.overall.sentence);
+    Ok(())
+}
