@@ -1,6 +1,8 @@
 //! One call: one attempt, on an idle connection or a fresh one.
 
 use crate::classify::Attempt;
+use crate::config::Endpoint;
+use crate::connect::Connector;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::Request;
@@ -8,9 +10,6 @@ use hyper::body::Body;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::error::Error;
-use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -31,9 +30,8 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    async fn open(addr: SocketAddr) -> Result<Self, Attempt> {
-        let stream = TcpStream::connect(addr).await.map_err(no_connection)?;
-        stream.set_nodelay(true).map_err(no_connection)?;
+    async fn open(connector: &Connector, endpoint: &Endpoint) -> Result<Self, Attempt> {
+        let stream = connector.open(endpoint).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|e| Attempt::NotConnected(explain(&e)))?;
@@ -53,14 +51,16 @@ impl Connection {
 /// An idle connection that the server had closed before anything of the request
 /// was written is replaced by a fresh one: nothing was attempted on it.
 pub async fn attempt(
-    addr: SocketAddr,
+    connector: &Connector,
+    endpoint: &Endpoint,
     mut idle: Option<Connection>,
     mut request: Request<Full<Bytes>>,
     deadline: Instant,
 ) -> (Attempt, Option<Connection>) {
     loop {
         let reused = idle.is_some();
-        let connection = match timeout_at(deadline, connect(addr, idle.take())).await {
+        let connection = match timeout_at(deadline, connect(connector, endpoint, idle.take())).await
+        {
             Ok(Ok(connection)) => connection,
             Ok(Err(attempt)) => return (attempt, None),
             Err(_) => return (Attempt::ConnectTimeout, None),
@@ -79,13 +79,17 @@ pub async fn attempt(
     }
 }
 
-async fn connect(addr: SocketAddr, idle: Option<Connection>) -> Result<Connection, Attempt> {
+async fn connect(
+    connector: &Connector,
+    endpoint: &Endpoint,
+    idle: Option<Connection>,
+) -> Result<Connection, Attempt> {
     if let Some(mut connection) = idle
         && connection.sender.ready().await.is_ok()
     {
         return Ok(connection);
     }
-    Connection::open(addr).await
+    Connection::open(connector, endpoint).await
 }
 
 enum Exchange {
@@ -137,18 +141,6 @@ fn no_answer(e: &hyper::Error) -> Attempt {
     }
 }
 
-/// Nothing was sent; the question is only whose fault it is.
-fn no_connection(e: io::Error) -> Attempt {
-    match e.kind() {
-        ErrorKind::TimedOut => Attempt::ConnectTimeout,
-        ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory => Attempt::NoMeans(e.to_string()),
-        _ => match e.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS) => Attempt::NoMeans(e.to_string()),
-            _ => Attempt::NotConnected(e.to_string()),
-        },
-    }
-}
-
 /// The error and what caused it.
 fn explain(e: &hyper::Error) -> String {
     match e.source() {
@@ -160,6 +152,7 @@ fn explain(e: &hyper::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -173,6 +166,16 @@ mod tests {
         }
         let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
         stream.write_all(answer).await.unwrap();
+    }
+
+    async fn try_at(
+        addr: SocketAddr,
+        idle: Option<Connection>,
+        request: Request<Full<Bytes>>,
+        deadline: Instant,
+    ) -> (Attempt, Option<Connection>) {
+        let to = Endpoint::plain("a", addr);
+        attempt(&Connector::default(), &to, idle, request, deadline).await
     }
 
     fn request() -> Request<Full<Bytes>> {
@@ -190,7 +193,7 @@ mod tests {
             body: Bytes::from_static(b"{}"),
         };
         let (first, ()) = tokio::join!(
-            attempt(addr, None, request(), deadline),
+            try_at(addr, None, request(), deadline),
             answer_once(&listener)
         );
         assert_eq!(first.0, ok);
@@ -202,7 +205,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let (second, ()) = tokio::join!(
-            attempt(addr, Some(idle), request(), deadline),
+            try_at(addr, Some(idle), request(), deadline),
             answer_once(&listener)
         );
         assert_eq!(second.0, ok);
@@ -231,7 +234,7 @@ mod tests {
                 }
                 stream.write_all(answer).await.unwrap();
             };
-            let ((got, _), ()) = tokio::join!(attempt(addr, None, request(), deadline()), peer);
+            let ((got, _), ()) = tokio::join!(try_at(addr, None, request(), deadline()), peer);
             assert!(
                 format!("{got:?}").starts_with(expected),
                 "{expected}: {got:?}"
@@ -250,35 +253,12 @@ mod tests {
             // Ends when the other side closes: in an error or with all it sent.
             let _ = stream.read_to_end(&mut all).await;
         };
-        let ((got, connection), ()) = tokio::join!(attempt(addr, None, request(), deadline), peer);
+        let ((got, connection), ()) = tokio::join!(try_at(addr, None, request(), deadline), peer);
         // On a machine that stood still, not even the connection was made in time.
         assert!(
             matches!(got, Attempt::Timeout | Attempt::ConnectTimeout),
             "{got:?}"
         );
         assert!(connection.is_none());
-    }
-
-    #[test]
-    fn whose_fault_a_missing_connection_is() {
-        let of = |code| no_connection(io::Error::from_raw_os_error(code));
-        for code in [
-            libc::ECONNREFUSED,
-            libc::EHOSTUNREACH,
-            libc::ENETUNREACH,
-            libc::ECONNRESET,
-        ] {
-            assert!(matches!(of(code), Attempt::NotConnected(_)), "{code}");
-        }
-        assert_eq!(of(libc::ETIMEDOUT), Attempt::ConnectTimeout);
-        for code in [
-            libc::EMFILE,
-            libc::ENFILE,
-            libc::EADDRNOTAVAIL,
-            libc::ENOBUFS,
-            libc::ENOMEM,
-        ] {
-            assert!(matches!(of(code), Attempt::NoMeans(_)), "{code}");
-        }
     }
 }

@@ -44,6 +44,30 @@ pub struct Endpoint {
     pub az: String,
     /// Where to connect, `ip:port`: no names, whose resolution would be measured too.
     pub addr: SocketAddr,
+    /// Name for the `Host` header and for TLS, 1 to 255 visible ASCII
+    /// characters, with the port if it is not the scheme's; else `addr` stands in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// True if it is spoken to over TLS.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls: bool,
+}
+
+impl Endpoint {
+    /// One without a name and without TLS.
+    pub fn plain(az: impl Into<String>, addr: SocketAddr) -> Self {
+        Endpoint {
+            az: az.into(),
+            addr,
+            host: None,
+            tls: false,
+        }
+    }
+
+    /// What the `Host` header says.
+    pub fn host(&self) -> String {
+        self.host.clone().unwrap_or_else(|| self.addr.to_string())
+    }
 }
 
 /// Names of an item's attributes.
@@ -101,6 +125,13 @@ impl CanaryConfig {
         must(
             azs.len() == self.endpoints.len(),
             "endpoints must be of different AZs",
+        );
+        must(
+            self.endpoints
+                .iter()
+                .filter_map(|e| e.host.as_deref())
+                .all(|h| (1..=255).contains(&h.len()) && h.bytes().all(|b| b.is_ascii_graphic())),
+            "endpoint hosts must be 1 to 255 visible ASCII characters",
         );
         must(
             azs.contains(&self.az),
@@ -172,10 +203,7 @@ pub(crate) mod tests {
             endpoints: ["a", "b", "c"]
                 .iter()
                 .zip(1..)
-                .map(|(az, n)| Endpoint {
-                    az: (*az).into(),
-                    addr: SocketAddr::from(([127, 0, 0, n], 8000)),
-                })
+                .map(|(az, n)| Endpoint::plain(*az, SocketAddr::from(([127, 0, 0, n], 8000))))
                 .collect(),
             table: "canary".into(),
             attributes: Attributes::default(),
@@ -206,12 +234,21 @@ pub(crate) mod tests {
         let mut c = config();
         c.az = "z".into();
         c.index = 1000;
+        c.endpoints[0].host = Some("two lines\r\n".into());
         c.workload.rate = f64::NAN;
         c.workload.keys = 0;
         c.workload.cas = 0.5;
         c.workload.timeout_ms = 1;
         let e = c.validate().unwrap_err().to_string();
-        for part in ["own az", "index", "rate", "keys", "shares", "timeout_ms"] {
+        for part in [
+            "own az",
+            "index",
+            "hosts",
+            "rate",
+            "keys",
+            "shares",
+            "timeout_ms",
+        ] {
             assert!(e.contains(part), "{part}: {e}");
         }
         assert!(config().validate().is_ok());

@@ -3,10 +3,10 @@
 //! It owns all state and runs on one thread; calls are tasks that hand their
 //! outcome back.
 
-use crate::CanaryError;
 use crate::call::{self, Connection};
 use crate::classify::{classify, failed};
 use crate::config::CanaryConfig;
+use crate::connect::Connector;
 use crate::finale::Finale;
 use crate::outbox::Outbox;
 use crate::pacer::Pacer;
@@ -16,6 +16,7 @@ use crate::request::Requests;
 use crate::schedule::{Schedule, Tick};
 use crate::vitals::Vitals;
 use crate::workload::Workload;
+use crate::{CanaryError, Wire};
 use gameday_record::operation::Failure;
 use gameday_record::{Call, ErrorClass, Event, Nanos, Operation, Outcome};
 use std::sync::Arc;
@@ -67,6 +68,7 @@ struct Pool {
 
 pub(crate) struct Engine {
     config: Arc<CanaryConfig>,
+    connector: Arc<Connector>,
     own: usize,
     out: Outbox,
     requests: Requests,
@@ -82,7 +84,7 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(config: CanaryConfig, out: Outbox) -> Result<Self, CanaryError> {
+    pub(crate) fn new(config: CanaryConfig, wire: Wire, out: Outbox) -> Result<Self, CanaryError> {
         config.validate()?;
         let own = config.endpoints.iter().position(|e| e.az == config.az);
         let own = own.ok_or_else(|| CanaryError::Config("no endpoint in the own az".into()))?;
@@ -90,7 +92,7 @@ impl Engine {
         Ok(Engine {
             own,
             out,
-            requests: Requests::new(&config),
+            requests: Requests::new(&config, wire.signer),
             workload: Workload::new(&config.workload, config.seed, config.index, n),
             processes: Processes::new(config.index, n),
             vitals: Vitals::default(),
@@ -100,6 +102,7 @@ impl Engine {
             started: false,
             finale: None,
             goal: Goal::Serve,
+            connector: Arc::new(wire.connector),
             config: Arc::new(config),
         })
     }
@@ -301,11 +304,13 @@ impl Engine {
             }
         };
         let config = self.config.clone();
-        let addr = config.endpoints[endpoint].addr;
-        let request = self.requests.request(&op.call, addr);
+        let connector = self.connector.clone();
+        let request = self.requests.request(&op.call, endpoint);
         self.calls.spawn(async move {
             let deadline = Instant::now() + deadline.since(config.clock.now());
-            let (attempt, connection) = call::attempt(addr, idle, request, deadline).await;
+            let to = &config.endpoints[endpoint];
+            let (attempt, connection) =
+                call::attempt(&connector, to, idle, request, deadline).await;
             let at = config.clock.now();
             let outcome = classify(&op.call, &config.attributes, &attempt);
             Ended {
@@ -408,7 +413,7 @@ mod tests {
             e.addr = closed_port();
         }
         let (out, lines) = outbox(20);
-        let engine = Engine::new(c, out).unwrap();
+        let engine = Engine::new(c, Wire::default(), out).unwrap();
         let (orders, taken) = mpsc::channel(4);
         let written = block_on(async {
             let conduct = async {
@@ -449,7 +454,7 @@ mod tests {
         for (full, timeout_ms, why) in [(true, 60_000, "many"), (false, 50, "time")] {
             c.workload.timeout_ms = timeout_ms;
             let (out, lines) = outbox(10);
-            let mut engine = Engine::new(c.clone(), out).unwrap();
+            let mut engine = Engine::new(c.clone(), Wire::default(), out).unwrap();
             engine.pools[1].in_flight = if full { c.in_flight_cap() } else { 0 };
             while c.clock.now() < Nanos(60_000_000) {
                 std::thread::yield_now();
@@ -495,7 +500,7 @@ mod tests {
             let mut c = config();
             c.clock = gameday_record::RunClock::start();
             let (out, _lines) = outbox(100);
-            let engine = Engine::new(c, out).unwrap();
+            let engine = Engine::new(c, Wire::default(), out).unwrap();
             let (sender, taken) = mpsc::channel(4);
             let result = block_on(async {
                 for order in orders {

@@ -18,21 +18,45 @@
 pub mod call;
 pub mod classify;
 pub mod config;
+pub mod credentials;
+pub mod connect;
 mod engine;
 mod finale;
 mod outbox;
 pub mod pacer;
 mod processes;
 pub mod protocol;
+pub mod publish;
 pub mod request;
 mod run;
 pub mod schedule;
+pub mod sign;
+pub mod sigv4;
 mod vitals;
 pub mod workload;
 
 pub use config::{Attributes, CanaryConfig, Endpoint};
 pub use protocol::{Command, Line, Notice};
 pub use run::run;
+
+/// How a canary speaks to what it calls.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    /// Opens its connections.
+    pub connector: connect::Connector,
+    /// Signs its requests.
+    pub signer: std::sync::Arc<dyn sign::Sign>,
+}
+
+impl Default for Wire {
+    /// Plain TCP and a dummy signature.
+    fn default() -> Self {
+        Wire {
+            connector: connect::Connector::default(),
+            signer: std::sync::Arc::new(sign::Dummy),
+        }
+    }
+}
 
 /// Why a canary ended without finishing.
 #[derive(Debug, thiserror::Error)]

@@ -1,22 +1,15 @@
 //! Calls as requests of the DynamoDB JSON protocol.
-//!
-//! The signature is a dummy of the right shape (AWS SigV4): servers for tests
-//! check no more, and signing would cost more than the rest of the request.
 
-use crate::config::{Attributes, CanaryConfig};
+use crate::config::{Attributes, CanaryConfig, Endpoint};
+use crate::sign::{Sign, Unsigned};
 use bytes::Bytes;
 use gameday_record::Call;
 use http_body_util::Full;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request};
-use std::net::SocketAddr;
+use std::sync::Arc;
 
-const DATE: &str = "20260101T000000Z";
-const CREDENTIAL: &str = concat!(
-    "AWS4-HMAC-SHA256 Credential=gameday/20260101/us-east-1/dynamodb/aws4_request, ",
-    "SignedHeaders=host;x-amz-date;x-amz-target, ",
-    "Signature=0000000000000000000000000000000000000000000000000000000000000000"
-);
+const CONTENT: &str = "application/x-amz-json-1.0";
 
 /// Makes requests. The parts that never change are made once.
 #[derive(Clone, Debug)]
@@ -27,11 +20,14 @@ pub struct Requests {
     value: String,
     /// `,"pad":{"S":"xxx…"}`, or nothing.
     filler: String,
+    /// What each endpoint is called.
+    hosts: Vec<String>,
+    signer: Arc<dyn Sign>,
 }
 
 impl Requests {
-    /// For the table, the attributes and the item size of `config`.
-    pub fn new(config: &CanaryConfig) -> Self {
+    /// For the endpoints, the table, the attributes and the item size of `config`.
+    pub fn new(config: &CanaryConfig, signer: Arc<dyn Sign>) -> Self {
         let Attributes { key, value, filler } = &config.attributes;
         let bytes = config.workload.item_bytes as usize;
         Requests {
@@ -43,11 +39,13 @@ impl Requests {
             } else {
                 format!(",{}:{{\"S\":\"{}\"}}", quoted(filler), "x".repeat(bytes))
             },
+            hosts: config.endpoints.iter().map(Endpoint::host).collect(),
+            signer,
         }
     }
 
-    /// The request of `call` to `endpoint`.
-    pub fn request(&self, call: &Call, endpoint: SocketAddr) -> Request<Full<Bytes>> {
+    /// The request of `call` to the endpoint with this number.
+    pub fn request(&self, call: &Call, endpoint: usize) -> Request<Full<Bytes>> {
         let target = match call {
             Call::Read { .. } => "DynamoDB_20120810.GetItem",
             Call::Write { .. } | Call::Insert { .. } | Call::Cas { .. } => {
@@ -55,25 +53,27 @@ impl Requests {
             }
             Call::Add { .. } => "DynamoDB_20120810.UpdateItem",
         };
-        let mut request = Request::new(Full::new(Bytes::from(self.body(call))));
+        let host = &self.hosts[endpoint];
+        let body = Bytes::from(self.body(call));
+        let signature = self.signer.sign(&Unsigned {
+            host,
+            content_type: CONTENT,
+            target,
+            body: &body,
+        });
+        let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
-        let host = HeaderValue::from_str(&endpoint.to_string())
-            .expect("an address is digits, dots, colons and brackets");
+        let value = |v: &str| HeaderValue::from_str(v).expect("visible ASCII");
         let headers = request.headers_mut();
-        headers.insert(HOST, host);
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/x-amz-json-1.0"),
-        );
+        headers.insert(HOST, value(host));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(CONTENT));
         headers.insert(
             HeaderName::from_static("x-amz-target"),
             HeaderValue::from_static(target),
         );
-        headers.insert(
-            HeaderName::from_static("x-amz-date"),
-            HeaderValue::from_static(DATE),
-        );
-        headers.insert(AUTHORIZATION, HeaderValue::from_static(CREDENTIAL));
+        for (name, v) in signature {
+            headers.insert(HeaderName::from_static(name), value(&v));
+        }
         request
     }
 
@@ -143,7 +143,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn sent(config: &CanaryConfig, call: &Call) -> (String, Value) {
-        let request = Requests::new(config).request(call, config.endpoints[0].addr);
+        let request = Requests::new(config, Arc::new(crate::sign::Dummy)).request(call, 0);
         let h = |n: &str| request.headers()[n].to_str().unwrap().to_string();
         assert_eq!(request.method(), Method::POST);
         assert_eq!(request.uri(), "/");

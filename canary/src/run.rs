@@ -1,10 +1,10 @@
 //! The canary process: commands in, lines out, and the threads between.
 
-use crate::CanaryError;
 use crate::config::CanaryConfig;
 use crate::engine::{Engine, Order};
 use crate::outbox::{Lines, MAX_WAITING, outbox, write_lines};
 use crate::protocol::{Command, MAX_COMMAND};
+use crate::{CanaryError, Wire};
 use std::pin::pin;
 use std::time::Duration;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite};
@@ -28,12 +28,13 @@ const LAST_LINES: Duration = Duration::from_secs(10);
 /// fails, lines that nobody takes for 10 s after the end.
 pub async fn run(
     config: CanaryConfig,
+    wire: Wire,
     input: impl AsyncBufRead,
     output: impl AsyncWrite,
 ) -> Result<(), CanaryError> {
     config.validate()?;
     let (orders, taken) = mpsc::channel(4);
-    let (lines, ended) = start(config, taken)?;
+    let (lines, ended) = start(config, wire, taken)?;
     let mut commands = pin!(commands(input, &orders));
     let output = pin!(output);
     let mut writing = pin!(write_lines(lines, output));
@@ -78,12 +79,13 @@ fn died_unless(result: Result<EngineResult, oneshot::error::RecvError>) -> Engin
 /// `orders` is gone.
 fn start(
     config: CanaryConfig,
+    wire: Wire,
     orders: mpsc::Receiver<Order>,
 ) -> Result<(Lines, oneshot::Receiver<EngineResult>), CanaryError> {
     let (out, lines) = outbox(MAX_WAITING);
     let (say, ended) = oneshot::channel();
     let internal = |e: std::io::Error| CanaryError::Internal(format!("starting: {e}"));
-    let engine = Engine::new(config, out)?;
+    let engine = Engine::new(config, wire, out)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -3,7 +3,9 @@
 mod support;
 
 use gameday_canary::protocol::Totals;
-use gameday_canary::{Attributes, CanaryConfig, CanaryError, Command, Endpoint, Line, Notice, run};
+use gameday_canary::{
+    Attributes, CanaryConfig, CanaryError, Command, Endpoint, Line, Notice, Wire, run,
+};
 use gameday_record::history::Pairing;
 use gameday_record::{
     Call, ErrorClass, Event, EventKind, Operation, Outcome, RunClock, WorkloadSpec,
@@ -35,10 +37,7 @@ impl Canary {
             seed: 42,
             endpoints: endpoints
                 .iter()
-                .map(|(az, addr)| Endpoint {
-                    az: (*az).into(),
-                    addr: *addr,
-                })
+                .map(|(az, addr)| Endpoint::plain(*az, *addr))
                 .collect(),
             table: "canary".into(),
             attributes: Attributes::default(),
@@ -48,7 +47,7 @@ impl Canary {
         let config = CanaryConfig::parse(&json).unwrap();
         let (stdin, theirs) = tokio::io::duplex(1 << 12);
         let (output, stdout) = tokio::io::duplex(1 << 12);
-        let running = tokio::spawn(run(config, BufReader::new(theirs), output));
+        let running = tokio::spawn(run(config, Wire::default(), BufReader::new(theirs), output));
         Canary {
             stdin: Some(stdin),
             stdout: BufReader::new(stdout).lines(),

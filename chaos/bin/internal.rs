@@ -76,8 +76,13 @@ fn canary() -> Result<(), String> {
     let config: CanaryConfig = serde_json::from_str(&env("GAMEDAY_CANARY")?)
         .map_err(|e| format!("GAMEDAY_CANARY: {e}"))?;
     blocking(async {
-        gameday_canary::run(config, BufReader::new(stdin()), stdout())
-            .await
-            .map_err(|e| e.to_string())
+        gameday_canary::run(
+            config,
+            Default::default(),
+            BufReader::new(stdin()),
+            stdout(),
+        )
+        .await
+        .map_err(|e| e.to_string())
     })
 }

@@ -8,6 +8,8 @@
 //! - [`zones`] decides linearizability of one key with unique values in
 //!   O(n log n), with writes of unknown outcome and conditional writes.
 //! - [`frontier`] searches, within a [`Budget`], where values repeat.
+//! - [`read`] makes a [`Log`] of recorded files (our own, Jepsen's EDN and JSON,
+//!   logs of older tests); [`write`](mod@write) makes EDN of a [`Log`].
 //! - [`generate`] makes legal histories from a seed, to test checkers with.
 //!
 //! Verdicts have three values. What was not judged is not a pass, and what
@@ -18,7 +20,9 @@
 pub mod frontier;
 pub mod generate;
 pub mod log;
+pub mod read;
 pub mod register;
+pub mod write;
 pub mod zones;
 
 mod budget;

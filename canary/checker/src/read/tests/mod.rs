@@ -1,0 +1,69 @@
+//! Every format with small files, and what must hold for all files.
+
+mod formats;
+mod jsonl;
+mod properties;
+mod refusals;
+
+use super::*;
+use crate::log::{Code, Outcome};
+
+/// An operation of a log in words, for comparisons: `c3 k: Write 1 Ok 0-5`.
+pub(super) fn words(log: &Log) -> Vec<String> {
+    log.entries
+        .iter()
+        .map(|e| {
+            let mut s = format!("c{}", e.process);
+            let (table, key) = (log.table_name(e.key), log.key_name(e.key));
+            match (table, key) {
+                ("", "") => {}
+                ("", key) => s += &format!(" {key}"),
+                (table, key) => s += &format!(" {table}/{key}"),
+            }
+            let opt = |v: Option<i64>| v.map_or("-".into(), |v| v.to_string());
+            s += &match e.code {
+                Code::Read => format!(": read {}", opt(e.first())),
+                Code::EventualRead => format!(": eventual-read {}", opt(e.first())),
+                Code::ReadAnything => ": read anything".into(),
+                Code::Write => format!(": write {}", e.second()),
+                Code::Insert => format!(": insert {}", e.second()),
+                Code::Cas => format!(": cas {} {}", opt(e.first()), e.second()),
+                Code::Add => format!(": add {} {}", e.second(), opt(e.first())),
+                Code::Put => format!(": put '{}'", log.text_of(e.second())),
+                Code::Append => format!(": append '{}'", log.text_of(e.second())),
+                Code::Get => format!(": get '{}'", log.text_of(e.first().unwrap_or_default())),
+                Code::AddElement => format!(": add {}", e.second()),
+                Code::ReadSet => format!(": read {:?}", log.elements_of(e)),
+            };
+            if let Some(found) = e.third() {
+                s += &format!(" found {}", opt(found));
+            }
+            let outcome = match e.outcome {
+                Outcome::Ok => "ok",
+                Outcome::Refused => "refused",
+                Outcome::Failed => "failed",
+                Outcome::Unknown => "unknown",
+            };
+            let finish = match e.finish {
+                crate::register::FOREVER => String::new(),
+                t => t.to_string(),
+            };
+            s += &format!(" {outcome} {}..{finish}", e.start);
+            if !log.az(e).is_empty() || !log.endpoint(e).is_empty() {
+                s += &format!(" {}>{}", log.az(e), log.endpoint(e));
+            }
+            if e.last() {
+                s += " last";
+            }
+            s
+        })
+        .collect()
+}
+
+pub(super) fn reading(text: &str, options: &Options) -> Reading {
+    read(text.as_bytes(), options).unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
+pub(super) fn ops(text: &str) -> Vec<String> {
+    words(&reading(text, &Options::default()).log)
+}

@@ -1,0 +1,6 @@
+//! A [`Log`](crate::log::Log) in the formats of other tools, so that they can
+//! check what we checked.
+
+mod edn;
+
+pub use edn::{Mixed, Written, edn};
