@@ -18,8 +18,8 @@
 pub mod call;
 pub mod classify;
 pub mod config;
-pub mod credentials;
 pub mod connect;
+pub mod credentials;
 mod engine;
 mod finale;
 mod outbox;
