@@ -1,11 +1,13 @@
 //! The checks of a history: from a log to verdicts.
 
 use crate::budget::Budget;
+use crate::counters::Counters;
+use crate::durable::DurableSet;
 use crate::eventual::EventualReads;
 use crate::explain::{self, LINEARIZABILITY};
 use crate::frontier::{self, Answer};
 use crate::intake::{Intake, KeyOps, Object, Refused, takes_part};
-use crate::log::Log;
+use crate::log::{Code, Log, Outcome};
 use crate::lost::LostWrites;
 use crate::register::{Action, Operations};
 use crate::screens::screen;
@@ -13,7 +15,7 @@ use crate::sessions::Sessions;
 use crate::tally::Tally;
 use crate::violation::{Kind, Violation};
 use crate::zones::{Analysis, NotUnique, Undecided, Zones};
-use crate::{parallel, say};
+use crate::{parallel, say, sets};
 use gameday_record::history::History;
 use gameday_record::verdict::Check;
 use std::time::Duration;
@@ -117,6 +119,12 @@ pub(crate) struct Judge {
     order: Tally,
     sessions: Sessions,
     eventual: EventualReads,
+    durable: DurableSet,
+    counters: Counters,
+    /// True if any key is a register.
+    registers: bool,
+    /// Reasons that concern every key.
+    everywhere: Vec<String>,
     cut_off: bool,
     unique: bool,
     budget: Budget,
@@ -137,6 +145,10 @@ impl Judge {
             order: Tally::new("linearizability"),
             sessions: Sessions::new(Tally::new("session-guarantees")),
             eventual: EventualReads::new(Tally::new("eventual-reads"), cut_off),
+            durable: DurableSet::new(Tally::new("durable-set"), cut_off),
+            counters: Counters::new(Tally::new("counters"), cut_off),
+            registers: false,
+            everywhere: Vec::new(),
             cut_off,
             unique: log.promises.unique_values,
             budget,
@@ -154,6 +166,7 @@ impl Judge {
         self.order.unknown(reason);
         self.sessions.tally().unknown(reason);
         self.eventual.tally().unknown(reason);
+        self.everywhere.push(reason.into());
     }
 
     /// Judges one key.
@@ -169,9 +182,14 @@ impl Judge {
         };
         let mut zones = std::mem::take(&mut self.zones);
         match intake.object(positions) {
-            Object::Register => self.register(key, &ops, intake, &mut zones),
+            Object::Register => {
+                self.registers = true;
+                self.durable.key(key, intake);
+                self.register(key, &ops, intake, &mut zones);
+            }
             Object::Text => self.text(key, &ops, intake),
-            Object::Counter | Object::Set => {}
+            Object::Counter => self.counters.key(key, intake),
+            Object::Set => self.set(key, &ops, intake),
             Object::Mixed => {
                 let reason =
                     "invalid history: used as more than one of register, counter, text and set";
@@ -185,12 +203,11 @@ impl Judge {
 
     fn count(&mut self, ops: &KeyOps<'_>) {
         self.keys += 1;
-        for i in 0..ops.len() as u32 {
-            let unknown = ops.finish(i) == crate::register::FOREVER;
-            let writes = !matches!(
-                ops.get(i).action,
-                Action::Read(_) | Action::FailedCas { .. } | Action::FailedWrite(_)
-            );
+        for at in ops.at {
+            let e = ops.log.entry(*at);
+            let unknown = e.outcome == Outcome::Unknown;
+            let writes = !matches!(e.outcome, Outcome::Failed | Outcome::Refused)
+                && !matches!(e.code, Code::Read | Code::Get | Code::ReadSet);
             self.judged += u64::from(!unknown);
             self.writes += u64::from(writes);
             self.unknown_writes += u64::from(writes && unknown);
@@ -242,7 +259,7 @@ impl Judge {
             self.order.unknown_key(reason, &say::key(log, key));
         }
         self.lost.key(key, &analysis, ops, intake);
-        self.sessions.key(key, &analysis, intake);
+        self.sessions.key(key, ops, &analysis, intake);
         self.sessions.finals(key, ops, &analysis, intake);
         self.eventual.key(key, Some(&analysis), intake);
         if found.total == 0 && found.unexplained == 0 && analysis.ignored_bare_failures > 0 {
@@ -281,6 +298,17 @@ impl Judge {
 
     fn gave_up(&mut self, reason: &str, key: u32, intake: &Intake<'_>) {
         self.order.unknown_key(reason, &say::key(intake.log, key));
+    }
+
+    fn set(&mut self, key: u32, ops: &KeyOps<'_>, intake: &Intake<'_>) {
+        self.count(ops);
+        if self.budget.look().is_err() {
+            let reason = "not judged: the time was over";
+            let name = say::key(intake.log, key);
+            self.durable.tally().unknown_key(reason, &name);
+            return self.gave_up(reason, key, intake);
+        }
+        sets::judge(key, &mut self.order, &mut self.durable, intake);
     }
 
     fn text(&mut self, key: u32, ops: &KeyOps<'_>, intake: &Intake<'_>) {
@@ -350,6 +378,9 @@ impl Judge {
         self.order.merge(other.order);
         self.sessions.merge(other.sessions);
         self.eventual.merge(other.eventual);
+        self.durable.merge(other.durable);
+        self.counters.merge(other.counters);
+        self.registers |= other.registers;
         self.judged += other.judged;
         self.keys += other.keys;
         self.writes += other.writes;
@@ -372,18 +403,34 @@ impl Judge {
             ));
         }
         examined.push('.');
-        let empty = log.is_empty();
+        // Nothing was judged: what would have been there is not known.
+        let blank = self.keys == 0 && !self.counters.any() && !self.durable.any();
         let mut checks = Vec::new();
-        if log.promises.final_reads || self.lost.any() {
+        let registers = self.registers || blank;
+        if registers && log.promises.final_reads || self.lost.any() {
             checks.push(self.lost.finish());
         }
-        checks.push(self.order.finish(&examined, Vec::new()));
+        if self.keys > 0 || blank || !self.order.is_clean() {
+            checks.push(self.order.finish(&examined, Vec::new()));
+        }
         let of_eventual = self.sessions.of_eventual_reads();
         if self.sessions.any() {
             checks.push(self.sessions.finish());
         }
-        if self.eventual.any() || (empty && log.promises.final_reads) {
+        if self.eventual.any() || (blank && log.promises.final_reads) {
             checks.push(self.eventual.finish(log, &of_eventual));
+        }
+        if self.durable.any() {
+            for reason in &self.everywhere {
+                self.durable.tally().unknown(reason);
+            }
+            checks.push(self.durable.finish(log));
+        }
+        if self.counters.any() {
+            for reason in &self.everywhere {
+                self.counters.tally().unknown(reason);
+            }
+            checks.push(self.counters.finish());
         }
         checks
     }

@@ -26,6 +26,7 @@ use crate::tally::Tally;
 use crate::violation::Kind;
 use crate::zones::{Analysis, Version};
 use gameday_record::verdict::Check;
+use hashbrown::HashMap;
 
 /// Collects over all keys.
 #[derive(Debug)]
@@ -36,7 +37,8 @@ pub(crate) struct Sessions {
     eventual: u64,
     own_missed: u64,
     went_back: u64,
-    order: Vec<(u64, u64, u64, u32)>,
+    /// What each process of the key wrote and read so far, newest of all.
+    open: HashMap<u64, (Newest, Newest)>,
 }
 
 /// The newest thing that a session wrote or read so far.
@@ -52,15 +54,6 @@ impl Newest {
     }
 }
 
-/// What it found in the register, if it tells.
-fn seen(e: &Entry) -> Option<Option<i64>> {
-    match (e.code, e.outcome) {
-        (Code::Cas, Outcome::Ok) => Some(e.first()),
-        (Code::Cas, Outcome::Refused) => e.third(),
-        _ => e.found(),
-    }
-}
-
 impl Sessions {
     pub fn new(tally: Tally) -> Self {
         Sessions {
@@ -69,7 +62,7 @@ impl Sessions {
             eventual: 0,
             own_missed: 0,
             went_back: 0,
-            order: Vec::new(),
+            open: HashMap::new(),
         }
     }
 
@@ -82,63 +75,63 @@ impl Sessions {
         self.compared > 0
     }
 
-    /// Judges one register.
-    pub fn key(&mut self, key: u32, order: &Analysis<'_>, intake: &Intake<'_>) {
-        self.order.clear();
-        self.order.extend(intake.of(key).iter().filter_map(|at| {
+    /// Judges one register. `ops`: those that took part, in the order of time,
+    /// which is that of each session too.
+    pub fn key(&mut self, key: u32, ops: &KeyOps<'_>, order: &Analysis<'_>, intake: &Intake<'_>) {
+        let mut open = std::mem::take(&mut self.open);
+        open.clear();
+        let mut part = 0;
+        for at in intake.of(key) {
             let e = intake.op(*at);
-            let tells = e.outcome == Outcome::Ok && e.code != Code::ReadAnything
-                || e.outcome == Outcome::Refused && e.third().is_some();
-            tells.then_some((e.process, e.start, e.index, *at))
-        }));
-        self.order.sort_unstable();
-        let order_of = std::mem::take(&mut self.order);
-        for session in order_of.chunk_by(|a, b| a.0 == b.0) {
-            if session.len() > 1 {
-                self.session(key, session, order, intake);
+            let op = (ops.at.get(part) == Some(at)).then_some(part as u32);
+            part += usize::from(op.is_some());
+            if matches!(e.outcome, Outcome::Ok | Outcome::Refused) {
+                let (wrote, read) = open.entry(e.process).or_default();
+                self.step(key, (*at, op), (wrote, read), order, intake);
             }
         }
-        self.order = order_of;
+        self.open = open;
     }
 
-    fn session(
+    /// One operation of a session. `op`: its number among those that took part.
+    fn step(
         &mut self,
         key: u32,
-        session: &[(u64, u64, u64, u32)],
+        (at, op): (u32, Option<u32>),
+        (wrote, read): (&mut Newest, &mut Newest),
         order: &Analysis<'_>,
         intake: &Intake<'_>,
     ) {
-        let initial = intake.log.initial;
-        let (mut wrote, mut read) = (Newest::default(), Newest::default());
-        for (_, _, _, at) in session {
-            let e = intake.op(*at);
-            if let Some(found) = seen(e)
-                && let Some(version) = order.version(found, initial)
-            {
-                let older = |n: &Newest| n.0.filter(|(v, _)| order.precedes(version, *v));
-                let (own, back) = (older(&wrote), older(&read));
-                let comparable = wrote.0.is_some() || read.0.is_some();
-                if e.code == Code::EventualRead {
-                    self.eventual += u64::from(comparable);
-                    self.own_missed += u64::from(own.is_some());
-                    self.went_back += u64::from(own.is_none() && back.is_some());
-                } else {
-                    self.compared += u64::from(comparable);
-                    if let Some((_, write)) = own {
-                        self.report(Kind::ReadYourWrites, key, *at, write, intake);
-                    } else if let Some((_, earlier)) = back {
-                        self.report(Kind::NonMonotonicRead, key, *at, earlier, intake);
-                    }
+        let e = intake.op(at);
+        let writes = e.writes().is_some();
+        let found = match op {
+            Some(op) if writes => order.consumed_by(op),
+            Some(op) => order.version_of(op),
+            None => e
+                .found()
+                .and_then(|found| order.version(found, intake.log.initial)),
+        };
+        if let Some(version) = found {
+            let older = |n: &Newest| n.0.filter(|(v, _)| order.precedes(version, *v));
+            let (own, back) = (older(wrote), older(read));
+            let comparable = u64::from(wrote.0.is_some() || read.0.is_some());
+            if e.code == Code::EventualRead {
+                self.eventual += comparable;
+                self.own_missed += u64::from(own.is_some());
+                self.went_back += u64::from(own.is_none() && back.is_some());
+            } else {
+                self.compared += comparable;
+                if let Some((_, write)) = own {
+                    self.report(Kind::ReadYourWrites, key, at, write, intake);
+                } else if let Some((_, earlier)) = back {
+                    self.report(Kind::NonMonotonicRead, key, at, earlier, intake);
                 }
-                // An eventual read binds only later eventual reads; these are
-                // few and mild enough to be counted against strong ones alone.
-                if e.code != Code::EventualRead {
-                    read.offer(version, *at, order);
-                }
+                // What an eventual read found binds nobody.
+                read.offer(version, at, order);
             }
-            if let Some(version) = e.writes().and_then(|v| order.version(Some(v), initial)) {
-                wrote.offer(version, *at, order);
-            }
+        }
+        if let Some(version) = op.filter(|_| writes).and_then(|op| order.version_of(op)) {
+            wrote.offer(version, at, order);
         }
     }
 

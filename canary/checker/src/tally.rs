@@ -37,6 +37,16 @@ impl Tally {
         self.anomalies.len() < LISTED
     }
 
+    /// Anomalies found so far.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// True if nothing was found and nothing was left open.
+    pub fn is_clean(&self) -> bool {
+        self.total == 0 && self.reasons.is_empty() && self.more_keys == 0
+    }
+
     /// Counts anomalies that are not listed.
     pub fn count(&mut self, n: u64) {
         self.total += n;

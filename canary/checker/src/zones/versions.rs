@@ -29,6 +29,18 @@ impl Analysis<'_> {
         }
     }
 
+    /// The version that an operation which took part wrote or found.
+    pub(crate) fn version_of(&self, op: u32) -> Option<Version> {
+        let c = self.zones.cluster_of[op as usize];
+        (c != NONE).then_some(Version(c))
+    }
+
+    /// The version that a conditional write which took part consumed.
+    pub(crate) fn consumed_by(&self, op: u32) -> Option<Version> {
+        let c = self.zones.consumed[op as usize];
+        (c != NONE).then_some(Version(c))
+    }
+
     /// Whether the first must be older than the second in every order that
     /// explains the operations which took part. False if neither must be, and
     /// where the analysis contradicts itself.
