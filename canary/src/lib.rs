@@ -5,9 +5,9 @@
 //! last time and to stop, and it streams every invocation and completion.
 //!
 //! The load is an open loop. A [`schedule`] is fixed before the load begins; a
-//! thread of its own keeps it with absolute kernel timers ([`pacer`]), because
-//! the timer of an async runtime is a millisecond late. A second thread makes
-//! the calls ([`call`]): one attempt each, on an idle or a fresh connection, so
+//! kernel timer that is set to absolute times keeps it ([`pacer`]), because the
+//! timer of an async runtime is a millisecond late. Calls ([`call`]) are made on
+//! a thread of their own: one attempt each, on an idle or a fresh connection, so
 //! a server that hangs delays nothing but its own answers. What came of a call
 //! is decided in one pure function, [`classify::classify`].
 //!
@@ -20,6 +20,7 @@ mod choice;
 pub mod classify;
 pub mod config;
 pub mod connect;
+pub mod credentials;
 mod dice;
 mod engine;
 mod finale;
@@ -27,11 +28,13 @@ mod outbox;
 pub mod pacer;
 mod processes;
 pub mod protocol;
+pub mod publish;
 pub mod request;
 mod retry;
 mod run;
 pub mod schedule;
 pub mod sign;
+pub mod sigv4;
 mod vitals;
 mod waiting;
 pub mod workload;

@@ -65,6 +65,9 @@ fn plan(args: PlanArgs) -> Exit {
         Err(exit) => return exit,
     };
     println!("{}  (seed {})", prepared.playbook.title, prepared.seed);
+    for line in prepared.playbook.measuring.lines() {
+        println!("{line}");
+    }
     for line in prepared.plan.lines() {
         println!("{line}");
     }

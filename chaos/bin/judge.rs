@@ -1,7 +1,7 @@
 //! From a run folder to its verdict and report: used at the end of a run and
 //! again by `gameday check` and `gameday report`.
 
-use gameday_checker::{Options, check, replicas_equal};
+use gameday_checker::{Options, check_history, replicas_equal};
 use gameday_record::folder::{read_json, write_json};
 use gameday_record::history::{self, History};
 use gameday_record::{Check, DataVerdict, PartitionDigests, RunFolder, Verdict};
@@ -36,7 +36,7 @@ pub fn data(folder: &RunFolder) -> Result<DataVerdict, String> {
 
 /// Judges a history alone.
 pub fn of_history(history: &History) -> Vec<Check> {
-    check(history, &Options::default())
+    check_history(history, &Options::default())
 }
 
 /// Reads one history file.

@@ -108,7 +108,7 @@ pub async fn main(args: RunArgs) -> Exit {
                 .map_err(|e| format!("{}: {e}", folder.timeline().display()))?;
             Ok((recorder, Timeline::new(writer, clock)))
         });
-    let settle = Duration::from_millis(prepared.playbook.workload.timeout_ms);
+    let settle = Duration::from_millis(prepared.playbook.measuring.workload.timeout_ms);
     let live = Live::new(
         clock,
         settle,
@@ -226,7 +226,7 @@ impl Run {
         let launches = wiring::canary_launches(
             self.runtime.as_ref(),
             topology,
-            &self.prepared.playbook.workload,
+            &self.prepared.playbook.measuring.workload,
             self.prepared.seed,
             self.clock,
         )?;
@@ -288,7 +288,7 @@ impl Run {
                 began: self.clock.now(),
                 rule: BaselineRule::new(
                     &self.prepared.topology.azs,
-                    &self.prepared.playbook.workload,
+                    &self.prepared.playbook.measuring.workload,
                 ),
             }),
             observer: self.live.clone(),
@@ -441,9 +441,9 @@ fn info(
         epoch_monotonic_ns: clock.epoch,
         topology: prepared.topology.clone(),
         cluster: prepared.playbook.cluster.clone(),
-        workload: prepared.playbook.workload.clone(),
-        slo: prepared.playbook.slo.clone(),
-        alarms: Vec::new(),
+        workload: prepared.playbook.measuring.workload.clone(),
+        slo: prepared.playbook.measuring.slo.clone(),
+        alarms: prepared.playbook.measuring.alarms.clone(),
         versions: identity::versions(runtime.engine_version()),
         replay: identity::replay(
             &args.playbook.display().to_string(),

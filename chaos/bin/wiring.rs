@@ -1,6 +1,8 @@
 //! Which units a run has, and what each is told. Data in, data out.
 
 use gameday_canary::config::{CanaryConfig, Endpoint};
+/// The first of the tables that the canaries use.
+pub use gameday_chaos::playbook::TABLE;
 use gameday_chaos::runtime::{Launch, Runtime, UnitSpec};
 use gameday_cluster::config::{
     DiskMode, NodeConfig, PeerConfig, Peers, RouterConfig, StorageConfig,
@@ -12,9 +14,6 @@ use std::path::PathBuf;
 /// A bug that the store has on purpose, by its name on the command line. There
 /// is none without the feature `seeded-bugs`.
 pub type Bug = String;
-
-/// The table that the canaries use.
-pub const TABLE: &str = "canary";
 
 /// Port of the node-to-node RPC.
 const PEER: u16 = 7000;

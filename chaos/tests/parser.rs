@@ -223,7 +223,7 @@ for = "4s"
         (4, 12)
     );
     assert_eq!(p.cluster.subnet, "10.0.0.0/8");
-    let w = &p.workload;
+    let w = &p.measuring.workload;
     assert_eq!(
         (w.rate, w.keys, w.timeout_ms, w.item_bytes),
         (5.5, 7, 1500, 0)
@@ -232,10 +232,13 @@ for = "4s"
         (w.writes, w.inserts, w.cas, w.strong_reads, w.eventual_reads),
         (0.04, 0.06, 0.2, 0.3, 0.4)
     );
-    assert_eq!(p.slo.write_availability, Some(99.9 / 100.0));
-    assert_eq!(p.slo.read_availability, None);
+    assert_eq!(p.measuring.slo.write_availability, Some(99.9 / 100.0));
+    assert_eq!(p.measuring.slo.read_availability, None);
     assert_eq!(
-        (p.slo.max_write_gap_ms, p.slo.recover_within_ms),
+        (
+            p.measuring.slo.max_write_gap_ms,
+            p.measuring.slo.recover_within_ms
+        ),
         (Some(3000), Some(500))
     );
     assert_eq!((p.baseline.as_secs(), p.cooldown.as_secs()), (2, 4));
@@ -296,7 +299,11 @@ fn piece() -> impl Strategy<Value = String> {
         Just("target = { az = \"b\" }\n".to_string()),
         Just("target = { random = ".to_string()),
         Just("[slo".to_string()),
-        "(title|seed|fault|name|for|at|after|azs|rate|writes|subnet|target|timeout)",
+        Just("[[objective]]\nname = \"o\"\n".to_string()),
+        Just("[[alarm]]\nname = \"a\"\n".to_string()),
+        "(failures|burn_rate|choice) = \\{ (above|bad|of|long|short|factor|hot|share|zipfian) = ",
+        "(sli|of|count) = \"(latency|uptime|writes|untouched|worst-window)\"\n",
+        "(title|seed|fault|name|for|at|after|azs|rate|writes|subnet|target|timeout|at_least|at_most|window|item_bytes)",
         Just(" = ".to_string()),
         "\"(kill|pause|5s|x|99%|canary/0|a\\\\n)\"",
         "[-+]?[0-9]{1,25}(\\.[0-9]{1,3})?",

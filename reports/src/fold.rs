@@ -5,12 +5,20 @@
 //! or answered: a stalled client then cannot hide an outage by waiting it out.
 //! Latency counts from the due time too. Final reads (`last`) are not load and
 //! are left out.
+//!
+//! The counts are those of *first attempts*, which alone are paced: a client
+//! that repeats what failed would weigh an outage by its own patience. Retries
+//! only turn the request of a missed first attempt into an answered one, which
+//! is told apart ([`Fold::requests`]).
+//!
+//! [`Fold::new`] keeps every second; [`Fold::bounded`] only the newest, so that a
+//! canary can run for months: totals and latencies stay whole.
 
 pub use gameday_record::Kind;
-use gameday_record::{ErrorClass, Nanos, Operation, Outcome, WorkloadSpec};
+use gameday_record::{ErrorClass, Nanos, Operation, Outcome, Scope, Selection, WorkloadSpec};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::AddAssign;
 use std::time::Duration;
 
@@ -18,7 +26,7 @@ use std::time::Duration;
 /// they say "at least this".
 const MAX_LATENCY_US: u64 = 600_000_000;
 
-const SECOND: u64 = 1_000_000_000;
+pub(crate) const SECOND: u64 = 1_000_000_000;
 
 /// The kinds that a workload contains.
 pub fn kinds_in(w: &WorkloadSpec) -> Vec<Kind> {
@@ -115,8 +123,9 @@ impl AddAssign for Counts {
     }
 }
 
-/// One cell: what one canary asked one endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One cell: what one canary asked one endpoint of one table, over connections
+/// of one sort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CellRef<'a> {
     /// AZ of the canary.
     pub az: &'a str,
@@ -124,6 +133,39 @@ pub struct CellRef<'a> {
     pub endpoint: &'a str,
     /// What was asked.
     pub kind: Kind,
+    /// Table; empty where it has no name.
+    pub table: &'a str,
+    /// True for connections opened for one call.
+    pub fresh: bool,
+}
+
+impl<'a> CellRef<'a> {
+    /// The cell that an operation belongs to.
+    pub fn of(op: &'a Operation) -> Self {
+        CellRef {
+            az: &op.az,
+            endpoint: &op.endpoint,
+            kind: Kind::of(&op.call),
+            table: &op.table,
+            fresh: op.fresh,
+        }
+    }
+
+    /// Whether a selection lets it through. `touched` are the AZs that faults
+    /// touch; they matter to [`Scope::Untouched`] only.
+    pub fn is_in(&self, s: &Selection, touched: &BTreeSet<String>) -> bool {
+        let same = |want: &Option<String>, is: &str| want.as_ref().is_none_or(|w| w == is);
+        s.kind.is_none_or(|k| k == self.kind)
+            && same(&s.table, self.table)
+            && same(&s.az, self.az)
+            && same(&s.endpoint, self.endpoint)
+            && (s.scope == Scope::All || !self.touched(touched))
+    }
+
+    /// True if one of its two AZs is among these.
+    pub fn touched(&self, azs: &BTreeSet<String>) -> bool {
+        azs.contains(self.az) || azs.contains(self.endpoint)
+    }
 }
 
 /// What the last seconds looked like.
@@ -137,37 +179,28 @@ pub struct Recent {
     pub p99: Option<Duration>,
 }
 
-/// When a baseline is healthy.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BaselineRule {
-    /// AZs that must have a canary, and whose endpoint every canary must have called.
-    pub azs: Vec<String>,
-    /// Kinds that every pair must have data for.
-    pub kinds: Vec<Kind>,
-    /// Least availability of every cell, 0 to 1.
-    pub availability: f64,
-    /// Largest share of unsent operations over all cells, 0 to 1.
-    pub unsent: f64,
-}
-
-impl BaselineRule {
-    /// 99 % in every cell that the workload promises; 0.1 % unsent.
-    pub fn new(azs: &[String], workload: &WorkloadSpec) -> Self {
-        BaselineRule {
-            azs: azs.to_vec(),
-            kinds: kinds_in(workload),
-            availability: 0.99,
-            unsent: crate::overall::MAX_UNSENT,
-        }
-    }
-}
+/// Ids of AZ, endpoint and table.
+type Key = (usize, usize, Kind, usize, bool);
 
 #[derive(Debug)]
 struct Cell {
     total: Counts,
+    /// First attempts that were missed, of requests that were answered later.
+    rescued: Counts,
     seconds: BTreeMap<u64, Counts>,
     latency: Histogram<u64>,
 }
+
+/// A first attempt that was missed and may be tried again.
+#[derive(Debug)]
+struct Open {
+    key: Key,
+    tally: Tally,
+}
+
+/// Requests that may be tried again, at most; the oldest are forgotten, and
+/// then count as missed. Far more than canaries have in flight.
+const MAX_OPEN: usize = 100_000;
 
 /// See the module's text.
 #[derive(Debug, Default)]
@@ -175,14 +208,29 @@ pub struct Fold {
     // Names are interned so that a push allocates nothing.
     ids: BTreeMap<String, usize>,
     names: Vec<String>,
-    cells: BTreeMap<(usize, usize, Kind), Cell>,
+    cells: BTreeMap<Key, Cell>,
     latency: BTreeMap<(u64, Kind), Histogram<u32>>,
+    open: HashMap<u64, Open>,
+    opened: VecDeque<u64>,
+    /// Seconds that are kept; `None`: all.
+    keep: Option<u64>,
+    newest: u64,
 }
 
 impl Fold {
-    /// An empty fold.
+    /// An empty fold that keeps every second.
     pub fn new() -> Self {
         Fold::default()
+    }
+
+    /// An empty fold that keeps the newest `keep` seconds (by due time, at
+    /// least 1); older ones live on in the totals and the latencies of the
+    /// cells. Its memory is bounded by `keep` and the number of cells.
+    pub fn bounded(keep: u64) -> Self {
+        Fold {
+            keep: Some(keep.max(1)),
+            ..Fold::default()
+        }
     }
 
     /// A fold over these operations.
@@ -192,33 +240,96 @@ impl Fold {
         fold
     }
 
-    /// Takes one operation whose outcome is known.
+    /// Takes one operation whose outcome is known. A retry must come after the
+    /// first attempt of its request.
     pub fn push(&mut self, op: &Operation) {
         if op.last {
             return;
         }
-        let (az, endpoint) = (self.intern(&op.az), self.intern(&op.endpoint));
-        let kind = Kind::of(&op.call);
-        let second = op.due.0 / SECOND;
         let tally = Tally::of(op);
-        let cell = self
-            .cells
-            .entry((az, endpoint, kind))
-            .or_insert_with(|| Cell {
-                total: Counts::default(),
-                seconds: BTreeMap::new(),
-                latency: histogram(3),
-            });
+        if !op.attempt.is_first() {
+            if tally == Tally::Answered {
+                self.rescue(op.attempt.request);
+            }
+            return;
+        }
+        let key = (
+            self.intern(&op.az),
+            self.intern(&op.endpoint),
+            Kind::of(&op.call),
+            self.intern(&op.table),
+            op.fresh,
+        );
+        let second = op.due.0 / SECOND;
+        self.advance(second);
+        let kept = second >= self.oldest();
+        let cell = self.cells.entry(key).or_insert_with(|| Cell {
+            total: Counts::default(),
+            rescued: Counts::default(),
+            seconds: BTreeMap::new(),
+            latency: histogram(3),
+        });
         cell.total.add(tally);
-        cell.seconds.entry(second).or_default().add(tally);
+        if kept {
+            cell.seconds.entry(second).or_default().add(tally);
+        }
         if let (Tally::Answered, Some(returned)) = (tally, op.returned) {
             let us = micros(returned.since(op.due));
             record(&mut cell.latency, us);
-            let by_second = self
-                .latency
-                .entry((second, kind))
-                .or_insert_with(|| histogram(2));
-            record(by_second, us);
+            if kept {
+                let by_second = self
+                    .latency
+                    .entry((second, key.2))
+                    .or_insert_with(|| histogram(2));
+                record(by_second, us);
+            }
+        } else if op.attempt.request != 0 && matches!(tally, Tally::Failed | Tally::Unknown) {
+            self.await_retry(op.attempt.request, Open { key, tally });
+        }
+    }
+
+    fn await_retry(&mut self, request: u64, open: Open) {
+        if self.opened.len() >= MAX_OPEN
+            && let Some(oldest) = self.opened.pop_front()
+        {
+            self.open.remove(&oldest);
+        }
+        self.opened.push_back(request);
+        self.open.insert(request, open);
+    }
+
+    fn rescue(&mut self, request: u64) {
+        if let Some(open) = self.open.remove(&request)
+            && let Some(cell) = self.cells.get_mut(&open.key)
+        {
+            cell.rescued.add(open.tally);
+        }
+    }
+
+    /// Oldest second that is kept.
+    fn oldest(&self) -> u64 {
+        self.keep
+            .map_or(0, |keep| (self.newest + 1).saturating_sub(keep))
+    }
+
+    /// Lets go of seconds that are too old once `second` has come.
+    fn advance(&mut self, second: u64) {
+        if second <= self.newest {
+            return;
+        }
+        let before = self.oldest();
+        self.newest = second;
+        let oldest = self.oldest();
+        if oldest == before {
+            return;
+        }
+        for cell in self.cells.values_mut() {
+            while let Some(first) = cell.seconds.first_entry().filter(|e| *e.key() < oldest) {
+                first.remove();
+            }
+        }
+        while let Some(first) = self.latency.first_entry().filter(|e| e.key().0 < oldest) {
+            first.remove();
         }
     }
 
@@ -232,22 +343,24 @@ impl Fold {
         id
     }
 
-    /// Every cell with its totals, by AZ, endpoint and kind.
+    /// Every cell with its totals, in the order of [`CellRef`]'s fields.
     pub fn cells(&self) -> Vec<(CellRef<'_>, Counts)> {
         let mut all: Vec<_> = self
             .cells
             .iter()
             .map(|(key, cell)| (self.name(key), cell.total))
             .collect();
-        all.sort_by_key(|(c, _)| (c.az, c.endpoint, c.kind));
+        all.sort_by_key(|(c, _)| *c);
         all
     }
 
-    fn name(&self, (az, endpoint, kind): &(usize, usize, Kind)) -> CellRef<'_> {
+    fn name(&self, (az, endpoint, kind, table, fresh): &Key) -> CellRef<'_> {
         CellRef {
             az: &self.names[*az],
             endpoint: &self.names[*endpoint],
             kind: *kind,
+            table: &self.names[*table],
+            fresh: *fresh,
         }
     }
 
@@ -257,6 +370,23 @@ impl Fold {
         for (key, cell) in &self.cells {
             if keep(self.name(key)) {
                 sum += cell.total;
+            }
+        }
+        sum
+    }
+
+    /// Totals of requests: one is answered if any of its attempts is.
+    pub fn requests(&self, keep: impl Fn(CellRef<'_>) -> bool) -> Counts {
+        let mut sum = Counts::default();
+        for (key, cell) in &self.cells {
+            if keep(self.name(key)) {
+                let (t, r) = (cell.total, cell.rescued);
+                sum += Counts {
+                    answered: t.answered + r.failed + r.unknown,
+                    failed: t.failed - r.failed,
+                    unknown: t.unknown - r.unknown,
+                    unsent: t.unsent,
+                };
             }
         }
         sum
@@ -348,72 +478,36 @@ impl Fold {
         (at(0.5), at(0.99))
     }
 
-    /// The seconds of one cell in which something was not answered.
-    pub fn missed_seconds(&self, cell: CellRef<'_>) -> Vec<(u64, Counts)> {
-        let id = |name: &str| self.ids.get(name).copied();
-        let (Some(az), Some(endpoint)) = (id(cell.az), id(cell.endpoint)) else {
-            return Vec::new();
-        };
-        self.cells
-            .get(&(az, endpoint, cell.kind))
-            .into_iter()
-            .flat_map(|c| &c.seconds)
-            .filter(|(_, c)| c.missed() > 0)
-            .map(|(s, c)| (*s, *c))
-            .collect()
-    }
-
-    /// Whether the cluster was healthy in the whole seconds inside `[from, to)`:
-    /// every cell of the rule has data and answered at least its share, and
-    /// the canaries sent what they should.
-    ///
-    /// # Errors
-    /// What was wrong, one sentence per cell with its numbers.
-    pub fn baseline(&self, from: Nanos, to: Nanos, rule: &BaselineRule) -> Result<(), Vec<String>> {
-        let first = from.0.div_ceil(SECOND);
-        let end = to.0 / SECOND;
-        if end <= first {
-            return Err(vec![format!(
-                "the baseline from {from} to {to} does not contain a whole second"
-            )]);
-        }
-        let last = end - 1;
-        let mut wrong = Vec::new();
-        for az in &rule.azs {
-            for endpoint in &rule.azs {
-                for kind in &rule.kinds {
-                    let cell = CellRef {
-                        az,
-                        endpoint,
-                        kind: *kind,
-                    };
-                    let counts = self.counts(first, last, |c| c == cell);
-                    let what = format!("{}s from {az} through endpoint {endpoint}", kind.name());
-                    match counts.availability() {
-                        None => wrong.push(format!("{what}: no operation was measured")),
-                        Some(a) if a < rule.availability => wrong.push(format!(
-                            "{what}: {} of {} answered ({}), at least {} expected",
-                            counts.answered,
-                            counts.attempts(),
-                            crate::numbers::availability(counts, None),
-                            crate::numbers::limit_percent(rule.availability),
-                        )),
-                        Some(_) => {}
-                    }
+    /// Counts of every second that has any, over the cells that `keep` keeps.
+    pub fn by_second(&self, keep: impl Fn(CellRef<'_>) -> bool) -> BTreeMap<u64, Counts> {
+        let mut out: BTreeMap<u64, Counts> = BTreeMap::new();
+        for (key, cell) in &self.cells {
+            if keep(self.name(key)) {
+                for (second, c) in &cell.seconds {
+                    *out.entry(*second).or_default() += *c;
                 }
             }
         }
-        let all = self.counts(first, last, |_| true);
-        if all.unsent_share() > rule.unsent {
-            wrong.push(format!(
-                "the canaries did not send {} of {} operations in time ({:.2} %), at most {} expected",
-                all.unsent,
-                all.unsent + all.attempts(),
-                all.unsent_share() * 100.0,
-                crate::numbers::limit_percent(rule.unsent),
-            ));
+        out
+    }
+
+    /// Counts of one second for every (AZ, endpoint) that has any, over the
+    /// cells that `keep` keeps.
+    pub fn pairs_at(
+        &self,
+        second: u64,
+        keep: impl Fn(CellRef<'_>) -> bool,
+    ) -> BTreeMap<(&str, &str), Counts> {
+        let mut out: BTreeMap<(&str, &str), Counts> = BTreeMap::new();
+        for (key, cell) in &self.cells {
+            let name = self.name(key);
+            if let Some(c) = cell.seconds.get(&second)
+                && keep(name)
+            {
+                *out.entry((name.az, name.endpoint)).or_default() += *c;
+            }
         }
-        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+        out
     }
 }
 
@@ -438,11 +532,11 @@ pub(crate) fn record<C: hdrhistogram::Counter>(h: &mut Histogram<C>, us: u64) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use gameday_record::{Call, Failure};
 
-    fn op(az: &str, endpoint: &str, due_ms: u64, took_ms: u64, outcome: Outcome) -> Operation {
+    pub fn op(az: &str, endpoint: &str, due_ms: u64, took_ms: u64, outcome: Outcome) -> Operation {
         let due = Nanos(due_ms * 1_000_000);
         Operation {
             index: 0,
@@ -464,11 +558,11 @@ mod tests {
         }
     }
 
-    fn ok() -> Outcome {
+    pub fn ok() -> Outcome {
         Outcome::Ok { value: None }
     }
 
-    fn failed(class: ErrorClass) -> Outcome {
+    pub fn failed(class: ErrorClass) -> Outcome {
         Outcome::Failed {
             failure: Failure {
                 class,
@@ -478,7 +572,7 @@ mod tests {
         }
     }
 
-    fn unknown() -> Outcome {
+    pub fn unknown() -> Outcome {
         Outcome::Unknown {
             failure: Failure {
                 class: ErrorClass::Timeout,
@@ -522,6 +616,80 @@ mod tests {
     }
 
     #[test]
+    fn retries_rescue_requests_and_count_for_nothing_else() {
+        let attempt = |request, retry| gameday_record::Attempt { request, retry };
+        let with = |mut o: Operation, a| {
+            o.attempt = a;
+            o
+        };
+        let fold = Fold::over(&[
+            // Answered at the third attempt, never, and at once.
+            with(op("a", "a", 1_000, 1, unknown()), attempt(1, 0)),
+            with(
+                op("a", "a", 1_100, 1, failed(ErrorClass::Server)),
+                attempt(1, 1),
+            ),
+            with(op("a", "a", 1_200, 1, ok()), attempt(1, 2)),
+            with(
+                op("a", "a", 1_300, 1, failed(ErrorClass::Refused)),
+                attempt(2, 0),
+            ),
+            with(op("a", "a", 1_400, 1, unknown()), attempt(2, 1)),
+            with(op("a", "a", 1_500, 1, ok()), attempt(3, 0)),
+            // Of a request whose first attempt was not seen.
+            with(op("a", "a", 1_600, 1, ok()), attempt(9, 1)),
+        ]);
+        let c = fold.total(Kind::Write);
+        assert_eq!((c.answered, c.failed, c.unknown), (1, 1, 1));
+        let r = fold.requests(|_| true);
+        assert_eq!((r.answered, r.failed, r.unknown), (2, 1, 0));
+        assert_eq!(fold.latency(|_| true).len(), 1);
+    }
+
+    #[test]
+    fn a_bounded_fold_forgets_seconds_but_not_totals() {
+        let mut fold = Fold::bounded(10);
+        for s in 0..1_000 {
+            fold.push(&op("a", "a", s * 1_000, 1, ok()));
+        }
+        // One that was answered long after its second was let go.
+        fold.push(&op("a", "a", 5_000, 900_000, ok()));
+        assert_eq!(fold.total(Kind::Write).answered, 1_001);
+        assert_eq!(fold.latency(|_| true).len(), 1_001);
+        assert_eq!(fold.counts(0, 989, |_| true), Counts::default());
+        assert_eq!(fold.counts(990, 999, |_| true).answered, 10);
+        assert_eq!(fold.by_second(|_| true).len(), 10);
+        assert_eq!(fold.latency.len(), 10);
+    }
+
+    #[test]
+    fn a_selection_filters_by_every_field() {
+        let o = op("a", "b", 0, 1, ok());
+        let cell = CellRef::of(&o);
+        let none = BTreeSet::new();
+        let b = BTreeSet::from(["b".to_string()]);
+        let s = |f: &dyn Fn(&mut Selection)| {
+            let mut s = Selection::default();
+            f(&mut s);
+            s
+        };
+        for (selection, touched, want) in [
+            (s(&|_| ()), &b, true),
+            (s(&|s| s.kind = Some(Kind::Write)), &none, true),
+            (s(&|s| s.kind = Some(Kind::StrongRead)), &none, false),
+            (s(&|s| s.table = Some("t".into())), &none, false),
+            (s(&|s| s.az = Some("a".into())), &none, true),
+            (s(&|s| s.az = Some("b".into())), &none, false),
+            (s(&|s| s.endpoint = Some("b".into())), &none, true),
+            (s(&|s| s.endpoint = Some("a".into())), &none, false),
+            (s(&|s| s.scope = Scope::Untouched), &none, true),
+            (s(&|s| s.scope = Scope::Untouched), &b, false),
+        ] {
+            assert_eq!(cell.is_in(&selection, touched), want, "{selection:?}");
+        }
+    }
+
+    #[test]
     fn recent_looks_back_from_now() {
         let ops = [
             op("a", "a", 1_000, 1, unknown()),
@@ -539,59 +707,5 @@ mod tests {
         let pairs = fold.recent_pairs(now, 3);
         assert_eq!(pairs[&("a", "a")].attempts(), 0);
         assert_eq!(pairs[&("a", "b")].attempts(), 2);
-    }
-
-    fn rule() -> BaselineRule {
-        BaselineRule {
-            azs: vec!["a".into(), "b".into()],
-            kinds: vec![Kind::Write],
-            availability: 0.99,
-            unsent: 0.001,
-        }
-    }
-
-    /// 100 operations of each pair in second 1, some of a through b spoiled.
-    fn baseline(spoil: &[Outcome]) -> Result<(), Vec<String>> {
-        let mut fold = Fold::new();
-        for (az, endpoint) in [("a", "a"), ("a", "b"), ("b", "a"), ("b", "b")] {
-            for i in 0..100 {
-                let spoiled = (az == "a" && endpoint == "b").then(|| spoil.get(i).cloned());
-                let outcome = spoiled.flatten().unwrap_or_else(ok);
-                fold.push(&op(az, endpoint, 1_000 + i as u64 * 10, 1, outcome));
-            }
-        }
-        fold.baseline(Nanos(500_000_000), Nanos(2_900_000_000), &rule())
-    }
-
-    #[test]
-    fn a_baseline_is_healthy_cell_by_cell() {
-        assert_eq!(baseline(&[]), Ok(()));
-        // 99 of 100 is enough, 98 is not.
-        assert_eq!(baseline(&[unknown()]), Ok(()));
-        let wrong = baseline(&[unknown(), failed(ErrorClass::Refused)]).unwrap_err();
-        assert_eq!(
-            wrong,
-            ["writes from a through endpoint b: 98 of 100 answered (98 %), at least 99 % expected"]
-        );
-        // One unsent of 400 is 0.25 %.
-        let wrong = baseline(&[failed(ErrorClass::Unsent)]).unwrap_err();
-        assert!(
-            wrong.len() == 1 && wrong[0].contains("1 of 400"),
-            "{wrong:?}"
-        );
-    }
-
-    #[test]
-    fn a_baseline_without_data_is_not_healthy() {
-        let fold = Fold::over(&[op("a", "a", 1_500, 1, ok())]);
-        let wrong = fold
-            .baseline(Nanos(1_000_000_000), Nanos(2_000_000_000), &rule())
-            .unwrap_err();
-        assert_eq!(wrong.len(), 3, "{wrong:?}");
-        assert!(wrong[0].contains("no operation was measured"));
-        let wrong = fold
-            .baseline(Nanos(1_200_000_000), Nanos(1_900_000_000), &rule())
-            .unwrap_err();
-        assert!(wrong[0].contains("whole second"), "{wrong:?}");
     }
 }

@@ -10,16 +10,24 @@
 
 #![warn(missing_docs)]
 
+pub mod alarms;
 pub mod assemble;
+pub mod baseline;
+pub mod burn;
 pub mod fold;
 pub mod formulas;
+pub mod mcr;
 pub mod numbers;
 pub mod overall;
+pub mod proof;
 pub mod recovery;
 pub mod render;
 pub mod report;
+pub mod uptime;
 
+pub use alarms::{Change, Watch};
 pub use assemble::assemble;
-pub use fold::{BaselineRule, Counts, Fold, Kind};
+pub use baseline::BaselineRule;
+pub use fold::{Counts, Fold, Kind};
 pub use render::{render_all, terminal};
 pub use report::Report;

@@ -1,12 +1,25 @@
 //! `report.json`: everything a report says, as data. Renderers read this and
 //! nothing else, so no two of them can disagree.
 
+mod alarm;
+mod availability;
+mod impact;
+
+pub use alarm::{AlarmAfter, AlarmOutcome, AlarmRow, AlarmSource, Firing};
+pub use availability::{
+    McrCurve, McrPoint, Projection, ProofMethod, Proven, SliGroup, SliRow, Sliced, Uptime,
+};
+pub use impact::{Impact, KindImpact, PairImpact, PairOutage, Timing};
+
 use crate::fold::{Counts, Kind};
-use gameday_record::{Check, Injection, Nanos, Proof, Topology, Verdict, Versions};
+use gameday_record::{
+    Check, Injection, Nanos, Proof, Resolution, Selection, Target, Topology, Verdict, Versions,
+    WorkloadSpec,
+};
 use serde::{Deserialize, Serialize};
 
 /// Version of the format that this crate writes.
-pub const REPORT_VERSION: u32 = 1;
+pub const REPORT_VERSION: u32 = 2;
 
 /// One run's report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +34,19 @@ pub struct Report {
     pub headline: Headline,
     /// What was promised and what was seen.
     pub slo: Vec<SloRow>,
+    /// Alarms: those of the playbook, then the standard ones.
+    #[serde(default)]
+    pub alarms: Vec<AlarmRow>,
+    /// Availabilities per kind: overall, by table, AZ, endpoint and connection.
+    /// Groups with a single member are left out.
+    #[serde(default)]
+    pub sli: Vec<SliRow>,
+    /// Worst windows, a curve per kind.
+    #[serde(default)]
+    pub mcr: Vec<McrCurve>,
+    /// How many such runs and injections a month survives.
+    #[serde(default)]
+    pub projections: Vec<Projection>,
     /// When canaries measured.
     pub measured: Measured,
     /// Availability of every AZ × endpoint × kind.
@@ -43,6 +69,18 @@ pub struct Report {
     pub trust: Trust,
     /// What this run does not show, one sentence each.
     pub limits: Vec<String>,
+    /// What the words and numbers of the report mean.
+    #[serde(default)]
+    pub definitions: Vec<Definition>,
+}
+
+/// What a word of the report means.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Definition {
+    /// The word.
+    pub term: String,
+    /// Its meaning, with the formula and its source where there is one.
+    pub text: String,
 }
 
 /// What was run.
@@ -76,6 +114,9 @@ pub struct RunSummary {
     pub plan: Vec<String>,
     /// Timeout of a call, milliseconds.
     pub timeout_ms: u64,
+    /// What the canaries did; absent in reports of version 1.
+    #[serde(default)]
+    pub workload: Option<WorkloadSpec>,
 }
 
 /// How a run came out.
@@ -167,6 +208,23 @@ pub struct Headline {
     pub worst_recovery_ms: Option<u64>,
     /// What the worst recovery is of, or why there is none.
     pub worst_recovery_note: String,
+    /// Longest time from an act until the pairs that no fault touched were
+    /// well: what users elsewhere felt. Absent as above.
+    #[serde(default)]
+    pub worst_failover_ms: Option<u64>,
+    /// What it is of, or why there is none.
+    #[serde(default)]
+    pub worst_failover_note: String,
+    /// Longest time from an act until every pair was well, the fault's hold
+    /// included. Absent as above.
+    #[serde(default)]
+    pub worst_total_ms: Option<u64>,
+    /// What it is of, or why there is none.
+    #[serde(default)]
+    pub worst_total_note: String,
+    /// Fewest whole nines that the kinds of operations prove; absent without data.
+    #[serde(default)]
+    pub nines_proven: Option<u32>,
     /// Longest stretch without a successful write through any endpoint.
     pub write_gap: Option<Gap>,
     /// Data verdict.
@@ -202,6 +260,31 @@ pub struct SloRow {
     pub limit: String,
     /// Pass, fail, or unknown with the reason in `observed`.
     pub verdict: Verdict,
+    /// Which operations it is about; its scope is the one that was judged.
+    #[serde(default)]
+    pub selection: Selection,
+    /// What must hold, as data; absent in reports of version 1.
+    #[serde(default)]
+    pub target: Option<Target>,
+    /// What was seen over all pairs.
+    #[serde(default)]
+    pub all_text: String,
+    /// What was seen over the pairs that no fault touched.
+    #[serde(default)]
+    pub untouched_text: String,
+    /// How far from the limit, with its sign; empty if it cannot be said.
+    #[serde(default)]
+    pub margin: String,
+    /// Share of the error budget that was used (1 is all of it); absent for
+    /// objectives that have none.
+    #[serde(default)]
+    pub budget_used: Option<f64>,
+    /// What the sample behind it proves; absent for objectives that are not shares of operations.
+    #[serde(default)]
+    pub proven: Option<Proven>,
+    /// Why a limit that was exceeded is not called a failure; else empty.
+    #[serde(default)]
+    pub doubt: String,
 }
 
 /// When canaries measured: baseline, steps and cooldown.
@@ -275,55 +358,6 @@ pub struct PhaseMark {
     pub at: Nanos,
 }
 
-/// A time, or why there is none.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Timing {
-    /// Milliseconds, rounded up.
-    pub ms: Option<u64>,
-    /// Why there is none; empty if there is one.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub why: String,
-    /// True if it was looked for to the end of the measurement and did not
-    /// happen; false also if it could not be measured.
-    #[serde(default)]
-    pub never: bool,
-}
-
-impl Timing {
-    /// A time that was measured.
-    pub fn known(ms: u64) -> Self {
-        Timing {
-            ms: Some(ms),
-            why: String::new(),
-            never: false,
-        }
-    }
-    /// It did not happen while it was measured.
-    pub fn never(why: impl Into<String>) -> Self {
-        Timing {
-            ms: None,
-            why: why.into(),
-            never: true,
-        }
-    }
-    /// Why there is none.
-    pub fn unknown(why: impl Into<String>) -> Self {
-        Timing {
-            ms: None,
-            why: why.into(),
-            never: false,
-        }
-    }
-    /// For people.
-    pub fn text(&self) -> String {
-        match self.ms {
-            None => self.why.clone(),
-            Some(0) => "at once".into(),
-            Some(ms) => crate::numbers::millis(ms),
-        }
-    }
-}
-
 /// A proof and when it was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProofAt {
@@ -356,59 +390,6 @@ pub struct InjectionReport {
     pub revert_error: Option<String>,
     /// What it cost; absent if it was never carried out.
     pub impact: Option<Impact>,
-}
-
-/// What an injection cost the canaries.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Impact {
-    /// From the act to recovery, or to the end of measurement or the next
-    /// injection after the revert if that comes first. Failures in windows
-    /// that overlap count in each.
-    pub window: Gap,
-    /// From the act to the first operation due that was not answered; absent
-    /// if all were. Zero if that one was under way already.
-    pub first_impact_ms: Option<u64>,
-    /// From the act until every pair that no active fault touches was healthy.
-    pub elsewhere: Timing,
-    /// From the proven revert until every pair was healthy.
-    pub recovery: Timing,
-    /// Longest stretch in the window without a successful write through any endpoint.
-    pub write_gap_ms: Option<u64>,
-    /// Per kind.
-    pub kinds: Vec<KindImpact>,
-}
-
-/// What an injection cost one kind of operation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct KindImpact {
-    /// Which kind.
-    pub kind: Kind,
-    /// Operations due in the window.
-    pub attempts: u64,
-    /// Operations under way in the window that certainly had no effect.
-    pub failed: u64,
-    /// … that may have had effect.
-    pub unknown: u64,
-    /// From the act to the first success due after the first failure: the
-    /// slowest of the pairs that saw a failure and a success after it.
-    pub first_success_ms: Option<u64>,
-    /// The longest outage of a single pair.
-    pub outage: Option<PairOutage>,
-}
-
-/// The longest outage of a single pair.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PairOutage {
-    /// AZ of the canary.
-    pub az: String,
-    /// AZ of the endpoint.
-    pub endpoint: String,
-    /// At least, milliseconds.
-    pub low_ms: u64,
-    /// At most, milliseconds; absent if it was not over in the window.
-    pub high_ms: Option<u64>,
-    /// Operations not answered in a row.
-    pub missed: u64,
 }
 
 /// Something the cluster did by itself.
@@ -487,6 +468,9 @@ pub struct DataReport {
     pub why: String,
     /// Each check.
     pub checks: Vec<Check>,
+    /// What became of writes of unknown outcome; absent if nobody looked.
+    #[serde(default)]
+    pub resolution: Option<Resolution>,
 }
 
 /// Whether the canaries can be trusted.
@@ -506,10 +490,40 @@ pub struct Trust {
     pub lag_p99_us: Option<u64>,
     /// Latest.
     pub lag_max_us: Option<u64>,
+    /// Send lag of every canary.
+    #[serde(default)]
+    pub canaries: Vec<CanaryLag>,
+    /// Seconds in which any canary was suspect.
+    #[serde(default)]
+    pub suspect_seconds: u64,
     /// True if the history has its end marker.
     pub history_complete: bool,
     /// Steps of the series in which no canary had an operation.
     pub empty_steps: u64,
     /// What makes the measurement doubtful without invalidating it.
     pub remarks: Vec<String>,
+}
+
+/// How late one canary sent (`invoked - due`), in microseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanaryLag {
+    /// Its AZ.
+    pub az: String,
+    /// Operations that were sent; first attempts only, retries have no due time of their own.
+    pub sent: u64,
+    /// Operations that were not.
+    pub unsent: u64,
+    /// Median.
+    pub p50_us: u64,
+    /// 90th percentile.
+    pub p90_us: u64,
+    /// 99th percentile.
+    pub p99_us: u64,
+    /// 99.9th percentile.
+    pub p999_us: u64,
+    /// Latest.
+    pub max_us: u64,
+    /// Stretches of seconds (`from..to`, of the run) in which its 99th percentile was above 5 ms or one
+    /// operation above 50 ms late: latencies there are partly the canary's own.
+    pub suspect: Vec<(u64, u64)>,
 }

@@ -1,6 +1,6 @@
 //! How fast histories are judged: `cargo run --release -p gameday-checker --example speed`.
 
-use gameday_checker::{Options, check, generate};
+use gameday_checker::{Options, check_history, generate};
 use std::time::Instant;
 
 fn main() {
@@ -31,7 +31,7 @@ fn main() {
         let mut verdicts = Vec::new();
         for _ in 0..5 {
             let start = Instant::now();
-            let checks = check(&history, &Options::default());
+            let checks = check_history(&history, &Options::default());
             best = best.min(start.elapsed().as_secs_f64());
             verdicts = checks.iter().map(|c| c.verdict).collect();
         }

@@ -1,8 +1,13 @@
 //! How much a search may cost.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Limits of one whole check; the search asks it in its innermost loop.
+/// Limits of one whole check; every pass asks it in its innermost loop.
+///
+/// A clone has the same deadline and counts its memory into the same sum, so
+/// that threads which work on one check share both; steps are its own.
 ///
 /// ```
 /// use gameday_checker::Budget;
@@ -17,6 +22,9 @@ pub struct Budget {
     max_steps: u64,
     max_bytes: usize,
     steps: u64,
+    /// In use by this clone, and by all.
+    held: usize,
+    total: Arc<AtomicUsize>,
 }
 
 /// Which limit was reached.
@@ -51,6 +59,8 @@ impl Budget {
             max_steps: u64::MAX,
             max_bytes: usize::MAX,
             steps: 0,
+            held: 0,
+            total: Arc::new(AtomicUsize::new(0)),
         }
     }
 
@@ -96,16 +106,47 @@ impl Budget {
         Ok(())
     }
 
-    /// Says how much memory is in use.
+    /// Looks at the clock, whatever the number of steps.
     ///
     /// # Errors
-    /// It is more than allowed.
+    /// The time is over.
+    pub fn look(&self) -> Result<(), Exhausted> {
+        match self.deadline {
+            Some((at, limit)) if Instant::now() >= at => Err(Exhausted::Time(limit)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says how much memory is in use here, instead of what was said before.
+    ///
+    /// # Errors
+    /// Together with that of the clones it is more than allowed.
     #[inline]
-    pub fn holds(&self, bytes: usize) -> Result<(), Exhausted> {
-        if bytes > self.max_bytes {
+    pub fn holds(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        if bytes != self.held {
+            self.total.fetch_add(bytes, Ordering::Relaxed);
+            self.total.fetch_sub(self.held, Ordering::Relaxed);
+            self.held = bytes;
+        }
+        if self.total.load(Ordering::Relaxed) > self.max_bytes {
             Err(Exhausted::Bytes(self.max_bytes))
         } else {
             Ok(())
+        }
+    }
+
+    /// The memory that was in use here is free again.
+    pub fn release(&mut self) {
+        self.total.fetch_sub(self.held, Ordering::Relaxed);
+        self.held = 0;
+    }
+
+    /// The same limits, for another thread.
+    pub(crate) fn share(&self) -> Budget {
+        Budget {
+            steps: 0,
+            held: 0,
+            ..self.clone()
         }
     }
 }

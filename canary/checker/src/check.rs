@@ -1,195 +1,362 @@
-//! The checks of a recorded history.
+//! The checks of a history: from a log to verdicts.
 
 use crate::budget::Budget;
 use crate::eventual::EventualReads;
+use crate::explain::{self, LINEARIZABILITY};
 use crate::frontier::{self, Answer};
-use crate::intake::{Intake, KeyOps};
+use crate::intake::{Intake, KeyOps, Object, Refused, takes_part};
+use crate::log::Log;
 use crate::lost::LostWrites;
-use crate::register::{Action, RegisterOp};
-use crate::tally::{self, Tally};
+use crate::register::{Action, Operations};
+use crate::screens::screen;
+use crate::sessions::Sessions;
+use crate::tally::Tally;
 use crate::violation::{Kind, Violation};
-use crate::zones::{NotUnique, Zones};
+use crate::zones::{Analysis, NotUnique, Undecided, Zones};
+use crate::{parallel, say};
 use gameday_record::history::History;
 use gameday_record::verdict::Check;
 use std::time::Duration;
 
 /// How much the checks may cost.
 ///
-/// Only keys with conditional writes that failed without reporting what they
-/// found need a search; everything else is decided in O(n log n).
+/// Keys with unique values are decided in O(n log n). The others, texts, and
+/// keys with conditional writes that failed without reporting what they found
+/// need a search, which may take any amount of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Time for all searches together.
+    /// Time for everything together. A verdict comes at most 100 ms later.
     pub time: Duration,
-    /// Memory for one search, in bytes, about.
+    /// Memory beside that of the log, for all threads together, in bytes, about.
     pub bytes: usize,
+    /// Threads; 0: as many as the machine runs at once. The answer does not
+    /// depend on it, unless the time runs out.
+    pub threads: usize,
 }
 
 impl Default for Options {
-    /// Ten seconds and 512 MiB.
+    /// Ten seconds, 1 GiB, all processors.
     fn default() -> Self {
         Options {
             time: Duration::from_secs(10),
-            bytes: 512 << 20,
+            bytes: 1 << 30,
+            threads: 0,
         }
     }
 }
 
-/// Judges a history: `lost-writes`, `linearizability` of the strongly
-/// consistent operations on each key, and `eventual-reads` (left out if the
-/// history holds operations but no eventual read).
+/// Judges a history. Which checks there are depends on what it holds:
+///
+/// | check | of | says |
+/// | --- | --- | --- |
+/// | `lost-writes` | registers, if final reads are promised or there | is every acknowledged write still there? |
+/// | `linearizability` | registers, texts, sets: strongly consistent operations | is there one order that explains them? |
+/// | `session-guarantees` | registers with unique values: strongly consistent operations | did every client see its own writes and never go back? |
+/// | `eventual-reads` | registers, if there are such reads | was anything invented, and how old was it? |
+/// | `durable-set` | inserted keys, and sets | is every element there, and how soon? |
+/// | `counters` | keys that were added to | can every sum be? |
 ///
 /// A verdict of pass means that the whole recording was judged and nothing is
 /// wrong. Whatever could not be judged makes it unknown, with the reason; a
 /// fail stands whatever else is unknown. A recording without its end marker
-/// never passes, and a history that breaks the preconditions (unique written
-/// values, one open call for each process, times in order) is never a fail.
+/// never passes, and a history that breaks the preconditions (one open call
+/// for each process, times in order, values unique if that was promised) is
+/// never a fail.
 ///
 /// ```
+/// use gameday_checker::log::Log;
 /// use gameday_checker::{Options, check, generate};
 /// use gameday_record::Verdict;
 /// let history = generate::history(&generate::Options::default());
-/// let checks = check(&history, &Options::default());
+/// let log = Log::of(&history)?;
+/// let checks = check(&log, &Options::default());
 /// let names: Vec<&str> = checks.iter().map(|c| c.name.as_str()).collect();
-/// assert_eq!(names, ["lost-writes", "linearizability", "eventual-reads"]);
+/// let all = ["lost-writes", "linearizability", "session-guarantees", "eventual-reads"];
+/// assert_eq!(names, all);
 /// assert!(checks.iter().all(|c| c.verdict == Verdict::Pass));
+/// # Ok::<(), gameday_checker::log::Full>(())
 /// ```
-pub fn check(history: &History, options: &Options) -> Vec<Check> {
-    let mut run = Run::new(history, options);
-    match Intake::new(&history.operations) {
+pub fn check(log: &Log, options: &Options) -> Vec<Check> {
+    let mut budget = Budget::unlimited().time(options.time).bytes(options.bytes);
+    let mut judge = Judge::new(log, budget.share());
+    match Intake::new(log, &mut budget) {
         Ok(intake) => {
-            let mut ops = KeyOps::default();
-            let mut zones = Zones::default();
-            for (key, positions) in intake.keys() {
-                ops.fill(&intake, positions);
-                run.key(key, positions, &ops, &intake, &mut zones);
+            for part in parallel::over_keys(&intake, &budget, options.threads) {
+                judge.merge(part);
             }
         }
-        Err(why) => run.everywhere(&format!("invalid history: {why}")),
+        Err(Refused::Invalid(why)) => judge.everywhere(&format!("invalid history: {why}")),
+        Err(Refused::Exhausted(why)) => {
+            judge.everywhere(&format!("the history was not even sorted: {why}"));
+        }
     }
-    if !history.complete {
-        run.everywhere("the recording was cut off: it has no end marker");
+    if !log.complete {
+        judge.everywhere("the recording was cut off: it has no end marker");
     }
-    if history.operations.is_empty() {
-        run.everywhere("the history is empty");
+    if log.is_empty() {
+        judge.everywhere("the history is empty");
     }
-    run.finish(history)
+    judge.finish(log)
 }
 
-struct Run {
+/// Judges a recorded history in memory: [`check`] of [`Log::of`].
+pub fn check_history(history: &History, options: &Options) -> Vec<Check> {
+    match Log::of(history) {
+        Ok(log) => check(&log, options),
+        Err(full) => {
+            let mut judge = Judge::new(&Log::of_canaries(), Budget::unlimited());
+            judge.everywhere(&full.to_string());
+            judge.finish(&Log::of_canaries())
+        }
+    }
+}
+
+/// Collects over keys.
+pub(crate) struct Judge {
     lost: LostWrites,
     order: Tally,
+    sessions: Sessions,
     eventual: EventualReads,
     cut_off: bool,
+    unique: bool,
     budget: Budget,
     /// Of the strongly consistent operations.
     judged: u64,
     keys: u64,
     writes: u64,
     unknown_writes: u64,
+    at: Vec<u32>,
+    zones: Zones,
 }
 
-impl Run {
-    fn new(history: &History, options: &Options) -> Self {
-        let cut_off = !history.complete;
-        Run {
+impl Judge {
+    pub fn new(log: &Log, budget: Budget) -> Self {
+        let cut_off = !log.complete;
+        Judge {
             lost: LostWrites::new(Tally::new("lost-writes")),
             order: Tally::new("linearizability"),
+            sessions: Sessions::new(Tally::new("session-guarantees")),
             eventual: EventualReads::new(Tally::new("eventual-reads"), cut_off),
             cut_off,
-            budget: Budget::unlimited().time(options.time).bytes(options.bytes),
+            unique: log.promises.unique_values,
+            budget,
             judged: 0,
             keys: 0,
             writes: 0,
             unknown_writes: 0,
+            at: Vec::new(),
+            zones: Zones::default(),
         }
     }
 
     fn everywhere(&mut self, reason: &str) {
         self.lost.tally().unknown(reason);
         self.order.unknown(reason);
+        self.sessions.tally().unknown(reason);
         self.eventual.tally().unknown(reason);
     }
 
-    fn key(
-        &mut self,
-        key: &str,
-        positions: &[u32],
-        ops: &KeyOps,
-        intake: &Intake<'_>,
-        zones: &mut Zones,
-    ) {
-        let analysis = match zones.analyse(&ops.ops, None, self.cut_off) {
+    /// Judges one key.
+    pub fn key(&mut self, key: u32, intake: &Intake<'_>) {
+        let positions = intake.of(key);
+        let mut at = std::mem::take(&mut self.at);
+        at.clear();
+        at.reserve_exact(positions.len());
+        at.extend(positions.iter().filter(|p| takes_part(intake.op(**p))));
+        let ops = KeyOps {
+            log: intake.log,
+            at: &at,
+        };
+        let mut zones = std::mem::take(&mut self.zones);
+        match intake.object(positions) {
+            Object::Register => self.register(key, &ops, intake, &mut zones),
+            Object::Text => self.text(key, &ops, intake),
+            Object::Counter | Object::Set => {}
+            Object::Mixed => {
+                let reason =
+                    "invalid history: used as more than one of register, counter, text and set";
+                self.order.unknown_key(reason, &say::key(intake.log, key));
+            }
+        }
+        self.zones = zones;
+        self.at = at;
+        self.budget.release();
+    }
+
+    fn count(&mut self, ops: &KeyOps<'_>) {
+        self.keys += 1;
+        for i in 0..ops.len() as u32 {
+            let unknown = ops.finish(i) == crate::register::FOREVER;
+            let writes = !matches!(
+                ops.get(i).action,
+                Action::Read(_) | Action::FailedCas { .. } | Action::FailedWrite(_)
+            );
+            self.judged += u64::from(!unknown);
+            self.writes += u64::from(writes);
+            self.unknown_writes += u64::from(writes && unknown);
+        }
+    }
+
+    fn register(&mut self, key: u32, ops: &KeyOps<'_>, intake: &Intake<'_>, zones: &mut Zones) {
+        let log = intake.log;
+        let analysis = match zones.analyse(ops, log.initial, self.cut_off, &mut self.budget) {
             Ok(analysis) => analysis,
-            Err(NotUnique { value, op }) => {
-                let index = intake.op(ops.at[op as usize]).index;
+            Err(Undecided::Exhausted(e)) => {
+                let reason = format!("not judged: {e}");
+                self.leave_open(&reason, key, intake);
+                return;
+            }
+            Err(Undecided::NotUnique(NotUnique { value, op })) if self.unique => {
+                let index = ops.entry(op).index;
                 let reason = format!(
                     "invalid history: the value {value} is written more than once (operation {index})"
                 );
-                self.lost.tally().unknown_key(&reason, key);
-                self.order.unknown_key(&reason, key);
-                self.eventual.tally().unknown_key(&reason, key);
+                self.leave_open(&reason, key, intake);
+                return;
+            }
+            Err(Undecided::NotUnique(_)) => {
+                self.count(ops);
+                self.repeated(key, ops, intake);
+                self.eventual.key(key, None, intake);
+                if log.promises.final_reads {
+                    let reason = "values are written more than once";
+                    let name = say::key(log, key);
+                    self.lost.tally().unknown_key(reason, &name);
+                    self.sessions.tally().unknown_key(reason, &name);
+                }
                 return;
             }
         };
-        self.keys += 1;
-        for op in &ops.ops {
-            self.judged += u64::from(!op.unknown());
-            self.writes += u64::from(op.writes().is_some());
-            self.unknown_writes += u64::from(op.writes().is_some() && op.unknown());
-        }
+        self.count(ops);
         let found = &analysis.violations;
+        let mut model = Models::new(&analysis);
         for violation in &found.kept {
+            let violates = model.violated(violation, ops);
             self.order
-                .list(|| tally::explain(violation, key, &ops.at, intake));
+                .list(|| explain::explain(violation, violates, key, ops.at, intake));
         }
         self.order.count(found.total - found.kept.len() as u64);
         if found.unexplained > 0 {
             let reason =
                 "a read found a value whose write may be missing from the cut-off recording";
-            self.order.unknown_key(reason, key);
+            self.order.unknown_key(reason, &say::key(log, key));
         }
         self.lost.key(key, &analysis, ops, intake);
+        self.sessions.key(key, &analysis, intake);
+        self.sessions.finals(key, ops, &analysis, intake);
+        self.eventual.key(key, Some(&analysis), intake);
         if found.total == 0 && found.unexplained == 0 && analysis.ignored_bare_failures > 0 {
             self.search(key, ops, intake);
         }
-        self.eventual.key(key, positions, intake);
     }
 
-    /// Decides a key that zones cannot: it has failures that say only "not equal".
-    fn search(&mut self, key: &str, ops: &KeyOps, intake: &Intake<'_>) {
-        if self.cut_off {
-            let reason = "conditional writes failed without saying what they found, and writes may be missing";
-            self.order.unknown_key(reason, key);
-            return;
+    fn leave_open(&mut self, reason: &str, key: u32, intake: &Intake<'_>) {
+        let name = say::key(intake.log, key);
+        self.lost.tally().unknown_key(reason, &name);
+        self.order.unknown_key(reason, &name);
+        self.sessions.tally().unknown_key(reason, &name);
+        self.eventual.tally().unknown_key(reason, &name);
+    }
+
+    /// Judges a register whose values repeat: what can be seen at a glance,
+    /// then a search.
+    fn repeated(&mut self, key: u32, ops: &KeyOps<'_>, intake: &Intake<'_>) {
+        let found = match screen(ops, intake.log.initial, self.cut_off, &mut self.budget) {
+            Ok(found) => found,
+            Err(e) => return self.gave_up(&format!("not judged: {e}"), key, intake),
+        };
+        for violation in &found.kept {
+            let violates = match violation.kind {
+                Kind::FutureRead => LINEARIZABILITY_AT_LEAST,
+                _ => "read committed",
+            };
+            self.order
+                .list(|| explain::explain(violation, violates, key, ops.at, intake));
         }
-        match frontier::search(&ops.ops, None, &mut self.budget) {
+        self.order.count(found.total - found.kept.len() as u64);
+        if found.total == 0 {
+            self.search(key, ops, intake);
+        }
+    }
+
+    fn gave_up(&mut self, reason: &str, key: u32, intake: &Intake<'_>) {
+        self.order.unknown_key(reason, &say::key(intake.log, key));
+    }
+
+    fn text(&mut self, key: u32, ops: &KeyOps<'_>, intake: &Intake<'_>) {
+        self.count(ops);
+        if self.cut_off {
+            let reason = "texts cannot be judged if writes may be missing";
+            return self.gave_up(reason, key, intake);
+        }
+        let text = |id| intake.log.text_of(id);
+        let answer = frontier::search_texts(ops, "", text, &mut self.budget);
+        self.answer(answer, key, ops, intake);
+    }
+
+    /// Decides a key that zones cannot.
+    fn search(&mut self, key: u32, ops: &KeyOps<'_>, intake: &Intake<'_>) {
+        if self.cut_off {
+            let reason = "values repeat, or conditional writes failed without saying what they found, and writes may be missing";
+            return self.gave_up(reason, key, intake);
+        }
+        let answer = frontier::search(ops, intake.log.initial, &mut self.budget);
+        self.answer(answer, key, ops, intake);
+    }
+
+    fn answer(&mut self, answer: Answer, key: u32, ops: &KeyOps<'_>, intake: &Intake<'_>) {
+        match answer {
             Answer::Linearizable => {}
             Answer::Illegal { at } => {
-                let bare =
-                    |op: &RegisterOp| matches!(op.action, Action::FailedCas { found: None, .. });
-                let kind = if bare(&ops.ops[at as usize]) {
-                    Kind::FalseCasFailure
-                } else {
-                    Kind::NotLinearizable
-                };
+                let bare = matches!(ops.get(at).action, Action::FailedCas { found: None, .. });
                 let violation = Violation {
-                    kind,
+                    kind: if bare {
+                        Kind::FalseCasFailure
+                    } else {
+                        Kind::NotLinearizable
+                    },
                     culprit: at,
                     against: None,
                     context: Vec::new(),
                 };
+                let violates = LINEARIZABILITY_AT_LEAST;
                 self.order
-                    .list(|| tally::explain(&violation, key, &ops.at, intake));
+                    .list(|| explain::explain(&violation, violates, key, ops.at, intake));
             }
-            Answer::Unknown { why, .. } => {
-                let reason = format!("the search for an order gave up: {why}");
-                self.order.unknown_key(&reason, key);
+            Answer::Unknown { why, explained, at } => {
+                let all = ops.len();
+                let place = at.map_or_else(String::new, |at| {
+                    let e = ops.entry(at);
+                    let when = say::instant(intake.log, e.finish);
+                    format!(", at operation {} [{when}]", e.index)
+                });
+                let reason = format!(
+                    "the search for an order gave up after {explained} of {all} operations{place}: {why}"
+                );
+                self.gave_up(&reason, key, intake);
             }
         }
     }
 
-    fn finish(mut self, history: &History) -> Vec<Check> {
+    /// Lets go of the memory that served all keys.
+    pub fn done(&mut self) {
+        self.zones = Zones::default();
+        self.at = Vec::new();
+    }
+
+    /// Takes over what was collected about later keys.
+    pub fn merge(&mut self, other: Judge) {
+        self.lost.merge(other.lost);
+        self.order.merge(other.order);
+        self.sessions.merge(other.sessions);
+        self.eventual.merge(other.eventual);
+        self.judged += other.judged;
+        self.keys += other.keys;
+        self.writes += other.writes;
+        self.unknown_writes += other.unknown_writes;
+    }
+
+    fn finish(mut self, log: &Log) -> Vec<Check> {
         if self.judged == 0 {
             let reason = "no strongly consistent operation has a known outcome";
             self.order.unknown(reason);
@@ -205,11 +372,69 @@ impl Run {
             ));
         }
         examined.push('.');
-        let with_eventual = self.eventual.any() || history.operations.is_empty();
-        let mut checks = vec![self.lost.finish(), self.order.finish(&examined)];
-        if with_eventual {
-            checks.push(self.eventual.finish());
+        let empty = log.is_empty();
+        let mut checks = Vec::new();
+        if log.promises.final_reads || self.lost.any() {
+            checks.push(self.lost.finish());
+        }
+        checks.push(self.order.finish(&examined, Vec::new()));
+        let of_eventual = self.sessions.of_eventual_reads();
+        if self.sessions.any() {
+            checks.push(self.sessions.finish());
+        }
+        if self.eventual.any() || (empty && log.promises.final_reads) {
+            checks.push(self.eventual.finish(log, &of_eventual));
         }
         checks
+    }
+}
+
+/// Named where it is not known whether something weaker is violated too.
+const LINEARIZABILITY_AT_LEAST: &str = "linearizability (at least)";
+
+/// Which consistency model a violation of one key breaks: the weakest that can
+/// be named.
+struct Models<'a> {
+    analysis: &'a Analysis<'a>,
+    /// Whether sequential consistency still holds; worked out when asked.
+    coherent: Option<bool>,
+}
+
+impl<'a> Models<'a> {
+    fn new(analysis: &'a Analysis<'a>) -> Self {
+        Models {
+            analysis,
+            coherent: None,
+        }
+    }
+
+    fn violated(&mut self, v: &Violation, ops: &KeyOps<'_>) -> &'static str {
+        match v.kind {
+            Kind::DirtyRead | Kind::PhantomRead => return "read committed",
+            Kind::CyclicInformationFlow | Kind::FalseCasFailure => return "sequential consistency",
+            _ => {}
+        }
+        let culprit = ops.entry(v.culprit);
+        if let Some(against) = v.against.map(|a| ops.entry(a))
+            && against.process == culprit.process
+            && culprit.found().is_some()
+        {
+            return match against.writes() {
+                Some(_) => "read your writes",
+                None => "monotonic reads",
+            };
+        }
+        let process = |i: u32| ops.entry(i).process;
+        let alone = |k: &Kind| !matches!(k, Kind::StaleRead | Kind::NonMonotonicRead);
+        let kept = &self.analysis.violations.kept;
+        let others = kept.iter().any(|v| alone(&v.kind));
+        let coherent = *self
+            .coherent
+            .get_or_insert_with(|| self.analysis.coherent(ops, process));
+        match (coherent, others) {
+            (false, _) => "sequential consistency",
+            (true, false) => LINEARIZABILITY,
+            (true, true) => LINEARIZABILITY_AT_LEAST,
+        }
     }
 }

@@ -1,9 +1,14 @@
-//! Eventually consistent reads: as old as they like, but never invented.
+//! Eventually consistent reads: as old as they like, but never invented; and
+//! how old they were.
 
+use crate::explain;
 use crate::intake::Intake;
-use crate::tally::{self, Tally};
+use crate::log::{Clock, Code, Log, Outcome};
+use crate::measure::{measure, millis};
+use crate::say::{self, who};
+use crate::tally::Tally;
 use crate::violation::Kind;
-use gameday_record::operation::{Call, Outcome};
+use crate::zones::Analysis;
 use gameday_record::verdict::Check;
 
 /// Collects over all keys.
@@ -11,14 +16,33 @@ use gameday_record::verdict::Check;
 /// An eventual read may find absence (the workload never says how old is too
 /// old, and every key was absent once) or any value whose write succeeded or
 /// may have, and had begun when the read returned.
+///
+/// # Staleness
+///
+/// A read that began at R and found version v is stale if a newer version was
+/// certainly there before R. With f(y) the time when version y certainly was
+/// there (acknowledged, or found by a strong read) and s(y) the time when the
+/// last operation that wrote or found it began, y is certainly newer than v if
+/// f(v) < s(y). So
+///
+/// - in time: R minus the least f(y) of all y with s(y) > f(v), if that is
+///   before R, else 0;
+/// - in versions: the number of y with f(y) < R less those with s(y) <= f(v),
+///   at least 1 if it is stale in time. This never says too many: those
+///   counted twice are versions whose operations span the whole time between.
 #[derive(Debug)]
 pub(crate) struct EventualReads {
     tally: Tally,
     invoked: u64,
     judged: u64,
+    stale: u64,
     cut_off: bool,
     /// Value, position and whether it certainly failed; sorted by value.
     writes: Vec<(i64, u32, bool)>,
+    lifetimes: Lifetimes,
+    /// One for each read that could be judged.
+    ages: Vec<f32>,
+    versions: Vec<f32>,
 }
 
 impl EventualReads {
@@ -27,8 +51,12 @@ impl EventualReads {
             tally,
             invoked: 0,
             judged: 0,
+            stale: 0,
             cut_off,
             writes: Vec::new(),
+            lifetimes: Lifetimes::default(),
+            ages: Vec::new(),
+            versions: Vec::new(),
         }
     }
 
@@ -41,87 +69,159 @@ impl EventualReads {
         self.invoked > 0
     }
 
-    /// Judges the reads of one key.
-    pub fn key(&mut self, key: &str, positions: &[u32], intake: &Intake<'_>) {
-        let is_eventual =
-            |at: &&u32| matches!(intake.op(**at).call, Call::Read { strong: false, .. });
-        let reads = positions.iter().filter(is_eventual);
-        let invoked = reads.clone().count() as u64;
+    /// Judges the reads of one register. `order`: what is known about its versions.
+    pub fn key(&mut self, key: u32, order: Option<&Analysis<'_>>, intake: &Intake<'_>) {
+        let positions = intake.of(key);
+        let is_eventual = |at: &&u32| intake.op(**at).code == Code::EventualRead;
+        let invoked = positions.iter().filter(is_eventual).count() as u64;
         if invoked == 0 {
             return;
         }
         self.invoked += invoked;
         self.writes.clear();
         self.writes.extend(positions.iter().filter_map(|at| {
-            let op = intake.op(*at);
-            let failed = matches!(op.outcome, Outcome::Failed { .. });
-            match op.call {
-                Call::Write { value: v, .. }
-                | Call::Insert { value: v, .. }
-                | Call::Cas { new: v, .. } => Some((v, *at, failed)),
-                Call::Read { .. } | Call::Add { .. } => None,
-            }
+            let e = intake.op(*at);
+            let failed = matches!(e.outcome, Outcome::Failed | Outcome::Refused);
+            matches!(e.code, Code::Write | Code::Insert | Code::Cas).then_some((
+                e.second(),
+                *at,
+                failed,
+            ))
         }));
         self.writes.sort_unstable();
-        for at in reads {
-            self.read(key, *at, intake);
+        if let Some(order) = order {
+            self.lifetimes.fill(order);
+        }
+        for at in positions.iter().filter(is_eventual) {
+            self.read(key, *at, order, intake);
         }
     }
 
-    fn read(&mut self, key: &str, at: u32, intake: &Intake<'_>) {
-        let op = intake.op(at);
-        let Outcome::Ok { value } = op.outcome else {
+    fn read(&mut self, key: u32, at: u32, order: Option<&Analysis<'_>>, intake: &Intake<'_>) {
+        let e = intake.op(at);
+        let log = intake.log;
+        let Some(value) = e.found() else {
             return;
         };
         self.judged += 1;
-        let Some(value) = value else {
+        if let Some(order) = order
+            && let Some(version) = order.version(value, log.initial)
+        {
+            let (age, versions) = self.lifetimes.staleness(order.known_at(version), e.start);
+            self.stale += u64::from(versions > 0);
+            self.ages.push(millis(age));
+            self.versions.push(versions as f32);
+        }
+        let Some(value) = value.filter(|v| Some(*v) != log.initial) else {
             return;
         };
         let i = self.writes.partition_point(|w| w.0 < value);
         let write = self.writes.get(i).filter(|w| w.0 == value);
-        let reader = || tally::who(op);
-        let (kind, summary, shown) = match write {
+        let reader = || who(log, at);
+        let (kind, violates, summary, shown) = match write {
             None if self.cut_off => {
                 let reason =
                     "a read found a value whose write may be missing from the cut-off recording";
-                self.tally.unknown_key(reason, key);
+                self.tally.unknown_key(reason, &say::key(log, key));
                 return;
             }
             None => (
                 Kind::PhantomRead,
+                "read committed",
                 format!("{}, and nobody wrote what it found", reader()),
                 vec![at],
             ),
             Some(&(_, w, true)) => (
                 Kind::DirtyRead,
+                "read committed",
                 format!(
                     "{}, the value of a write that certainly failed: {}",
                     reader(),
-                    tally::who(intake.op(w))
+                    who(log, w)
                 ),
                 vec![at, w],
             ),
-            Some(&(_, w, false)) if op.returned.is_some_and(|t| t < intake.op(w).invoked) => (
+            Some(&(_, w, false)) if e.finish < intake.op(w).start => (
                 Kind::FutureRead,
-                format!(
-                    "{}, before this began: {}",
-                    reader(),
-                    tally::who(intake.op(w))
-                ),
+                "eventual consistency",
+                format!("{}, before this began: {}", reader(), who(log, w)),
                 vec![at, w],
             ),
             Some(_) => return,
         };
         self.tally
-            .list(|| tally::anomaly(kind, key, summary, &shown, intake));
+            .list(|| explain::anomaly(kind, violates, summary, &shown, intake, key));
     }
 
-    /// The check.
-    pub fn finish(mut self) -> Check {
+    /// Takes over what was collected about later keys.
+    pub fn merge(&mut self, other: EventualReads) {
+        self.tally.merge(other.tally);
+        self.invoked += other.invoked;
+        self.judged += other.judged;
+        self.stale += other.stale;
+        self.ages.extend(other.ages);
+        self.versions.extend(other.versions);
+    }
+
+    /// The check. `sessions`: what eventual reads showed their own clients.
+    pub fn finish(mut self, log: &Log, sessions: &str) -> Check {
         if self.judged == 0 {
             self.tally.unknown("no eventual read succeeded");
         }
-        let examined = format!("{} eventual reads.", self.judged);
-        self.tally.finish(&examined)
+        let examined = format!(
+            "{} eventual reads, {} of them stale. {sessions}",
+            self.judged, self.stale
+        );
+        let mut measures = Vec::new();
+        if log.clock == Clock::Nanoseconds {
+            measures.push(measure("staleness of eventual reads", "ms", self.ages));
+        }
+        measures.push(measure(
+            "staleness of eventual reads",
+            "versions",
+            self.versions,
+        ));
+        self.tally.finish(&examined, measures)
+    }
+}
+
+/// When the versions of a key were there.
+#[derive(Debug, Default)]
+struct Lifetimes {
+    /// When each was known, sorted.
+    known: Vec<u64>,
+    /// When each was last touched, sorted, with the earliest `known` of those
+    /// from here on.
+    touched: Vec<(u64, u64)>,
+}
+
+impl Lifetimes {
+    fn fill(&mut self, order: &Analysis<'_>) {
+        self.known.clear();
+        self.touched.clear();
+        for (f, s) in order.lifetimes() {
+            self.known.push(f);
+            self.touched.push((s, f));
+        }
+        self.known.sort_unstable();
+        self.touched.sort_unstable();
+        let mut earliest = u64::MAX;
+        for (_, f) in self.touched.iter_mut().rev() {
+            earliest = earliest.min(*f);
+            *f = earliest;
+        }
+    }
+
+    /// Nanoseconds and versions by which a read that began at `read` is stale
+    /// if its version was known at `known`.
+    fn staleness(&self, known: u64, read: u64) -> (u64, u64) {
+        let newer = self.touched.partition_point(|(s, _)| *s <= known);
+        match self.touched.get(newer) {
+            Some((_, f)) if *f < read => {
+                let there = self.known.partition_point(|f| *f < read);
+                (read - f, there.saturating_sub(newer).max(1) as u64)
+            }
+            _ => (0, 0),
+        }
     }
 }

@@ -22,10 +22,15 @@
 //! that it does not know. Where values are unique, [`crate::zones`] decides
 //! without searching.
 
+mod plan;
+mod sets;
+mod texts;
+
 use crate::budget::{Budget, Exhausted};
-use crate::register::{Action, RegisterOp, Value};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use crate::register::{Operations, Value};
+use plan::{Event, NONE, Plan};
+use sets::{Antichains, Configuration, Mask};
+use texts::Texts;
 
 /// What the search found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +48,8 @@ pub enum Answer {
         why: Why,
         /// Operations that had returned by then, and are explained.
         explained: usize,
+        /// The operation at whose return it ended; `None`: before any.
+        at: Option<u32>,
     },
 }
 
@@ -89,236 +96,71 @@ pub const MAX_OPEN: usize = 128 * 64;
 /// let answer = frontier::search(&history, None, &mut Budget::unlimited());
 /// assert_eq!(answer, frontier::Answer::Linearizable);
 /// ```
-pub fn search(ops: &[RegisterOp], initial: Value, budget: &mut Budget) -> Answer {
-    let plan = Plan::new(ops, initial);
+pub fn search<O: Operations + ?Sized>(ops: &O, initial: Value, budget: &mut Budget) -> Answer {
+    let plan = Plan::new(ops, initial, budget);
+    let answer = start(plan, Texts::default(), budget);
+    budget.release();
+    answer
+}
+
+/// As [`search`], for a key whose values are texts that can be appended to.
+/// Values are numbers of texts; `text` gives the text of a number, and the key
+/// held `initial` in the beginning. A read of nothing is a read of the empty text.
+///
+/// ```
+/// use gameday_checker::register::{Action, RegisterOp};
+/// use gameday_checker::{Budget, frontier};
+/// let op = |start, finish, action| RegisterOp { start, finish, action };
+/// let texts = ["", "x", "y", "xy"];
+/// let history = [
+///     op(0, 10, Action::Append(1)),
+///     op(5, 15, Action::Append(2)),
+///     op(20, 30, Action::Read(Some(3))),
+/// ];
+/// let mut budget = Budget::unlimited();
+/// let answer = frontier::search_texts(&history, "", |id| texts[id as usize], &mut budget);
+/// assert_eq!(answer, frontier::Answer::Linearizable);
+/// ```
+pub fn search_texts<'t, O: Operations + ?Sized>(
+    ops: &O,
+    initial: &str,
+    text: impl Fn(i64) -> &'t str,
+    budget: &mut Budget,
+) -> Answer {
+    let mut texts = Texts::default();
+    let first = texts.number(initial);
+    let plan = Plan::with(ops, first, budget, |v| match v {
+        Some(id) => texts.number(text(id)),
+        None => texts.number(""),
+    });
+    let answer = start(plan, texts, budget);
+    budget.release();
+    answer
+}
+
+fn start(plan: Result<Plan, Exhausted>, texts: Texts, budget: &mut Budget) -> Answer {
+    let gave_up = |why| Answer::Unknown {
+        why,
+        explained: 0,
+        at: None,
+    };
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(e) => return gave_up(Why::Budget(e)),
+    };
     match plan.slots.div_ceil(64) {
-        0 | 1 => Search::<1>::new(&plan).run(budget),
-        2 => Search::<2>::new(&plan).run(budget),
-        3..=4 => Search::<4>::new(&plan).run(budget),
-        5..=16 => Search::<16>::new(&plan).run(budget),
-        17..=128 => Search::<128>::new(&plan).run(budget),
-        _ => Answer::Unknown {
-            why: Why::TooManyOpen(plan.slots),
-            explained: 0,
-        },
-    }
-}
-
-/// An action over dense values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Step {
-    /// Legal if the state is this; changes nothing.
-    Is(u32),
-    /// Legal if the state is not this; changes nothing.
-    IsNot(u32),
-    Write(u32),
-    Cas(u32, u32),
-    /// Never legal.
-    Never,
-}
-
-impl Step {
-    fn pure(self) -> bool {
-        !matches!(self, Step::Write(_) | Step::Cas(..))
-    }
-
-    /// The next state, if it is legal in this one.
-    fn apply(self, state: u32) -> Option<u32> {
-        match self {
-            Step::Is(v) => (state == v).then_some(state),
-            Step::IsNot(v) => (state != v).then_some(state),
-            Step::Write(v) => Some(v),
-            Step::Cas(expected, new) => (state == expected).then_some(new),
-            Step::Never => None,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Event {
-    Invoke(u32),
-    Return(u32),
-}
-
-/// The history, prepared: dense values, events in order, a slot for each
-/// operation while it is open.
-struct Plan {
-    initial: u32,
-    steps: Vec<Step>,
-    slot: Vec<u32>,
-    events: Vec<Event>,
-    unknown: Vec<bool>,
-    /// The identical write of unknown outcome that was invoked before this one.
-    twin: Vec<u32>,
-    slots: usize,
-}
-
-const NONE: u32 = u32::MAX;
-
-impl Plan {
-    fn new(ops: &[RegisterOp], initial: Value) -> Self {
-        let mut values = vec![initial];
-        for op in ops {
-            match op.action {
-                Action::Read(v) => values.push(v),
-                Action::Write(v) => values.push(Some(v)),
-                Action::Cas { expected, new } => values.extend([expected, Some(new)]),
-                Action::FailedWrite(_) => {}
-                Action::FailedCas {
-                    expected, found, ..
-                } => values.extend([Some(expected), found].into_iter().flatten()),
-            }
-        }
-        values.sort_unstable();
-        values.dedup();
-        let dense = |v: Value| values.partition_point(|x| *x < v) as u32;
-        let steps: Vec<Step> = ops
-            .iter()
-            .map(|op| match op.action {
-                Action::Read(v) => Step::Is(dense(v)),
-                Action::Write(v) => Step::Write(dense(Some(v))),
-                Action::Cas { expected, new } => Step::Cas(dense(expected), dense(Some(new))),
-                Action::FailedWrite(_) => Step::Never,
-                Action::FailedCas {
-                    expected, found, ..
-                } => match found {
-                    None => Step::IsNot(dense(expected)),
-                    Some(v) if v == expected => Step::Never,
-                    Some(v) => Step::Is(dense(v)),
-                },
-            })
-            .collect();
-        let mut plan = Plan {
-            initial: dense(initial),
-            steps,
-            slot: vec![0; ops.len()],
-            events: Vec::new(),
-            unknown: ops.iter().map(RegisterOp::unknown).collect(),
-            twin: vec![NONE; ops.len()],
-            slots: 0,
-        };
-        plan.order_events(ops);
-        plan
-    }
-
-    fn order_events(&mut self, ops: &[RegisterOp]) {
-        // At one instant invocations come first: touching is concurrent.
-        let mut order: Vec<(u64, bool, u32)> = Vec::with_capacity(2 * ops.len());
-        for (i, op) in (0u32..).zip(ops) {
-            let ignored = matches!(op.action, Action::FailedWrite(_))
-                || (op.unknown() && self.steps[i as usize].pure());
-            if ignored {
-                continue;
-            }
-            order.push((op.start, false, i));
-            if !op.unknown() {
-                order.push((op.finish, true, i));
-            }
-        }
-        order.sort_unstable();
-        let mut free: Vec<u32> = Vec::new();
-        let mut latest: HashMap<Step, u32> = HashMap::new();
-        for (_, returns, i) in order {
-            if returns {
-                free.push(self.slot[i as usize]);
-                self.events.push(Event::Return(i));
-            } else {
-                self.slot[i as usize] = free.pop().unwrap_or_else(|| {
-                    self.slots += 1;
-                    self.slots as u32 - 1
-                });
-                self.events.push(Event::Invoke(i));
-                if self.unknown[i as usize] {
-                    let before = latest.insert(self.steps[i as usize], i);
-                    self.twin[i as usize] = before.unwrap_or(NONE);
-                }
-            }
-        }
-    }
-}
-
-/// A set of slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Mask<const W: usize>([u64; W]);
-
-impl<const W: usize> Mask<W> {
-    const EMPTY: Self = Mask([0; W]);
-
-    fn has(&self, slot: u32) -> bool {
-        self.0[slot as usize / 64] >> (slot % 64) & 1 == 1
-    }
-    fn insert(&mut self, slot: u32) {
-        self.0[slot as usize / 64] |= 1 << (slot % 64);
-    }
-    fn remove(&mut self, slot: u32) {
-        self.0[slot as usize / 64] &= !(1 << (slot % 64));
-    }
-    fn count(&self) -> usize {
-        self.0.iter().map(|w| w.count_ones() as usize).sum()
-    }
-    fn subset_of(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).all(|(a, b)| a & !b == 0)
-    }
-}
-
-/// What has taken effect: certain open operations, unknown ones, the state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Configuration<const W: usize> {
-    state: u32,
-    done: Mask<W>,
-    used: Mask<W>,
-}
-
-/// Configurations of which none dominates another.
-#[derive(Debug)]
-struct Antichains<const W: usize> {
-    map: HashMap<(u32, Mask<W>), Vec<Mask<W>>>,
-    len: usize,
-}
-
-impl<const W: usize> Antichains<W> {
-    fn new() -> Self {
-        Antichains {
-            map: HashMap::new(),
-            len: 0,
-        }
-    }
-
-    /// False if a stored one dominates it; removes those that it dominates.
-    fn insert(&mut self, c: &Configuration<W>) -> bool {
-        match self.map.entry((c.state, c.done)) {
-            Entry::Vacant(e) => {
-                e.insert(vec![c.used]);
-            }
-            Entry::Occupied(mut e) => {
-                let sets = e.get_mut();
-                if sets.iter().any(|s| s.subset_of(&c.used)) {
-                    return false;
-                }
-                let before = sets.len();
-                sets.retain(|s| !c.used.subset_of(s));
-                self.len -= before - sets.len();
-                sets.push(c.used);
-            }
-        }
-        self.len += 1;
-        true
-    }
-
-    fn holds(&self, c: &Configuration<W>) -> bool {
-        self.map
-            .get(&(c.state, c.done))
-            .is_some_and(|sets| sets.contains(&c.used))
-    }
-
-    fn clear(&mut self) {
-        self.map.clear();
-        self.len = 0;
+        0 | 1 => Search::<1>::new(&plan, texts).run(budget),
+        2 => Search::<2>::new(&plan, texts).run(budget),
+        3..=4 => Search::<4>::new(&plan, texts).run(budget),
+        5..=16 => Search::<16>::new(&plan, texts).run(budget),
+        17..=128 => Search::<128>::new(&plan, texts).run(budget),
+        _ => gave_up(Why::TooManyOpen(plan.slots)),
     }
 }
 
 struct Search<'a, const W: usize> {
     plan: &'a Plan,
+    texts: Texts,
     frontier: Vec<Configuration<W>>,
     next: Antichains<W>,
     seen: Antichains<W>,
@@ -331,7 +173,7 @@ struct Search<'a, const W: usize> {
 }
 
 impl<'a, const W: usize> Search<'a, W> {
-    fn new(plan: &'a Plan) -> Self {
+    fn new(plan: &'a Plan, texts: Texts) -> Self {
         let start = Configuration {
             state: plan.initial,
             done: Mask::EMPTY,
@@ -339,6 +181,7 @@ impl<'a, const W: usize> Search<'a, W> {
         };
         Search {
             plan,
+            texts,
             frontier: vec![start],
             next: Antichains::new(),
             seen: Antichains::new(),
@@ -363,7 +206,8 @@ impl<'a, const W: usize> Search<'a, W> {
                 Event::Return(op) => {
                     if let Err(e) = self.complete(op, budget) {
                         let why = Why::Budget(e);
-                        return Answer::Unknown { why, explained };
+                        let at = Some(op);
+                        return Answer::Unknown { why, explained, at };
                     }
                     if self.frontier.is_empty() {
                         return Answer::Illegal { at: op };
@@ -413,14 +257,14 @@ impl<'a, const W: usize> Search<'a, W> {
         Ok(())
     }
 
-    fn extend(&self, c: &Configuration<W>, e: u32) -> Option<Configuration<W>> {
+    fn extend(&mut self, c: &Configuration<W>, e: u32) -> Option<Configuration<W>> {
         let plan = self.plan;
         let slot = plan.slot[e as usize];
         if c.done.has(slot) || c.used.has(slot) {
             return None;
         }
         let step = plan.steps[e as usize];
-        let state = step.apply(c.state)?;
+        let state = step.apply(c.state, &mut self.texts)?;
         let mut further = Configuration { state, ..*c };
         if plan.unknown[e as usize] {
             let twin = plan.twin[e as usize];
@@ -438,7 +282,7 @@ impl<'a, const W: usize> Search<'a, W> {
     /// files the configuration as one that has `op` behind it, or that must go on.
     fn put(&mut self, mut c: Configuration<W>, op: u32) {
         for p in &self.pure {
-            if self.plan.steps[*p as usize].apply(c.state).is_some() {
+            if self.plan.steps[*p as usize].holds(c.state) {
                 c.done.insert(self.plan.slot[*p as usize]);
             }
         }
@@ -460,6 +304,6 @@ impl<'a, const W: usize> Search<'a, W> {
     /// and a small allocation.
     fn bytes(&self) -> usize {
         let one = size_of::<Configuration<W>>();
-        (self.next.len + self.seen.len) * (2 * one + 64) + self.queued * one
+        (self.next.len + self.seen.len) * (2 * one + 64) + self.queued * one + self.texts.bytes()
     }
 }

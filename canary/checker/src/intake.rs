@@ -1,154 +1,216 @@
-//! From a recorded history to registers: one list of operations for each key,
-//! and the preconditions without which nothing can be judged.
+//! From a log to objects: the operations of each key in order of time, and the
+//! preconditions without which nothing can be judged.
 
-use crate::register::{Action, FOREVER, LATEST, RegisterOp};
-use gameday_record::operation::{Call, ErrorClass, Operation, Outcome};
-use std::collections::HashMap;
+use crate::budget::{Budget, Exhausted};
+use crate::log::{Code, Entry, Log, Outcome};
+use crate::register::{Action, FOREVER, LATEST, Operations, RegisterOp};
+use crate::sort::sort;
+use hashbrown::HashMap;
 
-/// The operations of a history, grouped by key, keys in order of first use.
+/// The operations of a log, grouped by key, keys in order of first use, each
+/// in order of invocation.
 #[derive(Debug)]
 pub(crate) struct Intake<'a> {
-    pub operations: &'a [Operation],
-    keys: Vec<&'a str>,
-    /// Positions in `operations`, key after key.
+    pub log: &'a Log,
+    /// Positions in the log, key after key.
     order: Vec<u32>,
     /// `order[bounds[k]..bounds[k + 1]]` is key k.
-    bounds: Vec<usize>,
+    bounds: Vec<u32>,
 }
 
-/// The part of one key that takes part in linearizability.
-#[derive(Debug, Default)]
-pub(crate) struct KeyOps {
-    /// Strongly consistent operations.
-    pub ops: Vec<RegisterOp>,
-    /// Where each of them is in the history.
-    pub at: Vec<u32>,
+/// What a key is, by what was done to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Object {
+    Register,
+    Counter,
+    Text,
+    Set,
+    /// Used as more than one of these.
+    Mixed,
+}
+
+/// Why nothing of a history is judged.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// It breaks a precondition; in words.
+    Invalid(String),
+    /// The budget ran out.
+    Exhausted(Exhausted),
+}
+
+impl From<Exhausted> for Refused {
+    fn from(e: Exhausted) -> Self {
+        Refused::Exhausted(e)
+    }
 }
 
 impl<'a> Intake<'a> {
     /// Groups by key.
     ///
     /// # Errors
-    /// What makes the history invalid, in words.
-    pub fn new(operations: &'a [Operation]) -> Result<Self, String> {
-        if operations.len() >= u32::MAX as usize {
-            return Err(format!("{} operations are too many", operations.len()));
+    /// See [`Refused`].
+    pub fn new(log: &'a Log, budget: &mut Budget) -> Result<Self, Refused> {
+        check_times(log).map_err(Refused::Invalid)?;
+        let n = log.entries.len();
+        let sorted = log.entries.is_sorted_by_key(|e: &Entry| (e.start, e.index));
+        let mut by_time: Vec<u32> = Vec::new();
+        if !sorted {
+            let key = |e: &Entry| (e.start, e.index);
+            let mut order: Vec<((u64, u64), u32)> = (0u32..)
+                .zip(&log.entries)
+                .map(|(i, e)| (key(e), i))
+                .collect();
+            sort(&mut order, budget)?;
+            by_time = order.into_iter().map(|(_, i)| i).collect();
         }
-        check_times(operations)?;
-        check_processes(operations)?;
-        let mut ids: HashMap<&str, u32> = HashMap::new();
-        let mut keys = Vec::new();
-        let mut key_of = Vec::with_capacity(operations.len());
-        for op in operations {
-            let id = *ids.entry(op.call.key()).or_insert_with(|| {
-                keys.push(op.call.key());
-                keys.len() as u32 - 1
-            });
-            key_of.push(id);
-        }
-        let mut bounds = vec![0; keys.len() + 1];
-        for id in &key_of {
-            bounds[*id as usize + 1] += 1;
+        let at = |i: usize| if sorted { i as u32 } else { by_time[i] };
+        budget.look()?;
+        check_processes(log, (0..n).map(at)).map_err(Refused::Invalid)?;
+        budget.look()?;
+        let mut bounds = vec![0u32; log.keys() + 1];
+        for e in &log.entries {
+            bounds[e.key as usize + 1] += 1;
         }
         for i in 1..bounds.len() {
             bounds[i] += bounds[i - 1];
         }
-        let mut next = bounds.clone();
-        let mut order = vec![0; operations.len()];
-        for (i, id) in (0u32..).zip(&key_of) {
-            order[next[*id as usize]] = i;
-            next[*id as usize] += 1;
+        let mut order = vec![0; n];
+        for i in (0..n).map(at) {
+            let next = &mut bounds[log.entry(i).key as usize];
+            order[*next as usize] = i;
+            *next += 1;
         }
-        Ok(Intake {
-            operations,
-            keys,
-            order,
-            bounds,
-        })
+        budget.look()?;
+        // Each bound has moved to the end of its key.
+        bounds.rotate_right(1);
+        bounds[0] = 0;
+        Ok(Intake { log, order, bounds })
     }
 
-    /// Every key with the positions of its operations.
-    pub fn keys(&self) -> impl Iterator<Item = (&'a str, &[u32])> {
-        self.keys
-            .iter()
-            .zip(self.bounds.windows(2))
-            .map(|(key, b)| (*key, &self.order[b[0]..b[1]]))
+    /// Number of keys.
+    pub fn keys(&self) -> u32 {
+        self.bounds.len() as u32 - 1
+    }
+
+    /// The operations of a key.
+    pub fn of(&self, key: u32) -> &[u32] {
+        let k = key as usize;
+        &self.order[self.bounds[k] as usize..self.bounds[k + 1] as usize]
     }
 
     /// The operation at a position.
-    pub fn op(&self, at: u32) -> &'a Operation {
-        &self.operations[at as usize]
+    pub fn op(&self, at: u32) -> &'a Entry {
+        self.log.entry(at)
     }
-}
 
-impl KeyOps {
-    /// Takes over the strongly consistent operations among those at `positions`.
-    pub fn fill(&mut self, intake: &Intake<'_>, positions: &[u32]) {
-        self.ops.clear();
-        self.at.clear();
+    /// What a key is. One that was only read is a register.
+    pub fn object(&self, positions: &[u32]) -> Object {
+        let (mut read, mut written, mut added, mut text, mut set) =
+            (false, false, false, false, false);
         for at in positions {
-            if let Some(op) = register_op(intake.op(*at)) {
-                self.ops.push(op);
-                self.at.push(*at);
+            match self.op(*at).code {
+                Code::Read | Code::EventualRead => read = true,
+                Code::ReadAnything => {}
+                Code::Write | Code::Insert | Code::Cas => written = true,
+                Code::Add => added = true,
+                Code::Put | Code::Append | Code::Get => text = true,
+                Code::AddElement | Code::ReadSet => set = true,
             }
+        }
+        match (read, written, added, text, set) {
+            (_, _, false, false, false) => Object::Register,
+            (_, false, true, false, false) => Object::Counter,
+            (false, false, false, true, false) => Object::Text,
+            (false, false, false, false, true) => Object::Set,
+            _ => Object::Mixed,
         }
     }
 }
 
-/// The form in which the checkers take it; `None` for what takes no part:
-/// eventual reads, and reads that found nothing out.
-pub(crate) fn register_op(op: &Operation) -> Option<RegisterOp> {
-    let action = match (&op.call, &op.outcome) {
-        (Call::Read { strong: false, .. }, _) => return None,
-        (Call::Read { .. }, Outcome::Ok { value }) => Action::Read(*value),
-        (Call::Read { .. }, _) => return None,
-        // Sums are judged by what may be in them, not as registers.
-        (Call::Add { .. }, _) => return None,
-        (Call::Write { value, .. } | Call::Insert { value, .. }, Outcome::Failed { .. }) => {
-            Action::FailedWrite(*value)
-        }
-        (Call::Write { value, .. } | Call::Insert { value, .. }, _) => Action::Write(*value),
-        (Call::Cas { expected, new, .. }, Outcome::Failed { failure, observed }) => {
-            if observed.is_none() && failure.class != ErrorClass::Condition {
-                Action::FailedWrite(*new)
-            } else {
-                Action::FailedCas {
-                    expected: *expected,
-                    new: *new,
-                    found: *observed,
-                }
-            }
-        }
-        (Call::Cas { expected, new, .. }, _) => Action::Cas {
-            expected: *expected,
-            new: *new,
-        },
-    };
-    let finish = match (&op.outcome, op.returned) {
-        (Outcome::Unknown { .. }, _) | (_, None) => FOREVER,
-        (_, Some(t)) => t.0,
-    };
-    Some(RegisterOp {
-        start: op.invoked.0,
-        finish,
-        action,
-    })
+/// The part of one key that takes part in linearizability.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyOps<'a> {
+    pub log: &'a Log,
+    /// Where each of them is in the log.
+    pub at: &'a [u32],
 }
 
-fn check_times(operations: &[Operation]) -> Result<(), String> {
-    for op in operations {
-        let problem = match op.returned {
-            Some(t) if t < op.invoked => "returned before it was invoked",
-            Some(t) if t.0 > LATEST => "has a time out of range",
-            None if !matches!(op.outcome, Outcome::Unknown { .. }) => {
-                "has an outcome but no time of return"
-            }
-            _ if op.invoked.0 > LATEST => "has a time out of range",
+impl KeyOps<'_> {
+    pub fn entry(&self, i: u32) -> &Entry {
+        self.log.entry(self.at[i as usize])
+    }
+}
+
+impl Operations for KeyOps<'_> {
+    fn len(&self) -> usize {
+        self.at.len()
+    }
+    fn get(&self, i: u32) -> RegisterOp {
+        let e = self.entry(i);
+        RegisterOp {
+            start: e.start,
+            finish: e.ends(),
+            action: action(e),
+        }
+    }
+    fn start(&self, i: u32) -> u64 {
+        self.entry(i).start
+    }
+    fn finish(&self, i: u32) -> u64 {
+        self.entry(i).ends()
+    }
+    fn effectful(&self, i: u32) -> bool {
+        self.entry(i).writes().is_some()
+    }
+}
+
+/// Whether it takes part in linearizability: not eventual reads, and not
+/// reads that found nothing out.
+pub(crate) fn takes_part(e: &Entry) -> bool {
+    match e.code {
+        Code::EventualRead | Code::ReadAnything | Code::Add => false,
+        Code::Read | Code::Get | Code::ReadSet => e.outcome == Outcome::Ok,
+        _ => true,
+    }
+}
+
+/// An entry that takes part, as what it does to a register.
+fn action(e: &Entry) -> Action {
+    let new = e.second();
+    match (e.code, e.outcome) {
+        (Code::Cas, Outcome::Refused) => Action::FailedCas {
+            expected: e.first(),
+            new,
+            found: e.third(),
+        },
+        (
+            Code::Write | Code::Insert | Code::Put | Code::Append | Code::AddElement,
+            Outcome::Failed | Outcome::Refused,
+        )
+        | (Code::Cas, Outcome::Failed) => Action::FailedWrite(new),
+        (Code::Cas, _) => Action::Cas {
+            expected: e.first(),
+            new,
+        },
+        (Code::Write | Code::Insert | Code::Put, _) => Action::Write(new),
+        (Code::Append, _) => Action::Append(new),
+        _ => Action::Read(e.first()),
+    }
+}
+
+fn check_times(log: &Log) -> Result<(), String> {
+    for e in &log.entries {
+        let problem = match e.finish {
+            _ if e.start > LATEST => "has a time out of range",
+            FOREVER if e.outcome != Outcome::Unknown => "has an outcome but no time of return",
+            FOREVER => continue,
+            t if t > LATEST => "has a time out of range",
+            t if t < e.start => "returned before it was invoked",
             _ => continue,
         };
         return Err(format!(
             "operation {} of process {} {problem}",
-            op.index, op.process
+            e.index, e.process
         ));
     }
     Ok(())
@@ -156,21 +218,17 @@ fn check_times(operations: &[Operation]) -> Result<(), String> {
 
 /// A process has at most one call open. One of unknown outcome stays open for
 /// ever: its caller must go on under a new number.
-fn check_processes(operations: &[Operation]) -> Result<(), String> {
-    let mut order: Vec<(u64, u64, u64, u32)> = (0u32..)
-        .zip(operations)
-        .map(|(i, op)| (op.process, op.invoked.0, op.index, i))
-        .collect();
-    order.sort_unstable();
-    for pair in order.windows(2) {
-        let before = &operations[pair[0].3 as usize];
-        let after = &operations[pair[1].3 as usize];
-        if before.process != after.process {
+fn check_processes(log: &Log, by_time: impl Iterator<Item = u32>) -> Result<(), String> {
+    let mut latest: HashMap<u64, u32> = HashMap::new();
+    for i in by_time {
+        let after = log.entry(i);
+        let Some(before) = latest.insert(after.process, i) else {
             continue;
-        }
-        let problem = match (&before.outcome, before.returned) {
-            (Outcome::Unknown { .. }, _) => "although the outcome of its last call is unknown",
-            (_, Some(t)) if t <= after.invoked => continue,
+        };
+        let before = log.entry(before);
+        let problem = match before.outcome {
+            Outcome::Unknown => "although the outcome of its last call is unknown",
+            _ if before.finish <= after.start => continue,
             _ => "while its last call is open",
         };
         return Err(format!(

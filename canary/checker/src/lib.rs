@@ -17,20 +17,30 @@
 
 pub mod frontier;
 pub mod generate;
+pub mod log;
 pub mod register;
 pub mod zones;
 
 mod budget;
 mod check;
 mod eventual;
+mod explain;
 mod intake;
+mod intern;
 mod lost;
+mod measure;
+mod parallel;
 mod replicas;
+mod say;
+mod screens;
+mod sessions;
+mod sort;
 mod tally;
 mod violation;
 
 pub use budget::{Budget, Exhausted};
-pub use check::{Options, check};
+pub use check::{Options, check, check_history};
+pub use log::Log;
 pub use replicas::replicas_equal;
 pub use tally::LISTED;
 pub use violation::{Kind, Violation, Violations};

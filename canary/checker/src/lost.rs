@@ -26,12 +26,15 @@
 //! If no successful final read began after w was acknowledged, or the final
 //! reads found a value that has no write, nothing can be said: unknown.
 
+use crate::explain;
 use crate::intake::{Intake, KeyOps};
+use crate::log::{Code, Entry, Outcome};
+use crate::register::Operations;
+use crate::say::who;
 use crate::tally::{self, Tally};
 use crate::violation::Kind;
 use crate::zones::{Analysis, Replaced};
-use gameday_record::operation::{Call, Outcome};
-use gameday_record::verdict::Anomaly;
+use gameday_record::verdict::{Anomaly, Check};
 
 /// An acknowledged write that is gone. Positions in the key's operations.
 #[derive(Debug)]
@@ -67,24 +70,36 @@ impl LostWrites {
         &mut self.tally
     }
 
+    /// True if there are final reads.
+    pub fn any(&self) -> bool {
+        self.final_reads > 0
+    }
+
     /// Judges one key.
-    pub fn key(&mut self, key: &str, analysis: &Analysis<'_>, ops: &KeyOps, intake: &Intake<'_>) {
-        let record = |i: u32| intake.op(ops.at[i as usize]);
+    pub fn key(
+        &mut self,
+        key: u32,
+        analysis: &Analysis<'_>,
+        ops: &KeyOps<'_>,
+        intake: &Intake<'_>,
+    ) {
         let acknowledged = |i: &u32| {
-            record(*i).call.is_write() && matches!(record(*i).outcome, Outcome::Ok { .. })
+            let e = ops.entry(*i);
+            e.outcome == Outcome::Ok && e.writes().is_some()
         };
-        self.collect_finals(ops, intake);
+        self.collect_finals(ops);
+        let name = || crate::say::key(intake.log, key);
         self.final_reads += self.finals.len() as u64;
         let mut lost: Vec<Lost> = Vec::new();
         let mut writes = 0;
         let (mut unread, mut unexplained) = (false, false);
-        for write in (0..ops.ops.len() as u32).filter(acknowledged) {
+        for write in (0..ops.len() as u32).filter(acknowledged) {
             writes += 1;
-            let finish = ops.ops[write as usize].finish;
+            let finish = ops.finish(write);
             let mut worst = None;
             let mut safe = false;
             for &read in &self.finals {
-                if ops.ops[read as usize].start <= finish {
+                if ops.start(read) <= finish {
                     break;
                 }
                 if !analysis.explained(read) {
@@ -108,33 +123,27 @@ impl LostWrites {
         }
         self.acknowledged += writes;
         if self.finals.is_empty() && writes > 0 {
-            self.tally.unknown_key("no final read succeeded", key);
+            self.tally.unknown_key("no final read succeeded", &name());
         } else if unread {
             let reason = "no final read began after the last acknowledged write";
-            self.tally.unknown_key(reason, key);
+            self.tally.unknown_key(reason, &name());
         }
         if unexplained {
             let reason = "a final read found a value that no write explains";
-            self.tally.unknown_key(reason, key);
+            self.tally.unknown_key(reason, &name());
         }
         self.report(key, lost, ops, intake);
     }
 
     /// The successful final reads, the latest first; of those that found the
     /// same value only the latest, which stands for all of them.
-    fn collect_finals(&mut self, ops: &KeyOps, intake: &Intake<'_>) {
+    fn collect_finals(&mut self, ops: &KeyOps<'_>) {
         self.finals.clear();
-        let value = |i: u32| match intake.op(ops.at[i as usize]).outcome {
-            Outcome::Ok { value } => value,
-            _ => None,
-        };
-        self.finals.extend((0..ops.ops.len() as u32).filter(|i| {
-            let op = intake.op(ops.at[*i as usize]);
-            op.last
-                && matches!(op.call, Call::Read { strong: true, .. })
-                && matches!(op.outcome, Outcome::Ok { .. })
-        }));
-        let start = |i: u32| std::cmp::Reverse(ops.ops[i as usize].start);
+        let value = |i: u32| ops.entry(i).first();
+        let is_final = |e: &Entry| e.last() && e.code == Code::Read && e.outcome == Outcome::Ok;
+        let all = 0..ops.len() as u32;
+        self.finals.extend(all.filter(|i| is_final(ops.entry(*i))));
+        let start = |i: u32| std::cmp::Reverse(ops.start(i));
         self.finals.sort_unstable_by_key(|i| (value(*i), start(*i)));
         self.finals.dedup_by_key(|i| value(*i));
         self.finals.sort_unstable_by_key(|i| start(*i));
@@ -142,20 +151,20 @@ impl LostWrites {
 
     /// Lists the latest lost write of the key first; then, if there is room in
     /// the end, the others.
-    fn report(&mut self, key: &str, mut lost: Vec<Lost>, ops: &KeyOps, intake: &Intake<'_>) {
+    fn report(&mut self, key: u32, mut lost: Vec<Lost>, ops: &KeyOps<'_>, intake: &Intake<'_>) {
         let n = lost.len();
-        lost.sort_unstable_by_key(|l| std::cmp::Reverse(ops.ops[l.write as usize].start));
+        lost.sort_unstable_by_key(|l| std::cmp::Reverse(ops.start(l.write)));
         for (rank, l) in lost.iter().enumerate() {
             let describe = || {
                 let at = |i: u32| ops.at[i as usize];
                 let mut summary = format!(
                     "acknowledged, then gone: {}; after it, {}",
-                    tally::who(intake.op(at(l.write))),
-                    tally::who(intake.op(at(l.read))),
+                    who(intake.log, at(l.write)),
+                    who(intake.log, at(l.read)),
                 );
                 match l.proof.older {
                     Some(u) => {
-                        let older = tally::who(intake.op(at(u)));
+                        let older = who(intake.log, at(u));
                         summary.push_str(&format!(", which is older: {older}"));
                     }
                     None => summary.push_str(", the state before any write"),
@@ -172,7 +181,7 @@ impl LostWrites {
                         shown.push(op);
                     }
                 }
-                tally::anomaly(Kind::LostWrite, key, summary, &shown, intake)
+                explain::anomaly(Kind::LostWrite, "durability", summary, &shown, intake, key)
             };
             if rank == 0 {
                 self.tally.list(describe);
@@ -185,8 +194,17 @@ impl LostWrites {
         }
     }
 
+    /// Takes over what was collected about later keys.
+    pub fn merge(&mut self, other: LostWrites) {
+        self.tally.merge(other.tally);
+        self.acknowledged += other.acknowledged;
+        self.final_reads += other.final_reads;
+        let room = tally::LISTED.saturating_sub(self.more.len());
+        self.more.extend(other.more.into_iter().take(room));
+    }
+
     /// The check.
-    pub fn finish(mut self) -> gameday_record::verdict::Check {
+    pub fn finish(mut self) -> Check {
         if self.final_reads == 0 {
             self.tally.unknown("there are no final reads");
         } else if self.acknowledged == 0 {
@@ -198,6 +216,6 @@ impl LostWrites {
             self.acknowledged, self.final_reads
         );
         self.tally.fill(self.more);
-        self.tally.finish(&examined)
+        self.tally.finish(&examined, Vec::new())
     }
 }

@@ -21,6 +21,9 @@ pub enum Action {
     Read(Value),
     /// A write; of unknown outcome if it ends [`FOREVER`].
     Write(i64),
+    /// The current value gets longer: the value is a text and this, another
+    /// one, is put at its end. Only [`crate::frontier::search_texts`] takes it.
+    Append(i64),
     /// A compare-and-set that succeeded; of unknown outcome if it ends [`FOREVER`].
     Cas {
         /// What had to be there.
@@ -68,5 +71,56 @@ impl RegisterOp {
             Action::Write(v) | Action::Cas { new: v, .. } => Some(v),
             _ => None,
         }
+    }
+}
+
+/// Operations of one key, wherever they are kept. Positions are below `len`.
+pub trait Operations {
+    /// How many there are.
+    fn len(&self) -> usize;
+    /// One of them.
+    fn get(&self, i: u32) -> RegisterOp;
+    /// When it was sent.
+    fn start(&self, i: u32) -> u64 {
+        self.get(i).start
+    }
+    /// When its outcome was known, or [`FOREVER`].
+    fn finish(&self, i: u32) -> u64 {
+        self.get(i).finish
+    }
+    /// Whether it writes (or may have written) a value.
+    fn effectful(&self, i: u32) -> bool {
+        self.get(i).writes().is_some()
+    }
+    /// True if there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Operations for [RegisterOp] {
+    fn len(&self) -> usize {
+        <[RegisterOp]>::len(self)
+    }
+    fn get(&self, i: u32) -> RegisterOp {
+        self[i as usize]
+    }
+}
+
+impl Operations for Vec<RegisterOp> {
+    fn len(&self) -> usize {
+        Vec::len(self)
+    }
+    fn get(&self, i: u32) -> RegisterOp {
+        self[i as usize]
+    }
+}
+
+impl<const N: usize> Operations for [RegisterOp; N] {
+    fn len(&self) -> usize {
+        N
+    }
+    fn get(&self, i: u32) -> RegisterOp {
+        self[i as usize]
     }
 }

@@ -1,10 +1,6 @@
-//! One check while it grows, and the sentences of its anomalies.
+//! One check while it grows.
 
-use crate::intake::Intake;
-use crate::violation::{Kind, Violation};
-use gameday_record::operation::{Call, Operation, Outcome};
-use gameday_record::time::Nanos;
-use gameday_record::verdict::{Anomaly, Check, OperationRecord, Verdict};
+use gameday_record::verdict::{Anomaly, Check, Measure, Verdict};
 
 /// Anomalies listed in a check; the rest is counted.
 pub const LISTED: usize = 20;
@@ -60,6 +56,36 @@ impl Tally {
         self.anomalies.extend(counted.into_iter().take(room));
     }
 
+    /// Takes over what was collected about later keys.
+    pub fn merge(&mut self, other: Tally) {
+        self.total += other.total;
+        self.more_keys += other.more_keys;
+        self.fill(other.anomalies);
+        for (reason, keys, count) in other.reasons {
+            match self.reason(&reason) {
+                Some(at) => {
+                    let (_, named, n) = &mut self.reasons[at];
+                    *n += count;
+                    let room = KEYS_NAMED - named.len();
+                    named.extend(keys.into_iter().take(room));
+                }
+                None => self.more_keys += count as u64,
+            }
+        }
+    }
+
+    /// Where the keys of a reason are collected; `None` if it is one too many.
+    fn reason(&mut self, reason: &str) -> Option<usize> {
+        let at = self.reasons.iter().position(|r| r.0 == reason);
+        if at.is_none() && self.reasons.len() >= REASONS {
+            return None;
+        }
+        Some(at.unwrap_or_else(|| {
+            self.reasons.push((reason.into(), Vec::new(), 0));
+            self.reasons.len() - 1
+        }))
+    }
+
     /// Something could not be decided.
     pub fn unknown(&mut self, reason: impl Into<String>) {
         self.reasons.push((reason.into(), Vec::new(), 0));
@@ -68,17 +94,9 @@ impl Tally {
     /// Something could not be decided for one key. Keys with the same reason
     /// are named together.
     pub fn unknown_key(&mut self, reason: &str, key: &str) {
-        let at = self.reasons.iter().position(|r| r.0 == reason);
-        let at = match at {
-            Some(at) => at,
-            None if self.reasons.len() >= REASONS => {
-                self.more_keys += 1;
-                return;
-            }
-            None => {
-                self.reasons.push((reason.into(), Vec::new(), 0));
-                self.reasons.len() - 1
-            }
+        let Some(at) = self.reason(reason) else {
+            self.more_keys += 1;
+            return;
         };
         let (_, keys, count) = &mut self.reasons[at];
         *count += 1;
@@ -88,7 +106,7 @@ impl Tally {
     }
 
     /// The check; `examined` says what was looked at.
-    pub fn finish(self, examined: &str) -> Check {
+    pub fn finish(self, examined: &str, measures: Vec<Measure>) -> Check {
         let verdict = match (self.total, self.reasons.is_empty()) {
             (0, true) => Verdict::Pass,
             (0, false) => Verdict::Unknown,
@@ -115,7 +133,7 @@ impl Tally {
             detail: detail.trim_end().into(),
             anomalies: self.anomalies,
             anomalies_total: self.total,
-            measures: Vec::new(),
+            measures,
         }
     }
 }
@@ -127,122 +145,4 @@ fn say_reason((reason, keys, count): &(String, Vec<String>, usize)) -> String {
         (_, 0) => format!("{reason} (keys {})", keys.join(", ")),
         (_, rest) => format!("{reason} (keys {} and {rest} more)", keys.join(", ")),
     }
-}
-
-/// An anomaly over operations given by their positions in the history.
-pub(crate) fn anomaly(
-    kind: Kind,
-    key: &str,
-    summary: String,
-    operations: &[u32],
-    intake: &Intake<'_>,
-) -> Anomaly {
-    let mut at: Vec<u32> = operations.to_vec();
-    at.sort_unstable_by_key(|i| (intake.op(*i).invoked, intake.op(*i).index));
-    at.dedup();
-    at.truncate(4);
-    Anomaly {
-        name: kind.name().into(),
-        key: key.into(),
-        summary,
-        operations: at
-            .iter()
-            .map(|i| OperationRecord::from(intake.op(*i)))
-            .collect(),
-        violates: String::new(),
-        around: Vec::new(),
-    }
-}
-
-/// Puts a violation of one key into words. `at` maps its operations to the history.
-pub(crate) fn explain(v: &Violation, key: &str, at: &[u32], intake: &Intake<'_>) -> Anomaly {
-    let op = |i: u32| intake.op(at[i as usize]);
-    let culprit = who(op(v.culprit));
-    let against = v.against.map(|i| who(op(i)));
-    let other = against.unwrap_or_else(|| "the initial state".into());
-    let summary = match v.kind {
-        Kind::StaleRead => {
-            format!("{culprit}, although something newer was known before that began: {other}")
-        }
-        Kind::NonMonotonicRead => {
-            format!(
-                "{culprit}, after {other}, while the other order had been seen before: the value went back"
-            )
-        }
-        Kind::LostUpdate => {
-            format!("{culprit}, although what it expected had been replaced by another: {other}")
-        }
-        Kind::DirtyRead => {
-            format!("{culprit}, the value of a write that certainly failed: {other}")
-        }
-        Kind::PhantomRead => format!("{culprit}, and nobody wrote what it found"),
-        Kind::FutureRead => format!("{culprit}, before this began: {other}"),
-        Kind::FalseCasFailure => format!("{culprit}, although the expected value was there"),
-        Kind::CyclicInformationFlow => {
-            format!("{culprit}, and {other}: each follows from the other")
-        }
-        Kind::NotLinearizable | Kind::LostWrite => {
-            format!("no order of the operations on this key explains this one: {culprit}")
-        }
-    };
-    let positions: Vec<u32> = v.operations().iter().map(|i| at[*i as usize]).collect();
-    anomaly(v.kind, key, summary, &positions, intake)
-}
-
-/// `process 3 (AZ a, endpoint b) wrote 17 [+1.200000 s to +1.210000 s]`
-pub(crate) fn who(op: &Operation) -> String {
-    let show = |v: &Option<i64>| v.map_or("nothing".to_string(), |v| v.to_string());
-    let what = match (&op.call, &op.outcome) {
-        (Call::Read { strong, .. }, outcome) => {
-            let how = if *strong { "" } else { "eventually " };
-            match outcome {
-                Outcome::Ok { value } => format!("{how}read {}", show(value)),
-                _ => format!("{how}read"),
-            }
-        }
-        (Call::Add { delta, .. }, Outcome::Ok { value: Some(sum) }) => {
-            format!("added {delta} and made {sum}")
-        }
-        (Call::Add { delta, .. }, outcome) => match outcome {
-            Outcome::Ok { .. } => format!("added {delta}"),
-            Outcome::Failed { .. } => format!("failed to add {delta}"),
-            Outcome::Unknown { .. } => format!("added {delta} with unknown outcome"),
-        },
-        (Call::Write { value, .. } | Call::Insert { value, .. }, Outcome::Ok { .. }) => {
-            format!("wrote {value}")
-        }
-        (Call::Write { value, .. } | Call::Insert { value, .. }, Outcome::Failed { .. }) => {
-            format!("failed to write {value}")
-        }
-        (Call::Write { value, .. } | Call::Insert { value, .. }, Outcome::Unknown { .. }) => {
-            format!("wrote {value} with unknown outcome")
-        }
-        (Call::Cas { expected, new, .. }, outcome) => {
-            let change = format!("{} to {new}", show(expected));
-            match outcome {
-                Outcome::Ok { .. } => format!("changed {change}"),
-                Outcome::Unknown { .. } => format!("changed {change} with unknown outcome"),
-                Outcome::Failed {
-                    observed: Some(v), ..
-                } => format!("failed to change {change} and found {}", show(v)),
-                Outcome::Failed { .. } => format!("failed to change {change}"),
-            }
-        }
-    };
-    let end = match op.returned {
-        Some(t) => format!("to {}", micros(t)),
-        None => "never returned".into(),
-    };
-    format!(
-        "process {} (AZ {}, endpoint {}) {what} [{} {end}]",
-        op.process,
-        op.az,
-        op.endpoint,
-        micros(op.invoked)
-    )
-}
-
-/// Milliseconds are too coarse to see which of two operations came first.
-fn micros(t: Nanos) -> String {
-    format!("+{:.6} s", t.as_secs_f64())
 }

@@ -24,6 +24,14 @@ pub enum Kind {
     NotLinearizable,
     /// The final read shows a state that an acknowledged write had replaced.
     LostWrite,
+    /// A read found something older than what its own process had written.
+    ReadYourWrites,
+    /// Of two writes of one process, the first is what is left.
+    NonMonotonicWrite,
+    /// More is there than was ever written: something took effect twice.
+    Duplicate,
+    /// Two reads each found something that the other did not.
+    LongFork,
 }
 
 impl Kind {
@@ -40,6 +48,10 @@ impl Kind {
             Kind::CyclicInformationFlow => "cyclic information flow",
             Kind::NotLinearizable => "not linearizable",
             Kind::LostWrite => "lost write",
+            Kind::ReadYourWrites => "read-your-writes violation",
+            Kind::NonMonotonicWrite => "non-monotonic write",
+            Kind::Duplicate => "duplicate",
+            Kind::LongFork => "long fork",
         }
     }
 }

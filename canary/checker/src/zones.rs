@@ -32,8 +32,13 @@
 //! (s <= f) may lie inside a forward one. Sorting finds such pairs.
 
 mod blocks;
+mod versions;
 
-use crate::register::{Action, FOREVER, RegisterOp, Value};
+pub(crate) use versions::Version;
+
+use crate::budget::{Budget, Exhausted};
+use crate::register::{Action, FOREVER, Operations, RegisterOp, Value};
+use crate::sort::sort;
 use crate::violation::{Kind, Violations};
 
 const NONE: u32 = u32::MAX;
@@ -50,6 +55,27 @@ pub struct NotUnique {
     pub value: i64,
     /// The (second) operation that writes it.
     pub op: u32,
+}
+
+/// Why a key was not judged here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undecided {
+    /// Its values are not unique.
+    NotUnique(NotUnique),
+    /// The budget ran out.
+    Exhausted(Exhausted),
+}
+
+impl From<NotUnique> for Undecided {
+    fn from(n: NotUnique) -> Self {
+        Undecided::NotUnique(n)
+    }
+}
+
+impl From<Exhausted> for Undecided {
+    fn from(e: Exhausted) -> Self {
+        Undecided::Exhausted(e)
+    }
 }
 
 /// A value with its write and its reads.
@@ -138,7 +164,12 @@ pub struct Analysis<'a> {
 /// assert_eq!(violations.kept[0].operations(), [2, 1, 0]);
 /// ```
 pub fn check(ops: &[RegisterOp], initial: Value) -> Result<Violations, NotUnique> {
-    Ok(Zones::default().analyse(ops, initial, false)?.violations)
+    let mut budget = Budget::unlimited();
+    match Zones::default().analyse(ops, initial, false, &mut budget) {
+        Ok(analysis) => Ok(analysis.violations),
+        Err(Undecided::NotUnique(n)) => Err(n),
+        Err(Undecided::Exhausted(e)) => unreachable!("there is no limit, but {e}"),
+    }
 }
 
 impl Zones {
@@ -146,20 +177,24 @@ impl Zones {
     /// key. `cut_off`: operations may be missing from `ops`.
     ///
     /// # Errors
-    /// The written values are not unique.
-    pub fn analyse(
+    /// The written values are not unique, or the budget ran out.
+    pub fn analyse<O: Operations + ?Sized>(
         &mut self,
-        ops: &[RegisterOp],
+        ops: &O,
         initial: Value,
         cut_off: bool,
-    ) -> Result<Analysis<'_>, NotUnique> {
+        budget: &mut Budget,
+    ) -> Result<Analysis<'_>, Undecided> {
         let mut found = Violations::of(cut_off);
-        let ignored_bare_failures = self.enter(ops, &mut found);
-        self.build_clusters(ops, initial, &mut found)?;
+        let ignored_bare_failures = self.enter(ops, &mut found, budget)?;
+        self.build_clusters(ops, initial, &mut found, budget)?;
         self.spread_life();
         self.link(ops, &mut found);
+        budget.look()?;
         self.walk(ops, &mut found);
-        self.compare_blocks(ops, &mut found);
+        budget.look()?;
+        self.compare_blocks(ops, &mut found, budget)?;
+        budget.look()?;
         Ok(Analysis {
             zones: self,
             violations: found,
@@ -168,14 +203,25 @@ impl Zones {
     }
 
     /// Lists who has to do with which value, sorted by value.
-    fn enter(&mut self, ops: &[RegisterOp], found: &mut Violations) -> u64 {
+    fn enter<O: Operations + ?Sized>(
+        &mut self,
+        ops: &O,
+        found: &mut Violations,
+        budget: &mut Budget,
+    ) -> Result<u64, Exhausted> {
         let mut bare = 0;
         self.entries.clear();
-        for (i, op) in (0u32..).zip(ops) {
+        self.entries.reserve_exact(ops.len());
+        for i in 0..ops.len() as u32 {
+            budget.spend()?;
+            let op = ops.get(i);
             let mut enter = |value, role| self.entries.push((value, role, i));
             match op.action {
                 Action::Read(_) if op.unknown() => {}
                 Action::Read(v) => enter(v, Role::Finds),
+                // Appended values are no registers; who mixes them is told
+                // nothing but the truth about the rest.
+                Action::Append(_) => {}
                 Action::Write(v) => enter(Some(v), Role::Writes),
                 Action::Cas { expected, new } => {
                     enter(Some(new), Role::Writes);
@@ -199,31 +245,33 @@ impl Zones {
                 }
             }
         }
-        self.entries.sort_unstable();
-        bare
+        sort(&mut self.entries, budget)?;
+        Ok(bare)
     }
 
-    fn build_clusters(
+    fn build_clusters<O: Operations + ?Sized>(
         &mut self,
-        ops: &[RegisterOp],
+        ops: &O,
         initial: Value,
         found: &mut Violations,
-    ) -> Result<(), NotUnique> {
+        budget: &mut Budget,
+    ) -> Result<(), Undecided> {
         self.clusters.clear();
         self.cluster_of.clear();
         self.cluster_of.resize(ops.len(), NONE);
         self.consumed.clear();
         self.consumed.resize(ops.len(), NONE);
         for group in self.entries.chunk_by(|a, b| a.0 == b.0) {
+            budget.spend()?;
             let value = group[0].0;
             let sources = group.iter().take_while(|e| e.1 <= Role::Failed).count();
             if let Some(v) = value
                 && sources + usize::from(value == initial) > 1
             {
-                return Err(NotUnique {
+                return Err(Undecided::NotUnique(NotUnique {
                     value: v,
                     op: group[sources - 1].2,
-                });
+                }));
             }
             let id = self.clusters.len() as u32;
             let failed = match group[0] {
@@ -233,9 +281,8 @@ impl Zones {
             let exists = group[0].1 == Role::Writes || value == initial;
             let mut cluster = if group[0].1 == Role::Writes {
                 let writer = group[0].2;
-                let op = &ops[writer as usize];
                 self.cluster_of[writer as usize] = id;
-                Cluster::of(writer, op)
+                Cluster::of(writer, ops.start(writer), ops.finish(writer))
             } else {
                 Cluster::of_initial()
             };
@@ -254,13 +301,13 @@ impl Zones {
                     found.push(kind, i, failed, [None; 2]);
                     continue;
                 }
-                let op = &ops[i as usize];
-                if cluster.writer != NONE && op.finish < ops[cluster.writer as usize].start {
+                let (start, finish) = (ops.start(i), ops.finish(i));
+                if cluster.writer != NONE && finish < ops.start(cluster.writer) {
                     found.push(Kind::FutureRead, i, Some(cluster.writer), [None; 2]);
                     continue;
                 }
                 self.cluster_of[i as usize] = id;
-                cluster.add(i, op);
+                cluster.add(i, start, finish);
             }
             if exists {
                 self.clusters.push(cluster);
@@ -289,13 +336,13 @@ impl Zones {
     }
 
     /// Puts every conditional write that happened behind what it consumed.
-    fn link(&mut self, ops: &[RegisterOp], found: &mut Violations) {
+    fn link<O: Operations + ?Sized>(&mut self, ops: &O, found: &mut Violations) {
         for c in 0..self.clusters.len() as u32 {
             let Cluster { writer, live, .. } = self.clusters[c as usize];
             if !live || writer == NONE {
                 continue;
             }
-            let Action::Cas { expected, .. } = ops[writer as usize].action else {
+            let Action::Cas { expected, .. } = ops.get(writer).action else {
                 continue;
             };
             let parent = self.consumed[writer as usize];
@@ -342,25 +389,25 @@ impl Cluster {
         }
     }
 
-    fn of(writer: u32, op: &RegisterOp) -> Self {
+    fn of(writer: u32, start: u64, finish: u64) -> Self {
         Cluster {
             writer,
-            f: op.finish.saturating_add(1),
+            f: finish.saturating_add(1),
             f_op: writer,
-            s: op.start.saturating_add(1),
+            s: start.saturating_add(1),
             s_op: writer,
-            live: op.finish != FOREVER,
+            live: finish != FOREVER,
             ..Cluster::of_initial()
         }
     }
 
-    fn add(&mut self, reader: u32, op: &RegisterOp) {
+    fn add(&mut self, reader: u32, start: u64, finish: u64) {
         self.live = true;
-        if op.finish.saturating_add(1) < self.f {
-            (self.f, self.f_op) = (op.finish.saturating_add(1), reader);
+        if finish.saturating_add(1) < self.f {
+            (self.f, self.f_op) = (finish.saturating_add(1), reader);
         }
-        if op.start.saturating_add(1) > self.s {
-            (self.s, self.s_op) = (op.start.saturating_add(1), reader);
+        if start.saturating_add(1) > self.s {
+            (self.s, self.s_op) = (start.saturating_add(1), reader);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Whole histories: legal ones pass, and what a broken store would record fails.
 
 use gameday_checker::generate::{self, Random};
-use gameday_checker::{Options, check};
+use gameday_checker::{Options, check_history};
 use gameday_record::history::{self, Event, History, HistoryWriter};
 use gameday_record::operation::{Call, Outcome};
 use gameday_record::time::Nanos;
@@ -43,7 +43,7 @@ fn legal_histories_pass() {
                 _ => {}
             }
         }
-        for check in check(&history, &Options::default()) {
+        for check in check_history(&history, &Options::default()) {
             assert_eq!(check.verdict, Verdict::Pass, "seed {seed}: {check:#?}");
         }
     }
@@ -77,8 +77,8 @@ fn survives_the_file_format() {
     assert_eq!(before.operations.len(), after.operations.len());
     assert!(after.complete);
     assert_eq!(
-        check(&before, &Options::default()),
-        check(&after, &Options::default())
+        check_history(&before, &Options::default()),
+        check_history(&after, &Options::default())
     );
 }
 
@@ -104,7 +104,7 @@ fn a_store_that_forgets_is_found() {
                 op.outcome = Outcome::Ok { value: old };
             }
         }
-        let checks = check(&history, &Options::default());
+        let checks = check_history(&history, &Options::default());
         let lost = named(&checks, "lost-writes");
         if must_lose {
             assert_eq!(lost.verdict, Verdict::Fail, "seed {seed}");

@@ -28,6 +28,7 @@ fn gave_up(answer: Answer) -> Exhausted {
         Answer::Unknown {
             why: Why::Budget(e),
             explained,
+            ..
         } => {
             assert_eq!(explained, 0);
             e
@@ -85,7 +86,14 @@ fn more_open_operations_than_can_be_held() {
         .collect();
     let answer = search(&ops, None, &mut Budget::unlimited());
     let why = Why::TooManyOpen(MAX_OPEN + 1);
-    assert_eq!(answer, Answer::Unknown { why, explained: 0 });
+    assert_eq!(
+        answer,
+        Answer::Unknown {
+            why,
+            explained: 0,
+            at: None
+        }
+    );
     ops.pop();
     let answer = search(&ops, None, &mut Budget::unlimited());
     assert_eq!(answer, Answer::Linearizable);

@@ -1,6 +1,6 @@
 //! Each anomaly is found under its name, and only where it is one.
 
-use gameday_checker::{Options, check};
+use gameday_checker::{Options, check_history};
 use gameday_record::history::{HISTORY_VERSION, History, HistoryHeader};
 use gameday_record::operation::{Call, ErrorClass, Failure, Operation, Outcome};
 use gameday_record::time::Nanos;
@@ -79,7 +79,7 @@ impl Script {
         }
     }
     fn check(&self, name: &str) -> Check {
-        let checks = check(&self.history(), &Options::default());
+        let checks = check_history(&self.history(), &Options::default());
         let found = checks.into_iter().find(|c| c.name == name);
         found.unwrap_or_else(|| panic!("no check named {name}"))
     }
@@ -537,7 +537,7 @@ fn eventual_read_of_a_failed_or_future_write() {
 fn eventual_reads_that_all_failed_are_unknown_and_none_at_all_are_left_out() {
     let mut s = Script::default();
     s.write(0, 10, 1);
-    let names: Vec<String> = check(&s.history(), &Options::default())
+    let names: Vec<String> = check_history(&s.history(), &Options::default())
         .into_iter()
         .map(|c| c.name)
         .collect();

@@ -112,6 +112,15 @@ pub fn plan(playbook: &Playbook, seed: u64, topology: &Topology) -> Result<Plan,
             problems.push(Diagnostic::at(&playbook.source, step.span.clone(), message).help(help));
         }
     }
+    let touched = steps.iter().flat_map(|s| match &s.target {
+        PlannedTarget::Nodes(nodes) => target::azs(nodes, topology),
+        PlannedTarget::Leader(_) => BTreeSet::new(),
+    });
+    problems.extend(playbook.measuring.misplaced(
+        &topology.azs,
+        &touched.collect(),
+        &playbook.source,
+    ));
     if !problems.is_empty() {
         return Err(problems);
     }

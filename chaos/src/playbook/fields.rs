@@ -185,6 +185,48 @@ impl<'t, 'i> Fields<'t, 'i> {
         whole(key, value, range, m)
     }
 
+    /// One word of a list.
+    pub(super) fn word<T: Copy>(
+        &self,
+        key: &str,
+        known: &[(&str, T)],
+        m: &mut Mistakes<'_>,
+    ) -> Option<T> {
+        let value = self.get(key)?;
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        let DeValue::String(s) = value.get_ref() else {
+            let expected = format!("one of \"{}\"", names.join("\", \""));
+            return wrong_type(key, &expected, value.get_ref(), value.span(), m);
+        };
+        let found = known.iter().find(|(name, _)| *name == s.as_ref());
+        if found.is_none() {
+            m.wrong_help(
+                value.span(),
+                format!("'{key}' cannot be '{}'", clip(s)),
+                hint(s, &names),
+            );
+        }
+        found.map(|(_, what)| *what)
+    }
+
+    /// A duration of whole seconds in a range, in milliseconds.
+    pub(super) fn seconds(
+        &self,
+        key: &str,
+        range: RangeInclusive<Duration>,
+        m: &mut Mistakes<'_>,
+    ) -> Option<u64> {
+        let d = self.duration(key, range, m)?;
+        if d.subsec_nanos() != 0 {
+            m.wrong(
+                self.get(key).map_or(self.span.clone(), |v| v.span()),
+                format!("'{key}' is a whole number of seconds"),
+            );
+            return None;
+        }
+        Some(d.as_secs() * 1000)
+    }
+
     /// A number in a range.
     pub(super) fn number(
         &self,
@@ -239,11 +281,21 @@ impl<'t, 'i> Fields<'t, 'i> {
         None
     }
 
-    /// A share written in percent.
+    /// A share written in percent, above 0.
     pub(super) fn percent(&self, key: &str, m: &mut Mistakes<'_>) -> Option<f64> {
+        self.share(key, values::percent, m)
+    }
+
+    /// A share written in percent, as `read` reads it.
+    pub(super) fn share(
+        &self,
+        key: &str,
+        read: fn(&str) -> Result<f64, String>,
+        m: &mut Mistakes<'_>,
+    ) -> Option<f64> {
         let value = self.get(key)?;
         match value.get_ref() {
-            DeValue::String(s) => match values::percent(s) {
+            DeValue::String(s) => match read(s) {
                 Ok(share) => Some(share),
                 Err(e) => {
                     m.wrong(value.span(), e);

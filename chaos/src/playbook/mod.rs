@@ -4,20 +4,27 @@
 //! the text is parsed into a tree that remembers places, and the tree is
 //! walked by hand.
 
+mod alarms;
 pub mod diagnostic;
 mod fields;
+mod measuring;
+mod promises;
 mod sections;
+mod selection;
 mod selector;
 mod steps;
 pub mod suggest;
 pub mod values;
+mod words;
+mod workload;
 
 pub use diagnostic::{Diagnostic, Source, render};
+pub use measuring::Measuring;
 pub use selector::Selector;
 pub use steps::{Start, Step};
 
 use fields::{Fields, Mistakes, wrong_type};
-use gameday_record::{ClusterSpec, SloSpec, WorkloadSpec};
+use gameday_record::ClusterSpec;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
@@ -40,10 +47,8 @@ pub struct Playbook {
     pub allow_quorum_loss: bool,
     /// The store to start.
     pub cluster: ClusterSpec,
-    /// What the canaries do.
-    pub workload: WorkloadSpec,
-    /// What must hold.
-    pub slo: SloSpec,
+    /// What the canaries do, what must hold, and what would wake somebody.
+    pub measuring: Measuring,
     /// How long the healthy cluster is measured before any fault.
     pub baseline: Duration,
     /// What is broken, in the order of the file; at least one.
@@ -54,8 +59,19 @@ pub struct Playbook {
     pub source: Source,
 }
 
-const SECTIONS: &[&str] = &[
-    "playbook", "cluster", "workload", "slo", "baseline", "step", "cooldown",
+/// Name of the first table that canaries use, unless it is chosen elsewhere.
+pub const TABLE: &str = "canary";
+
+const SECTIONS: [&str; 9] = [
+    "playbook",
+    "cluster",
+    measuring::SECTIONS[0],
+    measuring::SECTIONS[1],
+    measuring::SECTIONS[2],
+    measuring::SECTIONS[3],
+    "baseline",
+    "step",
+    "cooldown",
 ];
 
 impl Playbook {
@@ -111,7 +127,7 @@ impl Playbook {
 
 /// The whole tree; `None` only if a mistake was recorded.
 fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
-    let top = Fields::new(root, 0..0, "the playbook", SECTIONS, m);
+    let top = Fields::new(root, 0..0, "the playbook", &SECTIONS, m);
     let head = section(&top, "playbook", m).map(|(t, span)| sections::head(t, span, m));
     if top.get("playbook").is_none() {
         m.missing(
@@ -123,12 +139,7 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
     let cluster = section(&top, "cluster", m)
         .map(|(t, span)| sections::cluster(t, span, m))
         .unwrap_or_default();
-    let workload = section(&top, "workload", m)
-        .map(|(t, span)| sections::workload(t, span, m))
-        .unwrap_or_default();
-    let slo = section(&top, "slo", m)
-        .map(|(t, span)| sections::slo(t, span, m))
-        .unwrap_or_default();
+    let measuring = measuring::read(&top, TABLE, m);
     let baseline = section(&top, "baseline", m)
         .and_then(|(t, span)| sections::lasting(t, span, "[baseline]", Duration::from_secs(2), m))
         .unwrap_or(Duration::from_secs(10));
@@ -143,8 +154,7 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
         seed: head.seed,
         allow_quorum_loss: head.allow_quorum_loss,
         cluster,
-        workload,
-        slo,
+        measuring,
         baseline,
         steps,
         cooldown,

@@ -1,8 +1,8 @@
-//! Every section but the steps.
+//! The sections about the experiment as a whole: its head, its cluster, its phases.
 
 use super::fields::{Fields, Mistakes};
 use super::values::{self, MAX_DURATION};
-use gameday_record::{ClusterSpec, SloSpec, WorkloadSpec};
+use gameday_record::ClusterSpec;
 use std::ops::Range;
 use std::time::Duration;
 use toml::de::DeTable;
@@ -65,89 +65,6 @@ pub(super) fn cluster(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>)
     spec
 }
 
-/// `[workload]`.
-pub(super) fn workload(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>) -> WorkloadSpec {
-    const SHARES: [&str; 5] = ["writes", "inserts", "cas", "strong_reads", "eventual_reads"];
-    let known = [
-        "rate",
-        "keys",
-        SHARES[0],
-        SHARES[1],
-        SHARES[2],
-        SHARES[3],
-        SHARES[4],
-        "timeout",
-        "item_bytes",
-    ];
-    let f = Fields::new(t, span, "[workload]", &known, m);
-    let mut spec = WorkloadSpec::default();
-    if let Some(rate) = f.number("rate", 1.0..=1000.0, m) {
-        spec.rate = rate;
-    }
-    if let Some(n) = f.whole("keys", 1..=100_000, m) {
-        spec.keys = n as u32;
-    }
-    let fields = [
-        &mut spec.writes,
-        &mut spec.inserts,
-        &mut spec.cas,
-        &mut spec.strong_reads,
-        &mut spec.eventual_reads,
-    ];
-    let mut readable = true;
-    for (key, field) in SHARES.into_iter().zip(fields) {
-        match f.number(key, 0.0..=1.0, m) {
-            Some(share) => *field = share,
-            None => readable &= f.get(key).is_none(),
-        }
-    }
-    let sum = spec.writes + spec.inserts + spec.cas + spec.strong_reads + spec.eventual_reads;
-    if readable && (sum - 1.0).abs() > 1e-6 {
-        let first = SHARES.into_iter().find(|k| f.get(k).is_some());
-        m.wrong_help(
-            f.key_span(first.unwrap_or_default()),
-            format!(
-                "the shares of the workload are together {}, not 1",
-                (sum * 1e6).round() / 1e6
-            ),
-            format!(
-                "writes = {}, inserts = {}, cas = {}, strong_reads = {}, eventual_reads = {} \
-                 (what is not written has its default)",
-                spec.writes, spec.inserts, spec.cas, spec.strong_reads, spec.eventual_reads
-            ),
-        );
-    }
-    let limits = Duration::from_millis(50)..=Duration::from_secs(60);
-    if let Some(timeout) = f.duration("timeout", limits, m) {
-        spec.timeout_ms = millis(timeout);
-    }
-    if let Some(n) = f.whole("item_bytes", 0..=100_000, m) {
-        spec.item_bytes = n as u32;
-    }
-    spec
-}
-
-/// `[slo]`.
-pub(super) fn slo(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>) -> SloSpec {
-    let known = [
-        "write_availability",
-        "read_availability",
-        "eventual_read_availability",
-        "max_write_gap",
-        "recover_within",
-    ];
-    let f = Fields::new(t, span, "[slo]", &known, m);
-    let limits = Duration::from_millis(1)..=MAX_DURATION;
-    SloSpec {
-        write_availability: f.percent("write_availability", m),
-        read_availability: f.percent("read_availability", m),
-        eventual_read_availability: f.percent("eventual_read_availability", m),
-        max_write_gap_ms: f.duration("max_write_gap", limits.clone(), m).map(millis),
-        recover_within_ms: f.duration("recover_within", limits, m).map(millis),
-        ..SloSpec::default()
-    }
-}
-
 /// `[baseline]` and `[cooldown]`: how long. `None` if it is not said.
 pub(super) fn lasting(
     t: &DeTable<'_>,
@@ -165,9 +82,4 @@ pub(super) fn lasting(
         );
     }
     f.duration("for", least..=MAX_DURATION, m)
-}
-
-fn millis(d: Duration) -> u64 {
-    // Bounded by MAX_DURATION.
-    d.as_millis() as u64
 }

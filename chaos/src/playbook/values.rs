@@ -69,21 +69,54 @@ pub fn show(d: Duration) -> String {
     }
 }
 
-/// Reads `99.9%` as 0.999.
+/// Reads `99.9%` or `99.9 %` as 0.999.
 ///
 /// # Errors
 /// What to write instead.
 pub fn percent(text: &str) -> Result<f64, String> {
-    const SHAPE: &str = "a share is written in percent, above 0 and at most 100: \"99.9%\"";
-    let number = text.strip_suffix('%').ok_or(SHAPE)?;
+    in_percent(text)
+        .filter(|share| *share > 0.0 && *share <= 1.0)
+        .ok_or_else(|| {
+            "a share is written in percent, above 0 and at most 100: \"99.9%\"".to_string()
+        })
+}
+
+/// The same for a share that may be nothing but not everything: `0%` to below `100%`.
+///
+/// # Errors
+/// What to write instead.
+pub fn part(text: &str) -> Result<f64, String> {
+    in_percent(text)
+        .filter(|share| *share < 1.0)
+        .ok_or_else(|| "this share is written in percent, from 0 to below 100: \"1%\"".to_string())
+}
+
+/// The same for a promise that leaves something: above `0%` and below `100%`.
+///
+/// # Errors
+/// What to write instead.
+pub fn promised(text: &str) -> Result<f64, String> {
+    in_percent(text)
+        .filter(|share| *share > 0.0 && *share < 1.0)
+        .ok_or_else(|| {
+            "this share is written in percent, above 0 and below 100: \"99.9%\"".to_string()
+        })
+}
+
+fn in_percent(text: &str) -> Option<f64> {
+    let number = text.strip_suffix('%')?;
+    let number = number.strip_suffix(' ').unwrap_or(number);
     if number.is_empty() || !number.chars().all(|c| c.is_ascii_digit() || c == '.') {
-        return Err(SHAPE.into());
+        return None;
     }
-    let share = number.parse::<f64>().map_err(|_| SHAPE)?;
-    if !(share > 0.0 && share <= 100.0) {
-        return Err(SHAPE.into());
-    }
-    Ok(share / 100.0)
+    number.parse::<f64>().ok().map(|n| n / 100.0)
+}
+
+/// Writes a share of 0 to 1 in percent, with as many digits as it has, six at most.
+pub fn show_share(share: f64) -> String {
+    let text = format!("{:.6}", share * 100.0);
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    format!("{text} %")
 }
 
 /// Checks an IPv4 network of /8 to /16, written as its first address.
@@ -160,9 +193,17 @@ mod tests {
     #[test]
     fn shares() {
         assert_eq!(percent("99.9%"), Ok(99.9 / 100.0));
+        assert_eq!(percent("99.9 %"), Ok(99.9 / 100.0));
         assert_eq!(percent("100%"), Ok(1.0));
+        assert_eq!(part("0%"), Ok(0.0));
+        assert!(part("100%").is_err());
+        assert_eq!(promised("99%"), Ok(0.99));
+        assert!(promised("100%").is_err() && promised("0%").is_err());
+        assert_eq!(show_share(99.9 / 100.0), "99.9 %");
+        assert_eq!(show_share(0.29), "29 %");
+        assert_eq!(show_share(0.0), "0 %");
         for text in [
-            "99.9", "0%", "100.1%", "%", "1e1%", "nan%", "-5%", " 5%", "1.2.3%",
+            "99.9", "0%", "100.1%", "%", "1e1%", "nan%", "-5%", " 5%", "5  %", "1.2.3%",
         ] {
             assert!(percent(text).is_err(), "{text}");
         }
@@ -200,6 +241,7 @@ mod tests {
         fn no_text_panics(text in "\\PC{0,40}") {
             let _ = duration(&text);
             let _ = percent(&text);
+            let _ = part(&text);
             let _ = subnet(&text);
         }
     }

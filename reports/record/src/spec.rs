@@ -103,6 +103,26 @@ impl Default for WorkloadSpec {
     }
 }
 
+impl WorkloadSpec {
+    /// Names of the tables: the first is called `first`, the others
+    /// `<first>-2`, `<first>-3` and so on.
+    pub fn table_names(&self, first: &str) -> Vec<String> {
+        std::iter::once(first.to_string())
+            .chain((2..=self.tables).map(|n| format!("{first}-{n}")))
+            .collect()
+    }
+
+    /// The share of operations of a kind; of all kinds if it is `None`.
+    pub fn share(&self, kind: Option<Kind>) -> f64 {
+        match kind {
+            None => 1.0,
+            Some(Kind::Write) => self.writes + self.inserts + self.cas + self.adds,
+            Some(Kind::StrongRead) => self.strong_reads,
+            Some(Kind::EventualRead) => self.eventual_reads,
+        }
+    }
+}
+
 /// How a workload chooses among its keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]

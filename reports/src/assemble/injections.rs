@@ -105,9 +105,11 @@ fn impact(
         first_impact_ms: first.map(|t| up_to_millis(t.0.saturating_sub(window.from.0))),
         elsewhere,
         recovery,
+        total: Timing::unknown("not computed"),
         write_gap_ms: formulas::longest_gap(&writes, window.from, window.to)
             .map(|(a, b)| up_to_millis(b.0 - a.0)),
         kinds,
+        pairs: Vec::new(),
     }
 }
 
@@ -124,6 +126,7 @@ fn kind_impact(
         unknown: 0,
         first_success_ms: None,
         outage: None,
+        brownout_s: 0,
     };
     for cell in cells.iter().filter(|c| c.kind == kind) {
         // What was under way when the fault came belongs to its window.

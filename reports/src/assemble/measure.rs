@@ -1,6 +1,6 @@
 //! The numbers of a report that need no judgement.
 
-use crate::fold::{Counts, Fold, Kind, Tally, histogram, micros, record};
+use crate::fold::{CellRef, Counts, Fold, Kind, Tally, histogram, micros, record};
 use crate::formulas;
 use crate::numbers::{self, shorten};
 use crate::overall::MIN_SENT;
@@ -64,25 +64,33 @@ pub fn series(fold: &Fold, m: Measured, phases: &[PhaseMark]) -> Series {
     }
 }
 
-/// Every cell, with the stretches in which it missed operations.
+/// Every AZ × endpoint × kind, with the stretches in which it missed operations.
 pub fn cells(fold: &Fold, touched: &BTreeSet<String>, step: u64) -> Vec<CellRow> {
-    fold.cells()
+    let names: BTreeSet<(&str, &str, Kind)> = fold
+        .cells()
         .into_iter()
-        .map(|(c, counts)| {
+        .map(|(c, _)| (c.az, c.endpoint, c.kind))
+        .collect();
+    names
+        .into_iter()
+        .map(|(az, endpoint, kind)| {
+            let here = |c: CellRef<'_>| c.az == az && c.endpoint == endpoint && c.kind == kind;
             let mut missed: Vec<(u64, u64)> = Vec::new();
-            for (second, _) in fold.missed_seconds(c) {
+            for (second, c) in fold.by_second(here) {
                 match missed.last_mut() {
+                    _ if c.missed() == 0 => {}
                     Some(last) if second < last.1 + step => last.1 = second + 1,
                     _ => missed.push((second, second + 1)),
                 }
             }
+            let counts = fold.totals(here);
             CellRow {
-                az: c.az.into(),
-                endpoint: c.endpoint.into(),
-                kind: c.kind,
+                az: az.into(),
+                endpoint: endpoint.into(),
+                kind,
                 counts,
                 text: numbers::availability(counts, None),
-                touched: touched.contains(c.az) || touched.contains(c.endpoint),
+                touched: touched.contains(az) || touched.contains(endpoint),
                 missed,
             }
         })
@@ -194,6 +202,8 @@ pub fn trust(
             .min_by(|a, b| a.1.total_cmp(&b.1)),
         lag_p99_us: lag_at(p99),
         lag_max_us: lag_at(max),
+        canaries: Vec::new(),
+        suspect_seconds: 0,
         history_complete,
         empty_steps,
         remarks,

@@ -53,6 +53,7 @@ fn read_verdict(folder: &RunFolder) -> DataReport {
         verdict: Verdict::Unknown,
         why,
         checks: Vec::new(),
+        resolution: None,
     };
     if !folder.verdict().exists() {
         return unknown("the data were not checked (there is no verdict.json).".into());
@@ -85,6 +86,7 @@ fn read_verdict(folder: &RunFolder) -> DataReport {
                 verdict,
                 why,
                 checks: v.checks,
+                resolution: v.resolution,
             }
         }
     }
@@ -184,6 +186,11 @@ fn compute(
         eventual,
         worst_recovery_ms,
         worst_recovery_note,
+        worst_failover_ms: None,
+        worst_failover_note: String::new(),
+        worst_total_ms: None,
+        worst_total_note: String::new(),
+        nines_proven: None,
         write_gap,
         data: data.verdict,
     };
@@ -216,6 +223,11 @@ fn compute(
             reasons,
         },
         slo,
+        alarms: Vec::new(),
+        sli: Vec::new(),
+        mcr: Vec::new(),
+        projections: Vec::new(),
+        definitions: Vec::new(),
         cells: measure::cells(&fold, &touched, series.step),
         latency: measure::latency(&load, &story.injections),
         errors: measure::errors(&load),
@@ -242,6 +254,7 @@ fn compute(
             command: run.replay.command,
             plan: run.plan,
             timeout_ms: run.workload.timeout_ms,
+            workload: Some(run.workload),
         },
         injections: story.injections,
     }

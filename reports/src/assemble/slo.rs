@@ -5,7 +5,7 @@ use crate::numbers::{self, limit_percent, millis};
 use crate::overall;
 use crate::recovery::SPAN;
 use crate::report::{Availability, Gap, InjectionReport, SloRow};
-use gameday_record::{Nanos, SloSpec, Verdict};
+use gameday_record::{Nanos, Selection, SloSpec, Verdict};
 
 /// What objectives are judged by.
 pub struct Observed<'a> {
@@ -79,6 +79,14 @@ fn ratio(name: &str, objective: &str, a: &Availability, limit: f64, whole: bool)
         observed,
         limit: format!("at least {}", limit_percent(limit)),
         verdict,
+        selection: Selection::default(),
+        target: None,
+        all_text: String::new(),
+        untouched_text: String::new(),
+        margin: String::new(),
+        budget_used: None,
+        proven: None,
+        doubt: String::new(),
     }
 }
 
@@ -111,6 +119,14 @@ fn gap(limit: u64, o: &Observed<'_>) -> SloRow {
         observed,
         limit: format!("at most {}", millis(limit)),
         verdict,
+        selection: Selection::default(),
+        target: None,
+        all_text: String::new(),
+        untouched_text: String::new(),
+        margin: String::new(),
+        budget_used: None,
+        proven: None,
+        doubt: String::new(),
     }
 }
 
@@ -173,6 +189,14 @@ fn recovery(limit: u64, o: &Observed<'_>) -> SloRow {
         observed,
         limit: format!("at most {}", millis(limit)),
         verdict,
+        selection: Selection::default(),
+        target: None,
+        all_text: String::new(),
+        untouched_text: String::new(),
+        margin: String::new(),
+        budget_used: None,
+        proven: None,
+        doubt: String::new(),
     }
 }
 

@@ -3,10 +3,12 @@
 
 mod anomaly;
 mod chart;
+mod curve;
 mod html;
 mod junit;
 mod markdown;
 mod terminal;
+mod words;
 
 use crate::report::Report;
 use gameday_record::RunFolder;
@@ -37,6 +39,14 @@ fn verdict_word(v: Verdict) -> &'static str {
         Verdict::Fail => "fail",
         Verdict::Unknown => "unknown",
     }
+}
+
+/// A share as a percentage, floored: `floor_percent(0.99991, 2)` is `99.99 %`.
+fn floor_percent(share: f64, decimals: usize) -> String {
+    let scale = 10f64.powi(decimals.min(6) as i32);
+    // What only floating point took away is given back.
+    let scaled = (share.clamp(0.0, 1.0) * 100.0 * scale + 1e-7).floor();
+    format!("{:.*} %", decimals.min(6), scaled / scale)
 }
 
 /// Text for XML and HTML.
@@ -78,4 +88,23 @@ fn ascii(text: &str, max: usize) -> String {
 /// The day of an RFC 3339 time: `2026-11-23`.
 fn day(utc: &str) -> &str {
     utc.get(..10).unwrap_or(utc)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::floor_percent;
+
+    #[test]
+    fn shares_are_floored() {
+        for (share, decimals, text) in [
+            (0.9999, 0, "99 %"),
+            (0.9999, 2, "99.99 %"),
+            (0.29, 0, "29 %"),
+            (1.0, 3, "100.000 %"),
+            (-0.5, 0, "0 %"),
+            (0.999_999_99, 4, "99.9999 %"),
+        ] {
+            assert_eq!(floor_percent(share, decimals), text);
+        }
+    }
 }

@@ -1,12 +1,14 @@
 //! The rules within and between blocks, and which anomaly a breach of them is.
 
 use super::{Block, Cluster, NONE, Zones, some};
-use crate::register::RegisterOp;
+use crate::budget::{Budget, Exhausted};
+use crate::register::Operations;
+use crate::sort::sort;
 use crate::violation::{Kind, Violations};
 
 impl Zones {
     /// Folds every chain into a block and checks the order inside it.
-    pub(super) fn walk(&mut self, ops: &[RegisterOp], found: &mut Violations) {
+    pub(super) fn walk<O: Operations + ?Sized>(&mut self, ops: &O, found: &mut Violations) {
         self.blocks.clear();
         for c in 0..self.clusters.len() as u32 {
             let cluster = self.clusters[c as usize];
@@ -35,7 +37,7 @@ impl Zones {
         }
     }
 
-    fn walk_chain(&mut self, head: u32, ops: &[RegisterOp], found: &mut Violations) {
+    fn walk_chain<O: Operations + ?Sized>(&mut self, head: u32, ops: &O, found: &mut Violations) {
         let id = self.blocks.len() as u32;
         let first = self.clusters[head as usize];
         let mut block = Block {
@@ -76,15 +78,15 @@ impl Zones {
 
     /// `late` stands before `early` in a chain, but has an operation that
     /// started after one of `early` had finished.
-    fn report_inside(
+    fn report_inside<O: Operations + ?Sized>(
         &self,
         late: &Cluster,
         early: &Cluster,
-        ops: &[RegisterOp],
+        ops: &O,
         found: &mut Violations,
     ) {
         let writers = [some(late.writer), some(early.writer)];
-        if ops[late.s_op as usize].writes().is_none() {
+        if !ops.effectful(late.s_op) {
             found.push(Kind::StaleRead, late.s_op, Some(early.f_op), writers);
         } else {
             // A value was there before the value that it replaced was sent.
@@ -94,7 +96,12 @@ impl Zones {
 
     /// Rules between blocks. At most one violation for each forward zone: its
     /// latest operation against the newest thing that it missed.
-    pub(super) fn compare_blocks(&mut self, ops: &[RegisterOp], found: &mut Violations) {
+    pub(super) fn compare_blocks<O: Operations + ?Sized>(
+        &mut self,
+        ops: &O,
+        found: &mut Violations,
+        budget: &mut Budget,
+    ) -> Result<(), Exhausted> {
         let mut forward = std::mem::take(&mut self.forward);
         let mut backward = std::mem::take(&mut self.backward);
         forward.clear();
@@ -109,7 +116,7 @@ impl Zones {
                 backward.push(id);
             }
         }
-        forward.sort_unstable();
+        sort(&mut forward, budget)?;
         // From here on the first field of `forward` is no longer needed for
         // sorting; `reach` is the forward zone so far that ends last.
         let mut reach: Vec<u32> = Vec::with_capacity(forward.len());
@@ -153,16 +160,23 @@ impl Zones {
         }
         self.forward = forward;
         self.backward = backward;
+        Ok(())
     }
 
     /// Two forward zones that overlap: which of them is the older is known
     /// only if one write was over before the other began.
-    fn report_overlap(&self, x: u32, y: u32, ops: &[RegisterOp], found: &mut Violations) {
+    fn report_overlap<O: Operations + ?Sized>(
+        &self,
+        x: u32,
+        y: u32,
+        ops: &O,
+        found: &mut Violations,
+    ) {
         let before = |a: u32, b: u32| {
             // The cluster of b that shows b early, the one of a that shows a late.
             let a = self.clusters[self.blocks[a as usize].s_cluster as usize].writer;
             let b = self.clusters[self.blocks[b as usize].f_cluster as usize].writer;
-            b != NONE && (a == NONE || ops[a as usize].finish < ops[b as usize].start)
+            b != NONE && (a == NONE || ops.finish(a) < ops.start(b))
         };
         if before(x, y) {
             self.report_pair(x, y, None, ops, found);
@@ -174,18 +188,18 @@ impl Zones {
     }
 
     /// The last operation of block `old` began after `new` had been seen.
-    fn report_pair(
+    fn report_pair<O: Operations + ?Sized>(
         &self,
         old: u32,
         new: u32,
         kind: Option<Kind>,
-        ops: &[RegisterOp],
+        ops: &O,
         found: &mut Violations,
     ) {
         let (old, new) = (&self.blocks[old as usize], &self.blocks[new as usize]);
         let cluster = |id: u32| &self.clusters[id as usize];
         let (late, seen) = (cluster(old.s_cluster), cluster(new.f_cluster));
-        let kind = if ops[late.s_op as usize].writes().is_some() {
+        let kind = if ops.effectful(late.s_op) {
             Kind::LostUpdate
         } else {
             kind.unwrap_or(Kind::StaleRead)
@@ -193,7 +207,7 @@ impl Zones {
         // The rest of the proof: the newer value came after the older one.
         // Best shown by their writes; else by who saw which of them when.
         let by_writes = match (some(late.writer), some(seen.writer)) {
-            (Some(a), Some(b)) => ops[a as usize].finish < ops[b as usize].start,
+            (Some(a), Some(b)) => ops.finish(a) < ops.start(b),
             _ => true,
         };
         let context = if by_writes {

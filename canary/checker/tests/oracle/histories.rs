@@ -34,7 +34,7 @@ pub fn linearizable(ops: &[RegisterOp], initial: Value) -> bool {
                 Action::FailedCas {
                     expected, found, ..
                 } => (expected != state && found.is_none_or(|v| v == state)).then_some(state),
-                Action::FailedWrite(_) => None,
+                Action::FailedWrite(_) | Action::Append(_) => None,
             };
             if let Some(next) = next {
                 todo.push((taken | 1 << i, next));
@@ -183,7 +183,7 @@ pub fn corrupt(ops: &mut [RegisterOp], r: &mut Random) {
             op.start = op.start.saturating_sub(r.below(4));
             op.finish = op.start + r.below(1 + (op.finish - op.start));
         }
-        Action::Write(_) | Action::FailedWrite(_) => {}
+        Action::Write(_) | Action::FailedWrite(_) | Action::Append(_) => {}
     }
 }
 

@@ -3,14 +3,14 @@
 use crate::histories::{Shape, amount, legal, linearizable};
 use gameday_checker::generate::{self, Random};
 use gameday_checker::register::{Action, FOREVER, RegisterOp};
-use gameday_checker::{Options, check};
+use gameday_checker::{Options, check_history};
 use gameday_record::history::History;
 use gameday_record::operation::{Call, ErrorClass, Failure, Operation, Outcome};
 use gameday_record::time::Nanos;
 use gameday_record::verdict::Verdict;
 
 fn lost_writes(ops: &[RegisterOp]) -> Verdict {
-    let checks = check(&record(ops), &Options::default());
+    let checks = check_history(&record(ops), &Options::default());
     let found = checks.iter().find(|c| c.name == "lost-writes");
     found.expect("always there").verdict
 }
@@ -112,6 +112,7 @@ fn record(ops: &[RegisterOp]) -> History {
                     let ok = Outcome::Ok { value: None };
                     (Call::Cas { key, expected, new }, ok)
                 }
+                Action::Append(_) => unreachable!("not drawn"),
                 Action::FailedWrite(value) => (
                     Call::Write { key, value },
                     failed(ErrorClass::Refused, None),

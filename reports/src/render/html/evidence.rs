@@ -1,72 +1,9 @@
-//! What the verdict rests on: data checks, trust, limits, how to run it again.
+//! What the measurement rests on: trust, limits, how to run it again.
 
-use super::mark;
 use crate::numbers::{self, count};
-use crate::render::anomaly::picture;
 use crate::report::Report;
-use gameday_record::{Anomaly, Check};
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 use std::time::Duration;
-
-/// Most anomalies drawn per check.
-const MAX_ANOMALIES: usize = 20;
-
-pub fn data(r: &Report) -> Markup {
-    html! {
-        @if r.data.checks.is_empty() { p { (mark(r.data.verdict)) " " (r.data.why) } }
-        @else {
-            div.scroll { table {
-                thead { tr { th scope="col" { "Check" } th scope="col" { "Verdict" } th scope="col" { "What was examined" } } }
-                tbody { @for c in &r.data.checks { tr {
-                    th.nw scope="row" { (c.name) } td { (mark(c.verdict)) } td { (c.detail) }
-                } } }
-            } }
-            @for (n, c) in r.data.checks.iter().enumerate() { (anomalies(n, c)) }
-            p.muted { (count(r.measured.final_reads)) " final reads were made after recovery." }
-        }
-    }
-}
-
-fn anomalies(n: usize, c: &Check) -> Markup {
-    let total = c.anomalies_total.max(c.anomalies.len() as u64);
-    html! {
-        @if !c.anomalies.is_empty() {
-            h3 { (c.name) ": " (count(total)) @if total == 1 { " anomaly" } @else { " anomalies" } }
-            @for (i, a) in c.anomalies.iter().take(MAX_ANOMALIES).enumerate() {
-                (anomaly(a, &format!("an-{n}-{i}")))
-            }
-            @if total > c.anomalies.len().min(MAX_ANOMALIES) as u64 {
-                p.muted { "The first " (c.anomalies.len().min(MAX_ANOMALIES)) " are shown." }
-            }
-        }
-    }
-}
-
-fn anomaly(a: &Anomaly, id: &str) -> Markup {
-    html! {
-        div.anomaly {
-            p { strong { (a.name) } " on key " code { (a.key) } }
-            p { (a.summary) }
-            @if let Some(svg) = picture(a, id) {
-                div.scroll { (PreEscaped(svg)) }
-                details {
-                    summary { "Operations" }
-                    div.scroll { table {
-                        thead { tr {
-                            th.r scope="col" { "Index" } th scope="col" { "Operation" } th scope="col" { "Outcome" }
-                            th scope="col" { "From" } th scope="col" { "To" } th scope="col" { "Caller" }
-                        } }
-                        tbody { @for o in &a.operations { tr {
-                            td.r { (o.index) } td { (o.what) } td { (o.outcome) } td.nw { (o.invoked) }
-                            td.nw { @if let Some(t) = o.returned { (t) } @else { "never" } }
-                            td { "process " (o.process) ", " (o.az) " through " (o.endpoint) }
-                        } } }
-                    } }
-                }
-            }
-        }
-    }
-}
 
 pub fn trust(r: &Report) -> Markup {
     let t = &r.trust;
@@ -90,11 +27,50 @@ pub fn trust(r: &Report) -> Markup {
                 (numbers::limit_percent(crate::overall::MAX_UNSENT)) " would make the run inconclusive)"
             } }
             tr { th scope="row" { "Sent late by" } td { "p99 " (us(t.lag_p99_us)) ", at most " (us(t.lag_max_us)) } }
+            @if t.suspect_seconds > 0 { tr { th scope="row" { "Suspect seconds" } td { (count(t.suspect_seconds)) ", in which a canary sent late" } } }
             tr { th scope="row" { "Operations measured" } td { (count(r.measured.operations)) " from " (r.measured.from) " to " (r.measured.to) } }
             tr { th scope="row" { "History" } td { @if t.history_complete { "complete, with its end marker" } @else { "cut off: no end marker" } } }
-            tr { th scope="row" { "Timeout of a call" } td { (numbers::millis(r.run.timeout_ms)) ", one attempt, no retry" } }
+            tr { th scope="row" { "Timeout of a call" } td { (numbers::millis(r.run.timeout_ms)) ", "
+                @match r.run.workload.as_ref().map_or(1, |w| w.attempts) {
+                    1 => "one attempt, no retry",
+                    n => { "up to " (n) " attempts for a request; only first attempts are paced" },
+                } } }
         } } }
+        (lag(r))
         @for remark in &t.remarks { p { (remark) } }
+    }
+}
+
+/// How late each canary sent: the health of the measurement itself.
+fn lag(r: &Report) -> Markup {
+    let t = &r.trust;
+    html! {
+        @if !t.canaries.is_empty() {
+            h3 { "How late each canary sent" }
+            div.scroll { table {
+                caption {
+                    "From the time that a call was due to the time that it was sent. A second is suspect if the canary's p99 was above 5 ms or one call was more than 50 ms late: "
+                    "its latencies are partly the canary's own and it is hatched in the timeline; its availability counts."
+                }
+                thead { tr {
+                    th scope="col" { "Canary in" } th.r scope="col" { "Sent" } th.r scope="col" { "Not sent" }
+                    th.r scope="col" { "p50" } th.r scope="col" { "p90" } th.r scope="col" { "p99" } th.r scope="col" { "p99.9" } th.r scope="col" { "Latest" }
+                    th.r scope="col" { "Suspect seconds" }
+                } }
+                tbody { @for c in t.canaries.iter().take(64) { tr {
+                    th scope="row" { (c.az) } td.r { (count(c.sent)) } td.r { (count(c.unsent)) }
+                    @for us in [c.p50_us, c.p90_us, c.p99_us, c.p999_us, c.max_us] { td.r { (numbers::latency(Duration::from_micros(us))) } }
+                    td.r { (count(c.suspect.iter().map(|(a, b)| b.saturating_sub(*a)).sum())) }
+                } } }
+            } }
+        }
+    }
+}
+
+pub fn definitions(r: &Report) -> Markup {
+    html! {
+        @if r.definitions.is_empty() { p { "This report was written by a version that did not define them." } }
+        @else { dl.words { @for d in &r.definitions { dt { (d.term) } dd { (d.text) } } } }
     }
 }
 

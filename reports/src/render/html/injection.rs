@@ -3,17 +3,20 @@
 use super::{mark, timing};
 use crate::numbers::{count, millis};
 use crate::recovery::SPAN;
-use crate::report::{Impact, InjectionReport, KindImpact, ProofAt, Report};
+use crate::report::{Impact, InjectionReport, PairOutage, ProofAt, Report, Timing};
 use gameday_record::Nanos;
 use maud::{Markup, html};
 
 /// Most injections shown in full.
 const MAX: usize = 50;
+/// Rows of the breakdown by pair.
+const MAX_PAIRS: usize = 60;
 
 pub fn section(r: &Report) -> Markup {
     html! {
         @if r.injections.is_empty() { p { "No fault was injected." } }
         @else {
+            (summary(r))
             p.lead {
                 "Well again means: from then on, for " (SPAN.as_secs()) " seconds, every pair of canary and endpoint "
                 "that no active fault touches answered at least 99 % of each kind of operation."
@@ -21,6 +24,49 @@ pub fn section(r: &Report) -> Markup {
             @for i in r.injections.iter().take(MAX) { (one(i)) }
             @if r.injections.len() > MAX { p.muted { "The rest is in report.json." } }
         }
+    }
+}
+
+/// One row per injection, all in milliseconds of the same definitions.
+fn summary(r: &Report) -> Markup {
+    html! {
+        div.scroll { table {
+            caption {
+                "All times from the act of the injection unless said otherwise. Detected: the first call that failed. "
+                "First success: the first one after that, of the slowest pair. "
+                "Brown-out: seconds in which some calls were answered but fewer than 99 %, or the p99 was above twice the baseline's."
+            }
+            thead { tr {
+                th scope="col" { "Injection" } th.r scope="col" { "Detected" } th.r scope="col" { "First success" }
+                th.r scope="col" { "Other AZs well" } th.r scope="col" { "All well" } th.r scope="col" { "… from its proven revert" }
+                th.r scope="col" { "Write gap" } th.r scope="col" { "Brown-out" } th.r scope="col" { "Failed" } th.r scope="col" { "Unknown" }
+            } }
+            tbody { @for i in r.injections.iter().take(MAX) { tr {
+                th scope="row" { (i.injection.id) ". " (i.injection.fault) " on " (i.injection.selector) }
+                @match &i.impact {
+                    None => td colspan="9" { "It was never carried out." },
+                    Some(x) => {
+                        td.r { @match x.first_impact_ms { Some(0) => "at once", Some(ms) => (millis(ms)), None => "nobody felt it" } }
+                        td.r { @match x.kinds.iter().filter_map(|k| k.first_success_ms).max() { Some(ms) => (millis(ms)), None => "–" } }
+                        td.r { (short(&x.elsewhere)) } td.r { (short(&x.total)) } td.r { (short(&x.recovery)) }
+                        td.r { @match x.write_gap_ms { Some(ms) => (millis(ms)), None => "–" } }
+                        td.r { @match x.kinds.iter().map(|k| k.brownout_s).max() { Some(0) | None => "–", Some(s) => { (count(s)) " s" } } }
+                        td.r { (count(x.kinds.iter().map(|k| k.failed).sum())) }
+                        td.r { (count(x.kinds.iter().map(|k| k.unknown).sum())) }
+                    },
+                }
+            } } }
+        } }
+    }
+}
+
+/// A time, or the shortest word for why there is none; the reason stands below.
+fn short(t: &Timing) -> String {
+    match (t.ms, t.never) {
+        (Some(_), _) => t.text(),
+        (None, true) => "never".into(),
+        (None, false) if t.why.is_empty() => "–".into(),
+        (None, false) => "unknown".into(),
     }
 }
 
@@ -47,7 +93,7 @@ fn one(i: &InjectionReport) -> Markup {
                 }
                 (proof(&i.proof_reverted, "proven gone"))
             }
-            @if let Some(impact) = &i.impact { (kinds(impact)) }
+            @if let Some(impact) = &i.impact { (kinds(impact)) (pairs(impact)) }
         }
     }
 }
@@ -77,23 +123,14 @@ fn proof(p: &Option<ProofAt>, what: &str) -> Markup {
     }
 }
 
+/// What the table above has no room for.
 fn facts(x: &Impact) -> Markup {
     let lost: u64 = x.kinds.iter().map(|k| k.failed + k.unknown).sum();
     let all: u64 = x.kinds.iter().map(|k| k.attempts).sum();
     html! {
         dl.facts {
-            div { dt { "Operations missed" } dd { (count(lost)) " of " (count(all)) } }
-            div { dt { "First felt" } dd {
-                @match x.first_impact_ms {
-                    Some(0) => "at once",
-                    Some(ms) => { (millis(ms)) " after the act" },
-                    None => "by nobody",
-                }
-            } }
-            div { dt { "Longest write gap in it" } dd {
-                @if let Some(ms) = x.write_gap_ms { (millis(ms)) } @else { "–" }
-            } }
-            div { dt { "Other AZs well again, from the act" } dd { (timing(&x.elsewhere)) } }
+            div { dt { "Calls missed" } dd { (count(lost)) " of " (count(all)) } }
+            div { dt { "Other AZs well again" } dd { (timing(&x.elsewhere)) } }
             div { dt { "All well again, from the proven revert" } dd { (timing(&x.recovery)) } }
         }
     }
@@ -116,23 +153,55 @@ fn kinds(x: &Impact) -> Markup {
                     th.nw scope="row" { (k.kind.name()) }
                     td.r { (count(k.failed)) } td.r { (count(k.unknown)) } td.r { (count(k.attempts)) }
                     td.r { @if let Some(ms) = k.first_success_ms { (millis(ms)) } @else { "–" } }
-                    td { (outage(k)) }
+                    td { (outage(k.outage.as_ref(), true)) }
                 } } }
             } }
         }
     }
 }
 
-fn outage(k: &KindImpact) -> Markup {
+fn outage(o: Option<&PairOutage>, pair: bool) -> Markup {
     html! {
-        @match &k.outage {
+        @match o {
             None => "none",
             Some(o) => {
                 @match o.high_ms {
                     Some(high) => { (millis(o.low_ms)) " to " (millis(high)) },
                     None => { "at least " (millis(o.low_ms)) },
                 }
-                ", from " (o.az) " through " (o.endpoint) ", " (count(o.missed)) " missed in a row"
+                @if pair { ", from " (o.az) " through " (o.endpoint) }
+                ", " (count(o.missed)) " missed in a row"
+            }
+        }
+    }
+}
+
+/// The same pair by pair, those that missed most first.
+fn pairs(x: &Impact) -> Markup {
+    let mut rows: Vec<_> = x.pairs.iter().collect();
+    rows.sort_by_key(|p| std::cmp::Reverse(p.failed + p.unknown));
+    html! {
+        @if !rows.is_empty() {
+            details {
+                summary { "By AZ and endpoint" }
+                div.scroll { table {
+                    thead { tr {
+                        th scope="col" { "From" } th scope="col" { "Through" } th scope="col" { "Operation" }
+                        th.r scope="col" { "Failed" } th.r scope="col" { "Unknown" } th.r scope="col" { "Of" }
+                        th.r scope="col" { "First failure" } th.r scope="col" { "First success" } th.r scope="col" { "Brown-out" }
+                        th scope="col" { "Longest outage" }
+                    } }
+                    tbody { @for p in rows.iter().take(MAX_PAIRS) { tr {
+                        th scope="row" { (p.az) } td { (p.endpoint) } td.nw { (p.kind.name()) }
+                        td.r { (count(p.failed)) } td.r { (count(p.unknown)) } td.r { (count(p.attempts)) }
+                        @for ms in [p.first_failure_ms, p.first_success_ms] {
+                            td.r { @match ms { Some(0) => "at once", Some(ms) => (millis(ms)), None => "–" } }
+                        }
+                        td.r { @if p.brownout_s == 0 { "–" } @else { (p.brownout_s) " s" } }
+                        td { (outage(p.outage.as_ref(), false)) }
+                    } } }
+                } }
+                @if rows.len() > MAX_PAIRS { p.muted { "The rest is in report.json." } }
             }
         }
     }

@@ -1,6 +1,5 @@
-//! What the canaries measured: chart, objectives, pairs, latency, errors.
+//! What the canaries measured: chart, pairs, latency, errors.
 
-use super::mark;
 use crate::fold::{Counts, Kind};
 use crate::numbers::{self, count};
 use crate::render::chart;
@@ -82,23 +81,6 @@ fn missed(c: Counts) -> Markup {
 
 fn us_text(us: u64) -> String {
     numbers::latency(Duration::from_micros(us))
-}
-
-pub fn objectives(r: &Report) -> Markup {
-    html! {
-        @if r.slo.is_empty() { p { "The playbook promises nothing, so nothing is judged here." } }
-        @else { div.scroll { table {
-            caption { "Over the whole measured time, " (r.measured.from) " to " (r.measured.to) ", and all pairs." }
-            thead { tr {
-                th scope="col" { "Objective" } th scope="col" { "Limit" }
-                th scope="col" { "Observed" } th scope="col" { "Verdict" }
-            } }
-            tbody { @for row in &r.slo { tr {
-                th scope="row" { (row.objective) } td.nw { (row.limit) } td { (row.observed) }
-                td { (mark(row.verdict)) }
-            } } }
-        } } }
-    }
 }
 
 pub fn pairs(r: &Report) -> Markup {

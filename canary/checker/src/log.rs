@@ -1,0 +1,505 @@
+//! A whole history in little memory: what the checks read.
+//!
+//! An operation takes 72 bytes; names (keys, tables, AZs, endpoints, texts)
+//! are kept once. Operations are pushed one at a time, so that a file of any
+//! format can be streamed in.
+
+use crate::intern::Interner;
+use crate::register::FOREVER;
+use gameday_record::history::History;
+use gameday_record::operation::{Call, ErrorClass, Operation, Outcome as Recorded};
+use hashbrown::HashMap;
+
+/// What the source of a history promises. A broken promise makes the history
+/// invalid, and what was promised and is missing makes a verdict unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Promises {
+    /// No value is written to a key twice.
+    pub unique_values: bool,
+    /// Every key is read once more in the end (operations marked `last`), so
+    /// that lost writes can be told.
+    pub final_reads: bool,
+}
+
+/// What the times of a history count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// Nanoseconds.
+    #[default]
+    Nanoseconds,
+    /// Events: only their order is known. Nothing is measured in milliseconds.
+    Events,
+}
+
+/// What an operation did, with its result.
+///
+/// A key is one kind of object: a register (`Read`, `Write`, `Insert`,
+/// `Cas`), a counter (`Add`, `Read`), a text (`Put`, `Append`, `Get`) or a
+/// set (`AddElement`, `ReadSet`). Results are looked at only where the outcome
+/// says that there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act<'a> {
+    /// A read of a register or counter.
+    Read {
+        /// Strongly consistent, else eventually.
+        strong: bool,
+        /// What it found, if it is [`Outcome::Ok`]; `None`: nothing was there.
+        found: Option<i64>,
+    },
+    /// A read that succeeded and does not say what it found: it tells nothing.
+    ReadAnything,
+    /// A write.
+    Write(i64),
+    /// A write of a key that nobody else writes: an element of a durable set.
+    Insert(i64),
+    /// A compare-and-set.
+    Cas {
+        /// What has to be there.
+        expected: Option<i64>,
+        /// What it writes.
+        new: i64,
+        /// What was there, if it is [`Outcome::Refused`] and that was reported.
+        found: Option<Option<i64>>,
+    },
+    /// An addition to a counter.
+    Add {
+        /// What is added.
+        delta: i64,
+        /// The sum that it made, if it is [`Outcome::Ok`] and that was reported.
+        sum: Option<i64>,
+    },
+    /// A text is replaced.
+    Put(&'a str),
+    /// A text gets longer.
+    Append(&'a str),
+    /// A strongly consistent read of a text; what it found.
+    Get(&'a str),
+    /// An element is added to a set.
+    AddElement(i64),
+    /// A strongly consistent read of a whole set; what it found.
+    ReadSet(&'a [i64]),
+}
+
+/// What came of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It happened.
+    Ok,
+    /// The condition of a compare-and-set did not hold: it looked, and had no effect.
+    Refused,
+    /// It certainly had no effect, and tells nothing.
+    Failed,
+    /// It may have had its effect.
+    Unknown,
+}
+
+/// One operation to be pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Push<'a> {
+    /// Its number in the history it comes from.
+    pub index: u64,
+    /// Logical client: at most one operation open, none after one of unknown outcome.
+    pub process: u64,
+    /// AZ of the client; empty if not known.
+    pub az: &'a str,
+    /// AZ of the endpoint, or the node called; empty if not known.
+    pub endpoint: &'a str,
+    /// Table; empty where there is only one.
+    pub table: &'a str,
+    /// Key; empty where there is only one object.
+    pub key: &'a str,
+    /// When it was sent, up to [`crate::register::LATEST`].
+    pub start: u64,
+    /// When its outcome was known; `None` if that never was.
+    pub finish: Option<u64>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What it did.
+    pub act: Act<'a>,
+    /// A final read, after load and faults are over.
+    pub last: bool,
+}
+
+/// The history has more operations, keys or texts than can be numbered (2^32 - 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl std::fmt::Display for Full {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "the history is too large: more than {} operations or names",
+            u32::MAX - 1
+        )
+    }
+}
+
+impl std::error::Error for Full {}
+
+/// Which act an entry holds; says what its three numbers mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    Read,
+    EventualRead,
+    ReadAnything,
+    Write,
+    Insert,
+    Cas,
+    Add,
+    Put,
+    Append,
+    Get,
+    AddElement,
+    ReadSet,
+}
+
+/// Bits of [`Entry::flags`].
+const A: u8 = 1;
+const C: u8 = 2;
+const C_IS_NOTHING: u8 = 4;
+const LAST: u8 = 8;
+
+/// One operation as it is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub index: u64,
+    pub process: u64,
+    pub start: u64,
+    /// Time of return, [`FOREVER`] if there is none. See [`Entry::ends`].
+    pub finish: u64,
+    /// Found, expected, sum, or first element.
+    a: i64,
+    /// Written, added, or number of elements.
+    b: i64,
+    /// What a refused compare-and-set found.
+    c: i64,
+    pub key: u32,
+    site: u32,
+    pub code: Code,
+    pub outcome: Outcome,
+    flags: u8,
+}
+
+impl Entry {
+    /// When its effect is over: never, if it may still come.
+    pub fn ends(&self) -> u64 {
+        match self.outcome {
+            Outcome::Unknown => FOREVER,
+            _ => self.finish,
+        }
+    }
+
+    /// A final read.
+    pub fn last(&self) -> bool {
+        self.flags & LAST != 0
+    }
+
+    /// What a read found, a compare-and-set expects, or the sum an addition made.
+    pub fn first(&self) -> Option<i64> {
+        (self.flags & A != 0).then_some(self.a)
+    }
+
+    /// What is written or added.
+    pub fn second(&self) -> i64 {
+        self.b
+    }
+
+    /// What a refused compare-and-set found, if it said so.
+    pub fn third(&self) -> Option<Option<i64>> {
+        match self.flags & (C | C_IS_NOTHING) {
+            0 => None,
+            C => Some(Some(self.c)),
+            _ => Some(None),
+        }
+    }
+
+    /// A read of a register or counter that says what it found.
+    pub fn found(&self) -> Option<Option<i64>> {
+        match (self.code, self.outcome) {
+            (Code::Read | Code::EventualRead, Outcome::Ok) => Some(self.first()),
+            _ => None,
+        }
+    }
+
+    /// The value that it writes to a register, if it has (or may have) an effect.
+    pub fn writes(&self) -> Option<i64> {
+        match (self.code, self.outcome) {
+            (_, Outcome::Failed | Outcome::Refused) => None,
+            (Code::Write | Code::Insert | Code::Cas, _) => Some(self.b),
+            _ => None,
+        }
+    }
+}
+
+/// A history. See the [module](self).
+///
+/// ```
+/// use gameday_checker::log::{Act, Log, Outcome, Push};
+/// use gameday_checker::{Options, check};
+/// let mut log = Log::default();
+/// let base = Push {
+///     index: 0, process: 0, az: "a", endpoint: "a", table: "", key: "k",
+///     start: 0, finish: Some(10), outcome: Outcome::Ok, act: Act::Write(1), last: false,
+/// };
+/// log.push(&base)?;
+/// let read = Act::Read { strong: true, found: None };
+/// log.push(&Push { index: 1, start: 20, finish: Some(30), act: read, ..base })?;
+/// let checks = check(&log, &Options::default());
+/// assert_eq!(checks[0].anomalies[0].name, "stale read");
+/// # Ok::<(), gameday_checker::log::Full>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Log {
+    pub(crate) entries: Vec<Entry>,
+    /// Elements that reads of sets found.
+    elements: Vec<i64>,
+    keys: Interner,
+    /// Names of tables, AZs and endpoints, tagged by what they are.
+    names: Interner,
+    /// Pairs of AZ and endpoint, and their numbers.
+    sites: Vec<(u32, u32)>,
+    site_ids: HashMap<(u32, u32), u32>,
+    texts: Interner,
+    /// What every register holds in the beginning; texts are empty, sets too,
+    /// counters count from 0 (or from this).
+    pub initial: Option<i64>,
+    /// False if the end of the recording is missing: it never passes then.
+    pub complete: bool,
+    /// What its source promises.
+    pub promises: Promises,
+    /// What its times count.
+    pub clock: Clock,
+}
+
+impl Default for Log {
+    /// Empty, whole, without promises; registers hold nothing in the beginning.
+    fn default() -> Self {
+        Log {
+            entries: Vec::new(),
+            elements: Vec::new(),
+            keys: Interner::default(),
+            names: Interner::default(),
+            sites: Vec::new(),
+            site_ids: HashMap::new(),
+            texts: Interner::default(),
+            initial: None,
+            complete: true,
+            promises: Promises::default(),
+            clock: Clock::Nanoseconds,
+        }
+    }
+}
+
+const TABLE: u32 = 0;
+const PLACE: u32 = 1;
+
+impl Log {
+    /// An empty log of canaries' operations: unique values and final reads are
+    /// promised. `complete` is to be set when the end marker was found.
+    pub fn of_canaries() -> Self {
+        Log {
+            complete: false,
+            promises: Promises {
+                unique_values: true,
+                final_reads: true,
+            },
+            ..Log::default()
+        }
+    }
+
+    /// Takes one more operation, in any order.
+    ///
+    /// # Errors
+    /// It does not fit any more.
+    pub fn push(&mut self, p: &Push<'_>) -> Result<(), Full> {
+        if self.entries.len() >= u32::MAX as usize - 1 {
+            return Err(Full);
+        }
+        let table = self.names.intern(TABLE, p.table).ok_or(Full)?;
+        let key = self.keys.intern(table, p.key).ok_or(Full)?;
+        let site = self.site(p.az, p.endpoint)?;
+        let (code, a, b, c) = match p.act {
+            Act::Read {
+                strong: true,
+                found,
+            } => (Code::Read, found, 0, None),
+            Act::Read { found, .. } => (Code::EventualRead, found, 0, None),
+            Act::ReadAnything => (Code::ReadAnything, None, 0, None),
+            Act::Write(v) => (Code::Write, None, v, None),
+            Act::Insert(v) => (Code::Insert, None, v, None),
+            Act::Cas {
+                expected,
+                new,
+                found,
+            } => (Code::Cas, expected, new, found),
+            Act::Add { delta, sum } => (Code::Add, sum, delta, None),
+            Act::Put(s) => (Code::Put, None, self.text(s)?, None),
+            Act::Append(s) => (Code::Append, None, self.text(s)?, None),
+            Act::Get(s) => (Code::Get, Some(self.text(s)?), 0, None),
+            Act::AddElement(v) => (Code::AddElement, None, v, None),
+            Act::ReadSet(found) => {
+                let first = self.elements.len() as i64;
+                reserve(&mut self.elements, found.len());
+                self.elements.extend_from_slice(found);
+                (Code::ReadSet, Some(first), found.len() as i64, None)
+            }
+        };
+        let mut flags = 0;
+        flags |= if a.is_some() { A } else { 0 };
+        flags |= match c {
+            None => 0,
+            Some(Some(_)) => C,
+            Some(None) => C_IS_NOTHING,
+        };
+        flags |= if p.last { LAST } else { 0 };
+        reserve(&mut self.entries, 1);
+        self.entries.push(Entry {
+            index: p.index,
+            process: p.process,
+            start: p.start,
+            finish: p.finish.unwrap_or(FOREVER),
+            a: a.unwrap_or(0),
+            b,
+            c: c.flatten().unwrap_or(0),
+            key,
+            site,
+            code,
+            outcome: p.outcome,
+            flags,
+        });
+        Ok(())
+    }
+
+    /// Takes one operation of a canary.
+    ///
+    /// # Errors
+    /// It does not fit any more.
+    pub fn push_operation(&mut self, op: &Operation) -> Result<(), Full> {
+        let result = match op.outcome {
+            Recorded::Ok { value } => value,
+            _ => None,
+        };
+        let act = match op.call {
+            Call::Read { strong, .. } => Act::Read {
+                strong,
+                found: result,
+            },
+            Call::Write { value, .. } => Act::Write(value),
+            Call::Insert { value, .. } => Act::Insert(value),
+            Call::Add { delta, .. } => Act::Add { delta, sum: result },
+            Call::Cas { expected, new, .. } => Act::Cas {
+                expected,
+                new,
+                found: match op.outcome {
+                    Recorded::Failed { observed, .. } => observed,
+                    _ => None,
+                },
+            },
+        };
+        let outcome = match (&op.call, &op.outcome) {
+            (_, Recorded::Ok { .. }) => Outcome::Ok,
+            (_, Recorded::Unknown { .. }) => Outcome::Unknown,
+            (Call::Cas { .. }, Recorded::Failed { failure, observed })
+                if observed.is_some() || failure.class == ErrorClass::Condition =>
+            {
+                Outcome::Refused
+            }
+            (_, Recorded::Failed { .. }) => Outcome::Failed,
+        };
+        self.push(&Push {
+            index: op.index,
+            process: op.process,
+            az: &op.az,
+            endpoint: &op.endpoint,
+            table: &op.table,
+            key: op.call.key(),
+            start: op.invoked.0,
+            finish: op.returned.map(|t| t.0),
+            outcome,
+            act,
+            last: op.last,
+        })
+    }
+
+    /// All operations of a recorded history.
+    ///
+    /// # Errors
+    /// It is too large.
+    pub fn of(history: &History) -> Result<Self, Full> {
+        let mut log = Log::of_canaries();
+        log.complete = history.complete;
+        log.entries.reserve_exact(history.operations.len());
+        for op in &history.operations {
+            log.push_operation(op)?;
+        }
+        Ok(log)
+    }
+
+    /// Number of operations.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Number of different keys (of all tables).
+    pub fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    fn site(&mut self, az: &str, endpoint: &str) -> Result<u32, Full> {
+        let a = self.names.intern(PLACE, az).ok_or(Full)?;
+        let e = self.names.intern(PLACE, endpoint).ok_or(Full)?;
+        let sites = &mut self.sites;
+        Ok(*self.site_ids.entry((a, e)).or_insert_with(|| {
+            sites.push((a, e));
+            sites.len() as u32 - 1
+        }))
+    }
+
+    fn text(&mut self, s: &str) -> Result<i64, Full> {
+        self.texts.intern(0, s).map(i64::from).ok_or(Full)
+    }
+
+    pub(crate) fn entry(&self, at: u32) -> &Entry {
+        &self.entries[at as usize]
+    }
+
+    /// Name of a key, without its table.
+    pub(crate) fn key_name(&self, key: u32) -> &str {
+        self.keys.get(key)
+    }
+
+    /// Name of a key's table; empty if it has none.
+    pub(crate) fn table_name(&self, key: u32) -> &str {
+        self.names.get(self.keys.tag(key))
+    }
+
+    pub(crate) fn az(&self, e: &Entry) -> &str {
+        self.names.get(self.sites[e.site as usize].0)
+    }
+
+    pub(crate) fn endpoint(&self, e: &Entry) -> &str {
+        self.names.get(self.sites[e.site as usize].1)
+    }
+
+    /// A text by its number.
+    pub(crate) fn text_of(&self, id: i64) -> &str {
+        self.texts.get(id as u32)
+    }
+
+    /// What a read of a set found.
+    pub(crate) fn elements_of(&self, e: &Entry) -> &[i64] {
+        &self.elements[e.a as usize..(e.a + e.b) as usize]
+    }
+}
+
+/// Grows by a quarter, not to the double: memory counts more than copying.
+fn reserve<T>(v: &mut Vec<T>, more: usize) {
+    if v.capacity() - v.len() < more {
+        v.reserve_exact(more.max(v.len() / 4).max(64));
+    }
+}

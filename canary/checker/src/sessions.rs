@@ -1,0 +1,242 @@
+//! What each client saw for itself: session guarantees.
+//!
+//! After D. Terry et al., "Session guarantees for weakly consistent replicated
+//! data" (PDIS 1994). A *session* is a process: a logical client, with one
+//! call at a time through one endpoint. It ends with a call of unknown
+//! outcome; whoever goes on under a new number begins a new session, because
+//! a call that may still take effect is not ordered before those that follow.
+//!
+//! Per key and session, in the session's order:
+//!
+//! - *read your writes*: a read finds the session's latest acknowledged write
+//!   or something that is not older;
+//! - *monotonic reads*: a read finds nothing older than an earlier one did;
+//! - *monotonic writes*: what is left in the end is no write that the same
+//!   session followed up with another, which somebody found.
+//!
+//! Older means: in every order that explains the strongly consistent
+//! operations, see [`crate::zones`]. Strongly consistent operations must keep
+//! all three. Eventual reads promise none of them; theirs are counted.
+
+use crate::explain;
+use crate::intake::{Intake, KeyOps};
+use crate::log::{Code, Entry, Outcome};
+use crate::say::who;
+use crate::tally::Tally;
+use crate::violation::Kind;
+use crate::zones::{Analysis, Version};
+use gameday_record::verdict::Check;
+
+/// Collects over all keys.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    tally: Tally,
+    /// Reads that had something to be compared with: strong, eventual.
+    compared: u64,
+    eventual: u64,
+    own_missed: u64,
+    went_back: u64,
+    order: Vec<(u64, u64, u64, u32)>,
+}
+
+/// The newest thing that a session wrote or read so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Newest(Option<(Version, u32)>);
+
+impl Newest {
+    fn offer(&mut self, version: Version, at: u32, order: &Analysis<'_>) {
+        match self.0 {
+            Some((old, _)) if order.precedes(version, old) => {}
+            _ => self.0 = Some((version, at)),
+        }
+    }
+}
+
+/// What it found in the register, if it tells.
+fn seen(e: &Entry) -> Option<Option<i64>> {
+    match (e.code, e.outcome) {
+        (Code::Cas, Outcome::Ok) => Some(e.first()),
+        (Code::Cas, Outcome::Refused) => e.third(),
+        _ => e.found(),
+    }
+}
+
+impl Sessions {
+    pub fn new(tally: Tally) -> Self {
+        Sessions {
+            tally,
+            compared: 0,
+            eventual: 0,
+            own_missed: 0,
+            went_back: 0,
+            order: Vec::new(),
+        }
+    }
+
+    pub fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    /// True if there was anything to judge.
+    pub fn any(&self) -> bool {
+        self.compared > 0
+    }
+
+    /// Judges one register.
+    pub fn key(&mut self, key: u32, order: &Analysis<'_>, intake: &Intake<'_>) {
+        self.order.clear();
+        self.order.extend(intake.of(key).iter().filter_map(|at| {
+            let e = intake.op(*at);
+            let tells = e.outcome == Outcome::Ok && e.code != Code::ReadAnything
+                || e.outcome == Outcome::Refused && e.third().is_some();
+            tells.then_some((e.process, e.start, e.index, *at))
+        }));
+        self.order.sort_unstable();
+        let order_of = std::mem::take(&mut self.order);
+        for session in order_of.chunk_by(|a, b| a.0 == b.0) {
+            if session.len() > 1 {
+                self.session(key, session, order, intake);
+            }
+        }
+        self.order = order_of;
+    }
+
+    fn session(
+        &mut self,
+        key: u32,
+        session: &[(u64, u64, u64, u32)],
+        order: &Analysis<'_>,
+        intake: &Intake<'_>,
+    ) {
+        let initial = intake.log.initial;
+        let (mut wrote, mut read) = (Newest::default(), Newest::default());
+        for (_, _, _, at) in session {
+            let e = intake.op(*at);
+            if let Some(found) = seen(e)
+                && let Some(version) = order.version(found, initial)
+            {
+                let older = |n: &Newest| n.0.filter(|(v, _)| order.precedes(version, *v));
+                let (own, back) = (older(&wrote), older(&read));
+                let comparable = wrote.0.is_some() || read.0.is_some();
+                if e.code == Code::EventualRead {
+                    self.eventual += u64::from(comparable);
+                    self.own_missed += u64::from(own.is_some());
+                    self.went_back += u64::from(own.is_none() && back.is_some());
+                } else {
+                    self.compared += u64::from(comparable);
+                    if let Some((_, write)) = own {
+                        self.report(Kind::ReadYourWrites, key, *at, write, intake);
+                    } else if let Some((_, earlier)) = back {
+                        self.report(Kind::NonMonotonicRead, key, *at, earlier, intake);
+                    }
+                }
+                // An eventual read binds only later eventual reads; these are
+                // few and mild enough to be counted against strong ones alone.
+                if e.code != Code::EventualRead {
+                    read.offer(version, *at, order);
+                }
+            }
+            if let Some(version) = e.writes().and_then(|v| order.version(Some(v), initial)) {
+                wrote.offer(version, *at, order);
+            }
+        }
+    }
+
+    /// Judges the order in which the writes of a session took effect by what
+    /// is left in the end: `last`, the latest final read.
+    pub fn finals(
+        &mut self,
+        key: u32,
+        ops: &KeyOps<'_>,
+        order: &Analysis<'_>,
+        intake: &Intake<'_>,
+    ) {
+        let is_final = |e: &Entry| e.last() && e.code == Code::Read && e.found().is_some();
+        let finals = ops.at.iter().filter(|at| is_final(intake.op(**at)));
+        let Some(last) = finals.max_by_key(|at| intake.op(**at).start) else {
+            return;
+        };
+        let Some(Some(left)) = intake.op(*last).found() else {
+            return;
+        };
+        let acknowledged = |at: &&u32| {
+            let e = intake.op(**at);
+            e.outcome == Outcome::Ok && e.writes().is_some()
+        };
+        let mut writes = ops.at.iter().filter(acknowledged);
+        let Some(first) = writes.find(|at| intake.op(**at).writes() == Some(left)) else {
+            return;
+        };
+        let e = intake.op(*first);
+        for later in writes {
+            let l = intake.op(*later);
+            let overtaken = l.process == e.process
+                && l.finish < intake.op(*last).start
+                && l.writes()
+                    .and_then(|v| order.version(Some(v), intake.log.initial))
+                    .is_some_and(|v| order.was_found(v));
+            if overtaken {
+                let log = intake.log;
+                let summary = format!(
+                    "the first of two writes of one process is what is left, and the second had been found: {}, then {}; at last {}",
+                    who(log, *first),
+                    who(log, *later),
+                    who(log, *last)
+                );
+                let shown = [*first, *later, *last];
+                self.tally.list(|| {
+                    let kind = Kind::NonMonotonicWrite;
+                    explain::anomaly(kind, "monotonic writes", summary, &shown, intake, key)
+                });
+                return;
+            }
+        }
+    }
+
+    /// `read` found something older than what `against` wrote or found before.
+    fn report(&mut self, kind: Kind, key: u32, read: u32, against: u32, intake: &Intake<'_>) {
+        let log = intake.log;
+        let (violates, why) = match kind {
+            Kind::ReadYourWrites => (
+                "read your writes",
+                "older than what its process had written",
+            ),
+            _ => ("monotonic reads", "older than what its process had found"),
+        };
+        self.tally.list(|| {
+            let summary = format!("{}, {why}: {}", who(log, read), who(log, against));
+            let shown = [against, read];
+            explain::anomaly(kind, violates, summary, &shown, intake, key)
+        });
+    }
+
+    /// Takes over what was collected about later keys.
+    pub fn merge(&mut self, other: Sessions) {
+        self.tally.merge(other.tally);
+        self.compared += other.compared;
+        self.eventual += other.eventual;
+        self.own_missed += other.own_missed;
+        self.went_back += other.went_back;
+    }
+
+    /// What eventual reads showed their own clients, in a sentence.
+    pub fn of_eventual_reads(&self) -> String {
+        format!(
+            "Of {} that followed another operation of their process on the key, {} missed a write of their own and {} went back behind a strong read; that is allowed.",
+            self.eventual, self.own_missed, self.went_back
+        )
+    }
+
+    /// The check.
+    pub fn finish(mut self) -> Check {
+        if self.compared == 0 {
+            self.tally
+                .unknown("no process read a key that it had read or written before");
+        }
+        let examined = format!(
+            "{} strongly consistent reads that followed another operation of their process on the key.",
+            self.compared
+        );
+        self.tally.finish(&examined, Vec::new())
+    }
+}

@@ -1,0 +1,201 @@
+//! Availability in four definitions, what it proves, and its worst windows.
+
+use crate::fold::Kind;
+use crate::numbers::{count, limit_percent, millis};
+use crate::render::{curve, floor_percent};
+use crate::report::{Availability, Proven, Report, SliGroup, SliRow, Sliced};
+use maud::{Markup, PreEscaped, html};
+
+/// Rows of a breakdown that are shown.
+const MAX_ROWS: usize = 120;
+
+pub fn section(r: &Report) -> Markup {
+    let of = |group| -> Vec<&SliRow> { r.sli.iter().filter(|s| s.group == group).collect() };
+    let overall = of(SliGroup::Overall);
+    html! {
+        @if overall.is_empty() { p { "No operation was measured." } }
+        @else {
+            p.lead {
+                "Reads and writes are never merged. "
+                "An untouched pair is a canary and an endpoint in AZs without a target: what a service promises to those whom the fault did not hit."
+            }
+            (table(&overall, "", r))
+            @if overall.iter().any(|s| s.proven.n > 0) {
+                h3 { "What this proves" }
+                ul { @for s in &overall { @if s.proven.n > 0 { li { (capital(s.kind.name())) "s: " (s.proven.text) } } } }
+            }
+            @for (group, title, column) in [
+                (SliGroup::Table, "By table", "Table"),
+                (SliGroup::Az, "By AZ of the canary", "From AZ"),
+                (SliGroup::Endpoint, "By endpoint", "Through"),
+                (SliGroup::Connection, "By connection: kept, or opened for one call", "Connection"),
+            ] {
+                @let rows = of(group);
+                @if !rows.is_empty() { details { summary { (title) } (table(&rows, column, r)) } }
+            }
+            (windows(r))
+        }
+    }
+}
+
+fn capital(s: &str) -> String {
+    let mut c = s.chars();
+    c.next().map_or(String::new(), |f| {
+        f.to_uppercase().collect::<String>() + c.as_str()
+    })
+}
+
+fn table(rows: &[&SliRow], column: &str, r: &Report) -> Markup {
+    let retries = r.run.workload.as_ref().is_some_and(|w| w.attempts > 1)
+        || rows.iter().any(|s| s.requests.all != s.first_attempts.all);
+    let uptime = rows.iter().any(|s| s.uptime.is_some());
+    let slice = rows.first().map_or(0, |s| s.sliced.slice_ms);
+    html! {
+        div.scroll { table {
+            caption {
+                "Per attempt: the share of first attempts that were answered. "
+                @if retries { "After retries: the share of requests that any of their attempts answered. " }
+                "Mean of slices: the mean over slices of " (millis(slice)) " of the share answered, as AWS computes it over five minutes; a slice without data does not count. "
+                @if uptime { "Uptime: the share of the time in which pairs were up, each from a failure to its next success counted as down." }
+            }
+            thead { tr {
+                @if !column.is_empty() { th scope="col" { (column) } }
+                th scope="col" { "Operation" }
+                th.r scope="col" { "Per attempt, all pairs" } th.r scope="col" { "… untouched pairs" }
+                @if retries { th.r scope="col" { "After retries, all" } th.r scope="col" { "… untouched" } }
+                th.r scope="col" { "Mean of slices" }
+                @if uptime { th.r scope="col" { "Uptime" } }
+                th.r scope="col" { "Proven, 95 %" }
+            } }
+            tbody { @for s in rows.iter().take(MAX_ROWS) { tr {
+                @if !column.is_empty() { th.nw scope="row" { (s.name) } }
+                th.nw scope="row" { (s.kind.name()) }
+                (share(&s.first_attempts)) (untouched(&s.first_attempts))
+                @if retries { (share(&s.requests)) (untouched(&s.requests)) }
+                td.r { (s.sliced.text) (gaps(&s.sliced)) }
+                @if uptime { td.r { @match &s.uptime {
+                    None => "–",
+                    Some(u) => { (u.text) @if u.down_ms > 0 { small.sub { "down " (millis(u.down_ms)) ", summed" } } },
+                } } }
+                td.r { (at_least(&s.proven)) }
+            } } }
+        } }
+        @if rows.len() > MAX_ROWS { p.muted { "The rest is in report.json." } }
+    }
+}
+
+fn share(a: &Availability) -> Markup {
+    html! { td.r { (a.text) @if a.all.attempts() > 0 {
+        small.sub { (count(a.all.missed())) " of " (count(a.all.attempts())) " missed" }
+    } } }
+}
+
+fn untouched(a: &Availability) -> Markup {
+    html! { td.r { (a.untouched_text) @if a.untouched.missed() > 0 {
+        small.sub { (count(a.untouched.missed())) " of " (count(a.untouched.attempts())) " missed" }
+    } } }
+}
+
+fn gaps(s: &Sliced) -> Markup {
+    html! { @if s.with_data + s.without_data > 0 {
+        small.sub { (count(s.with_data)) @if s.with_data == 1 { " slice" } @else { " slices" }
+            @if s.without_data > 0 { ", " (count(s.without_data)) " without data" } }
+    } }
+}
+
+/// `≥ 99.9 %`, never more digits than are proven and one.
+pub fn at_least(p: &Proven) -> String {
+    match p.low {
+        None => "–".into(),
+        Some(low) => format!(
+            "≥ {}",
+            floor_percent(low, (p.nines as usize).saturating_sub(1))
+        ),
+    }
+}
+
+/// The worst window of every length.
+fn windows(r: &Report) -> Markup {
+    let any = r.mcr.iter().any(|c| !c.points.is_empty());
+    html! {
+        @if any {
+            h3 id="windows" { "The worst window of every length" }
+            figure role="group" {
+                @if let Some(svg) = curve::curve(r) { div.scroll { (PreEscaped(svg)) } }
+                figcaption {
+                    "How bad was the worst second, the worst ten seconds, and so on: the least share answered in any window of that length (Google's MCR curve). "
+                    "The right end is the availability of the whole run. A circle or square marks the knee: an outage about that long dominates."
+                    @if r.mcr.iter().all(|c| c.points.len() < 5) { " So short a run has only a few windows, so no line is drawn." }
+                }
+            }
+            ul { @for c in &r.mcr { @if let (Some(first), Some(last)) = (c.points.first(), c.points.last()) {
+                li {
+                    (capital(c.kind.name())) "s: "
+                    @if last.missed == 0 { "nothing was missed in any window." }
+                    @else {
+                        "the worst " (span(first.window_s)) " had " (floor_percent(first.availability, 2)) " (from " (first.from) ")"
+                        @match c.knee_s {
+                            Some(k) => { "; the knee is at " (span(k)) "." },
+                            None => "; there is no knee: no window is longer than the outage.",
+                        }
+                    }
+                }
+            } } }
+            details {
+                summary { "The curve as a table" }
+                div.scroll { table {
+                    thead { tr { th scope="col" { "Operation" } th.r scope="col" { "Window" } th.r scope="col" { "Worst share answered" } th.r scope="col" { "Missed" } th.r scope="col" { "From" } } }
+                    tbody { @for c in &r.mcr { @for p in c.points.iter().take(40) { tr {
+                        th.nw scope="row" { (c.kind.name()) } td.r { (span(p.window_s)) } td.r { (floor_percent(p.availability, 4)) }
+                        td.r { (count(p.missed)) " of " (count(p.attempts)) } td.r { (p.from) }
+                    } } } }
+                } }
+            }
+        }
+        (projections(r))
+    }
+}
+
+/// `1 s`, `64 s`, `17 min 4 s`.
+fn span(s: u64) -> String {
+    if s < 100 {
+        format!("{s} s")
+    } else {
+        millis(s.saturating_mul(1000))
+    }
+}
+
+fn projections(r: &Report) -> Markup {
+    html! {
+        @if !r.projections.is_empty() {
+            h3 { "How many of these a month survives" }
+            div.scroll { table {
+                caption {
+                    "The cost is what the incident took from the five-minute shares of a month (1: five minutes of full outage). "
+                    "So many incidents of this cost use up the error budget of 30 days."
+                }
+                thead { tr { th scope="col" { "Incident" } th scope="col" { "Operation" } th.r scope="col" { "Cost" } th.r scope="col" { "Promised" } th.r scope="col" { "Incidents a month" } } }
+                tbody { @for p in r.projections.iter().take(MAX_ROWS) { tr {
+                    th scope="row" { @match p.injection {
+                        None => "the whole run",
+                        Some(id) => { @match r.injections.iter().find(|i| i.injection.id == id) {
+                            Some(i) => (crate::overall::name(i)),
+                            None => { "injection " (id) },
+                        } },
+                    } }
+                    td.nw { (p.kind.name()) } td.r { (format!("{:.4}", p.cost)) } td.r { (limit_percent(p.slo)) }
+                    td.r { @match p.per_month { Some(n) => (format!("{n:.1}")), None => "any number: it cost nothing" } }
+                } } }
+            } }
+        }
+    }
+}
+
+/// The kinds with their colours, for legends.
+pub fn ink(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Write => "write",
+        Kind::StrongRead => "read",
+        Kind::EventualRead => "third",
+    }
+}

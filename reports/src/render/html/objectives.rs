@@ -1,0 +1,101 @@
+//! What was promised and what was seen, the failures first.
+
+use super::mark;
+use crate::report::{Report, SloRow};
+use gameday_record::{Scope, Verdict};
+use maud::{Markup, html};
+
+/// Passes shown before the rest is folded away.
+const MAX_OPEN: usize = 12;
+/// Objectives shown in all.
+const MAX: usize = 300;
+
+pub fn section(r: &Report) -> Markup {
+    let mut rows: Vec<_> = r.slo.iter().take(MAX).collect();
+    rows.sort_by_key(|row| match row.verdict {
+        Verdict::Fail => 0,
+        Verdict::Unknown => 1,
+        Verdict::Pass => 2,
+    });
+    let bad = rows.iter().filter(|r| r.verdict != Verdict::Pass).count();
+    let (open, folded) = rows.split_at(rows.len().min(bad.max(MAX_OPEN)));
+    html! {
+        @if rows.is_empty() { p { "The playbook promises nothing, so nothing is judged here." } }
+        @else {
+            (table(open, r))
+            @if !folded.is_empty() {
+                details { summary { (folded.len()) " more that passed" } (table(folded, r)) }
+            }
+            @if r.slo.len() > MAX { p.muted { "The rest is in report.json." } }
+        }
+    }
+}
+
+fn table(rows: &[&SloRow], r: &Report) -> Markup {
+    let budget = rows.iter().any(|r| r.budget_used.is_some());
+    let proven = rows.iter().any(|r| r.proven.is_some());
+    html! {
+        div.scroll { table {
+            caption {
+                "Over the whole measured time, " (r.measured.from) " to " (r.measured.to)
+                ". Both numbers are given for every objective; the bold one was judged: all pairs of canary and endpoint unless the playbook says "
+                code { "untouched" } " (those in AZs without a target)."
+            }
+            thead { tr {
+                th scope="col" { "Verdict" } th scope="col" { "Objective" } th.r scope="col" { "Limit" }
+                th.r scope="col" { "All pairs" } th.r scope="col" { "Untouched pairs" } th.r scope="col" { "Margin" }
+                @if budget { th.r scope="col" { "Budget used" } }
+                @if proven { th.r scope="col" { "Proven, 95 %" } }
+            } }
+            tbody { @for row in rows { tr {
+                td { (mark(row.verdict)) }
+                th scope="row" {
+                    (row.objective)
+                    @if row.observed != row.all_text && row.observed != row.untouched_text { small.sub { (row.observed) } }
+                    @if !row.doubt.is_empty() { small.sub { (row.doubt) } }
+                }
+                td.r { (row.limit) }
+                (number(&row.all_text, row.selection.scope == Scope::All))
+                (number(&row.untouched_text, row.selection.scope == Scope::Untouched))
+                td.r { (dash(&row.margin)) }
+                @if budget { td.r { @match row.budget_used { Some(b) => (used(b)), None => "–" } } }
+                @if proven { td.r { @match &row.proven { Some(p) => (super::availability::at_least(p)), None => "–" } } }
+            } } }
+        } }
+    }
+}
+
+fn number(text: &str, judged: bool) -> Markup {
+    html! { td.r { @if judged { strong { (dash(text)) } } @else { span.muted { (dash(text)) } } } }
+}
+
+fn dash(text: &str) -> &str {
+    if text.is_empty() { "–" } else { text }
+}
+
+/// A share of the error budget, rounded up: `37 %`, `12 times`.
+fn used(share: f64) -> String {
+    if !share.is_finite() {
+        "all of it".into()
+    } else if share < 10.0 {
+        format!("{:.0} %", (share * 100.0).ceil())
+    } else {
+        format!("{:.0} times", share.ceil())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn budgets_are_rounded_up() {
+        for (share, text) in [
+            (0.0, "0 %"),
+            (0.001, "1 %"),
+            (0.37, "37 %"),
+            (11.2, "12 times"),
+            (f64::INFINITY, "all of it"),
+        ] {
+            assert_eq!(super::used(share), text);
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! The pages, looked at as a reader would: whole, bounded, escaped.
+
+mod common;
+
+use common::*;
+use gameday_record::verdict::OperationRecord;
+use gameday_record::*;
+use gameday_reports::render::{html, junit, markdown};
+use gameday_reports::report::{Ending, Report};
+use gameday_reports::{assemble, render_all, terminal};
+
+fn report(s: &Synthetic) -> Report {
+    let dir = tempfile::tempdir().unwrap();
+    assemble(&s.write(&dir.path().join("run"))).unwrap()
+}
+
+fn op(
+    process: u64,
+    endpoint: &str,
+    what: &str,
+    from_us: u64,
+    to_us: Option<u64>,
+    outcome: &str,
+) -> OperationRecord {
+    OperationRecord {
+        index: from_us / 10,
+        process,
+        az: AZS[process as usize % 3].into(),
+        endpoint: endpoint.into(),
+        table: String::new(),
+        what: what.into(),
+        invoked: Nanos(from_us * 1000),
+        returned: to_us.map(|t| Nanos(t * 1000)),
+        outcome: outcome.into(),
+    }
+}
+
+/// A run with a lost write across the fault, a stale read in it, and a check
+/// that could not decide.
+fn wrong_data() -> Synthetic {
+    let mut s = Synthetic::az_power_off();
+    let mut lost = check(
+        "lost-writes",
+        Verdict::Fail,
+        "3960 acknowledged writes of 60 keys; every key was read at the end.",
+    );
+    lost.anomalies_total = 1;
+    lost.anomalies = vec![Anomaly {
+        name: "lost write".into(),
+        key: "k17".into(),
+        summary: "The acknowledged write of 4711 is not in the final state, and no later write explains it."
+            .into(),
+        violates: "durability".into(),
+        operations: vec![
+            op(812, "c", "write 4711", 19_950_210, Some(19_953_480), "ok"),
+            op(815, "a", "read found 4711", 19_960_100, Some(19_961_900), "ok"),
+            op(2210, "c", "read found 4650", 61_000_000, Some(61_001_700), "ok"),
+        ],
+        around: vec![
+            op(640, "a", "write 4650", 18_200_000, Some(18_203_000), "ok"),
+            op(818, "b", "write 4720", 20_010_000, Some(22_010_000), "unknown"),
+            op(819, "c", "cas 4711 to 4722", 20_100_000, None, "unknown"),
+            op(1100, "b", "write 4731", 30_000_000, Some(30_000_900), "failed"),
+        ],
+    }];
+    lost.measures = vec![measure(
+        "time to visibility",
+        "ms",
+        412,
+        [1.9, 2.7, 14.8, 812.0],
+    )];
+    let mut order = check(
+        "linearizability",
+        Verdict::Fail,
+        "60 keys, 7920 strong operations; 96 writes of unknown outcome.",
+    );
+    order.anomalies_total = 31;
+    let stale = |n: u64| Anomaly {
+        name: "stale read".into(),
+        key: format!("k{}", 3 + n),
+        summary: "Process 901 read 120 although process 902 had been told that 121 was written."
+            .into(),
+        violates: "linearizability".into(),
+        operations: vec![
+            op(900, "a", "write 120", 25_000_000, Some(25_002_100), "ok"),
+            op(
+                902,
+                "c",
+                "cas 120 to 121",
+                25_004_000,
+                Some(25_007_000),
+                "ok",
+            ),
+            op(
+                901,
+                "b",
+                "read found 120",
+                25_009_000,
+                Some(25_012_500),
+                "ok",
+            ),
+        ],
+        around: vec![
+            op(
+                902,
+                "c",
+                "read found 121",
+                25_008_000,
+                Some(25_009_900),
+                "ok",
+            ),
+            op(
+                903,
+                "a",
+                "read found 121",
+                25_010_000,
+                Some(25_011_100),
+                "ok",
+            ),
+            op(
+                901,
+                "b",
+                "cas 9 to 130 found 120",
+                24_995_000,
+                Some(24_999_000),
+                "failed",
+            ),
+        ],
+    };
+    order.anomalies = (0..20).map(stale).collect();
+    let mut eventual = check(
+        "eventual-reads",
+        Verdict::Unknown,
+        "k3: gave up after 60 s; 1980 reads on 59 keys are fine.",
+    );
+    eventual.measures = vec![
+        measure(
+            "staleness of eventual reads",
+            "ms",
+            1980,
+            [0.0, 1.2, 9.4, 240.0],
+        ),
+        measure(
+            "staleness of eventual reads",
+            "versions",
+            1980,
+            [0.0, 1.0, 2.0, 7.0],
+        ),
+        measure("time to convergence", "ms", 0, [0.0; 4]),
+    ];
+    s.verdict = Some(DataVerdict::new(vec![
+        check(
+            "replicas-equal",
+            Verdict::Pass,
+            "6 partitions, 18 replicas.",
+        ),
+        lost,
+        order,
+        eventual,
+    ]));
+    s
+}
+
+fn measure(name: &str, unit: &str, samples: u64, q: [f64; 4]) -> verdict::Measure {
+    verdict::Measure {
+        name: name.into(),
+        unit: unit.into(),
+        samples,
+        p50: q[0],
+        p90: q[1],
+        p99: q[2],
+        max: q[3],
+    }
+}
+
+#[test]
+fn every_anomaly_says_what_it_means_who_saw_it_and_what_was_broken() {
+    let r = report(&wrong_data());
+    let page = html(&r);
+    for words in [
+        "lost write on key <code>k17</code>",
+        "A write that the store had acknowledged is gone",
+        "what was acknowledged stays, whatever fails afterwards",
+        "In force between the first and the last of these calls: power-off on az b (injection 1), +20.000 s to +40.000 s.",
+        "write 4720: unknown, +20.010 s to +22.010 s, process 818 from c through b",
+        "staleness of eventual reads",
+        "7 versions",
+    ] {
+        assert!(page.contains(words), "'{words}' is missing");
+    }
+    // One lost write, four of the stale reads; the others are listed.
+    assert_eq!(page.matches("<svg class=\"ops\"").count(), 5);
+    assert!(page.contains("16 more") && page.contains("Only 20 of 31 are shown."));
+    assert!(page.len() < 300_000, "{} bytes", page.len());
+    // Failing checks come first.
+    assert!(page.find("lost-writes").unwrap() < page.find("replicas-equal").unwrap());
+}
+
+#[test]
+fn the_page_says_what_the_report_says() {
+    let r = report(&Synthetic::az_power_off());
+    let page = html(&r);
+    sound_page(&page);
+    assert!(page.contains("<title>PASS · write 84.2 % · az-power-off · 2026-11-23</title>"));
+    for words in [
+        "role=\"img\"",
+        "<desc",
+        "power-off az b",
+        "router-b: exited (signal 9)",
+        "gameday run playbooks/az-power-off.toml --seed 7",
+        "prefers-color-scheme:dark",
+    ] {
+        assert!(page.contains(words), "'{words}' is missing");
+    }
+    // Every drawing colour became a class of the theme.
+    assert!(!page.contains("=\"#0"));
+    assert!(page.contains("class=\"s-write\""));
+}
+
+#[test]
+fn seconds_without_data_are_blank() {
+    let mut s = Synthetic::healthy();
+    s.operations
+        .retain(|o| !(30..33).contains(&(o.due.0 / 1_000_000_000)));
+    let r = report(&s);
+    assert_eq!(r.trust.empty_steps, 3);
+    let page = html(&r);
+    sound_page(&page);
+    // Each lane's line is in two parts, and so are the two of latency.
+    assert_eq!(page.matches("class=\"s-write\"").count(), 2);
+    assert!(page.contains("3 seconds"));
+}
+
+#[test]
+fn what_others_wrote_is_escaped_everywhere() {
+    let evil = "<img src=x onerror=alert(1)>&\"'|`*\u{1b}[31m";
+    let mut s = Synthetic::az_power_off();
+    lost_write(&mut s);
+    s.run.title = evil.into();
+    s.run.playbook_text = format!("</pre>{evil}");
+    s.run.replay.command = evil.into();
+    for l in &mut s.timeline {
+        if let TimelineEvent::Intent { injection } = &mut l.event {
+            injection.selector = evil.into();
+            injection.undo = evil.into();
+        }
+    }
+    for o in s.operations.iter_mut().filter(|o| o.endpoint == "b") {
+        if let Outcome::Failed { failure, .. } = &mut o.outcome {
+            failure.message = evil.into();
+        }
+    }
+    let a = &mut s.verdict.as_mut().unwrap().checks[0].anomalies[0];
+    a.name = evil.into();
+    a.key = evil.into();
+    a.operations[0].what = evil.into();
+    let r = report(&s);
+    let page = html(&r);
+    assert!(!page.contains("<img") && !page.contains("</pre><img"));
+    let md = markdown(&r);
+    assert!(!md.replace("    <img", "").contains("<img"), "{md}");
+    assert!(!md.contains('\u{1b}'));
+    let xml = junit(&r).unwrap();
+    assert!(!xml.contains("<img") && !xml.contains('\u{1b}'));
+    assert!(!terminal(&r, "report.html", false).contains('\u{1b}'));
+}
+
+#[test]
+fn a_summary_is_never_too_large() {
+    let mut r = report(&Synthetic::healthy());
+    let row = r.slo[0].clone();
+    r.slo = (0..5_000)
+        .map(|i| gameday_reports::report::SloRow {
+            name: "x".into(),
+            objective: format!("objective {i} äöü"),
+            observed: "1".into(),
+            limit: "2".into(),
+            verdict: Verdict::Pass,
+            ..row.clone()
+        })
+        .collect();
+    let md = markdown(&r);
+    assert!(md.len() <= 64 * 1024 && md.contains("shortened"));
+}
+
+#[test]
+fn a_long_run_is_drawn_in_larger_steps() {
+    let mut s = Synthetic::healthy();
+    // Twelve hours, one operation a minute and pair.
+    s.run.workload.rate = 1.0 / 60.0;
+    s.operations.truncate(720);
+    for (i, o) in s.operations.iter_mut().enumerate() {
+        let due = ms(5_000 + i as u64 * 60_000);
+        (o.due, o.invoked, o.returned) = (due, due, Some(due));
+    }
+    for l in &mut s.timeline {
+        if l.time >= ms(TO_MS) {
+            l.time = Nanos(l.time.0 + 43_200_000_000_000 - ms(55_000).0);
+        }
+    }
+    let r = report(&s);
+    assert_eq!(r.series.step, 36);
+    assert_eq!(r.series.points.len(), 1200);
+    sound_page(&html(&r));
+}
+
+/// The pages to look at: `GAMEDAY_SAMPLES=folder cargo test -p gameday-reports samples`.
+#[test]
+fn samples() {
+    let temporary = tempfile::tempdir().unwrap();
+    let root = std::env::var_os("GAMEDAY_SAMPLES")
+        .map_or_else(|| temporary.path().to_path_buf(), Into::into);
+    let wrong = wrong_data();
+    let mut cut = Synthetic::az_power_off();
+    cut.complete = false;
+    cut.verdict = None;
+    cut.operations.retain(|o| o.due < ms(30_000));
+    cut.timeline.retain(|l| l.time < ms(30_000));
+    cut.timeline.push(line(
+        30_000,
+        TimelineEvent::Ended {
+            state: RunState::Interrupted,
+            reason: Some("SIGINT".into()),
+        },
+    ));
+    let mut many = Synthetic::az_power_off();
+    // The same fault again on single nodes, short and at the edge of the chart.
+    for (id, from, to) in [
+        (2, 25_000, 27_000),
+        (3, 44_000, 46_000),
+        (4, 57_000, 59_500),
+    ] {
+        let mut injection = many
+            .timeline
+            .iter()
+            .find_map(|l| match &l.event {
+                TimelineEvent::Intent { injection } => Some(injection.clone()),
+                _ => None,
+            })
+            .unwrap();
+        injection.id = id;
+        injection.fault = "pause".into();
+        injection.selector = format!("node storage-c{}", id % 2 + 1);
+        injection.targets = vec![format!("storage-c{}", id % 2 + 1)];
+        injection.azs = vec!["c".into()];
+        let shown = |side| TimelineEvent::Proof {
+            id,
+            side,
+            proof: proof(Verdict::Pass, "seen"),
+        };
+        many.timeline.extend([
+            line(from - 10, TimelineEvent::Intent { injection }),
+            line(from, TimelineEvent::Injected { id }),
+            line(from + 100, shown(ProofSide::Injected)),
+            line(to - 100, shown(ProofSide::Held)),
+            line(to, TimelineEvent::Reverted { id }),
+            line(to + 100, shown(ProofSide::Reverted)),
+        ]);
+    }
+    let end = many
+        .timeline
+        .iter()
+        .position(|l| matches!(l.event, TimelineEvent::Ended { .. }));
+    let end = many.timeline.remove(end.unwrap());
+    many.timeline.push(end);
+    for (name, sample, ending) in [
+        ("pass", Synthetic::az_power_off(), Ending::Pass),
+        ("fail", wrong, Ending::Fail),
+        ("interrupted", cut, Ending::NotClean),
+        // Half a second of measurement after the last revert cannot show a recovery.
+        ("many", many, Ending::Inconclusive),
+    ] {
+        let folder = sample.write(&root.join(name));
+        let r = assemble(&folder).unwrap();
+        assert_eq!(r.overall.ending, ending, "{name}: {:?}", r.overall.reasons);
+        render_all(&folder, &r).unwrap();
+        sound_page(&std::fs::read_to_string(folder.report_html()).unwrap());
+    }
+}
