@@ -160,9 +160,9 @@ impl Engine {
                     Some(Order::Command(command)) => self.command(command)?,
                     Some(Order::HangUp) | None => break,
                 },
-                tick = tick(&mut self.pacer) => match tick {
+                tick = tick(&mut self.pacer) => match tick.map_err(pacing)? {
                     Some(tick) => self.paced(tick),
-                    None => self.paced_all()?,
+                    None => self.pacer = None,
                 },
                 Some(ended) = self.calls.join_next() => self.ended(ended)?,
                 () = until(self.waiting.next(), self.config.clock) => self.retry(),
@@ -170,7 +170,7 @@ impl Engine {
                 _ = again.tick(), if self.finale.is_some() => {}
             }
         }
-        if let Some(mut pacer) = self.pacer.take() {
+        if let Some(pacer) = self.pacer.take() {
             self.vitals.unrecorded(pacer.finish());
         }
         self.health();
@@ -217,9 +217,7 @@ impl Engine {
         let n = c.endpoints.len();
         let t0 = c.clock.now() + LEAD;
         let schedule = Schedule::new(t0, c.workload.rate, n, c.index);
-        let waiting = c.in_flight_cap() * n;
-        let pacer = Pacer::start(c.clock, schedule, waiting)
-            .map_err(|e| CanaryError::Internal(format!("starting the pacing thread: {e}")))?;
+        let pacer = Pacer::start(c.clock, schedule).map_err(pacing)?;
         self.pacer = Some(pacer);
         self.started = true;
         Ok(())
@@ -231,26 +229,8 @@ impl Engine {
             self.pools[w.endpoint].retrying -= 1;
             self.vitals.forgone(1);
         }
-        if let Some(pacer) = &self.pacer {
+        if let Some(pacer) = &mut self.pacer {
             pacer.stop();
-        }
-    }
-
-    /// The pacing thread ended: because it was told to, else the load would
-    /// stop without anybody noticing.
-    fn paced_all(&mut self) -> Result<(), CanaryError> {
-        if self.goal == Goal::Serve {
-            return Err(CanaryError::Internal("the pacing thread died".into()));
-        }
-        self.count_missed();
-        self.pacer = None;
-        Ok(())
-    }
-
-    fn count_missed(&mut self) {
-        if let Some(pacer) = &self.pacer {
-            let missed = pacer.take_missed();
-            self.vitals.unrecorded(missed);
         }
     }
 
@@ -481,7 +461,6 @@ impl Engine {
 
     /// Says how the canary is, while it paces or its last calls end.
     fn health(&mut self) {
-        self.count_missed();
         if self.started && !self.vitals.idle() && self.out.reserve(1) {
             let now = self.config.clock.now();
             let health = self.vitals.take(now, self.calls.len(), self.waiting.len());
@@ -504,8 +483,12 @@ async fn until(due: Option<Nanos>, clock: RunClock) {
     }
 }
 
+fn pacing(e: std::io::Error) -> CanaryError {
+    CanaryError::Internal(format!("the timer that paces: {e}"))
+}
+
 /// The next tick, if something paces.
-async fn tick(pacer: &mut Option<Pacer>) -> Option<Tick> {
+async fn tick(pacer: &mut Option<Pacer>) -> std::io::Result<Option<Tick>> {
     match pacer {
         Some(pacer) => pacer.tick().await,
         None => std::future::pending().await,

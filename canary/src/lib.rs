@@ -5,9 +5,9 @@
 //! last time and to stop, and it streams every invocation and completion.
 //!
 //! The load is an open loop. A [`schedule`] is fixed before the load begins; a
-//! thread of its own keeps it with absolute kernel timers ([`pacer`]), because
-//! the timer of an async runtime is a millisecond late. A second thread makes
-//! the calls ([`call`]): one attempt each, on an idle or a fresh connection, so
+//! kernel timer that is set to absolute times keeps it ([`pacer`]), because the
+//! timer of an async runtime is a millisecond late. Calls ([`call`]) are made on
+//! a thread of their own: one attempt each, on an idle or a fresh connection, so
 //! a server that hangs delays nothing but its own answers. What came of a call
 //! is decided in one pure function, [`classify::classify`].
 //!

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 pub(crate) const MAX_WAITING: usize = 16_384;
 
 /// Time between two writes, in which lines gather.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(50);
 
 /// Most lines of one write.
 const BATCH: usize = 1024;

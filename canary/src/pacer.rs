@@ -1,130 +1,128 @@
-//! Keeps the schedule: one OS thread that sleeps until absolute times.
+//! Keeps the schedule: a kernel timer (`timerfd`) set to absolute times, on the
+//! thread that makes the calls.
 //!
-//! Measured on a busy machine, the timer of an async runtime wakes about a
-//! millisecond late, `clock_nanosleep` with a timer slack of 1 ns some tens of
-//! microseconds. A late wake-up never moves a later due time.
+//! Measured, the timer of an async runtime wakes about a millisecond late. A
+//! kernel timer of its own wakes as precisely as a thread that sleeps for
+//! nothing else, and without handing every operation from one thread to another,
+//! which cost as much CPU as the call. A late wake-up never moves a later due time.
 
 use crate::schedule::{Schedule, Tick};
 use gameday_record::{Nanos, RunClock};
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
-use tokio::sync::mpsc;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
-/// Longest sleep, so that a stop is noticed soon.
-const LONGEST_SLEEP: Duration = Duration::from_millis(100);
-
-/// A running pacer. Dropping it stops it.
+/// A schedule that is being kept.
 #[derive(Debug)]
 pub struct Pacer {
-    ticks: mpsc::Receiver<Tick>,
-    stop: Arc<AtomicBool>,
-    missed: Arc<AtomicU64>,
+    timer: AsyncFd<OwnedFd>,
+    /// What the timer is set to.
+    set: Option<Nanos>,
+    clock: RunClock,
+    schedule: Schedule,
+    next: Option<Tick>,
+    /// Nothing becomes due after this.
+    end: Option<Nanos>,
 }
 
 impl Pacer {
-    /// Starts it. Up to `waiting` ticks wait for the receiver; what is due
-    /// beyond that is counted as missed.
+    /// Starts it. Must be called on a runtime with I/O.
     ///
     /// # Errors
-    /// The thread could not be started.
-    pub fn start(clock: RunClock, mut schedule: Schedule, waiting: usize) -> io::Result<Pacer> {
-        let (sender, ticks) = mpsc::channel(waiting);
-        let stop = Arc::new(AtomicBool::new(false));
-        let missed = Arc::new(AtomicU64::new(0));
-        let (stopped, overrun) = (stop.clone(), missed.clone());
-        std::thread::Builder::new()
-            .name("canary-pace".into())
-            .spawn(move || {
-                precise_timers();
-                while let Some(tick) = schedule.next_tick() {
-                    if !sleep_until(&clock, tick.due, &stopped) {
-                        return;
-                    }
-                    match sender.try_send(tick) {
-                        Ok(()) => {}
-                        Err(mpsc::error::TrySendError::Full(_)) => {
-                            overrun.fetch_add(1, Ordering::Relaxed);
-                        }
-                        Err(mpsc::error::TrySendError::Closed(_)) => return,
-                    }
-                }
-            })?;
+    /// There is no timer to be had.
+    pub fn start(clock: RunClock, mut schedule: Schedule) -> io::Result<Pacer> {
+        let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
+        // SAFETY: no pointers are passed.
+        let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `fd` was just made and is owned by nobody else.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        // SAFETY: the descriptor is valid, and `AsyncFd` owns it until it is dropped.
+        let timer = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
+        let next = schedule.next_tick();
         Ok(Pacer {
-            ticks,
-            stop,
-            missed,
+            timer,
+            set: None,
+            clock,
+            schedule,
+            next,
+            end: None,
         })
     }
 
-    /// The next tick that is due; `None` after a stop, when all were taken.
-    pub async fn tick(&mut self) -> Option<Tick> {
-        self.ticks.recv().await
+    /// The next tick, when it is due; `None` once it was stopped and all that
+    /// was due before was taken. Nothing is lost if the wait is cancelled.
+    ///
+    /// # Errors
+    /// The timer cannot be set or waited for.
+    pub async fn tick(&mut self) -> io::Result<Option<Tick>> {
+        let mut waited = false;
+        loop {
+            let Some(tick) = self.next else {
+                return Ok(None);
+            };
+            if self.end.is_some_and(|end| tick.due > end) {
+                return Ok(None);
+            }
+            if tick.due <= self.clock.now() {
+                if !waited {
+                    // Behind: the calls that are waiting go first, else a
+                    // canary that stood still would not send before it caught up.
+                    tokio::task::yield_now().await;
+                }
+                self.next = self.schedule.next_tick();
+                return Ok(Some(tick));
+            }
+            if self.set != Some(tick.due) {
+                self.set(tick.due)?;
+                self.set = Some(tick.due);
+            }
+            // The timer is not read: setting it anew forgets that it rang.
+            self.timer.readable().await?.clear_ready();
+            waited = true;
+        }
     }
 
-    /// No operation becomes due after this (but for one that is being handed over).
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
+    fn set(&self, due: Nanos) -> io::Result<()> {
+        let at = self.clock.absolute_ns(due);
+        let never = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let setting = libc::itimerspec {
+            it_interval: never,
+            it_value: libc::timespec {
+                tv_sec: (at / 1_000_000_000) as libc::time_t,
+                tv_nsec: (at % 1_000_000_000) as libc::c_long,
+            },
+        };
+        let fd = self.timer.get_ref().as_raw_fd();
+        let old = std::ptr::null_mut();
+        // SAFETY: `fd` is an open timer, `setting` is valid, the old one is not asked for.
+        match unsafe { libc::timerfd_settime(fd, libc::TFD_TIMER_ABSTIME, &setting, old) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// No operation becomes due after now.
+    pub fn stop(&mut self) {
+        self.end.get_or_insert(self.clock.now());
     }
 
     /// Stops it for good and counts what was due and will not be taken any more.
-    pub fn finish(&mut self) -> u64 {
+    pub fn finish(mut self) -> u64 {
         self.stop();
-        self.ticks.close();
-        let mut left = self.take_missed();
-        while self.ticks.try_recv().is_ok() {
+        let end = self.end.unwrap_or(Nanos::ZERO);
+        let mut left = 0;
+        while self.next.is_some_and(|tick| tick.due <= end) {
             left += 1;
+            self.next = self.schedule.next_tick();
         }
         left
-    }
-
-    /// Takes the number of ticks that nobody had time for, since the last call.
-    pub fn take_missed(&self) -> u64 {
-        self.missed.swap(0, Ordering::Relaxed)
-    }
-}
-
-impl Drop for Pacer {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-/// Asks the kernel not to delay this thread's timers in order to batch them.
-fn precise_timers() {
-    // SAFETY: PR_SET_TIMERSLACK takes one integer and affects this thread only.
-    // A failure costs 50 µs of precision, which the send lag shows.
-    unsafe {
-        libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong);
-    }
-}
-
-/// Sleeps until `t`; false if stopped before.
-fn sleep_until(clock: &RunClock, t: Nanos, stop: &AtomicBool) -> bool {
-    loop {
-        if stop.load(Ordering::Relaxed) {
-            return false;
-        }
-        let now = clock.now();
-        if now >= t {
-            return true;
-        }
-        let wake = clock.absolute_ns(t.min(now + LONGEST_SLEEP));
-        let ts = libc::timespec {
-            tv_sec: (wake / 1_000_000_000) as libc::time_t,
-            tv_nsec: (wake % 1_000_000_000) as libc::c_long,
-        };
-        // SAFETY: `ts` is a valid timespec; no remaining time is asked for. An
-        // early return (EINTR) is caught by the loop.
-        unsafe {
-            libc::clock_nanosleep(
-                libc::CLOCK_MONOTONIC,
-                libc::TIMER_ABSTIME,
-                &ts,
-                std::ptr::null_mut(),
-            );
-        }
     }
 }
 
@@ -132,35 +130,65 @@ fn sleep_until(clock: &RunClock, t: Nanos, stop: &AtomicBool) -> bool {
 mod tests {
     use super::*;
 
+    fn block_on<T>(f: impl Future<Output = T>) -> T {
+        let rt = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        rt.block_on(f)
+    }
+
     #[test]
     fn ticks_are_never_early_and_end_after_a_stop() {
         let clock = RunClock::start();
         let schedule = Schedule::new(clock.now(), 500.0, 2, 0);
-        let mut pacer = Pacer::start(clock, schedule.clone(), 1024).unwrap();
-        let rt = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
-        rt.block_on(async {
+        block_on(async {
+            let mut pacer = Pacer::start(clock, schedule.clone()).unwrap();
             let mut expected = schedule;
             for _ in 0..40 {
-                let tick = pacer.tick().await.unwrap();
+                let tick = pacer.tick().await.unwrap().unwrap();
                 assert!(clock.now() >= tick.due);
                 assert_eq!(Some(tick), expected.next_tick());
             }
             pacer.stop();
-            while pacer.tick().await.is_some() {}
-            assert_eq!(pacer.take_missed(), 0);
+            let end = clock.now();
+            while let Some(tick) = pacer.tick().await.unwrap() {
+                assert!(tick.due <= end);
+                assert_eq!(Some(tick), expected.next_tick());
+            }
+            assert_eq!(pacer.finish(), 0);
         });
     }
 
     #[test]
-    fn what_nobody_takes_is_counted() {
+    fn a_wait_that_was_cancelled_loses_nothing() {
         let clock = RunClock::start();
-        let pacer = Pacer::start(clock, Schedule::new(Nanos(0), 1000.0, 1, 0), 1).unwrap();
-        let mut missed = 0;
-        while missed < 3 {
-            std::thread::yield_now();
-            missed += pacer.take_missed();
-        }
+        let schedule = Schedule::new(clock.now(), 200.0, 1, 0);
+        block_on(async {
+            let mut pacer = Pacer::start(clock, schedule.clone()).unwrap();
+            let mut expected = schedule;
+            for _ in 0..20 {
+                let tick = loop {
+                    tokio::select! {
+                        tick = pacer.tick() => break tick.unwrap(),
+                        () = tokio::task::yield_now() => {}
+                    }
+                };
+                assert_eq!(tick, expected.next_tick());
+            }
+        });
+    }
+
+    #[test]
+    fn what_was_due_and_not_taken_is_counted() {
+        let clock = RunClock::start();
+        block_on(async {
+            let pacer = Pacer::start(clock, Schedule::new(Nanos(0), 1000.0, 1, 0)).unwrap();
+            while clock.now() < Nanos(5_000_000) {
+                std::thread::yield_now();
+            }
+            // Due at 0, 1, 2, 3, 4 and 5 ms, at least.
+            assert!(pacer.finish() >= 6);
+        });
     }
 }

@@ -26,14 +26,16 @@ struct Canary {
     events: Vec<Event>,
     operations: Vec<Operation>,
     healths: usize,
+    clock: RunClock,
 }
 
 impl Canary {
     fn start(endpoints: &[(&str, SocketAddr)], workload: WorkloadSpec) -> Canary {
+        let clock = RunClock::start();
         let config = CanaryConfig {
             az: "a".into(),
             index: 1,
-            clock: RunClock::start(),
+            clock,
             seed: 42,
             endpoints: endpoints
                 .iter()
@@ -56,6 +58,7 @@ impl Canary {
             events: Vec::new(),
             operations: Vec::new(),
             healths: 0,
+            clock,
         }
     }
 
@@ -288,6 +291,126 @@ fn due_times_hold(operations: &[Operation], rate: f64) {
             assert!((*t as f64 - expected).abs() < 10.0, "{endpoint} #{i}: {t}");
         }
     }
+}
+
+/// All that recorded times say of when an outage began and ended, in ns: the
+/// begin is in the first range, the end in the second.
+fn brackets(operations: &[Operation]) -> Option<[(u64, u64); 2]> {
+    let span = |o: &Operation| Some((o.invoked.0, o.returned?.0));
+    let split = |ok: bool| {
+        let of = move |o: &&Operation| o.outcome.answered() == ok;
+        operations.iter().filter(of).filter_map(span)
+    };
+    // A call that failed met the outage at some time between its two.
+    let began_by = split(false).map(|(_, returned)| returned).min()?;
+    let lasted_to = split(false).map(|(invoked, _)| invoked).max()?;
+    if began_by > lasted_to {
+        return None;
+    }
+    let before = split(true).filter(|(_, returned)| *returned <= began_by);
+    let after = split(true).filter(|(invoked, _)| *invoked >= lasted_to);
+    let not_before = before.map(|(invoked, _)| invoked).max()?;
+    let over_by = after.map(|(_, returned)| returned).min()?;
+    Some([(not_before, began_by), (lasted_to, over_by)])
+}
+
+#[tokio::test]
+async fn a_scripted_outage_is_measured_within_one_probe_interval() {
+    let (stub, addr) = Stub::listen().await;
+    let spec = WorkloadSpec {
+        timeout_ms: 60_000,
+        ..workload()
+    };
+    let interval = 20_000_000;
+    let mut canary = Canary::start(&[("a", addr)], spec);
+    let clock = canary.clock;
+    assert_eq!(canary.notice().await, Notice::Ready);
+    canary.say(Command::Start).await;
+    canary.until(20, |o| class(o).is_none()).await;
+
+    // The script, each step between two readings of the same clock.
+    let scripted = |mode| {
+        let from = clock.now().0;
+        stub.set(mode);
+        (from, clock.now().0)
+    };
+    let began = scripted(Mode::Reset);
+    let reset = |o: &Operation| class(o) == Some(ErrorClass::Reset);
+    let first = canary.until(1, reset).await.remove(0).returned;
+    canary
+        .until(10, |o| reset(o) && Some(o.invoked) > first)
+        .await;
+    let ended = scripted(Mode::Serve);
+    // Whatever was due while the outage lasted has ended well before these.
+    let healthy = |o: &Operation| class(o).is_none() && o.due.0 > ended.1 + 2 * interval;
+    canary.until(10, healthy).await;
+    canary.say(Command::Stop).await;
+    canary.end().await;
+
+    let [begin, end] = brackets(&canary.operations).expect("an outage");
+    assert!(
+        begin.0 <= began.1 && began.0 <= begin.1,
+        "{begin:?} {began:?}"
+    );
+    assert!(end.0 <= ended.1 && ended.0 <= end.1, "{end:?} {ended:?}");
+    // Not wider than the interval between two probes, and what this machine
+    // added between a due time and its answer, as recorded.
+    let took = |o: &Operation| o.returned.map(|r| r.0 - o.due.0);
+    let slack = canary.operations.iter().filter_map(took).max().unwrap();
+    for (from, to) in [begin, end] {
+        assert!(to - from <= interval + slack, "{from}-{to}, slack {slack}");
+    }
+    // So the length is known to within one interval at each end.
+    let measured = (end.1 - begin.0, end.0 - begin.1);
+    assert!(measured.0 >= ended.0 - began.1 && measured.1 <= ended.1 - began.0);
+}
+
+#[tokio::test]
+async fn all_sorts_of_calls_and_retries_reach_the_service() {
+    let (stub, addr) = Stub::listen().await;
+    let spec = WorkloadSpec {
+        rate: 200.0,
+        adds: 0.2,
+        strong_reads: 0.3,
+        eventual_reads: 0.1,
+        item_bytes_max: Some(300),
+        fresh_connections: 0.3,
+        attempts: 3,
+        ..workload()
+    };
+    let mut canary = Canary::start(&[("a", addr)], spec);
+    assert_eq!(canary.notice().await, Notice::Ready);
+    canary.say(Command::Start).await;
+    let added = |o: &Operation| matches!(o.call, Call::Add { .. }) && class(o).is_none();
+    let sums = canary.until(20, added).await;
+    for o in &sums {
+        let Outcome::Ok { value: Some(sum) } = o.outcome else {
+            panic!("no sum: {o:?}");
+        };
+        assert!(sum > 0);
+    }
+    stub.set(Mode::Broken);
+    canary.until(5, |o| class(o).is_some()).await;
+    stub.set(Mode::Serve);
+    let again = canary
+        .until(1, |o| !o.attempt.is_first() && class(o).is_none())
+        .await
+        .remove(0);
+    canary.say(Command::Stop).await;
+    let totals = canary.end().await;
+    let retries = canary.operations.iter().filter(|o| !o.attempt.is_first());
+    assert_eq!(retries.count() as u64, totals.counts.retries);
+    let n = totals.counts;
+    assert_eq!(n.due, n.ok + n.failed + n.unknown, "retries are not paced");
+    let mut firsts = HashSet::new();
+    for o in canary.operations.iter().filter(|o| o.attempt.is_first()) {
+        assert!(firsts.insert(o.attempt.request), "{o:?}");
+    }
+    let of = |o: &&Operation| o.attempt.request == again.attempt.request;
+    let attempts: Vec<_> = canary.operations.iter().filter(of).collect();
+    assert!(attempts.len() >= 2 && firsts.contains(&again.attempt.request));
+    assert!(canary.operations.iter().any(|o| o.fresh));
+    assert!(canary.operations.iter().any(|o| !o.fresh));
 }
 
 #[tokio::test]
