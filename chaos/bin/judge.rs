@@ -3,12 +3,8 @@
 
 use gameday_checker::{Options, check_history, replicas_equal};
 use gameday_record::folder::{read_json, write_json};
-use gameday_record::history::{self, History};
 use gameday_record::{Check, DataVerdict, PartitionDigests, RunFolder, Verdict};
 use gameday_reports::Report;
-use std::fs::File;
-use std::io::BufReader;
-use std::path::Path;
 
 /// Judges the data of a run and saves `verdict.json`.
 ///
@@ -17,35 +13,32 @@ use std::path::Path;
 /// check, not an error.
 pub fn data(folder: &RunFolder) -> Result<DataVerdict, String> {
     let mut checks = match folder.read_history() {
-        Ok(h) => of_history(&h),
+        Ok(h) => check_history(&h, &Options::default()),
         Err(why) => vec![unknown("history", format!("no history to judge: {why}"))],
     };
-    checks.push(
-        match read_json::<Vec<PartitionDigests>>(&folder.replicas()) {
-            Ok(digests) => replicas_equal(&digests),
-            Err(why) => unknown(
-                "replicas-equal",
-                format!("the replicas were not compared: {why}"),
-            ),
-        },
-    );
+    checks.push(replicas(folder));
     let verdict = DataVerdict::new(checks);
-    write_json(&folder.verdict(), &verdict)?;
+    save(folder, &verdict)?;
     Ok(verdict)
 }
 
-/// Judges a history alone.
-pub fn of_history(history: &History) -> Vec<Check> {
-    check_history(history, &Options::default())
-}
-
-/// Reads one history file.
+/// Saves `verdict.json`.
 ///
 /// # Errors
-/// It is missing or no history; with its path.
-pub fn read_history(path: &Path) -> Result<History, String> {
-    let file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    history::read(BufReader::new(file)).map_err(|e| format!("{}: {e}", path.display()))
+/// It could not be written.
+pub fn save(folder: &RunFolder, verdict: &DataVerdict) -> Result<(), String> {
+    write_json(&folder.verdict(), verdict)
+}
+
+/// Compares the digests of a run's replicas.
+pub fn replicas(folder: &RunFolder) -> Check {
+    match read_json::<Vec<PartitionDigests>>(&folder.replicas()) {
+        Ok(digests) => replicas_equal(&digests),
+        Err(why) => unknown(
+            "replicas-equal",
+            format!("the replicas were not compared: {why}"),
+        ),
+    }
 }
 
 /// Assembles and renders the report.
