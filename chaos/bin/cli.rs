@@ -23,7 +23,7 @@ pub enum Command {
     Run(RunArgs),
     /// Resolve a playbook and print what would happen; touches nothing
     Plan(PlanArgs),
-    /// Judge a recorded history again: a run folder or a history.jsonl
+    /// Judge recorded histories: run folders, our history.jsonl, or other tools' files
     Check(CheckArgs),
     /// Render the report of a run folder again
     Report(ReportArgs),
@@ -94,11 +94,67 @@ pub struct PlanArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Run folder or history.jsonl
-    pub path: PathBuf,
-    /// Print the verdict as JSON
+    /// Run folders, or histories: history.jsonl, Jepsen's EDN or JSON, logs of jepsen.util.
+    /// With several, the gravest exit code counts: 64, then 1, then 2, then 0
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Format of the files (default: seen from their beginning)
+    #[arg(long, value_enum)]
+    pub format: Option<FormatChoice>,
+    /// What each key is (default: seen from the calls)
+    #[arg(long, value_enum)]
+    pub model: Option<ModelChoice>,
+    /// What a read means that returned nil (default: anything in EDN and JSON, else absent)
+    #[arg(long, value_enum)]
+    pub nil: Option<NilChoice>,
+    /// What registers hold in the beginning: absent, or a value (0, :a, "text")
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    pub initial: Option<String>,
+    /// Time for judging each file
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = gameday_chaos::playbook::values::duration)]
+    pub timeout: std::time::Duration,
+    /// Print the verdicts as JSON
     #[arg(long)]
     pub json: bool,
+    /// Write the history as Jepsen's EDN, for other checkers (one file only)
+    #[arg(long, value_name = "OUT")]
+    pub edn: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FormatChoice {
+    /// history.jsonl of a run
+    Gameday,
+    /// Jepsen's EDN
+    Edn,
+    /// Operations as JSON objects, as elle-cli takes them
+    Json,
+    /// Lines of jepsen.util
+    JepsenLog,
+    /// EDN maps with :key and :get, :put, :append
+    Kv,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModelChoice {
+    /// Reads and writes
+    Register,
+    /// And compare-and-set
+    CasRegister,
+    /// A text that is replaced or grows
+    KvAppend,
+    /// A set that elements are added to
+    Set,
+    /// A sum
+    Counter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NilChoice {
+    /// It found nothing
+    Absent,
+    /// It does not say what it found
+    Anything,
 }
 
 #[derive(Debug, Args)]

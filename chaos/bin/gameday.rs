@@ -2,6 +2,7 @@
 
 mod bench;
 mod canary;
+mod check;
 mod cli;
 mod cluster_cmd;
 mod exit;
@@ -20,9 +21,9 @@ mod up;
 mod wiring;
 
 use clap::Parser;
-use cli::{CheckArgs, Cli, Command, PlanArgs, ReportArgs};
+use cli::{Cli, Command, PlanArgs, ReportArgs};
 use exit::Exit;
-use gameday_record::{DataVerdict, RunFolder, Verdict};
+use gameday_record::RunFolder;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     let exit = match cli.command {
         Command::Internal { what } => internal::main(what),
         Command::Plan(args) => plan(args),
-        Command::Check(args) => check(args),
+        Command::Check(args) => check::main(args),
         Command::Report(args) => report(args),
         Command::Run(args) => concurrent(run::main(args)),
         Command::Cluster { action } => concurrent(cluster_cmd::main(action)),
@@ -78,59 +79,6 @@ fn plan(args: PlanArgs) -> Exit {
         prepared.plan.least_duration().as_secs()
     );
     Exit::Pass
-}
-
-fn check(args: CheckArgs) -> Exit {
-    let verdict = if args.path.is_dir() {
-        let folder = RunFolder::at(&args.path);
-        if !folder.history().exists() {
-            eprintln!(
-                "{}: no run folder (there is no history.jsonl in it)",
-                args.path.display()
-            );
-            return Exit::Usage;
-        }
-        judge::data(&folder)
-    } else {
-        judge::read_history(&args.path).map(|h| DataVerdict::new(judge::of_history(&h)))
-    };
-    let verdict = match verdict {
-        Ok(verdict) => verdict,
-        Err(why) => {
-            eprintln!("{why}");
-            return Exit::Usage;
-        }
-    };
-    if args.json {
-        match serde_json::to_string_pretty(&verdict) {
-            Ok(json) => println!("{json}"),
-            Err(e) => {
-                eprintln!("{e}");
-                return Exit::Internal;
-            }
-        }
-    } else {
-        for c in &verdict.checks {
-            println!("{:<16} {:<8} {}", c.name, word(c.verdict), c.detail);
-            for a in &c.anomalies {
-                println!("  {} on {}: {}", a.name, a.key, a.summary);
-            }
-        }
-        println!("{}", word(verdict.verdict));
-    }
-    match verdict.verdict {
-        Verdict::Pass => Exit::Pass,
-        Verdict::Fail => Exit::Fail,
-        Verdict::Unknown => Exit::Inconclusive,
-    }
-}
-
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "pass",
-        Verdict::Fail => "FAIL",
-        Verdict::Unknown => "unknown",
-    }
 }
 
 fn report(args: ReportArgs) -> Exit {

@@ -162,6 +162,14 @@ pub struct Reading {
     pub reordered: u64,
 }
 
+impl Reading {
+    /// Operations of unknown outcome.
+    pub fn unknown(&self) -> usize {
+        let unknown = |e: &&crate::log::Entry| e.outcome == crate::log::Outcome::Unknown;
+        self.log.entries.iter().filter(unknown).count()
+    }
+}
+
 /// Bytes from the beginning of a file that [`detect`] needs at most.
 pub const DETECT: usize = 64 << 10;
 

@@ -1,0 +1,284 @@
+//! `gameday check`: recorded histories to verdicts. Reads files, and says what
+//! the checker found; what a file means is decided in the checker.
+
+mod text;
+
+use crate::cli::{CheckArgs, FormatChoice, ModelChoice, NilChoice};
+use crate::exit::Exit;
+use crate::judge;
+use gameday_checker::read::{
+    DETECT, Format, Initial, Lines, Model, Nil, Options, ReadError, Reading, detect, read,
+};
+use gameday_checker::{check, write};
+use gameday_record::history::MAX_LINE;
+use gameday_record::{DataVerdict, RunFolder, Verdict};
+use serde_json::json;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Largest file that is read as a whole. Our own history is read line by
+/// line and may be larger.
+const MAX_FILE: u64 = 1 << 30;
+
+/// A file that was judged.
+pub struct Judged {
+    /// What was read, without its operations.
+    pub format: Format,
+    pub model: String,
+    pub operations: usize,
+    pub unknown: usize,
+    pub keys: usize,
+    pub names: Vec<(i64, String)>,
+    pub skipped: u64,
+    pub reordered: u64,
+    /// Reading and judging together.
+    pub took: Duration,
+    pub verdict: DataVerdict,
+}
+
+/// Why a file could not be judged.
+pub struct Refused {
+    what: String,
+    place: Option<ReadError>,
+}
+
+impl From<String> for Refused {
+    fn from(what: String) -> Self {
+        Refused { what, place: None }
+    }
+}
+
+impl From<ReadError> for Refused {
+    fn from(e: ReadError) -> Self {
+        Refused {
+            what: e.to_string(),
+            place: Some(e),
+        }
+    }
+}
+
+/// The command.
+pub fn main(args: CheckArgs) -> Exit {
+    if args.edn.is_some() && args.files.len() > 1 {
+        eprintln!("--edn writes one file: name one history");
+        return Exit::Usage;
+    }
+    let options = options(&args);
+    let all: Vec<(&PathBuf, Result<Judged, Refused>)> = args
+        .files
+        .iter()
+        .map(|path| (path, one(path, &args, &options)))
+        .collect();
+    if args.json {
+        let files: Vec<_> = all
+            .iter()
+            .map(|(path, result)| as_json(path, result))
+            .collect();
+        println!("{:#}", json!({ "files": files }));
+    } else {
+        let mut out = String::new();
+        for (path, result) in &all {
+            let path = path.display().to_string();
+            match result {
+                Ok(judged) => text::judged(&mut out, &path, judged, all.len() > 1),
+                Err(refused) => eprintln!("{path}: {}", refused.what),
+            }
+        }
+        // A reader that went away (a pager) is no failure of the check.
+        let _ = io::stdout().write_all(out.as_bytes());
+    }
+    gravest(all.iter().map(|(_, result)| match result {
+        Err(_) => Exit::Usage,
+        Ok(j) => match j.verdict.verdict {
+            Verdict::Pass => Exit::Pass,
+            Verdict::Fail => Exit::Fail,
+            Verdict::Unknown => Exit::Inconclusive,
+        },
+    }))
+}
+
+/// No history over fail over inconclusive over pass.
+fn gravest(exits: impl Iterator<Item = Exit>) -> Exit {
+    let rank = |e: &Exit| match e {
+        Exit::Pass => 0,
+        Exit::Inconclusive => 1,
+        Exit::Fail => 2,
+        _ => 3,
+    };
+    exits.max_by_key(rank).unwrap_or(Exit::Usage)
+}
+
+fn options(args: &CheckArgs) -> Options {
+    Options {
+        format: args.format.map(|f| match f {
+            FormatChoice::Gameday => Format::Gameday,
+            FormatChoice::Edn => Format::Edn,
+            FormatChoice::Json => Format::Json,
+            FormatChoice::JepsenLog => Format::JepsenLog,
+            FormatChoice::Kv => Format::Kv,
+        }),
+        model: args.model.map(|m| match m {
+            ModelChoice::Register => Model::Register,
+            ModelChoice::CasRegister => Model::CasRegister,
+            ModelChoice::KvAppend => Model::KvAppend,
+            ModelChoice::Set => Model::Set,
+            ModelChoice::Counter => Model::Counter,
+        }),
+        nil: args.nil.map(|n| match n {
+            NilChoice::Absent => Nil::Absent,
+            NilChoice::Anything => Nil::Anything,
+        }),
+        initial: args.initial.as_deref().map(|text| match text {
+            "absent" => Initial::Absent,
+            value => Initial::Value(value.into()),
+        }),
+    }
+}
+
+fn one(path: &Path, args: &CheckArgs, options: &Options) -> Result<Judged, Refused> {
+    let began = Instant::now();
+    let folder = path.is_dir().then(|| RunFolder::at(path));
+    let file = match &folder {
+        None => path.to_path_buf(),
+        Some(folder) if folder.history().exists() => folder.history(),
+        Some(_) => {
+            return Err("no run folder (there is no history.jsonl in it)"
+                .to_string()
+                .into());
+        }
+    };
+    let reading = load(&file, options)?;
+    if let Some(out) = &args.edn {
+        write_edn(&reading, out)?;
+    }
+    let budget = gameday_checker::Options {
+        time: args.timeout,
+        ..gameday_checker::Options::default()
+    };
+    let mut checks = check(&reading.log, &budget);
+    if let Some(folder) = &folder {
+        checks.push(judge::replicas(folder));
+    }
+    let verdict = DataVerdict::new(checks);
+    if let Some(folder) = &folder {
+        judge::save(folder, &verdict)?;
+    }
+    Ok(Judged {
+        format: reading.format,
+        operations: reading.log.len(),
+        unknown: reading.unknown(),
+        keys: reading.log.keys(),
+        model: reading.model,
+        names: reading.names,
+        skipped: reading.skipped,
+        reordered: reading.reordered,
+        took: began.elapsed(),
+        verdict,
+    })
+}
+
+fn load(path: &Path, options: &Options) -> Result<Reading, Refused> {
+    let say = |e: io::Error| Refused::from(e.to_string());
+    let file = File::open(path).map_err(say)?;
+    let size = file.metadata().map_err(say)?.len();
+    let mut input = BufReader::with_capacity(DETECT, file);
+    let format = match options.format {
+        Some(format) => format,
+        None => detect(input.fill_buf().map_err(say)?)?,
+    };
+    if format == Format::Gameday {
+        return stream(&mut input, options);
+    }
+    if size > MAX_FILE {
+        let what = format!("{size} bytes; at most {MAX_FILE} are read of this format");
+        return Err(what.into());
+    }
+    let mut bytes = Vec::new();
+    input.take(MAX_FILE).read_to_end(&mut bytes).map_err(say)?;
+    let options = Options {
+        format: Some(format),
+        ..options.clone()
+    };
+    Ok(read(&bytes, &options)?)
+}
+
+fn stream(input: &mut impl BufRead, options: &Options) -> Result<Reading, Refused> {
+    let mut lines = Lines::new(options);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let n = Read::take(&mut *input, MAX_LINE as u64 + 1)
+            .read_until(b'\n', &mut line)
+            .map_err(|e| e.to_string())?;
+        if n == 0 {
+            return Ok(lines.finish()?);
+        }
+        lines.line(&line)?;
+    }
+}
+
+fn write_edn(reading: &Reading, path: &Path) -> Result<(), Refused> {
+    let say = |e: io::Error| Refused::from(format!("{}: {e}", path.display()));
+    let file = File::create(path).map_err(say)?;
+    let mut out = Adapter {
+        out: BufWriter::new(file),
+        failed: None,
+    };
+    let written = write::edn(&reading.log, &mut out);
+    if let Some(e) = out.failed {
+        return Err(say(e));
+    }
+    let written = written.map_err(|e| e.to_string())?;
+    out.out.flush().map_err(say)?;
+    eprintln!(
+        "{}: {} operations written, {} eventually consistent reads left out",
+        path.display(),
+        written.operations,
+        written.left_out
+    );
+    Ok(())
+}
+
+/// Text to a file; keeps the error that `fmt` cannot carry.
+struct Adapter<W> {
+    out: W,
+    failed: Option<io::Error>,
+}
+
+impl<W: Write> std::fmt::Write for Adapter<W> {
+    fn write_str(&mut self, s: &str) -> std::fmt::Result {
+        self.out.write_all(s.as_bytes()).map_err(|e| {
+            self.failed = Some(e);
+            std::fmt::Error
+        })
+    }
+}
+
+fn as_json(path: &Path, result: &Result<Judged, Refused>) -> serde_json::Value {
+    match result {
+        Ok(j) => json!({
+            "path": path,
+            "verdict": j.verdict.verdict,
+            "format": j.format.name(),
+            "model": j.model,
+            "operations": j.operations,
+            "unknown_operations": j.unknown,
+            "keys": j.keys,
+            "milliseconds": j.took.as_secs_f64() * 1e3,
+            "checks": j.verdict.checks,
+            "names": j.names.iter().map(|(n, name)| json!({"number": n, "value": name})).collect::<Vec<_>>(),
+            "skipped_events": j.skipped,
+            "reordered_events": j.reordered,
+        }),
+        Err(refused) => json!({
+            "path": path,
+            "error": {
+                "what": refused.place.as_ref().map_or(&refused.what, |p| &p.what),
+                "line": refused.place.as_ref().map(|p| p.line),
+                "column": refused.place.as_ref().map(|p| p.column),
+            },
+        }),
+    }
+}
