@@ -39,7 +39,12 @@ pub fn markdown(report: &Report) -> String {
         ("Strong reads answered", &h.read),
         ("Eventual reads answered", &h.eventual),
     ] {
-        let _ = writeln!(s, "| {name} | {} | {} |", a.text, a.untouched_text);
+        let _ = writeln!(
+            s,
+            "| {name} | {} | {} |",
+            text(&a.text),
+            text(&a.untouched_text)
+        );
     }
     if let Some(n) = h.nines_proven {
         let _ = writeln!(

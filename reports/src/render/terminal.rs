@@ -112,9 +112,12 @@ fn join(names: impl Iterator<Item = String>, all: usize) -> String {
 
 fn line(a: &Availability) -> String {
     if a.all.attempts() == 0 {
-        return a.text.clone();
+        return plain(&a.text);
     }
-    format!("{} ({} through untouched AZs)", a.text, a.untouched_text)
+    plain(&format!(
+        "{} ({} through untouched AZs)",
+        a.text, a.untouched_text
+    ))
 }
 
 /// What comes from files must not steer the terminal.

@@ -183,8 +183,12 @@ fn projections(r: &Report) -> Markup {
                             None => { "injection " (id) },
                         } },
                     } }
-                    td.nw { (p.kind.name()) } td.r { (format!("{:.4}", p.cost)) } td.r { (limit_percent(p.slo)) }
-                    td.r { @match p.per_month { Some(n) => (format!("{n:.1}")), None => "any number: it cost nothing" } }
+                    td.nw { (p.kind.name()) } td.r { @if p.cost.is_finite() { (format!("{:.4}", p.cost)) } @else { "–" } } td.r { (limit_percent(p.slo)) }
+                    td.r { @match p.per_month {
+                        Some(n) if n.is_finite() => (format!("{n:.1}")),
+                        Some(_) => "–",
+                        None => "any number: it cost nothing",
+                    } }
                 } } }
             } }
         }
