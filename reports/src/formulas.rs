@@ -9,16 +9,6 @@ pub fn request_availability(answered: u64, attempts: u64) -> Option<f64> {
     (attempts > 0).then(|| answered as f64 / attempts as f64)
 }
 
-/// The availability that `n` operations without a single failure prove with
-/// 95 % confidence: `0.05^(1/n)`, close to `1 - 3/n` (the "rule of three";
-/// exact binomial bound). `None` if `n` is 0.
-///
-/// Failures inside one outage are not independent, so there is no such bound
-/// for a run that saw some.
-pub fn proven_without_failure(n: u64) -> Option<f64> {
-    (n > 0).then(|| 0.05f64.powf(1.0 / n as f64))
-}
-
 /// The longest stretch `(start, end)` inside `[from, to]` in which no time of
 /// `successes` lies, edges included: a run that ends in an outage has a gap
 /// up to its end. `successes` are the due times of answered operations,
@@ -127,16 +117,6 @@ mod tests {
         ] {
             assert_eq!(request_availability(good, n), want);
         }
-    }
-
-    #[test]
-    fn no_failure_proves_about_one_minus_three_over_n() {
-        assert_eq!(proven_without_failure(0), None);
-        assert!((proven_without_failure(1).unwrap() - 0.05).abs() < 1e-12);
-        // 2 995 operations prove three nines, 2 994 do not quite.
-        assert!(proven_without_failure(2995).unwrap() >= 0.999);
-        assert!(proven_without_failure(2994).unwrap() < 0.999);
-        assert!(proven_without_failure(29_956).unwrap() >= 0.9999);
     }
 
     #[test]

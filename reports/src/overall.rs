@@ -1,7 +1,7 @@
 //! From facts to one verdict. A pass needs everything: clean, nothing failed,
 //! nothing unknown.
 
-use crate::report::{Ending, Headline, InjectionReport, SloRow};
+use crate::report::{AlarmRow, Ending, Headline, InjectionReport, SloRow};
 use gameday_record::{RunState, Verdict};
 
 /// Largest share of operations that the canaries may fail to send before the
@@ -30,6 +30,8 @@ pub struct Facts<'a> {
     pub thin_pairs: &'a [String],
     /// Objectives.
     pub slo: &'a [SloRow],
+    /// Alarms.
+    pub alarms: &'a [AlarmRow],
     /// Injections.
     pub injections: &'a [InjectionReport],
     /// What the runner noted that it could not take away.
@@ -134,12 +136,26 @@ fn failures(f: &Facts<'_>) -> Vec<String> {
     for row in f.slo.iter().filter(|r| r.verdict == Verdict::Fail) {
         out.push(format!(
             "SLO missed: {} was {}, {} expected.",
-            row.objective.to_lowercase(),
+            lower_first(&row.objective),
             row.observed,
             row.limit
         ));
     }
+    out.extend(
+        f.alarms
+            .iter()
+            .filter(|a| a.verdict == Verdict::Fail)
+            .map(|a| a.why.clone()),
+    );
     out
+}
+
+/// Names of tables and AZs stay as they are.
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
 }
 
 fn doubts(f: &Facts<'_>) -> Vec<String> {
@@ -219,6 +235,12 @@ fn doubts(f: &Facts<'_>) -> Vec<String> {
             row.objective, row.observed
         ));
     }
+    out.extend(
+        f.alarms
+            .iter()
+            .filter(|a| a.verdict == Verdict::Unknown)
+            .map(|a| a.why.clone()),
+    );
     out
 }
 
@@ -247,19 +269,32 @@ pub fn sentence(ending: Ending, reasons: &[String], h: &Headline, injections: us
                 "Everything promised held: {} were answered",
                 answered.join(" and ")
             );
-            if let Some(ms) = h.worst_recovery_ms.filter(|_| injections > 0) {
-                s.push_str(&match ms {
-                    0 => ", every AZ was well as soon as the fault was gone".into(),
-                    ms => format!(
-                        ", the cluster was well {} after the fault was gone",
-                        crate::numbers::millis(ms)
-                    ),
-                });
+            if injections > 0 {
+                s.push_str(&recovered(h));
             }
             s.push_str(", and no acknowledged write was found missing or wrong.");
             s
         }
         Ending::Inconclusive => format!("Nothing can be concluded. {first}"),
         Ending::Fail | Ending::NotClean | Ending::Stopped | Ending::Interrupted => first.into(),
+    }
+}
+
+/// How soon it was well again: after the revert, or, if it was well before
+/// that, after the act.
+fn recovered(h: &Headline) -> String {
+    use crate::numbers::millis;
+    match (h.worst_recovery_ms, h.worst_total_ms) {
+        (Some(0), Some(0)) => ", no fault made any pair unwell".into(),
+        (Some(0), Some(total)) => format!(
+            ", every pair was well {} after the fault began",
+            millis(total)
+        ),
+        (Some(0), None) => ", every pair was well as soon as the fault was gone".into(),
+        (Some(ms), _) => format!(
+            ", the cluster was well {} after the fault was gone",
+            millis(ms)
+        ),
+        (None, _) => String::new(),
     }
 }

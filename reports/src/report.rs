@@ -294,8 +294,11 @@ pub struct Measured {
     pub from: Nanos,
     /// End of the cooldown (or the last operation).
     pub to: Nanos,
-    /// Operations due in it.
+    /// First attempts due in it.
     pub operations: u64,
+    /// Retries due in it: they decide only whether a request was answered.
+    #[serde(default)]
+    pub retries: u64,
     /// Operations due outside it (start-up), not counted in any number.
     pub outside: u64,
     /// Final reads after recovery, not counted in any availability.

@@ -1,65 +1,119 @@
 //! What each injection cost.
 
+use super::brownout;
 use super::timeline::proven_gone;
 use crate::fold::{Kind, Tally};
 use crate::formulas;
 use crate::numbers::up_to_millis;
 use crate::recovery::{self, Active, Cell, NotHealthy, Sample, lost_in};
-use crate::report::{Gap, Impact, InjectionReport, KindImpact, Measured, PairOutage, Timing};
-use gameday_record::{Nanos, Operation};
+use crate::report::{
+    Gap, Impact, InjectionReport, KindImpact, Measured, PairImpact, PairOutage, Timing,
+};
+use gameday_record::Nanos;
 use std::time::Duration;
 
-/// Fills in the impact of every injection that was carried out.
-pub fn measure(
-    injections: &mut [InjectionReport],
-    load: &[&Operation],
-    measured: Measured,
-    timeout_ms: u64,
-) {
-    let cells = recovery::cells(load.iter().copied());
-    let faults: Vec<Active> = injections
+/// When each injection was in force.
+pub fn faults(injections: &[InjectionReport]) -> Vec<Active> {
+    injections
         .iter()
         .map(|i| Active {
             azs: i.injection.azs.clone(),
             from: i.intent,
             to: proven_gone(i).or(i.reverted),
         })
-        .collect();
+        .collect()
+}
+
+/// Fills in the impact of every injection that was carried out.
+pub fn measure(
+    injections: &mut [InjectionReport],
+    cells: &[Cell],
+    faults: &[Active],
+    measured: Measured,
+    timeout_ms: u64,
+) {
     let starts: Vec<Option<Nanos>> = injections.iter().map(|i| i.injected).collect();
     let timeout = Duration::from_millis(timeout_ms);
-    let last_due = load.iter().map(|o| o.due).max().unwrap_or(measured.to);
+    let last_due = cells
+        .iter()
+        .filter_map(|c| c.samples.last())
+        .map(|s| s.due)
+        .max();
+    let end = last_due.map_or(measured.to, |l| l.min(measured.to));
+    let first_intent = injections.iter().map(|i| i.intent).min();
+    let normal: Vec<Option<u64>> = cells
+        .iter()
+        .map(|c| brownout::p99_before(c, first_intent.unwrap_or(Nanos::ZERO)))
+        .collect();
     for i in injections.iter_mut() {
         let Some(from) = i.injected else { continue };
         // Once this one is reverted, the next one answers for what follows.
         let next = i
             .reverted
             .and_then(|r| starts.iter().flatten().copied().filter(|s| *s > r).min());
-        let end = measured.to.min(last_due);
-        let recovered =
-            proven_gone(i).map(|gone| (gone, recovery::healthy_from(gone, end, &cells, &faults)));
+        let gone = proven_gone(i);
+        let recovered = gone.map(|gone| recovery::healthy_from(gone, end, cells, faults));
         let window_end = match recovered {
-            Some((_, Ok(t))) => t,
+            Some(Ok(t)) => t,
             _ => end,
         };
-        let window_end = next.map_or(window_end, |n| n.min(window_end)).max(from);
-        let elsewhere = recovery::healthy_from(from, end, &cells, &faults);
-        i.impact = Some(impact(
-            Gap {
-                from,
-                to: window_end,
+        let window = Gap {
+            from,
+            to: next.map_or(window_end, |n| n.min(window_end)).max(from),
+        };
+        let lost = |s: &Sample| lost_in(s, window.from, window.to, timeout);
+        let azs = &i.injection.azs;
+        let since_failure = |mine: &dyn Fn(&Cell) -> bool, faults: &[Active]| {
+            let first = cells
+                .iter()
+                .filter(|c| mine(c))
+                .flat_map(|c| &c.samples)
+                .filter(|s| lost(s))
+                .map(|s| s.due)
+                .min();
+            match first {
+                None => Timing::known(0),
+                Some(first) => timing(
+                    from,
+                    recovery::healthy_from(first.max(from), end, cells, faults),
+                ),
+            }
+        };
+        let elsewhere = if cells.iter().any(|c| !c.touched_by(azs)) {
+            since_failure(&|c| !c.touched_by(azs), faults)
+        } else {
+            timing(from, Err(NotHealthy::AllTouched))
+        };
+        let pairs: Vec<PairImpact> = cells
+            .iter()
+            .zip(&normal)
+            .map(|(c, normal)| pair_impact(c, window, &lost, *normal))
+            .collect();
+        i.impact = Some(Impact {
+            window,
+            first_impact_ms: pairs.iter().filter_map(|p| p.first_failure_ms).min(),
+            elsewhere,
+            recovery: match (gone, recovered) {
+                (Some(gone), Some(found)) => timing(gone, found),
+                _ => Timing::unknown("the revert was not proven"),
             },
-            &cells,
-            timeout,
-            timing(from, elsewhere),
-            match recovered {
-                None => Timing::unknown("the revert was not proven"),
-                Some((gone, found)) => timing(gone, found),
-            },
-        ));
+            total: since_failure(&|_| true, &[]),
+            write_gap_ms: write_gap(cells, window),
+            kinds: Kind::ALL
+                .into_iter()
+                .filter(|k| cells.iter().any(|c| c.kind == *k))
+                .map(|kind| kind_impact(kind, &pairs, cells, window, &normal))
+                .collect(),
+            pairs: pairs
+                .into_iter()
+                .filter(|p| p.failed + p.unknown + p.brownout_s > 0)
+                .collect(),
+        });
     }
 }
 
-fn timing(since: Nanos, found: Result<Nanos, NotHealthy>) -> Timing {
+/// What was found, counted from `since`.
+pub fn timing(since: Nanos, found: Result<Nanos, NotHealthy>) -> Timing {
     match found {
         Ok(t) => Timing::known(up_to_millis(t.0.saturating_sub(since.0))),
         Err(NotHealthy::TooShort) => {
@@ -73,25 +127,7 @@ fn timing(since: Nanos, found: Result<Nanos, NotHealthy>) -> Timing {
     }
 }
 
-fn impact(
-    window: Gap,
-    cells: &[Cell],
-    timeout: Duration,
-    elsewhere: Timing,
-    recovery: Timing,
-) -> Impact {
-    let lost = |s: &Sample| lost_in(s, window.from, window.to, timeout);
-    let first = cells
-        .iter()
-        .flat_map(|c| &c.samples)
-        .filter(|s| lost(s))
-        .map(|s| s.due)
-        .min();
-    let kinds = Kind::ALL
-        .into_iter()
-        .filter(|k| cells.iter().any(|c| c.kind == *k))
-        .map(|kind| kind_impact(kind, window, cells, &lost))
-        .collect();
+fn write_gap(cells: &[Cell], window: Gap) -> Option<u64> {
     let mut writes: Vec<Nanos> = cells
         .iter()
         .filter(|c| c.kind == Kind::Write)
@@ -100,25 +136,23 @@ fn impact(
         .map(|s| s.due)
         .collect();
     writes.sort_unstable();
-    Impact {
-        window,
-        first_impact_ms: first.map(|t| up_to_millis(t.0.saturating_sub(window.from.0))),
-        elsewhere,
-        recovery,
-        total: Timing::unknown("not computed"),
-        write_gap_ms: formulas::longest_gap(&writes, window.from, window.to)
-            .map(|(a, b)| up_to_millis(b.0 - a.0)),
-        kinds,
-        pairs: Vec::new(),
-    }
+    formulas::longest_gap(&writes, window.from, window.to).map(|(a, b)| up_to_millis(b.0 - a.0))
 }
 
+/// What one kind lost: the sums over its pairs, and the worst of them.
 fn kind_impact(
     kind: Kind,
-    window: Gap,
+    pairs: &[PairImpact],
     cells: &[Cell],
-    lost: &impl Fn(&Sample) -> bool,
+    window: Gap,
+    normal: &[Option<u64>],
 ) -> KindImpact {
+    let mine: Vec<(&Cell, Option<u64>)> = cells
+        .iter()
+        .zip(normal)
+        .filter(|(c, _)| c.kind == kind)
+        .map(|(c, n)| (c, *n))
+        .collect();
     let mut out = KindImpact {
         kind,
         attempts: 0,
@@ -126,76 +160,100 @@ fn kind_impact(
         unknown: 0,
         first_success_ms: None,
         outage: None,
-        brownout_s: 0,
+        brownout_s: brownout::seconds(&mine, window).len() as u64,
     };
-    for cell in cells.iter().filter(|c| c.kind == kind) {
-        // What was under way when the fault came belongs to its window.
-        let inside: Vec<&Sample> = cell
-            .samples
-            .iter()
-            .filter(|s| lost(s) || (s.due >= window.from && s.due < window.to))
-            .collect();
-        out.attempts += inside.len() as u64;
-        let failures = inside.iter().filter(|s| !s.answered());
-        for s in failures.clone() {
-            match s.tally {
-                Tally::Failed => out.failed += 1,
-                _ => out.unknown += 1,
-            }
-        }
-        let Some(first) = failures.map(|s| s.due).min() else {
-            continue;
-        };
-        let success = cell.samples.iter().find(|s| s.answered() && s.due > first);
-        out.first_success_ms = out
-            .first_success_ms
-            .max(success.map(|s| up_to_millis(s.due.0.saturating_sub(window.from.0))));
-        // One neighbour on each side, so that the bracket can close.
-        let from = first;
-        let to = inside.last().map_or(from, |s| s.due);
-        let a = cell
-            .samples
-            .partition_point(|s| s.due < from)
-            .saturating_sub(1);
-        let b = (cell.samples.partition_point(|s| s.due <= to) + 1).min(cell.samples.len());
-        let samples: Vec<_> = cell.samples[a..b]
-            .iter()
-            .map(|s| (s.due, s.answered()))
-            .collect();
-        if let Some(o) = formulas::longest_outage(&samples) {
-            let found = PairOutage {
-                az: cell.az.clone(),
-                endpoint: cell.endpoint.clone(),
-                low_ms: up_to_millis(o.low),
-                high_ms: o.high.map(up_to_millis),
-                missed: o.missed,
-            };
-            if out
-                .outage
-                .as_ref()
-                .is_none_or(|b| (found.low_ms, found.missed) > (b.low_ms, b.missed))
-            {
-                out.outage = Some(found);
-            }
+    for p in pairs.iter().filter(|p| p.kind == kind) {
+        out.attempts += p.attempts;
+        out.failed += p.failed;
+        out.unknown += p.unknown;
+        out.first_success_ms = out.first_success_ms.max(p.first_success_ms);
+        let rank = |o: &PairOutage| (o.low_ms, o.missed);
+        if p.outage.as_ref().map(rank) > out.outage.as_ref().map(rank) {
+            out.outage = p.outage.clone();
         }
     }
     out
 }
 
-/// The longest recovery, or why there is none: one that cannot be said is
-/// worse than any that can.
-pub fn worst(injections: &[InjectionReport]) -> (Option<u64>, String) {
-    if injections.is_empty() {
-        return (None, "no fault was injected".into());
+fn pair_impact(
+    cell: &Cell,
+    window: Gap,
+    lost: &impl Fn(&Sample) -> bool,
+    normal: Option<u64>,
+) -> PairImpact {
+    let mut out = PairImpact {
+        az: cell.az.clone(),
+        endpoint: cell.endpoint.clone(),
+        kind: cell.kind,
+        attempts: 0,
+        failed: 0,
+        unknown: 0,
+        first_failure_ms: None,
+        first_success_ms: None,
+        outage: None,
+        brownout_s: brownout::seconds(&[(cell, normal)], window).len() as u64,
+    };
+    let after = |due: Nanos| up_to_millis(due.0.saturating_sub(window.from.0));
+    // What was under way when the fault came belongs to its window. The
+    // samples are in order, so the first one found is the earliest.
+    let mut first = None;
+    let mut last = None;
+    for s in &cell.samples {
+        let is_lost = lost(s);
+        if !is_lost && (s.due < window.from || s.due >= window.to) {
+            continue;
+        }
+        out.attempts += 1;
+        last = Some(s.due);
+        if is_lost {
+            match s.tally {
+                Tally::Failed => out.failed += 1,
+                _ => out.unknown += 1,
+            }
+            first = first.or(Some(s.due));
+        }
     }
+    let (Some(first), Some(last)) = (first, last) else {
+        return out;
+    };
+    out.first_failure_ms = Some(after(first));
+    let after_first = cell.samples.partition_point(|s| s.due <= first);
+    out.first_success_ms = cell.samples[after_first..]
+        .iter()
+        .find(|s| s.answered())
+        .map(|s| after(s.due));
+    // One neighbour on each side, so that the bracket can close.
+    let a = cell
+        .samples
+        .partition_point(|s| s.due < first)
+        .saturating_sub(1);
+    let b = (cell.samples.partition_point(|s| s.due <= last) + 1).min(cell.samples.len());
+    let samples: Vec<_> = cell.samples[a..b]
+        .iter()
+        .map(|s| (s.due, s.answered()))
+        .collect();
+    out.outage = formulas::longest_outage(&samples).map(|o| PairOutage {
+        az: cell.az.clone(),
+        endpoint: cell.endpoint.clone(),
+        low_ms: up_to_millis(o.low),
+        high_ms: o.high.map(up_to_millis),
+        missed: o.missed,
+    });
+    out
+}
+
+/// The longest of one time over the injections, or why there is none: one that
+/// cannot be said is worse than any that can.
+pub fn worst(injections: &[InjectionReport], of: fn(&Impact) -> &Timing) -> (Option<u64>, String) {
     let mut worst: Option<(u64, String)> = None;
     for i in injections {
         let name = crate::overall::name(i);
         let Some(impact) = &i.impact else {
             return (None, format!("{name} was not carried out"));
         };
-        match impact.recovery.ms {
-            None => return (None, format!("{name}: {}", impact.recovery.why)),
+        let timing = of(impact);
+        match timing.ms {
+            None => return (None, format!("{name}: {}", timing.why)),
             Some(ms) if worst.as_ref().is_none_or(|(w, _)| ms > *w) => worst = Some((ms, name)),
             Some(_) => {}
         }
@@ -203,5 +261,25 @@ pub fn worst(injections: &[InjectionReport]) -> (Option<u64>, String) {
     match worst {
         Some((ms, name)) => (Some(ms), name),
         None => (None, "no fault was injected".into()),
+    }
+}
+
+/// The worst recovery. If every pair was well before its revert was proven,
+/// it says how long after the act that was: "at once" would say little.
+pub fn worst_recovery(injections: &[InjectionReport]) -> (Option<u64>, String) {
+    let (ms, note) = worst(injections, |x| &x.recovery);
+    if ms != Some(0) {
+        return (ms, note);
+    }
+    match worst(injections, |x| &x.total) {
+        (Some(0), _) => (ms, "no fault made a pair unwell".into()),
+        (Some(total), who) => (
+            ms,
+            format!(
+                "every pair was well before the revert, {} after the act of {who}",
+                crate::numbers::millis(total)
+            ),
+        ),
+        (None, _) => (ms, note),
     }
 }

@@ -1,9 +1,11 @@
 //! The numbers of a report that need no judgement.
 
+use super::lag;
 use crate::fold::{CellRef, Counts, Fold, Kind, Tally, histogram, micros, record};
 use crate::formulas;
 use crate::numbers::{self, shorten};
 use crate::overall::MIN_SENT;
+use crate::proof;
 use crate::report::{
     Availability, CellRow, ErrorRow, Gap, Headline, InjectionReport, LatencyRow, Measured,
     PhaseMark, Point, Series, Trust,
@@ -137,17 +139,32 @@ fn pair_shares(run: &RunInfo, fold: &Fold, load: &[&Operation], m: Measured) -> 
     if !expected.is_finite() || expected < 20.0 {
         return Vec::new();
     }
-    let mut out = Vec::new();
-    for az in &run.topology.azs {
-        for endpoint in &run.topology.azs {
+    pairs(run, fold)
+        .into_iter()
+        .map(|(az, endpoint)| {
             let c = fold.totals(|c| c.az == az && c.endpoint == endpoint);
-            out.push((
+            (
                 format!("{az} through {endpoint}"),
                 (c.attempts() + c.unsent) as f64 / expected,
-            ));
-        }
+            )
+        })
+        .collect()
+}
+
+/// The pairs that should be measured: every AZ of a cluster through every
+/// other; where canaries ran alone, those that they measured.
+fn pairs<'a>(run: &'a RunInfo, fold: &'a Fold) -> BTreeSet<(&'a str, &'a str)> {
+    if run.topology.nodes.is_empty() {
+        return fold
+            .cells()
+            .into_iter()
+            .map(|(c, _)| (c.az, c.endpoint))
+            .collect();
     }
-    out
+    let azs = &run.topology.azs;
+    azs.iter()
+        .flat_map(|a| azs.iter().map(move |e| (a.as_str(), e.as_str())))
+        .collect()
 }
 
 /// Whether the canaries can be trusted.
@@ -159,7 +176,8 @@ pub fn trust(
     history_complete: bool,
     series: &Series,
 ) -> Trust {
-    let pairs = (run.topology.azs.len() * run.topology.azs.len()) as u64;
+    let pairs = pairs(run, fold).len() as u64;
+    let (canaries, suspect_seconds) = lag::canaries(load);
     let all = fold.totals(|_| true);
     let seconds = expected_seconds(load, m);
     let mut lag: Histogram<u64> = histogram(3);
@@ -174,7 +192,7 @@ pub fn trust(
         .count() as u64;
     let mut remarks = Vec::new();
     let (p99, max) = (lag.value_at_quantile(0.99), lag.max());
-    if p99 > 5_000 || max > 50_000 {
+    if p99 > lag::SUSPECT_P99_US || max > lag::SUSPECT_MAX_US {
         remarks.push(
             "Operations were sent late (99th percentile above 5 ms or one above 50 ms): the \
              machine was busy. Latency counts from the due time and contains it; availability \
@@ -202,8 +220,8 @@ pub fn trust(
             .min_by(|a, b| a.1.total_cmp(&b.1)),
         lag_p99_us: lag_at(p99),
         lag_max_us: lag_at(max),
-        canaries: Vec::new(),
-        suspect_seconds: 0,
+        canaries,
+        suspect_seconds,
         history_complete,
         empty_steps,
         remarks,
@@ -321,11 +339,11 @@ pub fn limits(
     .filter(|(_, c)| c.attempts() > 0 && c.missed() == 0)
     .collect();
     for (what, c) in &clean {
-        if let Some(a) = formulas::proven_without_failure(c.attempts()) {
+        if let Some(a) = proof::exact_low(c.attempts() as f64, 0.05) {
             out.push(format!(
                 "No {what} of {} failed. That shows an availability of at least {} (95 % confidence), not 100 %.",
                 numbers::count(c.attempts()),
-                floor_share(a),
+                proof::percent_down(a),
             ));
         }
     }
@@ -336,17 +354,13 @@ pub fn limits(
                 .into(),
         );
     }
-    match injections.len() {
-        0 => {}
-        n => out.push(format!(
-            "{} in one run: recovery times differ from run to run, and {} no percentile.",
-            numbers::plural(n as u64, "injection"),
-            if n == 1 {
-                "one supports"
-            } else {
-                "few support"
-            }
-        )),
+    if !injections.is_empty() {
+        let n = injections.len() as u64;
+        out.push(format!(
+            "{} in one run: the sample of faults is of that size. Had all recovered well, up to {:.0} % of such faults could still end badly (95 % confidence).",
+            numbers::plural(n, "injection"),
+            (proof::bad_recoveries_high(n) * 100.0).ceil(),
+        ));
     }
     let touched: BTreeSet<_> = injections.iter().flat_map(|i| &i.injection.azs).collect();
     let spared: Vec<_> = run
@@ -366,11 +380,6 @@ pub fn limits(
     for k in Kind::ALL.iter().filter(|k| !kinds.contains(k)) {
         out.push(format!("The workload had no {}s.", k.name()));
     }
-    out.push(format!(
-        "All nodes and canaries shared one host ({}): latencies are not those of separate data \
-         centres, and a busy host slows all of them at once.",
-        numbers::plural(u64::from(run.versions.cpus), "processor")
-    ));
     if m.outside > 0 {
         out.push(format!(
             "{} due before the baseline or after the cooldown {} not counted.",
@@ -378,13 +387,17 @@ pub fn limits(
             if m.outside == 1 { "is" } else { "are" }
         ));
     }
+    if run.topology.nodes.is_empty() {
+        out.push(
+            "Canaries measured a service from outside: nothing is known of its nodes, and no fault was injected."
+                .into(),
+        );
+        return out;
+    }
+    out.push(format!(
+        "All nodes and canaries shared one host ({}): latencies are not those of separate data \
+         centres, and a busy host slows all of them at once.",
+        numbers::plural(u64::from(run.versions.cpus), "processor")
+    ));
     out
-}
-
-/// `99.97 %`, floored to two digits after the nines.
-fn floor_share(share: f64) -> String {
-    let nines = (-(1.0 - share).max(1e-9).log10()).floor().max(0.0) as usize;
-    let decimals = nines.saturating_sub(1).max(1);
-    let scale = 10f64.powi(decimals as i32);
-    format!("{:.decimals$} %", (share * 100.0 * scale).floor() / scale)
 }

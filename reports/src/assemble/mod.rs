@@ -1,14 +1,23 @@
 //! From a run folder to a [`Report`]. Reads, then computes; what is missing
 //! or torn becomes a reason not to conclude, never a number.
 
+mod alarms;
+mod availability;
+mod brownout;
+mod definitions;
 mod injections;
+mod lag;
 mod measure;
+mod recovery_row;
 mod slo;
 mod timeline;
 
 use crate::fold::{Fold, Kind};
 use crate::overall::{self, Facts};
-use crate::report::{DataReport, Headline, Measured, Overall, REPORT_VERSION, Report, RunSummary};
+use crate::recovery;
+use crate::report::{
+    DataReport, Headline, Measured, Overall, REPORT_VERSION, Report, RunSummary, SliGroup,
+};
 use gameday_record::folder::read_json;
 use gameday_record::{
     DataVerdict, Nanos, Operation, RunFolder, RunInfo, RunState, TimelineLine, Verdict,
@@ -137,23 +146,30 @@ fn compute(
         .iter()
         .filter(|o| !o.last)
         .partition(|o| o.due >= from && o.due < to);
+    // Only first attempts are load; retries decide whether a request was answered.
+    let fold = Fold::over(load.iter().copied());
+    let retries = load.iter().filter(|o| !o.attempt.is_first()).count() as u64;
+    let load: Vec<&Operation> = load.into_iter().filter(|o| o.attempt.is_first()).collect();
     let measured = Measured {
         from,
         to,
         operations: load.len() as u64,
+        retries,
         outside: outside.len() as u64,
         final_reads: operations.iter().filter(|o| o.last).count() as u64,
     };
-    let fold = Fold::over(load.iter().copied());
     let touched: BTreeSet<String> = story
         .injections
         .iter()
         .flat_map(|i| i.injection.azs.iter().cloned())
         .collect();
 
+    let cells = recovery::cells(load.iter().copied());
+    let faults = injections::faults(&story.injections);
     injections::measure(
         &mut story.injections,
-        &load,
+        &cells,
+        &faults,
         measured,
         run.workload.timeout_ms,
     );
@@ -161,37 +177,57 @@ fn compute(
     let series = measure::series(&fold, measured, &story.phases);
     let trust = measure::trust(&run, &fold, &load, measured, complete, &series);
     let thin_pairs = measure::thin_pairs(&run, &fold, &load, measured);
-    let write_gap = measure::write_gap(&load, measured);
-    let availability = |kind, limit| measure::availability(&fold, &touched, kind, limit);
-    let write = availability(Kind::Write, run.slo.write_availability);
-    let read = availability(Kind::StrongRead, run.slo.read_availability);
-    let eventual = availability(Kind::EventualRead, run.slo.eventual_read_availability);
-
+    let objectives = run.slo.all();
     // Objectives are promises over a whole run.
     let whole = story.state == Some(RunState::Completed) && complete;
     let slo = slo::rows(&slo::Observed {
-        spec: &run.slo,
-        write: &write,
-        read: &read,
-        eventual: &eventual,
-        write_gap,
+        objectives: &objectives,
+        fold: &fold,
+        load: &load,
+        touched: &touched,
         injections: &story.injections,
-        measured_to: measured.to,
+        faults: &faults,
+        measured,
         whole,
     });
-    let (worst_recovery_ms, worst_recovery_note) = injections::worst(&story.injections);
+    let alarms = alarms::rows(&alarms::Observed {
+        fold: &fold,
+        alarms: &run.alarms,
+        objectives: &objectives,
+        injections: &story.injections,
+        touched: &touched,
+        measured,
+        whole,
+    });
+    let source = availability::Source {
+        fold: &fold,
+        cells: &cells,
+        touched: &touched,
+        measured,
+        objectives: &objectives,
+    };
+    let sli = source.rows();
+    let of = |kind| availability::headline(&fold, &touched, kind, &objectives);
+    let (worst_recovery_ms, worst_recovery_note) = injections::worst_recovery(&story.injections);
+    let (worst_failover_ms, worst_failover_note) =
+        injections::worst(&story.injections, |x| &x.elsewhere);
+    let (worst_total_ms, worst_total_note) = injections::worst(&story.injections, |x| &x.total);
     let headline = Headline {
-        write,
-        read,
-        eventual,
+        write: of(Kind::Write),
+        read: of(Kind::StrongRead),
+        eventual: of(Kind::EventualRead),
         worst_recovery_ms,
         worst_recovery_note,
-        worst_failover_ms: None,
-        worst_failover_note: String::new(),
-        worst_total_ms: None,
-        worst_total_note: String::new(),
-        nines_proven: None,
-        write_gap,
+        worst_failover_ms,
+        worst_failover_note,
+        worst_total_ms,
+        worst_total_note,
+        nines_proven: sli
+            .iter()
+            .filter(|r| r.group == SliGroup::Overall && r.proven.n > 0)
+            .map(|r| r.proven.nines)
+            .min(),
+        write_gap: measure::write_gap(&load, measured),
         data: data.verdict,
     };
     let (ending, reasons) = overall::judge(&Facts {
@@ -203,6 +239,7 @@ fn compute(
         unsent_share: trust.unsent_share,
         thin_pairs: &thin_pairs,
         slo: &slo,
+        alarms: &alarms,
         injections: &story.injections,
         left_behind: &story.left_behind,
         planned: run.plan.len(),
@@ -223,11 +260,11 @@ fn compute(
             reasons,
         },
         slo,
-        alarms: Vec::new(),
-        sli: Vec::new(),
-        mcr: Vec::new(),
-        projections: Vec::new(),
-        definitions: Vec::new(),
+        alarms,
+        sli,
+        mcr: source.curves(),
+        projections: source.projections(&story.injections),
+        definitions: definitions::all(),
         cells: measure::cells(&fold, &touched, series.step),
         latency: measure::latency(&load, &story.injections),
         errors: measure::errors(&load),

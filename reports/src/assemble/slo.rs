@@ -1,49 +1,87 @@
-//! Objectives against what was seen.
+//! Objectives against what was seen. Every row carries both numbers, over all
+//! pairs and over those that no fault touched; the objective's scope says
+//! which is judged (all of them, if the playbook says nothing).
+//!
+//! A limit that was exceeded is not called a failure if the canary itself may
+//! have done it: by operations that it did not send, or sent late.
 
-use super::timeline::proven_gone;
-use crate::numbers::{self, limit_percent, millis};
-use crate::overall;
-use crate::recovery::SPAN;
-use crate::report::{Availability, Gap, InjectionReport, SloRow};
-use gameday_record::{Nanos, Selection, SloSpec, Verdict};
+use super::availability::{clusters, pair_times, seconds_of, share_text, uptime_of};
+use super::lag::SUSPECT_MAX_US;
+use super::recovery_row;
+use crate::burn;
+use crate::fold::{CellRef, Counts, Fold, Kind, Tally, micros};
+use crate::formulas;
+use crate::mcr::{self, Cumulated};
+use crate::numbers::{self, limit_percent, millis, up_to_millis};
+use crate::proof;
+use crate::recovery::{self, Active};
+use crate::report::{InjectionReport, Measured, SloRow};
+use gameday_record::{Nanos, Objective, Operation, Scope, Selection, Target, Verdict};
+use std::collections::BTreeSet;
 
 /// What objectives are judged by.
 pub struct Observed<'a> {
     /// The objectives.
-    pub spec: &'a SloSpec,
-    /// Writes.
-    pub write: &'a Availability,
-    /// Strong reads.
-    pub read: &'a Availability,
-    /// Eventual reads.
-    pub eventual: &'a Availability,
-    /// Longest write gap.
-    pub write_gap: Option<Gap>,
+    pub objectives: &'a [Objective],
+    /// First attempts and retries of the measured time.
+    pub fold: &'a Fold,
+    /// First attempts, one by one.
+    pub load: &'a [&'a Operation],
+    /// AZs that faults touched.
+    pub touched: &'a BTreeSet<String>,
     /// Injections with their impact.
     pub injections: &'a [InjectionReport],
-    /// End of measurement.
-    pub measured_to: Nanos,
+    /// When they were in force.
+    pub faults: &'a [Active],
+    /// The measured time.
+    pub measured: Measured,
     /// True if the run went through all phases and its history is complete:
     /// an availability over half a run is not the one that was promised.
     pub whole: bool,
 }
 
-/// One row per objective given, those that did not hold first.
+/// One objective as seen over one set of pairs.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// For people.
+    pub text: String,
+    /// Against the limit.
+    pub verdict: Verdict,
+    /// Distance from the limit.
+    pub margin: String,
+    /// Why it is unknown although the limit was exceeded.
+    pub doubt: String,
+    /// The share that was seen, if it is one.
+    pub share: Option<f64>,
+}
+
+impl Seen {
+    /// Nothing to judge.
+    pub fn unknown(text: impl Into<String>) -> Seen {
+        Seen {
+            text: text.into(),
+            verdict: Verdict::Unknown,
+            margin: String::new(),
+            doubt: String::new(),
+            share: None,
+        }
+    }
+
+    fn doubt(mut self, why: Option<String>) -> Seen {
+        if self.verdict == Verdict::Fail
+            && let Some(why) = why
+        {
+            self.verdict = Verdict::Unknown;
+            self.text = format!("{}, but {why}", self.text);
+            self.doubt = why;
+        }
+        self
+    }
+}
+
+/// One row per objective, those that did not hold first.
 pub fn rows(o: &Observed<'_>) -> Vec<SloRow> {
-    let mut rows: Vec<SloRow> = [
-        ("write_availability", "Write availability", o.write),
-        ("read_availability", "Strong read availability", o.read),
-        (
-            "eventual_read_availability",
-            "Eventual read availability",
-            o.eventual,
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(name, objective, a)| Some(ratio(name, objective, a, a.limit?, o.whole)))
-    .chain(o.spec.max_write_gap_ms.map(|limit| gap(limit, o)))
-    .chain(o.spec.recover_within_ms.map(|limit| recovery(limit, o)))
-    .collect();
+    let mut rows: Vec<SloRow> = o.objectives.iter().map(|x| o.row(x)).collect();
     rows.sort_by_key(|r| match r.verdict {
         Verdict::Fail => 0,
         Verdict::Unknown => 1,
@@ -52,158 +90,433 @@ pub fn rows(o: &Observed<'_>) -> Vec<SloRow> {
     rows
 }
 
-fn ratio(name: &str, objective: &str, a: &Availability, limit: f64, whole: bool) -> SloRow {
-    let (observed, verdict) = match a.all.availability() {
-        None => ("no operation was measured".into(), Verdict::Unknown),
-        Some(_) if !whole => (
-            format!("{} over a part of the run", a.text),
-            Verdict::Unknown,
-        ),
-        Some(v) => (
-            format!(
-                "{} ({} of {} missed)",
-                a.text,
-                numbers::count(a.all.missed()),
-                numbers::count(a.all.attempts())
-            ),
-            if v >= limit {
-                Verdict::Pass
-            } else {
-                Verdict::Fail
-            },
-        ),
-    };
-    SloRow {
-        name: name.into(),
-        objective: objective.into(),
-        observed,
-        limit: format!("at least {}", limit_percent(limit)),
-        verdict,
-        selection: Selection::default(),
-        target: None,
-        all_text: String::new(),
-        untouched_text: String::new(),
-        margin: String::new(),
-        budget_used: None,
-        proven: None,
-        doubt: String::new(),
+impl Observed<'_> {
+    fn row(&self, objective: &Objective) -> SloRow {
+        let with = |scope| {
+            let selection = Selection {
+                scope,
+                ..objective.selection.clone()
+            };
+            self.see(objective.target, &selection)
+        };
+        let (all, untouched) = (with(Scope::All), with(Scope::Untouched));
+        let seen = match objective.selection.scope {
+            Scope::All => &all,
+            Scope::Untouched => &untouched,
+        };
+        let (limit, share) = limit(objective.target);
+        let (budget, sampled) = match objective.target {
+            Target::Availability { .. } | Target::RequestAvailability { .. } => (true, true),
+            Target::SlicedAvailability { .. } | Target::Uptime { .. } => (true, false),
+            _ => (false, false),
+        };
+        SloRow {
+            name: objective.name.clone(),
+            objective: describe(objective),
+            observed: seen.text.clone(),
+            limit,
+            verdict: seen.verdict,
+            selection: objective.selection.clone(),
+            target: Some(objective.target),
+            margin: seen.margin.clone(),
+            budget_used: share
+                .zip(seen.share)
+                .filter(|(limit, _)| budget && *limit < 1.0)
+                .map(|(limit, seen)| (1.0 - seen) / (1.0 - limit)),
+            proven: sampled.then(|| {
+                let s = &objective.selection;
+                let c = match objective.target {
+                    Target::RequestAvailability { .. } => self.fold.requests(|c| self.is_in(c, s)),
+                    _ => self.totals(s),
+                };
+                let n = clusters(&self.fold.by_second(|c| self.is_in(c, s)));
+                proof::proven(c.attempts(), c.missed(), n)
+            }),
+            doubt: seen.doubt.clone(),
+            all_text: all.text,
+            untouched_text: untouched.text,
+        }
     }
-}
 
-fn gap(limit: u64, o: &Observed<'_>) -> SloRow {
-    let (observed, verdict) = match o.write_gap {
-        _ if o.write.all.attempts() == 0 => ("no write was measured".into(), Verdict::Unknown),
-        None => ("nothing was measured".into(), Verdict::Unknown),
-        Some(g) => (
+    fn is_in(&self, c: CellRef<'_>, s: &Selection) -> bool {
+        c.is_in(s, self.touched)
+    }
+
+    fn totals(&self, s: &Selection) -> Counts {
+        self.fold.totals(|c| self.is_in(c, s))
+    }
+
+    fn selected<'a>(&'a self, s: &'a Selection) -> impl Iterator<Item = &'a Operation> {
+        self.load
+            .iter()
+            .copied()
+            .filter(move |op| self.is_in(CellRef::of(op), s))
+    }
+
+    fn see(&self, target: Target, s: &Selection) -> Seen {
+        match target {
+            Target::Availability { at_least } => {
+                let c = self.totals(s);
+                self.ratio(c, at_least).doubt(self.excuse(c, s, at_least))
+            }
+            Target::RequestAvailability { at_least } => {
+                let c = self.fold.requests(|c| self.is_in(c, s));
+                self.ratio(c, at_least).doubt(self.excuse(c, s, at_least))
+            }
+            Target::SlicedAvailability { slice_ms, at_least } => {
+                let (from, to) = seconds_of(self.measured);
+                let seconds = self.fold.by_second(|c| self.is_in(c, s));
+                let m = mcr::sliced(&seconds, from, to, slice_ms / 1000);
+                let text = format!(
+                    "{} ({} with data, {} without)",
+                    share_text(m.mean),
+                    numbers::plural(m.with_data, "slice"),
+                    m.without_data
+                );
+                self.share(m.mean, text, at_least)
+                    .doubt(self.excuse(self.totals(s), s, at_least))
+            }
+            Target::Uptime { at_least } => {
+                let cells = recovery::cells(self.selected(s));
+                let up = uptime_of(&pair_times(&cells, self.measured));
+                let text = format!("{} ({} down, over all pairs)", up.text, millis(up.down_ms));
+                self.share(up.share, text, at_least)
+                    .doubt(self.excuse(self.totals(s), s, at_least))
+            }
+            Target::WorstWindow {
+                window_ms,
+                at_least,
+            } => self.worst(window_ms / 1000, at_least, s),
+            Target::Latency {
+                quantile,
+                at_most_ms,
+            } => self.latency(quantile, at_most_ms, s),
+            Target::LongestGap { at_most_ms } => self.gap(at_most_ms, s),
+            Target::Recovery { at_most_ms } => {
+                let cells = recovery::cells(self.selected(s));
+                recovery_row::see(at_most_ms, self.injections, self.faults, &cells, self.end())
+            }
+        }
+    }
+
+    /// What was due last, or the end of measurement if that is earlier.
+    fn end(&self) -> Nanos {
+        let last = self.load.iter().map(|op| op.due).max();
+        last.map_or(self.measured.to, |l| l.min(self.measured.to))
+    }
+
+    fn ratio(&self, c: Counts, limit: f64) -> Seen {
+        let text = numbers::availability(c, Some(limit));
+        let long = format!(
+            "{text} ({} of {} missed)",
+            numbers::count(c.missed()),
+            numbers::count(c.attempts())
+        );
+        self.share(
+            c.availability(),
+            if self.whole { long } else { text },
+            limit,
+        )
+    }
+
+    fn share(&self, seen: Option<f64>, text: String, limit: f64) -> Seen {
+        let Some(share) = seen else {
+            return Seen::unknown("no operation was measured");
+        };
+        Seen {
+            text: if self.whole {
+                text
+            } else {
+                format!("{text} over a part of the run")
+            },
+            verdict: match (self.whole, share >= limit) {
+                (false, _) => Verdict::Unknown,
+                (true, true) => Verdict::Pass,
+                (true, false) => Verdict::Fail,
+            },
+            margin: points(share - limit),
+            doubt: String::new(),
+            share: Some(share),
+        }
+    }
+
+    /// Why a share below its limit may be the canary's doing: it would hold if
+    /// what was not sent, or was missed after it had been sent more than 50 ms late,
+    /// had been answered.
+    fn excuse(&self, c: Counts, s: &Selection, limit: f64) -> Option<String> {
+        let late = self
+            .selected(s)
+            .filter(|op| matches!(Tally::of(op), Tally::Failed | Tally::Unknown))
+            .filter(|op| micros(op.invoked.since(op.due)) > SUSPECT_MAX_US)
+            .count() as u64;
+        let unsent = c.unsent;
+        if unsent + late == 0 {
+            return None;
+        }
+        let answered = c.answered + unsent + late.min(c.missed());
+        let could = answered as f64 / (c.attempts() + unsent) as f64 >= limit;
+        could.then(|| {
             format!(
-                "{} from {}{}",
-                millis(g.ms()),
-                g.from,
-                if o.whole {
-                    ""
-                } else {
-                    ", over a part of the run"
-                }
+                "the canaries did not send {unsent} and sent {late} of the missed more than 50 ms late, which could explain it"
+            )
+        })
+    }
+
+    fn worst(&self, window: u64, limit: f64, s: &Selection) -> Seen {
+        let (from, to) = seconds_of(self.measured);
+        let seconds = self.fold.by_second(|c| self.is_in(c, s));
+        let Some(w) = Cumulated::new(&seconds, from, to).worst(window) else {
+            return Seen::unknown(format!(
+                "no window of {} with data was measured",
+                burn::window(window * 1000)
+            ));
+        };
+        let below = w.availability() < limit;
+        let part = if self.whole {
+            ""
+        } else {
+            ", over a part of the run"
+        };
+        Seen {
+            text: format!(
+                "{} from second {}{part}",
+                numbers::availability(w.counts, Some(limit)),
+                w.from
             ),
-            match (g.ms() <= limit, o.whole) {
+            verdict: match (below, self.whole) {
+                // Too bad is too bad, however much of the run was seen.
+                (true, _) => Verdict::Fail,
+                (false, true) => Verdict::Pass,
+                (false, false) => Verdict::Unknown,
+            },
+            margin: points(w.availability() - limit),
+            doubt: String::new(),
+            share: Some(w.availability()),
+        }
+        .doubt(self.excuse(w.counts, s, limit))
+    }
+
+    fn latency(&self, q: f64, limit: u64, s: &Selection) -> Seen {
+        let mut answered: Vec<u64> = Vec::new();
+        let mut lags: Vec<u64> = Vec::new();
+        let mut missed = 0;
+        for op in self.selected(s) {
+            match (Tally::of(op), op.returned) {
+                (Tally::Unsent, _) => continue,
+                (Tally::Answered, Some(at)) => answered.push(at.0.saturating_sub(op.due.0)),
+                _ => missed += 1,
+            }
+            lags.push(op.invoked.0.saturating_sub(op.due.0));
+        }
+        let n = answered.len() as u64 + missed;
+        if n == 0 {
+            return Seen::unknown("no operation was measured");
+        }
+        let part = if self.whole {
+            ""
+        } else {
+            " over a part of the run"
+        };
+        let Some(ns) = nearest(&mut answered, rank(q, n)) else {
+            return Seen {
+                text: format!(
+                    "no answer: {} of {} were missed{part}",
+                    numbers::count(missed),
+                    numbers::count(n)
+                ),
+                verdict: if self.whole {
+                    Verdict::Fail
+                } else {
+                    Verdict::Unknown
+                },
+                margin: String::new(),
+                doubt: String::new(),
+                share: None,
+            };
+        };
+        let limit_ns = limit.saturating_mul(1_000_000);
+        let lag = nearest(&mut lags, rank(0.99, n)).unwrap_or(0);
+        let latency = |ns| numbers::latency(std::time::Duration::from_nanos(ns));
+        Seen {
+            text: format!("{}{part}", latency(ns)),
+            verdict: match (self.whole, ns <= limit_ns) {
+                (false, _) => Verdict::Unknown,
+                (true, true) => Verdict::Pass,
+                (true, false) => Verdict::Fail,
+            },
+            margin: match limit_ns.checked_sub(ns) {
+                Some(spare) => format!("{} to spare", latency(spare)),
+                None => format!("{} too long", latency(ns - limit_ns)),
+            },
+            doubt: String::new(),
+            share: None,
+        }
+        .doubt((ns > limit_ns && ns - limit_ns <= lag).then(|| {
+            format!(
+                "operations were sent up to {} late (99th percentile), which could explain it",
+                latency(lag)
+            )
+        }))
+    }
+
+    fn gap(&self, limit: u64, s: &Selection) -> Seen {
+        let what = s.kind.map_or("operation", Kind::name);
+        let first = self.load.iter().map(|op| op.due).min();
+        let (Some(first), true) = (first, self.totals(s).attempts() > 0) else {
+            return Seen::unknown(format!("no {what} was measured"));
+        };
+        let (from, to) = (self.measured.from.max(first), self.end());
+        let longest = |excused: bool| {
+            let mut times: Vec<Nanos> = self
+                .selected(s)
+                .filter(|op| match Tally::of(op) {
+                    Tally::Answered => true,
+                    Tally::Unsent => excused,
+                    _ => excused && micros(op.invoked.since(op.due)) > SUSPECT_MAX_US,
+                })
+                .map(|op| op.due)
+                .collect();
+            times.sort_unstable();
+            formulas::longest_gap(&times, from, to)
+        };
+        let ms = |(a, b): (Nanos, Nanos)| up_to_millis(b.0 - a.0);
+        let Some(gap) = longest(false) else {
+            return Seen::unknown("nothing was measured");
+        };
+        let length = ms(gap);
+        let part = if self.whole {
+            ""
+        } else {
+            ", over a part of the run"
+        };
+        Seen {
+            text: format!("{} from {}{part}", millis(length), gap.0),
+            verdict: match (length <= limit, self.whole) {
                 // Too long is too long, however much of the run was seen.
                 (false, _) => Verdict::Fail,
                 (true, true) => Verdict::Pass,
                 (true, false) => Verdict::Unknown,
             },
-        ),
-    };
-    SloRow {
-        name: "max_write_gap".into(),
-        objective: "Longest write gap".into(),
-        observed,
-        limit: format!("at most {}", millis(limit)),
-        verdict,
-        selection: Selection::default(),
-        target: None,
-        all_text: String::new(),
-        untouched_text: String::new(),
-        margin: String::new(),
-        budget_used: None,
-        proven: None,
-        doubt: String::new(),
+            margin: time_margin(length, limit),
+            doubt: String::new(),
+            share: None,
+        }
+        .doubt(
+            (length > limit && longest(true).is_some_and(|g| ms(g) <= limit)).then(|| {
+                "operations in it were not sent, or sent more than 50 ms late, which could explain it"
+                    .into()
+            }),
+        )
     }
 }
 
-fn recovery(limit: u64, o: &Observed<'_>) -> SloRow {
-    let mut verdict = Verdict::Pass;
-    let mut worst: Option<(Verdict, u64, String)> = None;
-    for i in o.injections {
-        let name = overall::name(i);
-        let known = i.impact.as_ref().and_then(|x| x.recovery.ms);
-        let (v, rank, text) = match (known, proven_gone(i)) {
-            (Some(ms), _) => {
-                let v = if ms <= limit {
-                    Verdict::Pass
-                } else {
-                    Verdict::Fail
-                };
-                (v, ms, format!("{} after {name}", millis(ms)))
-            }
-            // It had the time that it was given, and the span to show it.
-            (None, Some(gone))
-                if o.measured_to.since(gone).saturating_sub(SPAN).as_millis()
-                    >= u128::from(limit)
-                    && i.impact.as_ref().is_some_and(|x| x.recovery.never) =>
-            {
-                (
-                    Verdict::Fail,
-                    u64::MAX,
-                    format!("not recovered after {name}"),
-                )
-            }
-            (None, Some(_)) => (
-                Verdict::Unknown,
-                u64::MAX,
-                format!(
-                    "recovery from {name} is unknown ({})",
-                    i.impact
-                        .as_ref()
-                        .map_or("never injected", |x| &x.recovery.why)
-                ),
-            ),
-            (None, None) => (
-                Verdict::Unknown,
-                u64::MAX,
-                format!("the revert of {name} was not proven"),
-            ),
-        };
-        verdict = verdict.and(v);
-        let graver = |w: &(Verdict, u64, String)| (gravity(v), rank) > (gravity(w.0), w.1);
-        if worst.as_ref().is_none_or(graver) {
-            worst = Some((v, rank, text));
+/// Nearest rank, from 1: `ceil(q n)`.
+fn rank(q: f64, n: u64) -> usize {
+    ((q * n as f64 - 1e-9).ceil().max(1.0)) as usize
+}
+
+/// The value of that rank; `None` if there are fewer.
+fn nearest(values: &mut [u64], rank: usize) -> Option<u64> {
+    let i = rank.checked_sub(1).filter(|i| *i < values.len())?;
+    Some(*values.select_nth_unstable(i).1)
+}
+
+/// How far from a limit that is a time.
+pub fn time_margin(seen: u64, limit: u64) -> String {
+    match limit.checked_sub(seen) {
+        Some(spare) => format!("{} to spare", millis(spare)),
+        None => format!("{} too long", millis(seen - limit)),
+    }
+}
+
+/// Percentage points with their sign, floored.
+fn points(difference: f64) -> String {
+    let points = (difference * 1e6).floor() / 1e4;
+    format!("{points:+.4} points")
+}
+
+/// The limit for people, and as a share if it is one.
+fn limit(t: Target) -> (String, Option<f64>) {
+    match t {
+        Target::Availability { at_least }
+        | Target::RequestAvailability { at_least }
+        | Target::SlicedAvailability { at_least, .. }
+        | Target::Uptime { at_least }
+        | Target::WorstWindow { at_least, .. } => (
+            format!("at least {}", limit_percent(at_least)),
+            Some(at_least),
+        ),
+        Target::Latency { at_most_ms, .. }
+        | Target::LongestGap { at_most_ms }
+        | Target::Recovery { at_most_ms } => (format!("at most {}", millis(at_most_ms)), None),
+    }
+}
+
+/// An objective for people.
+fn describe(o: &Objective) -> String {
+    let s = &o.selection;
+    let kind = match s.kind {
+        None => "Operation".to_string(),
+        Some(k) => {
+            let name = k.name();
+            format!("{}{}", name[..1].to_uppercase(), &name[1..])
+        }
+    };
+    let mut text = match o.target {
+        Target::Availability { .. } => format!("{kind} availability"),
+        Target::RequestAvailability { .. } => format!("{kind} availability after retries"),
+        Target::SlicedAvailability { slice_ms, .. } => {
+            format!(
+                "{kind} availability, mean of slices of {}",
+                burn::window(slice_ms)
+            )
+        }
+        Target::Uptime { .. } => format!("{kind} uptime of pairs"),
+        Target::WorstWindow { window_ms, .. } => {
+            format!(
+                "{kind} availability in the worst {}",
+                burn::window(window_ms)
+            )
+        }
+        Target::Latency { quantile, .. } => {
+            format!("{kind} latency, quantile {quantile}")
+        }
+        Target::LongestGap { .. } => format!("Longest {} gap", kind.to_lowercase()),
+        Target::Recovery { .. } => "Recovery after the proven revert".to_string(),
+    };
+    for (what, value) in [
+        ("table", &s.table),
+        ("from", &s.az),
+        ("through", &s.endpoint),
+    ] {
+        if let Some(value) = value {
+            text.push_str(&format!(", {what} {value}"));
         }
     }
-    let (observed, verdict) = match worst {
-        Some((_, _, text)) => (text, verdict),
-        None => ("no fault was injected".into(), Verdict::Unknown),
-    };
-    SloRow {
-        name: "recover_within".into(),
-        objective: "Recovery after the proven revert".into(),
-        observed,
-        limit: format!("at most {}", millis(limit)),
-        verdict,
-        selection: Selection::default(),
-        target: None,
-        all_text: String::new(),
-        untouched_text: String::new(),
-        margin: String::new(),
-        budget_used: None,
-        proven: None,
-        doubt: String::new(),
+    if s.scope == Scope::Untouched {
+        text.push_str(", pairs that no fault touched");
     }
+    text
 }
 
-fn gravity(v: Verdict) -> u8 {
-    match v {
-        Verdict::Pass => 0,
-        Verdict::Unknown => 1,
-        Verdict::Fail => 2,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_are_nearest() {
+        for (q, n, want) in [(0.99, 100, 99), (0.99, 10, 10), (0.5, 4, 2), (0.001, 10, 1)] {
+            assert_eq!(rank(q, n), want);
+        }
+        assert_eq!(nearest(&mut [5, 1, 3], 2), Some(3));
+        assert_eq!(nearest(&mut [5], 2), None);
+    }
+
+    #[test]
+    fn margins_have_their_sign() {
+        assert_eq!(time_margin(800, 1_000), "200 ms to spare");
+        assert_eq!(time_margin(1_200, 1_000), "200 ms too long");
+        assert_eq!(points(0.001), "+0.1000 points");
+        assert_eq!(points(-0.5), "-50.0000 points");
     }
 }

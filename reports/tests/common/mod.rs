@@ -113,6 +113,28 @@ pub fn info() -> RunInfo {
     }
 }
 
+/// A write that is answered after a millisecond.
+pub fn answered_write(az: &str, endpoint: &str, due: Nanos, n: u64) -> Operation {
+    Operation {
+        index: 0,
+        process: n,
+        az: az.into(),
+        endpoint: endpoint.into(),
+        table: String::new(),
+        call: Call::Write {
+            key: "k".into(),
+            value: n as i64,
+        },
+        due,
+        invoked: due + std::time::Duration::from_micros(60),
+        returned: Some(due + std::time::Duration::from_millis(1)),
+        outcome: Outcome::Ok { value: None },
+        last: false,
+        fresh: false,
+        attempt: Attempt::default(),
+    }
+}
+
 /// Everything well, no fault: one operation per pair every 50 ms.
 pub fn healthy_operations() -> Vec<Operation> {
     let mut out = Vec::new();

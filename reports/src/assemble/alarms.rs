@@ -1,0 +1,334 @@
+//! Which alarms fired, how soon, and which should have.
+
+use super::availability::seconds_of;
+use crate::alarms::{Change, Watch, rule_text};
+use crate::burn::{self, STANDARD, window};
+use crate::fold::{Fold, SECOND};
+use crate::numbers::up_to_millis;
+use crate::overall;
+use crate::report::{
+    AlarmAfter, AlarmOutcome, AlarmRow, AlarmSource, Firing, InjectionReport, Measured,
+};
+use gameday_record::{AlarmRule, AlarmSpec, Nanos, Objective, Target, Verdict};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What alarms are judged by.
+pub struct Observed<'a> {
+    /// First attempts of the measured time.
+    pub fold: &'a Fold,
+    /// Those of the playbook.
+    pub alarms: &'a [AlarmSpec],
+    /// What is promised.
+    pub objectives: &'a [Objective],
+    /// Injections with their impact.
+    pub injections: &'a [InjectionReport],
+    /// AZs that faults touched.
+    pub touched: &'a BTreeSet<String>,
+    /// The measured time.
+    pub measured: Measured,
+    /// True if the run went through all phases and its history is complete.
+    pub whole: bool,
+}
+
+struct Asked {
+    spec: AlarmSpec,
+    source: AlarmSource,
+    severity: &'static str,
+}
+
+/// One row per alarm: the playbook's, then the standard set of every
+/// availability objective with real windows, then with windows scaled to the run.
+pub fn rows(o: &Observed<'_>) -> Vec<AlarmRow> {
+    let asked = asked(o);
+    let mut watch = Watch::new(
+        asked.iter().map(|a| a.spec.clone()).collect(),
+        o.measured.from,
+        Duration::ZERO,
+    );
+    for i in o.injections {
+        watch.touch(&i.injection.azs, i.intent);
+    }
+    let changes = watch.finish(o.fold, o.measured.to);
+    asked
+        .into_iter()
+        .enumerate()
+        .map(|(n, a)| row(a, changes.iter().filter(|c| c.alarm == n), o))
+        .collect()
+}
+
+fn asked(o: &Observed<'_>) -> Vec<Asked> {
+    let mut out: Vec<Asked> = o
+        .alarms
+        .iter()
+        .map(|spec| Asked {
+            spec: spec.clone(),
+            source: AlarmSource::Playbook,
+            severity: "",
+        })
+        .collect();
+    let (from, to) = seconds_of(o.measured);
+    for source in [AlarmSource::Standard, AlarmSource::Scaled] {
+        for objective in o.objectives {
+            let Target::Availability { at_least } = objective.target else {
+                continue;
+            };
+            if at_least >= 1.0 {
+                // No budget, no burn rate.
+                continue;
+            }
+            for s in STANDARD {
+                let rule = match source {
+                    AlarmSource::Scaled => s.scaled(at_least, to - from),
+                    _ => s.rule(at_least),
+                };
+                let (long, short) = match rule {
+                    AlarmRule::BurnRate {
+                        long_ms, short_ms, ..
+                    } => (window(long_ms), window(short_ms)),
+                    AlarmRule::Failures { .. } => continue,
+                };
+                out.push(Asked {
+                    spec: AlarmSpec {
+                        name: format!("{} {} {long}/{short}", objective.name, s.severity),
+                        selection: objective.selection.clone(),
+                        rule,
+                        stop: false,
+                        expect: None,
+                    },
+                    source,
+                    severity: s.severity,
+                });
+            }
+        }
+    }
+    out
+}
+
+fn row<'a>(a: Asked, changes: impl Iterator<Item = &'a Change>, o: &Observed<'_>) -> AlarmRow {
+    let mut firings: Vec<Firing> = Vec::new();
+    for c in changes {
+        if c.firing {
+            let cause = cause(o.injections, c.at);
+            firings.push(Firing {
+                at: c.at,
+                cleared: None,
+                who: c.who.clone(),
+                observed: c.observed.clone(),
+                injection: cause.map(|(id, _)| id),
+                after_ms: cause.map(|(_, act)| up_to_millis(c.at.0 - act.0)),
+            });
+        } else if let Some(last) = firings.last_mut() {
+            last.cleared = Some(c.at);
+        }
+    }
+    let after: Vec<AlarmAfter> = o
+        .injections
+        .iter()
+        .filter_map(|i| Some((i, i.injected?)))
+        .map(|(i, act)| AlarmAfter {
+            injection: i.injection.id,
+            fired_ms: fired_after(&firings, act, next_act(o.injections, act)),
+            formula_ms: formula(&a.spec, i, o),
+        })
+        .collect();
+    let (outcome, verdict, why) = judge(&a, &firings, &after, o);
+    AlarmRow {
+        rule_text: rule_text(&a.spec.rule),
+        name: a.spec.name,
+        source: a.source,
+        severity: a.severity.into(),
+        selection: a.spec.selection,
+        rule: a.spec.rule,
+        stop: a.spec.stop,
+        expect: a.spec.expect,
+        firings,
+        after,
+        outcome,
+        verdict,
+        why,
+    }
+}
+
+/// The last injection that was carried out before `at`.
+fn cause(injections: &[InjectionReport], at: Nanos) -> Option<(u32, Nanos)> {
+    injections
+        .iter()
+        .filter_map(|i| Some((i.injection.id, i.injected?)))
+        .filter(|(_, act)| *act < at)
+        .max_by_key(|(_, act)| *act)
+}
+
+fn next_act(injections: &[InjectionReport], act: Nanos) -> Nanos {
+    injections
+        .iter()
+        .filter_map(|i| i.injected)
+        .filter(|t| *t > act)
+        .min()
+        .unwrap_or(Nanos::FOREVER)
+}
+
+/// When it first fired after `act` and before `next`; zero if it still fired
+/// from before.
+fn fired_after(firings: &[Firing], act: Nanos, next: Nanos) -> Option<u64> {
+    let still = firings
+        .iter()
+        .any(|f| f.at <= act && f.cleared.is_none_or(|c| c > act));
+    if still {
+        return Some(0);
+    }
+    firings
+        .iter()
+        .find(|f| f.at > act && f.at <= next)
+        .map(|f| up_to_millis(f.at.0 - act.0))
+}
+
+/// When it should fire after an injection by `b (1 - SLO) long / e`, if the
+/// errors of its window last that long.
+fn formula(spec: &AlarmSpec, i: &InjectionReport, o: &Observed<'_>) -> Option<u64> {
+    let AlarmRule::BurnRate {
+        objective,
+        long_ms,
+        factor,
+        clean_before: true,
+        ..
+    } = spec.rule
+    else {
+        return None;
+    };
+    let w = i.impact.as_ref()?.window;
+    let (from, to) = (w.from.0 / SECOND, w.to.0.div_ceil(SECOND));
+    let last = to.checked_sub(1)?;
+    let c = o
+        .fold
+        .counts(from, last, |c| c.is_in(&spec.selection, o.touched));
+    let errors = c.missed() as f64 / c.attempts().max(1) as f64;
+    let t = burn::fires_after(factor, objective, long_ms as f64 / 1000.0, errors)?;
+    (t <= (to - from) as f64).then_some((t * 1000.0).ceil() as u64)
+}
+
+/// Later than twice what the formula says, and by more than the two seconds
+/// that whole seconds may cost; for other rules: after the fault was reverted.
+fn is_late(after: &AlarmAfter, o: &Observed<'_>) -> bool {
+    let Some(fired) = after.fired_ms else {
+        return false;
+    };
+    match after.formula_ms {
+        Some(formula) => fired > 2 * formula + 2_000,
+        None => o
+            .injections
+            .iter()
+            .find(|i| i.injection.id == after.injection)
+            .and_then(|i| Some(up_to_millis(i.reverted?.0.saturating_sub(i.injected?.0))))
+            .is_some_and(|held| fired > held),
+    }
+}
+
+fn judge(
+    a: &Asked,
+    firings: &[Firing],
+    after: &[AlarmAfter],
+    o: &Observed<'_>,
+) -> (AlarmOutcome, Verdict, String) {
+    use AlarmOutcome as O;
+    let name = &a.spec.name;
+    if o.measured.operations == 0 {
+        let verdict = match a.spec.expect {
+            Some(_) => Verdict::Unknown,
+            None => Verdict::Pass,
+        };
+        return (
+            O::Unknown,
+            verdict,
+            format!("Alarm {name}: nothing was measured."),
+        );
+    }
+    let drill = !o.injections.is_empty();
+    // In a drill, what fired before the first act was not its doing.
+    let early = firings.iter().find(|f| drill && f.injection.is_none());
+    let due = firings.iter().find(|f| !drill || f.injection.is_some());
+    let late = after.iter().any(|x| is_late(x, o));
+    let when = |f: &Firing| match (f.injection, f.after_ms) {
+        (Some(id), Some(ms)) => {
+            let what = o.injections.iter().find(|i| i.injection.id == id);
+            format!(
+                "fired {} after {}",
+                crate::numbers::millis(ms),
+                what.map_or_else(|| format!("injection {id}"), overall::name)
+            )
+        }
+        _ => format!("fired at {}", f.at),
+    };
+    let part = if o.whole { "" } else { " in a part of the run" };
+    match (a.spec.expect, due) {
+        (Some(true), Some(f)) => (
+            if late { O::Late } else { O::Fired },
+            Verdict::Pass,
+            format!("Expected alarm {name} {}.", when(f)),
+        ),
+        (Some(true), None) => (
+            O::Missed,
+            if o.whole {
+                Verdict::Fail
+            } else {
+                Verdict::Unknown
+            },
+            format!(
+                "Alarm {name} should have fired and did not{part}{}.",
+                early.map_or_else(String::new, |f| format!(" after a fault (it {})", when(f)))
+            ),
+        ),
+        (Some(false), _) if !firings.is_empty() => (
+            O::False,
+            Verdict::Fail,
+            format!(
+                "Alarm {name} should not have fired but {}: {}.",
+                when(&firings[0]),
+                firings[0].observed
+            ),
+        ),
+        (Some(false), _) => (
+            O::Quiet,
+            if o.whole {
+                Verdict::Pass
+            } else {
+                Verdict::Unknown
+            },
+            format!("Alarm {name} was not to fire and did not{part}."),
+        ),
+        (None, _) if early.is_some() => (
+            O::False,
+            Verdict::Pass,
+            format!(
+                "Alarm {name} fired before any fault: {}.",
+                early.map_or("", |f| &f.observed)
+            ),
+        ),
+        (None, Some(f)) => {
+            let predicted = after
+                .iter()
+                .any(|x| x.formula_ms.is_some() && x.fired_ms.is_some());
+            let outcome = match (late, predicted) {
+                (true, _) => O::Late,
+                (false, true) => O::Fired,
+                (false, false) => O::Told,
+            };
+            (outcome, Verdict::Pass, format!("Alarm {name} {}.", when(f)))
+        }
+        (None, None) => match after.iter().find_map(|x| x.formula_ms) {
+            Some(ms) => (
+                O::Missed,
+                Verdict::Pass,
+                format!(
+                    "Alarm {name} did not fire, although its formula says {}.",
+                    crate::numbers::millis(ms)
+                ),
+            ),
+            None => (
+                O::Quiet,
+                Verdict::Pass,
+                format!("Alarm {name} did not fire."),
+            ),
+        },
+    }
+}

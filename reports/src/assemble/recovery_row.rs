@@ -1,0 +1,102 @@
+//! Recovery against its limit.
+
+use super::slo::{Seen, time_margin};
+use super::timeline::proven_gone;
+use crate::numbers::{millis, up_to_millis};
+use crate::overall;
+use crate::recovery::{self, Active, Cell, NotHealthy, SPAN};
+use crate::report::InjectionReport;
+use gameday_record::{Nanos, Verdict};
+
+/// The worst recovery of the cells after a proven revert, of all injections.
+/// One that cannot be said is worse than any that held.
+pub fn see(
+    limit: u64,
+    injections: &[InjectionReport],
+    faults: &[Active],
+    cells: &[Cell],
+    end: Nanos,
+) -> Seen {
+    let mut verdict = Verdict::Pass;
+    let mut worst: Option<(Verdict, u64, String)> = None;
+    for i in injections {
+        let (v, ms, text) = one(limit, i, faults, cells, end);
+        verdict = verdict.and(v);
+        let rank = ms.unwrap_or(u64::MAX);
+        if worst
+            .as_ref()
+            .is_none_or(|w| (gravity(v), rank) > (gravity(w.0), w.1))
+        {
+            worst = Some((v, rank, text));
+        }
+    }
+    let Some((_, ms, text)) = worst else {
+        return Seen::unknown("no fault was injected");
+    };
+    Seen {
+        verdict,
+        margin: if ms == u64::MAX {
+            String::new()
+        } else {
+            time_margin(ms, limit)
+        },
+        ..Seen::unknown(text)
+    }
+}
+
+fn one(
+    limit: u64,
+    i: &InjectionReport,
+    faults: &[Active],
+    cells: &[Cell],
+    end: Nanos,
+) -> (Verdict, Option<u64>, String) {
+    let name = overall::name(i);
+    let Some(gone) = proven_gone(i) else {
+        return (
+            Verdict::Unknown,
+            None,
+            format!("the revert of {name} was not proven"),
+        );
+    };
+    if i.impact.is_none() {
+        return (
+            Verdict::Unknown,
+            None,
+            format!("recovery from {name} is unknown (never injected)"),
+        );
+    }
+    match recovery::healthy_from(gone, end, cells, faults) {
+        Ok(t) => {
+            let ms = up_to_millis(t.0 - gone.0);
+            let v = if ms <= limit {
+                Verdict::Pass
+            } else {
+                Verdict::Fail
+            };
+            (v, Some(ms), format!("{} after {name}", millis(ms)))
+        }
+        // It had the time that it was given, and the span to show it.
+        Err(NotHealthy::Never)
+            if end.since(gone).saturating_sub(SPAN).as_millis() >= u128::from(limit) =>
+        {
+            (Verdict::Fail, None, format!("not recovered after {name}"))
+        }
+        Err(why) => (
+            Verdict::Unknown,
+            None,
+            format!(
+                "recovery from {name} is unknown ({})",
+                super::injections::timing(gone, Err(why)).why
+            ),
+        ),
+    }
+}
+
+fn gravity(v: Verdict) -> u8 {
+    match v {
+        Verdict::Pass => 0,
+        Verdict::Unknown => 1,
+        Verdict::Fail => 2,
+    }
+}

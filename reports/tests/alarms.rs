@@ -1,0 +1,246 @@
+//! Alarms: live and afterwards, and what they mean for a run.
+
+mod common;
+
+use common::*;
+use gameday_record::*;
+use gameday_reports::report::{AlarmOutcome, AlarmRow, AlarmSource, Ending};
+use gameday_reports::{Fold, Report, Watch, assemble};
+use proptest::prelude::*;
+use std::time::Duration;
+
+fn report(s: &Synthetic) -> Report {
+    let dir = tempfile::tempdir().unwrap();
+    assemble(&s.write(&dir.path().join("run"))).unwrap()
+}
+
+fn alarm(name: &str, rule: AlarmRule, expect: Option<bool>) -> AlarmSpec {
+    AlarmSpec {
+        name: name.into(),
+        selection: Selection::default(),
+        rule,
+        stop: false,
+        expect,
+    }
+}
+
+fn burn(objective: f64, long_s: u64, short_s: u64, factor: f64) -> AlarmRule {
+    AlarmRule::BurnRate {
+        objective,
+        long_ms: long_s * 1000,
+        short_ms: short_s * 1000,
+        factor,
+        clean_before: true,
+    }
+}
+
+const TIMEOUT_MS: u64 = 2_000;
+
+/// Operations with a due time in 0 to 20 s and an end within the timeout.
+fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    let one = (
+        0u64..20_000,
+        0usize..2,
+        0usize..2,
+        0u64..TIMEOUT_MS,
+        0u8..10,
+    );
+    prop::collection::vec(one, 0..400).prop_map(|all| {
+        all.into_iter()
+            .enumerate()
+            .map(|(n, (due, az, endpoint, took, outcome))| {
+                let mut o = answered_write(AZS[az], AZS[endpoint], ms(due), n as u64);
+                o.returned = Some(ms(due + took));
+                // The worse, the later.
+                if u64::from(outcome) < due / 4_000 {
+                    spoil(&mut o, ErrorClass::Timeout, "", true, took);
+                }
+                o
+            })
+            .collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Evaluated as operations end, at any moments, in a fold that forgets; or
+    /// afterwards over all: the same alarms at the same times.
+    #[test]
+    fn live_and_afterwards_agree(ops in operations(), steps in prop::collection::vec(1u64..3_000, 1..60)) {
+        let specs = || vec![
+            alarm("pairs", AlarmRule::default(), None),
+            alarm("burn", burn(0.9, 6, 2, 2.0), None),
+            AlarmSpec {
+                selection: Selection { scope: Scope::Untouched, ..Selection::default() },
+                ..alarm("others", AlarmRule::Failures { share: 0.0, bad: 1, of: 2, failures: 1 }, None)
+            },
+        ];
+        let settle = Duration::from_millis(TIMEOUT_MS);
+        let end = ms(20_000);
+        let mut after = Watch::new(specs(), ms(1_500), settle);
+        after.touch(&["b".into()], ms(9_300));
+        let want = after.finish(&Fold::over(&ops), end);
+
+        let mut by_end: Vec<&Operation> = ops.iter().collect();
+        by_end.sort_by_key(|o| o.returned);
+        let mut live = Watch::new(specs(), ms(1_500), settle);
+        let mut fold = Fold::bounded(30);
+        let mut got = Vec::new();
+        let mut now = 0;
+        let mut next = 0;
+        let mut told = false;
+        let all = steps.iter().cycle();
+        for step in all {
+            now += step;
+            if now >= 22_000 {
+                break;
+            }
+            while next < by_end.len() && by_end[next].returned.unwrap() < ms(now) {
+                fold.push(by_end[next]);
+                next += 1;
+            }
+            if now >= 9_300 && !told {
+                told = true;
+                live.touch(&["b".into()], ms(9_300));
+            }
+            got.extend(live.step(&fold, ms(now)));
+        }
+        by_end[next..].iter().for_each(|o| fold.push(o));
+        got.extend(live.finish(&fold, end));
+        prop_assert_eq!(got, want);
+    }
+}
+
+fn row<'a>(r: &'a Report, name: &str) -> &'a AlarmRow {
+    r.alarms.iter().find(|a| a.name == name).unwrap()
+}
+
+#[test]
+fn expectations_decide_and_alarms_say_how_soon() {
+    // AZ b is powered off at 20 s.
+    let with = |rule: AlarmRule, expect| {
+        let mut s = Synthetic::az_power_off();
+        s.run.alarms = vec![alarm("customers", rule, expect)];
+        report(&s)
+    };
+    let never = AlarmRule::Failures {
+        share: 0.99,
+        bad: 60,
+        of: 60,
+        failures: 1_000_000,
+    };
+    for (rule, expect, outcome, ending) in [
+        (
+            AlarmRule::default(),
+            Some(true),
+            AlarmOutcome::Fired,
+            Ending::Pass,
+        ),
+        (AlarmRule::default(), None, AlarmOutcome::Told, Ending::Pass),
+        (
+            AlarmRule::default(),
+            Some(false),
+            AlarmOutcome::False,
+            Ending::Fail,
+        ),
+        (
+            never.clone(),
+            Some(true),
+            AlarmOutcome::Missed,
+            Ending::Fail,
+        ),
+        (
+            never.clone(),
+            Some(false),
+            AlarmOutcome::Quiet,
+            Ending::Pass,
+        ),
+        (never, None, AlarmOutcome::Quiet, Ending::Pass),
+    ] {
+        let r = with(rule, expect);
+        let a = row(&r, "customers");
+        assert_eq!(a.outcome, outcome, "{expect:?}: {}", a.why);
+        assert_eq!(r.overall.ending, ending, "{:?}", r.overall.reasons);
+        if ending == Ending::Fail {
+            assert_eq!(r.overall.reasons[0], a.why);
+        }
+        if outcome == AlarmOutcome::Fired {
+            // Third bad second; the pairs through b are bad to 41.6 s.
+            let f = &a.firings[0];
+            assert_eq!(
+                (f.at, f.injection, f.after_ms),
+                (ms(23_000), Some(1), Some(3_000))
+            );
+            assert_eq!(f.cleared, Some(ms(45_000)));
+            assert_eq!(a.after[0].fired_ms, Some(3_000));
+        }
+    }
+}
+
+#[test]
+fn a_missed_alarm_of_half_a_run_is_unknown() {
+    let mut s = Synthetic::az_power_off();
+    s.run.alarms = vec![alarm("late", burn(0.5, 40, 30, 1.9), Some(true))];
+    s.complete = false;
+    let r = report(&s);
+    let a = row(&r, "late");
+    assert_eq!(
+        (a.outcome, a.verdict),
+        (AlarmOutcome::Missed, Verdict::Unknown)
+    );
+    assert_eq!(r.overall.ending, Ending::Inconclusive);
+}
+
+#[test]
+fn what_fired_before_the_fault_was_false() {
+    let mut s = Synthetic::az_power_off();
+    for o in s
+        .operations
+        .iter_mut()
+        .filter(|o| (10_000..14_000).contains(&(o.due.0 / 1_000_000)))
+    {
+        if o.az == "a" {
+            spoil(o, ErrorClass::Server, "500", true, 1);
+        }
+    }
+    s.run.slo = SloSpec::default();
+    s.run.alarms = vec![alarm("told", AlarmRule::default(), None)];
+    let r = report(&s);
+    assert_eq!(row(&r, "told").outcome, AlarmOutcome::False);
+    assert_eq!(row(&r, "told").firings[0].injection, None);
+}
+
+#[test]
+fn the_standard_set_says_what_production_would_see() {
+    let mut s = Synthetic::az_power_off();
+    s.run.slo = SloSpec {
+        write_availability: Some(0.999),
+        ..SloSpec::default()
+    };
+    let r = report(&s);
+    let of = |source| {
+        r.alarms
+            .iter()
+            .filter(|a| a.source == source)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of(AlarmSource::Standard).len(), 4);
+    assert_eq!(of(AlarmSource::Scaled).len(), 4);
+    // Writes missed a third and more from 20 to 41.6 s. The budget of the hour:
+    // 14.4 × 0.1 % × 3600 s = 51.84 s of full outage are not reached; with the
+    // formula's clean past the factor of 3 d/6 h neither.
+    let page = of(AlarmSource::Standard)[0];
+    assert_eq!(
+        (page.severity.as_str(), page.outcome),
+        ("page", AlarmOutcome::Quiet)
+    );
+    assert_eq!(page.after[0].formula_ms, None);
+    // Scaled to 55 s, they fire within seconds.
+    let page = of(AlarmSource::Scaled)[0];
+    assert_eq!(page.outcome, AlarmOutcome::Fired, "{}", page.why);
+    assert_eq!(page.after[0].fired_ms, Some(1_000));
+    assert!(page.after[0].formula_ms.unwrap() < 1_000);
+    // None of them decides the run: the objective does.
+    assert!(r.alarms.iter().all(|a| a.verdict == Verdict::Pass));
+}
