@@ -1,7 +1,7 @@
 //! `summary.md`, for a CI page: verdict, one table, the worst findings.
 
 use super::verdict_word;
-use crate::numbers::{millis, plural, shorten};
+use crate::numbers::{millis, shorten};
 use crate::report::{AlarmRow, AlarmSource, Report};
 use gameday_record::Verdict;
 use std::fmt::Write;
@@ -47,11 +47,7 @@ pub fn markdown(report: &Report) -> String {
         );
     }
     if let Some(n) = h.nines_proven {
-        let _ = writeln!(
-            s,
-            "| Proven of every kind | {} | |",
-            plural(n.into(), "nine")
-        );
+        let _ = writeln!(s, "| Proven of every kind | {} | |", super::nines_text(n));
     }
     if !report.injections.is_empty() {
         let (all, other) = (super::total(h), super::failover(h));

@@ -59,6 +59,14 @@ fn failover(h: &Headline) -> String {
     }
 }
 
+/// `2 nines`, or that there is none.
+fn nines_text(n: u32) -> String {
+    match n {
+        0 => "not one nine".into(),
+        n => crate::numbers::plural(n.into(), "nine"),
+    }
+}
+
 /// A share as a percentage, floored: `floor_percent(0.99991, 2)` is `99.99 %`.
 /// `–` if there is none.
 fn floor_percent(share: f64, decimals: usize) -> String {

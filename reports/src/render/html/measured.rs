@@ -29,7 +29,7 @@ pub fn timeline(r: &Report) -> Markup {
                     span.key style="background:var(--fault)" {} "a fault, from the act to its revert, and paler until every pair was well again; "
                     span.key style="background:var(--fail)" {} "what was not answered, with a tick below for every "
                     (every) " that missed any. Latency counts from the due time, p50 and p99 of what was answered. "
-                    @if !r.alarms.is_empty() { "Alarms: from firing to clearing; the standard ones as production would see them. " }
+                    @if r.alarms.iter().any(|a| !a.firings.is_empty()) { "Alarms: from firing to clearing; the standard ones as production would see them. " }
                     @if r.trust.suspect_seconds > 0 { "Hatched: a canary sent late, so the latency is partly its own. " }
                     "Blank: nothing was measured."
                 }
