@@ -440,3 +440,206 @@ fn a_curve_of_few_points_is_points_and_a_sentence() {
     r.mcr.clear();
     sound_page(&html(&r));
 }
+
+/// Puts hostile text into everything that comes from files or services.
+fn poison(v: &mut serde_json::Value, key: &str, evil: &str) {
+    const FREE: &[&str] = &[
+        "all_text",
+        "az",
+        "azs",
+        "command",
+        "detail",
+        "doubt",
+        "endpoint",
+        "evidence",
+        "example",
+        "fault",
+        "features",
+        "key",
+        "limit",
+        "limits",
+        "margin",
+        "name",
+        "node",
+        "objective",
+        "observed",
+        "plan",
+        "playbook",
+        "playbook_text",
+        "reasons",
+        "remarks",
+        "rule_text",
+        "selector",
+        "sentence",
+        "severity",
+        "step",
+        "summary",
+        "table",
+        "targets",
+        "term",
+        "text",
+        "title",
+        "undo",
+        "unit",
+        "untouched_text",
+        "violates",
+        "what",
+        "who",
+        "why",
+        "worst_failover_note",
+        "worst_recovery_note",
+        "worst_total_note",
+    ];
+    match v {
+        serde_json::Value::String(s) if FREE.contains(&key) => s.push_str(evil),
+        serde_json::Value::Array(all) => all.iter_mut().for_each(|v| poison(v, key, evil)),
+        serde_json::Value::Object(all) => all.iter_mut().for_each(|(k, v)| poison(v, k, evil)),
+        _ => {}
+    }
+}
+
+#[test]
+fn no_text_of_a_report_can_become_markup() {
+    let evil = "</text></svg><img src=x onerror=alert(1)>&\"'|`*\u{1b}[31m";
+    let clean = full::fill(report(&wrong_data()));
+    let mut json = serde_json::to_value(&clean).unwrap();
+    poison(&mut json, "", evil);
+    let r: Report = serde_json::from_value(json).unwrap();
+    let page = html(&r);
+    assert!(page.matches("&lt;img").count() > 300);
+    assert!(!page.contains("<img") && !page.contains('\u{1b}'));
+    assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+    well_formed(&page);
+    let md = markdown(&r);
+    assert!(
+        !md.replace("    gameday", "")
+            .lines()
+            .any(|l| !l.starts_with(' ') && l.contains("<img"))
+    );
+    assert!(md.len() <= 64 * 1024 && !md.contains('\u{1b}'));
+    let xml = junit(&r).unwrap();
+    assert!(!xml.contains("<img") && !xml.contains('\u{1b}'));
+    assert!(!terminal(&r, "report.html", false).contains('\u{1b}'));
+}
+
+/// Every picture is XML.
+fn well_formed(page: &str) {
+    use quick_xml::events::Event;
+    for part in page.split("<svg").skip(1) {
+        let svg = format!("<svg{}</svg>", part.split("</svg>").next().unwrap());
+        let mut reader = quick_xml::Reader::from_str(&svg);
+        let mut depth = 0i32;
+        loop {
+            match reader.read_event().unwrap_or_else(|e| panic!("{e}: {svg}")) {
+                Event::Start(tag) => {
+                    depth += 1;
+                    for a in tag.attributes() {
+                        a.unwrap();
+                    }
+                }
+                Event::Empty(tag) => {
+                    for a in tag.attributes() {
+                        a.unwrap();
+                    }
+                }
+                Event::End(_) => depth -= 1,
+                Event::Eof => break,
+                _ => {}
+            }
+        }
+        assert_eq!(depth, 0);
+    }
+}
+
+#[test]
+fn pictures_are_xml() {
+    for r in [
+        report(&wrong_data()),
+        full::fill(report(&wrong_data())),
+        full::fill(report(&Synthetic::healthy())),
+    ] {
+        let page = html(&r);
+        assert!(page.contains("<svg"));
+        well_formed(&page);
+    }
+}
+
+#[test]
+fn numbers_that_are_none_are_never_printed() {
+    let mut r = full::fill(report(&wrong_data()));
+    for s in &mut r.sli {
+        (s.proven.low, s.proven.n_eff) = (Some(f64::NAN), f64::INFINITY);
+    }
+    for c in &mut r.mcr {
+        c.points[2].availability = f64::NAN;
+        c.points[3].availability = -1.0;
+        c.points[4].window_s = 0;
+    }
+    for p in &mut r.projections {
+        (p.cost, p.per_month) = (f64::NAN, Some(f64::INFINITY));
+    }
+    for row in &mut r.slo {
+        row.budget_used = Some(f64::NAN);
+    }
+    for c in &mut r.data.checks {
+        for m in &mut c.measures {
+            (m.p99, m.max) = (f64::NAN, f64::INFINITY);
+        }
+    }
+    sound_page(&html(&r));
+}
+
+#[test]
+fn ten_minutes_of_eighteen_noisy_pairs_fit_in_300_kilobytes() {
+    let mut r = full::fill(report(&wrong_data()));
+    let mut noise = 7u64;
+    let mut random = move || {
+        noise = noise
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        noise >> 40
+    };
+    let sample = r.series.points[0].clone();
+    r.series.points = (0..600)
+        .map(|t| {
+            let mut p = sample.clone();
+            // Noisy while a fault is in force.
+            if (t + 25) % 45 < 20 {
+                p.write.failed = random() % 9;
+                p.read.failed = random() % 5;
+                p.eventual.failed = random() % 3;
+            }
+            p.p50_us = Some(900 + random() % 300);
+            p.p99_us = Some(2_000 + random() % 90_000);
+            p
+        })
+        .collect();
+    r.measured.to = ms(605_000);
+    let cell = r.cells[0].clone();
+    r.cells = (0..54)
+        .map(|i| {
+            let mut c = cell.clone();
+            c.az = format!("az-{}", i % 6);
+            c.endpoint = format!("endpoint-{}", i / 6 % 3);
+            c.kind = gameday_record::Kind::ALL[i / 18];
+            c.missed = (0..60)
+                .map(|n| (n * 9 + 5, n * 9 + 6 + random() % 5))
+                .collect();
+            c
+        })
+        .collect();
+    let injection = r.injections[0].clone();
+    r.injections = (0..12)
+        .map(|n| {
+            let mut i = injection.clone();
+            i.injection.id = n + 1;
+            (i.injected, i.reverted) = (
+                Some(ms(20_000 + u64::from(n) * 45_000)),
+                Some(ms(40_000 + u64::from(n) * 45_000)),
+            );
+            i
+        })
+        .collect();
+    let page = html(&r);
+    sound_page(&page);
+}

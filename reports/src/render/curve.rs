@@ -99,11 +99,12 @@ pub fn curve(r: &Report) -> Option<String> {
             s,
             "<path d=\"M{LEFT} {at:.1}H{RIGHT}\" class=\"s-{ink} hollow dot\"/>"
         );
-        names.push((
-            at,
-            format!("promised {}", crate::numbers::limit_percent(*share)),
-            ink,
-        ));
+        let name = format!("promised {}", crate::numbers::limit_percent(*share));
+        // What is promised of several kinds alike is said once.
+        match names.iter_mut().find(|n| n.1 == name) {
+            Some(same) => same.2 = "muted",
+            None => names.push((at, name, ink)),
+        }
     }
     for c in &curves {
         let ink = ink(c.kind);

@@ -1,7 +1,7 @@
 //! `summary.md`, for a CI page: verdict, one table, the worst findings.
 
 use super::verdict_word;
-use crate::numbers::{millis, plural, shorten};
+use crate::numbers::{millis, shorten};
 use crate::report::{AlarmRow, AlarmSource, Report};
 use gameday_record::Verdict;
 use std::fmt::Write;
@@ -39,14 +39,15 @@ pub fn markdown(report: &Report) -> String {
         ("Strong reads answered", &h.read),
         ("Eventual reads answered", &h.eventual),
     ] {
-        let _ = writeln!(s, "| {name} | {} | {} |", a.text, a.untouched_text);
-    }
-    if let Some(n) = h.nines_proven {
         let _ = writeln!(
             s,
-            "| Proven of every kind | {} | |",
-            plural(n.into(), "nine")
+            "| {name} | {} | {} |",
+            text(&a.text),
+            text(&a.untouched_text)
         );
+    }
+    if let Some(n) = h.nines_proven {
+        let _ = writeln!(s, "| Proven of every kind | {} | |", super::nines_text(n));
     }
     if !report.injections.is_empty() {
         let (all, other) = (super::total(h), super::failover(h));

@@ -59,8 +59,20 @@ fn failover(h: &Headline) -> String {
     }
 }
 
+/// `2 nines`, or that there is none.
+fn nines_text(n: u32) -> String {
+    match n {
+        0 => "not one nine".into(),
+        n => crate::numbers::plural(n.into(), "nine"),
+    }
+}
+
 /// A share as a percentage, floored: `floor_percent(0.99991, 2)` is `99.99 %`.
+/// `–` if there is none.
 fn floor_percent(share: f64, decimals: usize) -> String {
+    if share.is_nan() {
+        return "–".into();
+    }
     let scale = 10f64.powi(decimals.min(6) as i32);
     // What only floating point took away is given back.
     let scaled = (share.clamp(0.0, 1.0) * 100.0 * scale + 1e-7).floor();

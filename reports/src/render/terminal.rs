@@ -1,7 +1,7 @@
 //! The lines at the end of a run.
 
 use super::verdict_word;
-use crate::numbers::{millis, plural};
+use crate::numbers::millis;
 use crate::report::{AlarmOutcome, AlarmRow, AlarmSource, Availability, Ending, Report};
 use std::fmt::Write;
 
@@ -56,7 +56,7 @@ pub fn terminal(report: &Report, path: &str, colour: bool) -> String {
         let _ = writeln!(
             out,
             "  proven            {} of every kind, with 95 % confidence",
-            plural(n.into(), "nine")
+            super::nines_text(n)
         );
     }
     let _ = writeln!(out, "  data              {}", verdict_word(h.data));
@@ -112,9 +112,12 @@ fn join(names: impl Iterator<Item = String>, all: usize) -> String {
 
 fn line(a: &Availability) -> String {
     if a.all.attempts() == 0 {
-        return a.text.clone();
+        return plain(&a.text);
     }
-    format!("{} ({} through untouched AZs)", a.text, a.untouched_text)
+    plain(&format!(
+        "{} ({} through untouched AZs)",
+        a.text, a.untouched_text
+    ))
 }
 
 /// What comes from files must not steer the terminal.

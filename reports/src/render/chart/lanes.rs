@@ -51,27 +51,31 @@ pub fn success(
     )?;
     let points = &report.series.points;
     let step = report.series.step as f64;
-    let time = |i: usize| axis.from + i as f64 * step;
     let lane = root
         .clone()
         .shrink((LEFT, top), ((WIDTH - LEFT - RIGHT) as u32, LANE as u32));
     let mut chart = ChartBuilder::on(&lane).build_cartesian_2d(axis.from..axis.to, 0f64..1f64)?;
 
     // What was not answered hangs from the top, and is never thinner than a hair.
-    for (i, p) in points.iter().enumerate() {
+    let deep = points.iter().map(|p| {
         let c = counts(p);
-        let Some(a) = c.availability().filter(|_| c.missed() > 0) else {
-            continue;
+        let a = c.availability().filter(|_| c.missed() > 0)?;
+        Some(((1.0 - a) * f64::from(LANE)).max(4.0))
+    });
+    for line in steps(deep, axis.from, step) {
+        let (x0, x1) = match line[..] {
+            [(a, _), .., (b, _)] => (axis.x(a), axis.x(b).max(axis.x(a) + 2)),
+            _ => continue,
         };
-        let (x0, x1) = (
-            axis.x(time(i)),
-            axis.x(time(i + 1)).max(axis.x(time(i)) + 2),
-        );
-        let deep = ((1.0 - a) * f64::from(LANE)).max(4.0) as i32;
-        root.draw(&Rectangle::new(
-            [(x0, top), (x1, top + deep)],
-            FAIL.mix(0.55).filled(),
-        ))?;
+        let mut area: Vec<(i32, i32)> = line
+            .iter()
+            .map(|(t, deep)| (axis.x(*t), top + *deep as i32))
+            .collect();
+        if let Some(last) = area.last_mut() {
+            last.0 = x1;
+        }
+        area.extend([(x1, top), (x0, top)]);
+        root.draw(&Polygon::new(area, FAIL.mix(0.55).filled()))?;
         root.draw(&Rectangle::new(
             [(x0, bottom + 5), (x1, bottom + TICKS)],
             FAIL.filled(),

@@ -1,7 +1,7 @@
 //! What monitoring would have said: which alarms fired, how soon, and which
 //! should have.
 
-use crate::numbers::millis;
+use crate::numbers::{millis, plural};
 use crate::report::{AlarmOutcome, AlarmRow, AlarmSource, Report};
 use gameday_record::Scope;
 use maud::{Markup, html};
@@ -41,7 +41,11 @@ pub fn section(r: &Report) -> Markup {
             @if !rows.is_empty() {
                 h3 { (title) }
                 p.lead { (lead) }
-                (table(&rows))
+                @let (quiet, loud): (Vec<_>, Vec<_>) = rows.iter().partition(|a| a.outcome == AlarmOutcome::Quiet);
+                @if !loud.is_empty() { (table(&loud)) }
+                @if !quiet.is_empty() {
+                    details { summary { (plural(quiet.len() as u64, "alarm")) " stayed quiet" } (table(&quiet)) }
+                }
             }
         }
     }

@@ -160,6 +160,8 @@ fn windows(r: &Report) -> Markup {
 fn span(s: u64) -> String {
     if s < 100 {
         format!("{s} s")
+    } else if s.is_multiple_of(60) && s < 3600 {
+        format!("{} min", s / 60)
     } else {
         millis(s.saturating_mul(1000))
     }
@@ -183,8 +185,13 @@ fn projections(r: &Report) -> Markup {
                             None => { "injection " (id) },
                         } },
                     } }
-                    td.nw { (p.kind.name()) } td.r { (format!("{:.4}", p.cost)) } td.r { (limit_percent(p.slo)) }
-                    td.r { @match p.per_month { Some(n) => (format!("{n:.1}")), None => "any number: it cost nothing" } }
+                    td.nw { (p.kind.name()) } td.r { @if p.cost.is_finite() { (format!("{:.4}", p.cost)) } @else { "–" } } td.r { (limit_percent(p.slo)) }
+                    td.r { @match p.per_month {
+                        Some(n) if n.is_finite() && n < 100.0 => (format!("{n:.1}")),
+                        Some(n) if n.is_finite() => (count(n as u64)),
+                        Some(_) => "–",
+                        None => "any number: it cost nothing",
+                    } }
                 } } }
             } }
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 const MAX_AZS: usize = 12;
 
 /// Rows of the table beside the chart.
-const MAX_ROWS: usize = 300;
+const MAX_ROWS: usize = 60;
 
 pub fn timeline(r: &Report) -> Markup {
     let every = match r.series.step {
@@ -29,7 +29,7 @@ pub fn timeline(r: &Report) -> Markup {
                     span.key style="background:var(--fault)" {} "a fault, from the act to its revert, and paler until every pair was well again; "
                     span.key style="background:var(--fail)" {} "what was not answered, with a tick below for every "
                     (every) " that missed any. Latency counts from the due time, p50 and p99 of what was answered. "
-                    @if !r.alarms.is_empty() { "Alarms: from firing to clearing; the standard ones as production would see them. " }
+                    @if r.alarms.iter().any(|a| !a.firings.is_empty()) { "Alarms: from firing to clearing; the standard ones as production would see them. " }
                     @if r.trust.suspect_seconds > 0 { "Hatched: a canary sent late, so the latency is partly its own. " }
                     "Blank: nothing was measured."
                 }
@@ -148,13 +148,21 @@ fn cell(r: &Report, c: &CellRow) -> Markup {
 fn strip(r: &Report, c: &CellRow) -> Markup {
     let total = (r.series.points.len() as u64 * r.series.step).max(1);
     let width = (total as f64 / 120.0).max(0.5);
+    // One path for all: a rectangle per stretch.
+    let marks: String = c
+        .missed
+        .iter()
+        .take(400)
+        .map(|(from, to)| {
+            let x = from.saturating_sub(r.series.start);
+            let wide = ((to.saturating_sub(*from) as f64).max(width) * 10.0).round() / 10.0;
+            format!("M{x} 0h{wide}v10h-{wide}z")
+        })
+        .collect();
     html! {
         svg.strip viewBox={ "0 0 " (total) " 10" } preserveAspectRatio="none" aria-hidden="true" {
             rect.f-muted x="0" y="4" width=(total) height="2" opacity=".35" {}
-            @for (from, to) in c.missed.iter().take(400) {
-                @let x = from.saturating_sub(r.series.start);
-                rect.f-fail x=(x) y="0" width=(format!("{:.1}", (to.saturating_sub(*from) as f64).max(width))) height="10" {}
-            }
+            @if !c.missed.is_empty() { path.f-fail d=(marks) {} }
         }
     }
 }

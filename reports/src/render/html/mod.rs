@@ -65,7 +65,7 @@ pub fn html(report: &Report) -> String {
         "What the words mean" => "Words".to_string(),
         t => t.to_string(),
     };
-    html! {
+    let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -97,8 +97,18 @@ pub fn html(report: &Report) -> String {
                 }
             }
         }
+    };
+    printable(page.into_string())
+}
+
+/// Control characters have no place in a page, wherever they came from.
+fn printable(page: String) -> String {
+    let bad = |c: char| c.is_control() && !matches!(c, '\n' | '\t' | '\r');
+    if page.contains(bad) {
+        page.replace(bad, "\u{fffd}")
+    } else {
+        page
     }
-    .into_string()
 }
 
 /// `PASS · write 99.91 % · az-power-off · 2026-11-23`

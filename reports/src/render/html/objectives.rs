@@ -75,7 +75,9 @@ fn dash(text: &str) -> &str {
 
 /// A share of the error budget, rounded up: `37 %`, `12 times`.
 fn used(share: f64) -> String {
-    if !share.is_finite() {
+    if share.is_nan() {
+        "–".into()
+    } else if share.is_infinite() {
         "all of it".into()
     } else if share < 10.0 {
         format!("{:.0} %", (share * 100.0).ceil())
