@@ -1,5 +1,7 @@
 //! `gameday`: the command line, and the only place that knows every crate.
 
+mod alarms;
+mod applied;
 mod bench;
 mod canary;
 mod check;

@@ -1,9 +1,10 @@
 //! The canaries' streams become `history.jsonl` and the live fold.
 
+use crate::applied;
 use gameday_canary::protocol::{Command, FinalReads, Line, Notice, Totals};
 use gameday_chaos::runtime::Instrument;
 use gameday_record::history::{HistoryWriter, Pairing};
-use gameday_record::{Event, HistoryHeader};
+use gameday_record::{Call, Event, HistoryHeader, Operation, Outcome};
 use gameday_reports::Fold;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -46,6 +47,8 @@ struct Inner {
     writer: Option<HistoryWriter<BufWriter<File>>>,
     pairing: Pairing,
     fold: Fold,
+    /// Keys and values of writes of unknown outcome, as many as are asked about.
+    unknown: Vec<(String, i64)>,
     /// Why the history cannot be called complete.
     flaw: Option<String>,
 }
@@ -63,6 +66,7 @@ impl Recorder {
             writer: Some(writer),
             pairing: Pairing::default(),
             fold: Fold::new(),
+            unknown: Vec::new(),
             flaw: None,
         };
         Ok(Arc::new(Recorder {
@@ -80,6 +84,11 @@ impl Recorder {
     /// Looks at the fold so far.
     pub fn with_fold<T>(&self, look: impl FnOnce(&Fold) -> T) -> T {
         look(&self.lock().fold)
+    }
+
+    /// Keys and values of the writes whose outcome is unknown.
+    pub fn unknown_writes(&self) -> Vec<(String, i64)> {
+        self.lock().unknown.clone()
     }
 
     /// Why the history will not be complete, as soon as that is known.
@@ -189,9 +198,24 @@ impl Inner {
             .push(event)
             .map_err(|e| format!("{name}: {e}"))?;
         if let Some(op) = op {
+            if self.unknown.len() < applied::MOST {
+                self.unknown.extend(unknown_write(&op));
+            }
             self.fold.push(&op);
         }
         Ok(())
+    }
+}
+
+/// Key and value of a write of unknown outcome. An addition has no value of its own.
+fn unknown_write(op: &Operation) -> Option<(String, i64)> {
+    if !matches!(op.outcome, Outcome::Unknown { .. }) {
+        return None;
+    }
+    match &op.call {
+        Call::Write { key, value } | Call::Insert { key, value } => Some((key.clone(), *value)),
+        Call::Cas { key, new, .. } => Some((key.clone(), *new)),
+        Call::Read { .. } | Call::Add { .. } => None,
     }
 }
 

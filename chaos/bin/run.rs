@@ -2,6 +2,7 @@
 //! cluster down, verdict, report. Whatever happens in between, the cluster goes
 //! down and what was measured is judged and rendered.
 
+use crate::alarms::Alarms;
 use crate::cli::RunArgs;
 use crate::exit::Exit;
 use crate::live::Live;
@@ -10,7 +11,7 @@ use crate::recorder::{Canary, Recorder, tell_all};
 use crate::roles::StoreRoles;
 use crate::stop::Stop;
 use crate::up::{self, Place};
-use crate::{identity, judge, replicas, wiring};
+use crate::{applied, identity, judge, replicas, wiring};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use gameday_canary::protocol::Command;
@@ -222,7 +223,9 @@ impl Run {
             .await
             .map_err(|e| e.to_string())?;
         up::wait_healthy(self.runtime.as_ref(), topology).await?;
-        up::create_table(self.runtime.as_ref(), topology, wiring::TABLE).await?;
+        for table in self.tables() {
+            up::create_table(self.runtime.as_ref(), topology, &table).await?;
+        }
         let launches = wiring::canary_launches(
             self.runtime.as_ref(),
             topology,
@@ -250,6 +253,12 @@ impl Run {
         }
     }
 
+    /// Names of the tables that the canaries use.
+    fn tables(&self) -> Vec<String> {
+        let workload = &self.prepared.playbook.measuring.workload;
+        workload.table_names(wiring::TABLE)
+    }
+
     fn bug(&self) -> Option<wiring::Bug> {
         #[cfg(feature = "seeded-bugs")]
         return self.args.bug.clone();
@@ -266,6 +275,17 @@ impl Run {
             .collect();
         let roles = Arc::new(StoreRoles::new(self.runtime.clone(), storage));
         let watching = tokio::spawn(roles.clone().follow(self.timeline.clone()));
+        let measuring = &self.prepared.playbook.measuring;
+        let alarms = Alarms::new(
+            measuring.alarms.clone(),
+            self.clock,
+            Duration::from_millis(measuring.workload.timeout_ms),
+            self.live.clone(),
+        );
+        let evaluating = alarms
+            .clone()
+            .follow(self.recorder.clone(), self.timeline.clone());
+        let evaluating = tokio::spawn(evaluating);
         let instruments = self
             .prepared
             .topology
@@ -291,13 +311,19 @@ impl Run {
                     &self.prepared.playbook.measuring.workload,
                 ),
             }),
-            observer: self.live.clone(),
+            observer: alarms.clone(),
         };
         let stop = self.stop.clone();
-        let stopped =
-            async move { runner::Stop::Interrupted(signal_name(stop.stopped().await).into()) };
+        let stopped = async move {
+            tokio::select! {
+                biased;
+                signal = stop.stopped() => runner::Stop::Interrupted(signal_name(signal).into()),
+                why = alarms.stopped() => runner::Stop::Condition(why),
+            }
+        };
         let summary = runner::execute(self.prepared.plan.clone(), cast, stopped).await;
         watching.abort();
+        evaluating.abort();
         summary
     }
 
@@ -337,11 +363,21 @@ impl Run {
             .map(|n| n.name.clone())
             .collect();
         let roles = StoreRoles::new(self.runtime.clone(), nodes.clone());
-        let partitions: Vec<String> = (0..self.prepared.playbook.cluster.partitions)
-            .map(|p| format!("{}/{p}", wiring::TABLE))
+        let tables = self.tables();
+        let partitions: Vec<String> = tables
+            .iter()
+            .flat_map(|table| {
+                (0..self.prepared.playbook.cluster.partitions).map(move |p| format!("{table}/{p}"))
+            })
             .collect();
         let digests = replicas::settle(self.runtime.as_ref(), &roles, &nodes, &partitions).await;
         if let Err(e) = write_json(&self.folder.replicas(), &digests) {
+            self.note(e).await;
+        }
+        let unknown = self.recorder.unknown_writes();
+        let runtime = self.runtime.as_ref();
+        let applied = applied::ask(runtime, self.clock, &nodes, &digests, &unknown).await;
+        if let Err(e) = write_json(&self.folder.applied(), &applied) {
             self.note(e).await;
         }
     }

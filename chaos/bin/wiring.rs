@@ -1,11 +1,11 @@
 //! Which units a run has, and what each is told. Data in, data out.
 
-use gameday_canary::config::{CanaryConfig, Endpoint};
+use gameday_canary::config::{Attributes, CanaryConfig, Endpoint};
 /// The first of the tables that the canaries use.
 pub use gameday_chaos::playbook::TABLE;
 use gameday_chaos::runtime::{Launch, Runtime, UnitSpec};
 use gameday_cluster::config::{
-    DiskMode, NodeConfig, PeerConfig, Peers, RouterConfig, StorageConfig,
+    DiskMode, NodeConfig, PeerConfig, Peers, Remember, RouterConfig, StorageConfig,
 };
 use gameday_record::{ClusterSpec, Node, RunClock, Topology, WorkloadSpec};
 use std::collections::BTreeMap;
@@ -15,6 +15,9 @@ use std::path::PathBuf;
 /// A bug that the store has on purpose, by its name on the command line. There
 /// is none without the feature `seeded-bugs`.
 pub type Bug = String;
+
+/// Writes that each replica remembers, to tell afterwards what became of them.
+const REMEMBERED: usize = 50_000;
 
 /// Port of the node-to-node RPC.
 const PEER: u16 = 7000;
@@ -232,7 +235,10 @@ fn storage(
         disk: DiskMode::Volatile { seed },
         timing: Default::default(),
         checkpoint: Default::default(),
-        remember: None,
+        remember: Some(Remember {
+            attribute: Attributes::default().value,
+            writes: REMEMBERED,
+        }),
         #[cfg(feature = "seeded-bugs")]
         bug: None,
     }

@@ -134,6 +134,15 @@ pub enum TimelineEvent {
         /// For people.
         detail: String,
     },
+    /// An alarm of the playbook fired or cleared, as it was seen live.
+    Alarm {
+        /// Its name.
+        name: String,
+        /// True if it fired.
+        firing: bool,
+        /// What was seen, for people.
+        text: String,
+    },
     /// A remark of the runner, for example why a baseline was unhealthy.
     Note {
         /// For people.

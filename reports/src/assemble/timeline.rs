@@ -110,6 +110,8 @@ impl Story {
                     });
                 }
             }
+            // The report evaluates the alarms itself, over the whole history.
+            TimelineEvent::Alarm { .. } => {}
             TimelineEvent::Note { text } => {
                 if let Some(what) = text.strip_prefix(NOT_CLEAN)
                     && self.left_behind.len() < MAX_EVENTS
