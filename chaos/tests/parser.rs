@@ -380,6 +380,14 @@ fn every_partition_shape_is_read() {
         ("fault = \"split\"\ngroups = { az = \"a\" }", "2 to 20"),
         ("fault = \"bridge\"", "no 'target'"),
         (
+            "fault = \"kill\"\ntarget = { az = \"b\" }\nuptime = \"2s\"",
+            "'uptime' goes with 'crash-loop'",
+        ),
+        (
+            "fault = \"crash-loop\"\ntarget = { az = \"b\" }",
+            "more than once",
+        ),
+        (
             "fault = \"leader\"\ntarget = { leader = \"canary\" }",
             "the leader of one partition",
         ),

@@ -187,7 +187,15 @@ async fn a_run_goes_through_its_phases_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn every_fault_is_proven_on_an_honest_runtime() {
-    for fault in ["power-off", "kill", "pause", "partition"] {
+    for fault in [
+        "power-off",
+        "kill",
+        "stop",
+        "restart",
+        "crash-loop",
+        "pause",
+        "partition",
+    ] {
         let seen = Run::of(step("x", fault, "az = \"b\"", AT0, "8s"))
             .go()
             .await;
@@ -252,6 +260,47 @@ async fn a_leader_apart_from_its_followers_still_serves_clients() {
     );
     // Two followers, both ways, and no canary.
     assert!(seen.log.has("cut 4"), "{:#?}", seen.log.all());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_is_at_once_and_the_new_process_stays() {
+    let seen = Run::of(step("x", "restart", "node = \"storage-b1\"", AT0, "8s"))
+        .go()
+        .await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    assert_eq!(
+        (seen.log.at("stop"), seen.log.at("start")),
+        (10_000, 10_000)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_loop_crashes_until_it_is_reverted_and_never_after() {
+    let mut step = step("x", "crash-loop", "node = \"storage-b1\"", AT0, "9s");
+    step.push_str("uptime = \"2s\"\n");
+    let seen = Run::of(step.clone()).go().await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    let all = seen.log.all();
+    // At 0, 2, 4, 6 and 8 s.
+    assert_eq!(all.iter().filter(|l| l.starts_with("kill")).count(), 5);
+    let last = all.iter().rposition(|l| l.starts_with("kill")).unwrap();
+    assert!(last < seen.log.position("timeline reverting"), "{all:#?}");
+
+    let mut run = Run::of(step);
+    run.switches.survives = true;
+    let seen = run.go().await;
+    seen.is_unproven("was not started again");
+    assert_eq!(seen.proofs(1), [Pass, Fail, Pass]);
 }
 
 #[tokio::test(start_paused = true)]

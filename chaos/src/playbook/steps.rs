@@ -4,7 +4,7 @@ use super::diagnostic::{Diagnostic, Source};
 use super::fields::{Fields, Mistakes, clip, wrong_type};
 use super::selector::{self, Draw, Selector};
 use super::suggest::hint;
-use super::values::MAX_DURATION;
+use super::values::{self, MAX_DURATION};
 use crate::faults::{Direction, FaultKind, Params};
 use gameday_record::ClusterSpec;
 use std::collections::BTreeMap;
@@ -151,6 +151,7 @@ fn draft(
         "target",
         "groups",
         "direction",
+        "uptime",
         "at",
         "after",
         "for",
@@ -183,15 +184,29 @@ fn draft(
         (None, Some(value)) => after.map(|name| (Start::After(name), value.span())),
     };
     let fault = fault(&f, m);
+    let params = params(&f, fault, m);
+    let hold = f.duration("for", Duration::from_millis(1)..=MAX_DURATION, m);
+    if let (Some(FaultKind::CrashLoop), Some(hold)) = (fault, hold)
+        && hold < params.uptime * 3
+    {
+        m.wrong_help(
+            f.key_span("for"),
+            format!(
+                "a process that lives {} must be seen to crash more than once",
+                values::show(params.uptime)
+            ),
+            format!("for = \"{}\" or longer", values::show(params.uptime * 3)),
+        );
+    }
     Draft {
         name: f
             .get("name")
             .and_then(|v| Some((f.text("name", 80, m)?.replace('\n', " "), v.span()))),
         fault,
-        params: params(&f, fault, m),
+        params,
         sides: sides(&f, fault, cluster, m),
         start,
-        hold: f.duration("for", Duration::from_millis(1)..=MAX_DURATION, m),
+        hold,
         target_span: f
             .get("target")
             .or(f.get("groups"))
@@ -256,6 +271,12 @@ fn params(f: &Fields<'_, '_>, fault: Option<FaultKind>, m: &mut Mistakes<'_>) ->
                 "\"out\": what the target sends is lost; \"in\": what it is sent is lost",
             ),
         }
+    }
+    let limits = Duration::from_secs(1)..=Duration::from_secs(600);
+    if only(f, "uptime", &[FaultKind::CrashLoop], fault, m)
+        && let Some(uptime) = f.duration("uptime", limits, m)
+    {
+        params.uptime = uptime;
     }
     params
 }
