@@ -263,6 +263,67 @@ async fn a_leader_apart_from_its_followers_still_serves_clients() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_delay_is_counted_from_the_proven_revert() {
+    let seen = Run::of(
+        step("one", "kill", "node = \"storage-b1\"", AT0, "5s")
+            + &step(
+                "two",
+                "pause",
+                "node = \"storage-c1\"",
+                "after = \"one\"\ndelay = \"4s\"\ntimes = 2\nevery = \"8s\"",
+                "5s",
+            ),
+    )
+    .go()
+    .await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    assert_eq!(
+        (seen.log.at("kill"), seen.log.at("start")),
+        (10_000, 15_000)
+    );
+    assert_eq!(seen.log.at("pause"), 19_000);
+    let all = seen.log.all();
+    assert_eq!(all.iter().filter(|l| l.starts_with("pause")).count(), 2);
+    // 10 of baseline, 5, 4 + 5, 3 + 5, 5 of cooldown.
+    assert_eq!(seen.took, Duration::from_secs(37));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_drawn_runs_one_after_the_other() {
+    let random = "[random]\nfor = \"2m\"\npause = [\"2s\", \"5s\"]\n\
+        [[random.fault]]\nfault = \"power-off\"\ntarget = { random = 1 }\nfor = [\"2s\", \"9s\"]\n\
+        [[random.fault]]\nfault = \"majority\"\nfor = [\"2s\", \"9s\"]\n";
+    let seen = Run::of(random.into()).go().await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    let order: Vec<&str> = seen
+        .log
+        .events()
+        .iter()
+        .filter_map(|e| match e {
+            TimelineEvent::Intent { .. } => Some("begun"),
+            TimelineEvent::Reverted { .. } => Some("reverted"),
+            _ => None,
+        })
+        .collect();
+    assert!(order.len() >= 12, "{order:?}");
+    assert!(
+        order.chunks(2).all(|pair| pair == ["begun", "reverted"]),
+        "{order:?}"
+    );
+    assert!(seen.clean);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restart_is_at_once_and_the_new_process_stays() {
     let seen = Run::of(step("x", "restart", "node = \"storage-b1\"", AT0, "8s"))
         .go()

@@ -6,6 +6,7 @@
 
 pub mod diagnostic;
 mod fields;
+mod random;
 mod sections;
 mod selector;
 mod steps;
@@ -13,6 +14,7 @@ pub mod suggest;
 pub mod values;
 
 pub use diagnostic::{Diagnostic, Source, render};
+pub use random::{Random, Weighted};
 pub use selector::{Draw, Selector};
 pub use steps::{Start, Step};
 
@@ -46,8 +48,10 @@ pub struct Playbook {
     pub slo: SloSpec,
     /// How long the healthy cluster is measured before any fault.
     pub baseline: Duration,
-    /// What is broken, in the order of the file; at least one.
+    /// What is broken, in the order of the file.
     pub steps: Vec<Step>,
+    /// What is drawn by the seed besides; there are steps, or this, or both.
+    pub random: Option<Random>,
     /// How long is measured after everything is reverted.
     pub cooldown: Duration,
     /// The text that was read, for messages and for the run folder.
@@ -55,7 +59,7 @@ pub struct Playbook {
 }
 
 const SECTIONS: &[&str] = &[
-    "playbook", "cluster", "workload", "slo", "baseline", "step", "cooldown",
+    "playbook", "cluster", "workload", "slo", "baseline", "step", "random", "cooldown",
 ];
 
 impl Playbook {
@@ -135,6 +139,7 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
     let cooldown = section(&top, "cooldown", m)
         .and_then(|(t, span)| sections::lasting(t, span, "[cooldown]", Duration::from_secs(1), m))
         .unwrap_or(Duration::from_secs(15));
+    let random = random::read(&top, &cluster, m);
     let steps = steps::read(&top, &cluster, m);
     let head = head.flatten()?;
     Some(Playbook {
@@ -147,6 +152,7 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
         slo,
         baseline,
         steps,
+        random,
         cooldown,
         source: Source {
             name: String::new(),
