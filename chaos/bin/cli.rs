@@ -68,6 +68,9 @@ pub struct RunArgs {
     /// Seed of every random choice (default: the playbook's, else chosen and printed)
     #[arg(long)]
     pub seed: Option<u64>,
+    /// How long [random] draws faults (default: the playbook's)
+    #[arg(long, value_name = "DURATION", value_parser = gameday_chaos::playbook::values::duration)]
+    pub duration: Option<std::time::Duration>,
     /// Folder in which the run's folder is made
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub out: PathBuf,
@@ -90,6 +93,9 @@ pub struct PlanArgs {
     /// Seed of every random choice (default: the playbook's, else chosen and printed)
     #[arg(long)]
     pub seed: Option<u64>,
+    /// How long [random] draws faults (default: the playbook's)
+    #[arg(long, value_name = "DURATION", value_parser = gameday_chaos::playbook::values::duration)]
+    pub duration: Option<std::time::Duration>,
 }
 
 #[derive(Debug, Args)]

@@ -65,7 +65,7 @@ fn concurrent(work: impl Future<Output = Exit>) -> Exit {
 }
 
 fn plan(args: PlanArgs) -> Exit {
-    let prepared = match prepare::prepare(&args.playbook, args.seed, None) {
+    let prepared = match prepare::prepare(&args.playbook, args.seed, None, args.duration) {
         Ok(p) => p,
         Err(exit) => return exit,
     };

@@ -7,6 +7,7 @@ use gameday_chaos::plan::{Plan, plan};
 use gameday_chaos::playbook::{Playbook, diagnostic};
 use gameday_record::Topology;
 use std::path::Path;
+use std::time::Duration;
 
 /// A playbook, checked, with what it means here.
 pub struct Prepared {
@@ -26,7 +27,12 @@ pub struct Prepared {
 ///
 /// # Errors
 /// The exit code, after the reasons were printed.
-pub fn prepare(path: &Path, seed: Option<u64>, subnet: Option<&str>) -> Result<Prepared, Exit> {
+pub fn prepare(
+    path: &Path,
+    seed: Option<u64>,
+    subnet: Option<&str>,
+    duration: Option<Duration>,
+) -> Result<Prepared, Exit> {
     let refuse = |why: String| {
         eprintln!("{why}");
         Exit::Usage
@@ -34,6 +40,13 @@ pub fn prepare(path: &Path, seed: Option<u64>, subnet: Option<&str>) -> Result<P
     let mut playbook = Playbook::read(path).map_err(|all| refuse(diagnostic::render(&all)))?;
     if let Some(subnet) = subnet {
         playbook.cluster.subnet = subnet.to_string();
+    }
+    if let Some(duration) = duration {
+        let Some(random) = &mut playbook.random else {
+            let why = "--duration is how long [random] draws faults, and this playbook has none";
+            return Err(refuse(why.into()));
+        };
+        random.lasting = duration;
     }
     let seed = seed.or(playbook.seed).unwrap_or_else(identity::fresh_seed);
     let topology = wiring::topology(&playbook.cluster);

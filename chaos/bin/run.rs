@@ -15,6 +15,7 @@ use crate::{applied, identity, judge, replicas, wiring};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use gameday_canary::protocol::Command;
+use gameday_chaos::playbook::values;
 use gameday_chaos::runner::{self, Cast, ExecutionSummary, Health, Timeline};
 use gameday_chaos::runtime::Runtime;
 use gameday_chaos::runtime::marks::{Kind, RunMarks};
@@ -41,7 +42,12 @@ const DOWN: Duration = Duration::from_secs(120);
 
 /// Runs a playbook.
 pub async fn main(args: RunArgs) -> Exit {
-    let prepared = match prepare(&args.playbook, args.seed, args.subnet.as_deref()) {
+    let prepared = match prepare(
+        &args.playbook,
+        args.seed,
+        args.subnet.as_deref(),
+        args.duration,
+    ) {
         Ok(p) => p,
         Err(exit) => return exit,
     };
@@ -461,6 +467,9 @@ fn info(
     let mut extra = Vec::new();
     if let Some(subnet) = &args.subnet {
         extra.push(format!("--subnet {subnet}"));
+    }
+    if let Some(duration) = args.duration {
+        extra.push(format!("--duration {}", values::show(duration)));
     }
     #[cfg(feature = "seeded-bugs")]
     if let Some(bug) = &args.bug {

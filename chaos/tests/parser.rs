@@ -271,7 +271,10 @@ for = "4s"
         (one.fault, one.start.clone()),
         (FaultKind::Pause, Start::At(Duration::from_secs(60)))
     );
-    assert_eq!(two.start, Start::After("pause random 2 router".into()));
+    assert_eq!(
+        two.start,
+        Start::After("pause random 2 router".into(), Duration::ZERO)
+    );
     assert_eq!(
         one.sides,
         [Selector::Draw(
@@ -383,6 +386,14 @@ fn every_partition_shape_is_read() {
         ("fault = \"split\"\ngroups = { az = \"a\" }", "2 to 20"),
         ("fault = \"bridge\"", "no 'target'"),
         (
+            "fault = \"kill\"\ntarget = { az = \"b\" }\nuptime = \"2s\"",
+            "'uptime' goes with 'crash-loop'",
+        ),
+        (
+            "fault = \"crash-loop\"\ntarget = { az = \"b\" }",
+            "more than once",
+        ),
+        (
             "fault = \"leader\"\ntarget = { leader = \"canary\" }",
             "the leader of one partition",
         ),
@@ -393,6 +404,70 @@ fn every_partition_shape_is_read() {
             errors(&step(rest))
         );
     }
+}
+
+#[test]
+fn what_is_wrong_with_repeated_and_random_steps_is_told() {
+    let step = |rest: &str| {
+        errors(&format!(
+            "[playbook]\ntitle = \"t\"\n[[step]]\nfault = \"kill\"\ntarget = {{ az = \"b\" }}\nfor = \"5s\"\n{rest}\n"
+        ))
+    };
+    for (rest, told) in [
+        ("at = \"0s\"\ntimes = 3", "both how many times"),
+        ("at = \"0s\"\nevery = \"9s\"", "both how many times"),
+        (
+            "at = \"0s\"\ntimes = 3\nevery = \"5s\"",
+            "longer than 'for', 5s",
+        ),
+        ("at = \"0s\"\ntimes = 1\nevery = \"9s\"", "from 2 to 100"),
+        ("at = \"0s\"\ndelay = \"9s\"", "'delay' goes with 'after'"),
+        (
+            "at = \"0s\"\nweight = 2",
+            "unknown key 'weight' in [[step]]",
+        ),
+    ] {
+        assert!(step(rest).contains(told), "{rest}: {}", step(rest));
+    }
+    let random = |head: &str, fault: &str| {
+        errors(&format!(
+            "[playbook]\ntitle = \"t\"\n[random]\n{head}\n[[random.fault]]\nfault = \"kill\"\n{fault}\n"
+        ))
+    };
+    let head = "for = \"1m\"\npause = \"5s\"";
+    let fault = "target = { random = 1 }\nfor = \"5s\"";
+    for (head, fault, told) in [
+        ("pause = \"5s\"", fault, "[random] has no 'for'"),
+        ("for = \"1m\"", fault, "[random] has no 'pause'"),
+        ("for = \"0s\"\npause = \"5s\"", fault, "from 1s to"),
+        (
+            "for = \"1m\"\npause = [\"9s\", \"5s\"]",
+            fault,
+            "the shortest and the longest",
+        ),
+        (
+            "for = \"1m\"\npause = [\"0s\", \"5s\"]",
+            fault,
+            "above zero",
+        ),
+        (head, "for = \"5s\"", "no 'target'"),
+        (head, "target = { random = 1 }", "no 'for'"),
+        (
+            head,
+            "target = { random = 1 }\nfor = \"5s\"\nweight = 0",
+            "from 1 to 1000",
+        ),
+        (
+            head,
+            "target = { random = 1 }\nfor = \"5s\"\nat = \"0s\"",
+            "unknown key 'at'",
+        ),
+    ] {
+        let all = random(head, fault);
+        assert!(all.contains(told), "{head} {fault}: {all}");
+    }
+    let none = errors("[playbook]\ntitle = \"t\"\n[random]\nfor = \"1m\"\npause = \"5s\"\n");
+    assert!(none.contains("[random] has no 'fault'"), "{none}");
 }
 
 #[test]

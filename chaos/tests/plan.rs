@@ -2,7 +2,7 @@
 
 mod support;
 
-use gameday_chaos::plan::{PlannedTarget, plan};
+use gameday_chaos::plan::{PlannedStart, PlannedTarget, plan};
 use gameday_chaos::playbook::{Playbook, render};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -248,6 +248,115 @@ fn every_partition_shape_plans_and_says_who_is_on_which_side() {
 }
 
 #[test]
+fn a_repeated_step_is_planned_each_time_and_what_follows_waits_for_the_last() {
+    let steps = step(
+        "again",
+        "kill",
+        "random = 1",
+        "at = \"2s\"\ntimes = 3\nevery = \"20s\"",
+        "5s",
+    ) + &step(
+        "then",
+        "pause",
+        "node = \"router-a\"",
+        "after = \"again\"\ndelay = \"3s\"\ntimes = 2\nevery = \"9s\"",
+        "5s",
+    );
+    let p = plan(&playbook("", &steps), 5, &topology()).unwrap();
+    let at = |s| PlannedStart::At(Duration::from_secs(s));
+    let after = |i, s| PlannedStart::After(i, Duration::from_secs(s));
+    let starts: Vec<_> = p.steps.iter().map(|s| s.start).collect();
+    assert_eq!(starts, [at(2), at(22), at(42), after(2, 3), after(3, 4)]);
+    assert_eq!(p.steps[1].name, "again (2 of 3)");
+    // 42 + 5, 3 + 5, 4 + 5.
+    assert_eq!(p.least_steps(), Duration::from_secs(64));
+    let told = p.lines().join("\n");
+    assert!(
+        told.contains("3s after 'again (3 of 3)' is reverted"),
+        "{told}"
+    );
+    // Each time draws anew.
+    let drawn: std::collections::BTreeSet<String> = (0..20)
+        .flat_map(|seed| {
+            let p = plan(&playbook("", &steps), seed, &topology()).unwrap();
+            p.steps[..3]
+                .iter()
+                .map(|s| format!("{:?}", s.target))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(drawn.len(), 9);
+    // Too close for the revert of the first.
+    let close = step(
+        "x",
+        "kill",
+        "az = \"b\"",
+        "at = \"0s\"\ntimes = 3\nevery = \"8s\"",
+        "5s",
+    );
+    assert_eq!(
+        refused("", &close).len(),
+        1,
+        "one problem, not one per time"
+    );
+}
+
+const RANDOM: &str = "[random]\nfor = \"10m\"\npause = [\"5s\", \"15s\"]\n\
+    [[random.fault]]\nweight = 3\nfault = \"power-off\"\ntarget = { role = \"storage\", random = 1 }\nfor = [\"5s\", \"20s\"]\n\
+    [[random.fault]]\nfault = \"majority\"\nfor = \"10s\"\n";
+
+#[test]
+fn what_is_drawn_at_random_is_the_same_for_the_same_seed_to_the_byte() {
+    let book = playbook("", RANDOM);
+    let lines = |seed| plan(&book, seed, &topology()).unwrap().lines().join("\n");
+    let mut power_offs = 0;
+    let mut all = 0;
+    for seed in 0..30 {
+        assert_eq!(lines(seed), lines(seed));
+        let p = plan(&book, seed, &topology()).unwrap();
+        assert!(p.least_steps() <= Duration::from_secs(600));
+        assert!(p.steps.len() >= 600 / 40, "{}", p.steps.len());
+        all += p.steps.len();
+        power_offs += p
+            .steps
+            .iter()
+            .filter(|s| s.name.contains("power-off"))
+            .count();
+        for (i, s) in p.steps.iter().enumerate() {
+            let (PlannedStart::At(pause) | PlannedStart::After(_, pause)) = s.start;
+            assert!((5.0..=15.0).contains(&pause.as_secs_f64()), "{pause:?}");
+            assert!((5.0..=20.0).contains(&s.hold.as_secs_f64()), "{:?}", s.hold);
+            assert_eq!(i == 0, matches!(s.start, PlannedStart::At(_)));
+        }
+    }
+    // Three of four, by weight.
+    let share = power_offs as f64 / all as f64;
+    assert!((0.65..0.85).contains(&share), "{share}");
+    let distinct: std::collections::BTreeSet<_> = (0..20).map(lines).collect();
+    assert_eq!(distinct.len(), 20);
+}
+
+#[test]
+fn what_cannot_be_drawn_is_refused() {
+    let short = RANDOM.replace("10m", "3s");
+    assert!(refused("", &short)[0].contains("3s are too short"));
+    let long = RANDOM.replace("10m", "24h");
+    assert!(refused("", &long)[0].contains("more than 300"));
+    let empty = RANDOM.replace("\"storage\"", "\"log\"");
+    let all = refused("", &empty);
+    assert!(
+        all.len() == 1 && all[0].contains("no node has the role 'log'"),
+        "{all:?}"
+    );
+    let quorum = RANDOM.replace("role = \"storage\", random = 1", "all = \"storage\"");
+    let all = refused("", &quorum);
+    assert!(all.len() == 1 && all[0].contains("3 of 3 AZs"), "{all:?}");
+    // What is drawn may be in force at any time, so a fixed step collides.
+    let beside = RANDOM.to_string() + &step("b", "kill", "az = \"b\"", "at = \"60s\"", "60s");
+    assert!(!refused("", &beside).is_empty());
+}
+
+#[test]
 fn more_than_a_minority_needs_permission() {
     let region = step("region", "power-off", "all = \"storage\"", AT0, "5s");
     let all = refused("", &region);
@@ -356,7 +465,9 @@ fn every_playbook_parses_plans_and_says_what_it_shows() {
         "az-partition",
         "az-power-off",
         "leader-pause",
+        "nightly",
         "node-power-off",
+        "partition-shapes",
         "region-power-off",
     ] {
         assert!(

@@ -187,7 +187,15 @@ async fn a_run_goes_through_its_phases_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn every_fault_is_proven_on_an_honest_runtime() {
-    for fault in ["power-off", "kill", "pause", "partition"] {
+    for fault in [
+        "power-off",
+        "kill",
+        "stop",
+        "restart",
+        "crash-loop",
+        "pause",
+        "partition",
+    ] {
         let seen = Run::of(step("x", fault, "az = \"b\"", AT0, "8s"))
             .go()
             .await;
@@ -252,6 +260,108 @@ async fn a_leader_apart_from_its_followers_still_serves_clients() {
     );
     // Two followers, both ways, and no canary.
     assert!(seen.log.has("cut 4"), "{:#?}", seen.log.all());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_is_counted_from_the_proven_revert() {
+    let seen = Run::of(
+        step("one", "kill", "node = \"storage-b1\"", AT0, "5s")
+            + &step(
+                "two",
+                "pause",
+                "node = \"storage-c1\"",
+                "after = \"one\"\ndelay = \"4s\"\ntimes = 2\nevery = \"8s\"",
+                "5s",
+            ),
+    )
+    .go()
+    .await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    assert_eq!(
+        (seen.log.at("kill"), seen.log.at("start")),
+        (10_000, 15_000)
+    );
+    assert_eq!(seen.log.at("pause"), 19_000);
+    let all = seen.log.all();
+    assert_eq!(all.iter().filter(|l| l.starts_with("pause")).count(), 2);
+    // 10 of baseline, 5, 4 + 5, 3 + 5, 5 of cooldown.
+    assert_eq!(seen.took, Duration::from_secs(37));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_drawn_runs_one_after_the_other() {
+    let random = "[random]\nfor = \"2m\"\npause = [\"2s\", \"5s\"]\n\
+        [[random.fault]]\nfault = \"power-off\"\ntarget = { random = 1 }\nfor = [\"2s\", \"9s\"]\n\
+        [[random.fault]]\nfault = \"majority\"\nfor = [\"2s\", \"9s\"]\n";
+    let seen = Run::of(random.into()).go().await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    let order: Vec<&str> = seen
+        .log
+        .events()
+        .iter()
+        .filter_map(|e| match e {
+            TimelineEvent::Intent { .. } => Some("begun"),
+            TimelineEvent::Reverted { .. } => Some("reverted"),
+            _ => None,
+        })
+        .collect();
+    assert!(order.len() >= 12, "{order:?}");
+    assert!(
+        order.chunks(2).all(|pair| pair == ["begun", "reverted"]),
+        "{order:?}"
+    );
+    assert!(seen.clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_is_at_once_and_the_new_process_stays() {
+    let seen = Run::of(step("x", "restart", "node = \"storage-b1\"", AT0, "8s"))
+        .go()
+        .await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    assert_eq!(
+        (seen.log.at("stop"), seen.log.at("start")),
+        (10_000, 10_000)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_loop_crashes_until_it_is_reverted_and_never_after() {
+    let mut step = step("x", "crash-loop", "node = \"storage-b1\"", AT0, "9s");
+    step.push_str("uptime = \"2s\"\n");
+    let seen = Run::of(step.clone()).go().await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    let all = seen.log.all();
+    // At 0, 2, 4, 6 and 8 s.
+    assert_eq!(all.iter().filter(|l| l.starts_with("kill")).count(), 5);
+    let last = all.iter().rposition(|l| l.starts_with("kill")).unwrap();
+    assert!(last < seen.log.position("timeline reverting"), "{all:#?}");
+
+    let mut run = Run::of(step);
+    run.switches.survives = true;
+    let seen = run.go().await;
+    seen.is_unproven("was not started again");
+    assert_eq!(seen.proofs(1), [Pass, Fail, Pass]);
 }
 
 #[tokio::test(start_paused = true)]

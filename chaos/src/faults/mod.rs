@@ -23,12 +23,28 @@
 //!    with a table test; the runner's tests have a fake runtime with
 //!    misbehaviour switches for the rest. Then a playbook that shows it.
 
+//!
+//! # How each fault is proven
+//!
+//! All of them run on both runtimes, `docker` and `process`.
+//!
+//! | fault | proven in force by | proven gone by |
+//! | --- | --- | --- |
+//! | `power-off`, `kill`, `stop` | the engine or the kernel says that the process exited, and `/health` is silent | a process with another pid and start time runs, and `/health` answers |
+//! | `restart` | a process with another pid and start time runs | the same, and `/health` answers |
+//! | `crash-loop` | as `restart`, and again another one at the end of the hold | a process runs, and `/health` answers |
+//! | `pause` | the process is stopped or frozen, is the same, and `/health` is silent | it runs, is the same, and `/health` answers |
+//! | `isolate`, `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | messages over every link between nodes that should be cut do not arrive, over those beside them they do | messages over all of them arrive |
+
+mod crash_loop;
 mod kill;
 mod partition;
 mod pause;
 mod power_off;
 mod process;
+mod restart;
 mod shape;
+mod stop;
 
 use crate::runtime::{Fut, Runtime};
 use futures_util::future::BoxFuture;
@@ -37,6 +53,7 @@ use gameday_record::{Node, Topology, Verdict};
 use shape::Shape;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Every fault there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +62,12 @@ pub enum FaultKind {
     PowerOff,
     /// SIGKILL: the process dies, the machine lives.
     Kill,
+    /// SIGTERM: the process ends in an orderly way and stays away.
+    Stop,
+    /// SIGTERM, and started again at once.
+    Restart,
+    /// SIGKILL and started again at once, over and over.
+    CrashLoop,
     /// The process is frozen.
     Pause,
     /// The targets and everybody else cannot reach each other.
@@ -84,10 +107,21 @@ pub enum Direction {
 
 /// What a playbook can say about a fault beside its target; each kind has its
 /// own and ignores none that the parser accepts for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params {
     /// Of [`FaultKind::OneWay`].
     pub direction: Direction,
+    /// Of [`FaultKind::CrashLoop`]: how long the process lives after each start.
+    pub uptime: Duration,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Params {
+            direction: Direction::default(),
+            uptime: Duration::from_secs(2),
+        }
+    }
 }
 
 /// A fault's targets: one side, or several for those that set groups apart.
@@ -98,6 +132,9 @@ impl FaultKind {
     pub const ALL: &'static [FaultKind] = &[
         FaultKind::PowerOff,
         FaultKind::Kill,
+        FaultKind::Stop,
+        FaultKind::Restart,
+        FaultKind::CrashLoop,
         FaultKind::Pause,
         FaultKind::Isolate,
         FaultKind::Split,
@@ -113,6 +150,9 @@ impl FaultKind {
         match self {
             FaultKind::PowerOff => "power-off",
             FaultKind::Kill => "kill",
+            FaultKind::Stop => "stop",
+            FaultKind::Restart => "restart",
+            FaultKind::CrashLoop => "crash-loop",
             FaultKind::Pause => "pause",
             FaultKind::Isolate => "isolate",
             FaultKind::Split => "split",
@@ -150,7 +190,12 @@ impl FaultKind {
     /// The shape of a partition.
     fn shape(self, params: &Params) -> Option<Shape> {
         match self {
-            FaultKind::PowerOff | FaultKind::Kill | FaultKind::Pause => None,
+            FaultKind::PowerOff
+            | FaultKind::Kill
+            | FaultKind::Stop
+            | FaultKind::Restart
+            | FaultKind::CrashLoop
+            | FaultKind::Pause => None,
             FaultKind::Isolate | FaultKind::Majority => Some(Shape::Isolate),
             FaultKind::Split | FaultKind::Leader => Some(Shape::Split),
             FaultKind::OneWay => Some(match params.direction {
@@ -210,6 +255,9 @@ impl FaultKind {
         match self {
             FaultKind::PowerOff => Arc::new(power_off::PowerOff::new(nodes)),
             FaultKind::Kill => Arc::new(kill::Kill::new(nodes)),
+            FaultKind::Stop => Arc::new(stop::Stop::new(nodes)),
+            FaultKind::Restart => Arc::new(restart::Restart::new(nodes)),
+            FaultKind::CrashLoop => Arc::new(crash_loop::CrashLoop::new(nodes, params.uptime)),
             _ => Arc::new(pause::Pause::new(nodes)),
         }
     }

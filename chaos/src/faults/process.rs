@@ -150,6 +150,51 @@ pub(super) fn is_dead(before: Option<&str>, s: &Sighting) -> (Verdict, String) {
     }
 }
 
+/// Judges whether another process runs than before, serving or not yet. One
+/// that is just not there may be on its way.
+pub(super) fn is_another(before: Option<&str>, s: &Sighting) -> (Verdict, String) {
+    match &s.state {
+        Err(e) => (
+            Verdict::Unknown,
+            format!("its process could not be looked at: {e}"),
+        ),
+        Ok(ProcessState::Running { identity }) if before != Some(identity.as_str()) => (
+            Verdict::Pass,
+            format!(
+                "runs as {identity}, before as {}",
+                before.unwrap_or("nobody")
+            ),
+        ),
+        Ok(state @ ProcessState::Exited { .. }) => (
+            Verdict::Unknown,
+            format!("does not run just now: {}", describe(state)),
+        ),
+        Ok(state) => (
+            Verdict::Fail,
+            format!("was not started again: {}", describe(state)),
+        ),
+    }
+}
+
+/// Judges whether a process serves, whichever it is by now.
+pub(super) fn is_serving(_before: Option<&str>, s: &Sighting) -> (Verdict, String) {
+    match (&s.state, &s.health) {
+        (Err(e), _) => (
+            Verdict::Unknown,
+            format!("its process could not be looked at: {e}"),
+        ),
+        (Ok(ProcessState::Running { identity }), Ok(())) => (
+            Verdict::Pass,
+            format!("runs as {identity}, and /health answers"),
+        ),
+        (Ok(state), Ok(())) => (Verdict::Fail, format!("does not run: {}", describe(state))),
+        (Ok(state), Err(e)) => (
+            Verdict::Fail,
+            format!("{}, and /health does not answer: {e}", describe(state)),
+        ),
+    }
+}
+
 /// Judges whether a process that was dead is a new one and serves.
 pub(super) fn is_back(before: Option<&str>, s: &Sighting) -> (Verdict, String) {
     match (&s.state, &s.health) {
@@ -228,9 +273,9 @@ mod tests {
     use super::*;
     use Verdict::{Fail, Pass, Unknown};
 
-    /// Verdicts of the four judges on a process that was `old` before:
-    /// dead, back, frozen, thawed.
-    fn judged(state: Result<ProcessState, RuntimeError>, answers: bool) -> [Verdict; 4] {
+    /// Verdicts of the judges on a process that was `old` before:
+    /// dead, back, frozen, thawed, another, serving.
+    fn judged(state: Result<ProcessState, RuntimeError>, answers: bool) -> [Verdict; 6] {
         let s = Sighting {
             state,
             health: if answers {
@@ -239,7 +284,10 @@ mod tests {
                 Err("refused".into())
             },
         };
-        [is_dead, is_back, is_frozen, is_thawed].map(|judge| judge(Some("old"), &s).0)
+        [
+            is_dead, is_back, is_frozen, is_thawed, is_another, is_serving,
+        ]
+        .map(|judge| judge(Some("old"), &s).0)
     }
 
     #[test]
@@ -261,18 +309,34 @@ mod tests {
         };
         let blind = || Err(RuntimeError("no answer".into()));
         let table = [
-            // state, answers        dead     back     frozen   thawed
-            (exited(), false, [Pass, Fail, Fail, Fail]),
-            (exited(), true, [Fail, Fail, Fail, Fail]),
-            (running("old"), true, [Fail, Unknown, Fail, Pass]),
-            (running("old"), false, [Fail, Unknown, Fail, Fail]),
-            (running("new"), true, [Fail, Pass, Fail, Unknown]),
-            (running("new"), false, [Fail, Fail, Fail, Unknown]),
-            (paused("old"), false, [Fail, Fail, Pass, Fail]),
-            (paused("old"), true, [Fail, Fail, Fail, Fail]),
-            (paused("new"), false, [Fail, Fail, Fail, Fail]),
-            (blind(), false, [Unknown; 4]),
-            (blind(), true, [Unknown; 4]),
+            // state, answers        dead     back     frozen   thawed   another  serving
+            (exited(), false, [Pass, Fail, Fail, Fail, Unknown, Fail]),
+            (exited(), true, [Fail, Fail, Fail, Fail, Unknown, Fail]),
+            (
+                running("old"),
+                true,
+                [Fail, Unknown, Fail, Pass, Fail, Pass],
+            ),
+            (
+                running("old"),
+                false,
+                [Fail, Unknown, Fail, Fail, Fail, Fail],
+            ),
+            (
+                running("new"),
+                true,
+                [Fail, Pass, Fail, Unknown, Pass, Pass],
+            ),
+            (
+                running("new"),
+                false,
+                [Fail, Fail, Fail, Unknown, Pass, Fail],
+            ),
+            (paused("old"), false, [Fail, Fail, Pass, Fail, Fail, Fail]),
+            (paused("old"), true, [Fail, Fail, Fail, Fail, Fail, Fail]),
+            (paused("new"), false, [Fail, Fail, Fail, Fail, Fail, Fail]),
+            (blind(), false, [Unknown; 6]),
+            (blind(), true, [Unknown; 6]),
         ];
         for (state, answers, expected) in table {
             let name = format!("{state:?}, answers: {answers}");

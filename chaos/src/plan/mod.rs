@@ -5,6 +5,7 @@
 //! exclude each other, and more than a minority of replicas hurt at once. The
 //! same playbook, seed and topology give the same plan, to the byte.
 
+mod draw;
 mod overlap;
 mod target;
 
@@ -15,14 +16,19 @@ pub(crate) use target::{Leaders, azs, resolve_all, stream};
 
 use crate::faults::{FaultKind, Params};
 use crate::playbook::values::show;
-use crate::playbook::{Diagnostic, Playbook, Start};
+use crate::playbook::{Diagnostic, Playbook, Random, Start, Step};
 use gameday_record::Topology;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
 /// Role of the nodes that hold replicas, one replica of a partition per AZ:
 /// the nodes whose loss can cost a quorum.
 pub const REPLICA_ROLE: &str = "storage";
+
+/// The stream that `[random]` is drawn from; the targets of what is drawn have
+/// the streams after it.
+const DRAWING: u64 = 1 << 48;
 
 /// What will be done, when, to whom.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +66,8 @@ pub struct PlannedStep {
     pub start: PlannedStart,
     /// For how long.
     pub hold: Duration,
+    /// Number of its own stream of random choices.
+    pub stream: u64,
 }
 
 /// When a step begins.
@@ -67,8 +75,8 @@ pub struct PlannedStep {
 pub enum PlannedStart {
     /// So long after the steps phase began.
     At(Duration),
-    /// When the step of this index is reverted and the revert is proven.
-    After(usize),
+    /// So long after the step of this index is reverted and the revert is proven.
+    After(usize, Duration),
 }
 
 /// Plans a playbook.
@@ -77,45 +85,67 @@ pub enum PlannedStart {
 /// Every reason why it cannot work on this topology, with its place.
 pub fn plan(playbook: &Playbook, seed: u64, topology: &Topology) -> Result<Plan, Vec<Diagnostic>> {
     let mut problems = Vec::new();
-    let mut steps = Vec::new();
+    let mut planned = Planned::default();
+    // Where the last time of each step of the playbook is among the planned ones.
+    let mut last_of = Vec::new();
+    let mut count = 0;
+    for step in &playbook.steps {
+        count += step.times as usize;
+        last_of.push(count - 1);
+    }
     for (i, step) in playbook.steps.iter().enumerate() {
-        let mut rng = stream(seed, i as u64);
-        let target = match target::plan(step, &mut rng, topology) {
-            Ok(target) => target,
-            Err(why) => {
-                let mut d = step.wrong_target(&playbook.source, why.message);
-                d.help = why.help;
-                problems.push(d);
-                continue;
+        for time in 0..step.times {
+            let start = match &step.start {
+                Start::At(at) => PlannedStart::At(*at + step.every * time),
+                Start::After(..) if time > 0 => PlannedStart::After(
+                    last_of[i] + time as usize - step.times as usize,
+                    step.every - step.hold,
+                ),
+                Start::After(name, delay) => {
+                    let of = playbook.steps.iter().position(|s| s.name == *name);
+                    let of = of.expect("the parser checked that 'after' names a step");
+                    PlannedStart::After(last_of[of], *delay)
+                }
+            };
+            let mut name = step.name.clone();
+            if step.times > 1 {
+                name.push_str(&format!(" ({} of {})", time + 1, step.times));
             }
-        };
-        let start = match &step.start {
-            Start::At(at) => PlannedStart::At(*at),
-            Start::After(name) => PlannedStart::After(
-                playbook
-                    .steps
-                    .iter()
-                    .position(|s| s.name == *name)
-                    .expect("the parser checked that 'after' names a step"),
-            ),
-        };
-        steps.push(PlannedStep {
-            name: step.name.clone(),
-            fault: step.fault,
-            params: step.params,
-            selector: step.selector(),
-            target,
-            start,
-            hold: step.hold,
-        });
+            let one = Fixed {
+                name,
+                start,
+                hold: step.hold,
+                stream: i as u64 + (u64::from(time) << 32),
+            };
+            planned.add(playbook, step, one, seed, topology, &mut problems);
+        }
+    }
+    if let Some(random) = &playbook.random
+        && problems.is_empty()
+    {
+        draw_all(
+            playbook,
+            random,
+            seed,
+            topology,
+            &mut planned,
+            &mut problems,
+        );
     }
     // With a step missing, indices would lie.
     if problems.is_empty() {
-        for (i, message, help) in overlap::check(&steps, topology, playbook.allow_quorum_loss) {
-            let step = &playbook.steps[i];
-            problems.push(Diagnostic::at(&playbook.source, step.span.clone(), message).help(help));
+        // Of a step that is repeated or drawn again, one problem is enough.
+        let mut told = BTreeSet::new();
+        for (i, message, help) in
+            overlap::check(&planned.steps, topology, playbook.allow_quorum_loss)
+        {
+            let span = planned.spans[i].clone();
+            if told.insert(span.start) {
+                problems.push(Diagnostic::at(&playbook.source, span, message).help(help));
+            }
         }
     }
+    let steps = planned.steps;
     let touched = steps.iter().flat_map(|s| match &s.target {
         PlannedTarget::Nodes(sides) => target::azs(&sides.concat(), topology),
         PlannedTarget::Later { .. } => BTreeSet::new(),
@@ -137,6 +167,110 @@ pub fn plan(playbook: &Playbook, seed: u64, topology: &Topology) -> Result<Plan,
         cooldown: playbook.cooldown,
         allow_quorum_loss: playbook.allow_quorum_loss,
     })
+}
+
+/// The steps so far, and where each stands in the text.
+#[derive(Default)]
+struct Planned {
+    steps: Vec<PlannedStep>,
+    spans: Vec<Range<usize>>,
+}
+
+/// What is settled about a step before its target is.
+struct Fixed {
+    name: String,
+    start: PlannedStart,
+    hold: Duration,
+    stream: u64,
+}
+
+impl Planned {
+    /// Resolves the target and adds the step; or says what is wrong, once.
+    fn add(
+        &mut self,
+        playbook: &Playbook,
+        step: &Step,
+        one: Fixed,
+        seed: u64,
+        topology: &Topology,
+        problems: &mut Vec<Diagnostic>,
+    ) {
+        match target::plan(step, &mut stream(seed, one.stream), topology) {
+            Ok(target) => {
+                self.spans.push(step.span.clone());
+                self.steps.push(PlannedStep {
+                    name: one.name,
+                    fault: step.fault,
+                    params: step.params,
+                    selector: step.selector(),
+                    target,
+                    start: one.start,
+                    hold: one.hold,
+                    stream: one.stream,
+                });
+            }
+            Err(why) => {
+                let mut d = step.wrong_target(&playbook.source, why.message);
+                d.help = why.help;
+                if !problems.contains(&d) {
+                    problems.push(d);
+                }
+            }
+        }
+    }
+}
+
+/// Draws `[random]` and adds it, each after the one before.
+fn draw_all(
+    playbook: &Playbook,
+    random: &Random,
+    seed: u64,
+    topology: &Topology,
+    planned: &mut Planned,
+    problems: &mut Vec<Diagnostic>,
+) {
+    // Also what is not drawn this time must be possible.
+    for of in &random.faults {
+        if let Err(why) = target::plan(&of.step, &mut stream(seed, DRAWING), topology) {
+            let mut d = of.step.wrong_target(&playbook.source, why.message);
+            d.help = why.help;
+            problems.push(d);
+        }
+    }
+    let drawn = draw::draw(random, &mut stream(seed, DRAWING));
+    let wrong = match drawn.len() {
+        0 => Some(format!(
+            "{} are too short for a pause, the fault that was drawn and its revert",
+            show(random.lasting)
+        )),
+        n if n > draw::MOST => Some(format!(
+            "more than {} faults would be drawn: lengthen pauses or holds",
+            draw::MOST
+        )),
+        _ => None,
+    };
+    if let Some(why) = wrong {
+        problems.push(random.wrong(&playbook.source, why));
+    }
+    if !problems.is_empty() {
+        return;
+    }
+    for (number, one) in drawn.into_iter().enumerate() {
+        let start = match number {
+            0 => PlannedStart::At(one.pause),
+            _ => PlannedStart::After(planned.steps.len() - 1, one.pause),
+        };
+        let fixed = Fixed {
+            name: format!("random {}: {}", number + 1, one.of.step.name),
+            start,
+            hold: one.hold,
+            stream: DRAWING + 1 + number as u64,
+        };
+        planned.add(playbook, &one.of.step, fixed, seed, topology, problems);
+        if !problems.is_empty() {
+            return;
+        }
+    }
 }
 
 impl Plan {
@@ -167,10 +301,14 @@ impl Plan {
         for step in &self.steps {
             let (at, note) = match step.start {
                 PlannedStart::At(at) => (began(at), String::new()),
-                PlannedStart::After(i) => (
-                    "then".to_string(),
-                    format!(", once '{}' is reverted", self.steps[i].name),
-                ),
+                PlannedStart::After(i, delay) => {
+                    let when = match delay {
+                        Duration::ZERO => "once".to_string(),
+                        delay => format!("{} after", show(delay)),
+                    };
+                    let name = &self.steps[i].name;
+                    ("then".to_string(), format!(", {when} '{name}' is reverted"))
+                }
             };
             let target = match &step.target {
                 PlannedTarget::Nodes(sides) => show_sides(sides),

@@ -21,40 +21,42 @@ pub(super) struct Window {
     pub(super) last: Duration,
 }
 
-/// The window of every step.
+/// The window of every step. Chains of `after` end: the parser made sure.
 pub(super) fn windows(steps: &[PlannedStep]) -> Vec<Window> {
     (0..steps.len()).map(|i| window(steps, i)).collect()
 }
 
 fn window(steps: &[PlannedStep], i: usize) -> Window {
-    // The parser made sure that chains of `after` end.
-    let (first, latest_start) = match steps[i].start {
-        PlannedStart::At(at) => (at, at),
-        PlannedStart::After(other) => {
-            let w = window(steps, other);
-            // The other's planned end, if its revert is instant.
-            let planned_end = earliest_end(steps, other);
-            (planned_end, w.last)
+    // Back to the step that begins at a time, then on along the chain.
+    let mut before = Vec::new();
+    let mut at = i;
+    let mut begin = loop {
+        match steps[at].start {
+            PlannedStart::At(begin) => break (begin, begin),
+            PlannedStart::After(other, delay) => {
+                before.push((other, delay));
+                at = other;
+            }
         }
     };
-    Window {
-        first,
-        last: latest_start + steps[i].hold + REVERT_ALLOWANCE,
+    for (other, delay) in before.into_iter().rev() {
+        // The other's planned end, if its revert is instant, and its latest.
+        let hold = steps[other].hold;
+        begin = (
+            begin.0 + hold + delay,
+            begin.1 + hold + REVERT_ALLOWANCE + delay,
+        );
     }
-}
-
-fn earliest_end(steps: &[PlannedStep], i: usize) -> Duration {
-    let start = match steps[i].start {
-        PlannedStart::At(at) => at,
-        PlannedStart::After(other) => earliest_end(steps, other),
-    };
-    start + steps[i].hold
+    Window {
+        first: begin.0,
+        last: begin.1 + steps[i].hold + REVERT_ALLOWANCE,
+    }
 }
 
 /// Whether `later` waits, directly or not, for `earlier`.
 fn waits_for(steps: &[PlannedStep], later: usize, earlier: usize) -> bool {
     let mut at = later;
-    while let PlannedStart::After(before) = steps[at].start {
+    while let PlannedStart::After(before, _) = steps[at].start {
         if before == earlier {
             return true;
         }

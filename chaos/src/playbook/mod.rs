@@ -9,6 +9,7 @@ pub mod diagnostic;
 mod fields;
 mod measuring;
 mod promises;
+mod random;
 mod sections;
 mod selection;
 mod selector;
@@ -20,6 +21,7 @@ mod workload;
 
 pub use diagnostic::{Diagnostic, Source, render};
 pub use measuring::Measuring;
+pub use random::{Random, Weighted};
 pub use selector::{Draw, Selector};
 pub use steps::{Start, Step};
 
@@ -51,8 +53,10 @@ pub struct Playbook {
     pub measuring: Measuring,
     /// How long the healthy cluster is measured before any fault.
     pub baseline: Duration,
-    /// What is broken, in the order of the file; at least one.
+    /// What is broken, in the order of the file.
     pub steps: Vec<Step>,
+    /// What is drawn by the seed besides; there are steps, or this, or both.
+    pub random: Option<Random>,
     /// How long is measured after everything is reverted.
     pub cooldown: Duration,
     /// The text that was read, for messages and for the run folder.
@@ -72,6 +76,8 @@ const SECTIONS: [&str; 9] = [
     "baseline",
     "step",
     "cooldown",
+const SECTIONS: &[&str] = &[
+    "playbook", "cluster", "workload", "slo", "baseline", "step", "random", "cooldown",
 ];
 
 impl Playbook {
@@ -146,6 +152,7 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
     let cooldown = section(&top, "cooldown", m)
         .and_then(|(t, span)| sections::lasting(t, span, "[cooldown]", Duration::from_secs(1), m))
         .unwrap_or(Duration::from_secs(15));
+    let random = random::read(&top, &cluster, m);
     let steps = steps::read(&top, &cluster, m);
     let head = head.flatten()?;
     Some(Playbook {
@@ -157,6 +164,7 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
         measuring,
         baseline,
         steps,
+        random,
         cooldown,
         source: Source {
             name: String::new(),

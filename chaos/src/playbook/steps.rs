@@ -2,9 +2,10 @@
 
 use super::diagnostic::{Diagnostic, Source};
 use super::fields::{Fields, Mistakes, clip, wrong_type};
+use super::random::{self, Weighted};
 use super::selector::{self, Draw, Selector};
 use super::suggest::hint;
-use super::values::MAX_DURATION;
+use super::values::{self, MAX_DURATION};
 use crate::faults::{Direction, FaultKind, Params};
 use gameday_record::ClusterSpec;
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ use toml::de::{DeTable, DeValue};
 
 /// Most steps of a playbook.
 const MAX_STEPS: usize = 100;
+/// Most times that a step is repeated.
+const MAX_TIMES: u64 = 100;
 /// Most groups of a split.
 const MAX_GROUPS: usize = 20;
 
@@ -32,6 +35,10 @@ pub struct Step {
     pub start: Start,
     /// For how long; above zero.
     pub hold: Duration,
+    /// How many times; at least once.
+    pub times: u32,
+    /// From the beginning of one time to the next; longer than the hold.
+    pub every: Duration,
     /// Where the step stands in the text.
     pub(crate) span: Range<usize>,
     /// Where its target stands.
@@ -43,8 +50,9 @@ pub struct Step {
 pub enum Start {
     /// So long after the steps phase began.
     At(Duration),
-    /// When the revert of the step of this name is done and proven.
-    After(String),
+    /// So long after the revert of the step of this name, its last time if it
+    /// is repeated, is done and proven.
+    After(String, Duration),
 }
 
 impl Step {
@@ -67,6 +75,9 @@ fn selectors(sides: &[Selector]) -> String {
 /// All steps, in the order of the text. Steps with mistakes are left out.
 pub(super) fn read(top: &Fields<'_, '_>, cluster: &ClusterSpec, m: &mut Mistakes<'_>) -> Vec<Step> {
     let Some(value) = top.get("step") else {
+        if top.get("random").is_some() {
+            return Vec::new();
+        }
         m.missing(
             0..0,
             "there is no [[step]]: nothing would be broken",
@@ -101,7 +112,7 @@ pub(super) fn read(top: &Fields<'_, '_>, cluster: &ClusterSpec, m: &mut Mistakes
     let mut drafts = Vec::new();
     for item in array.iter() {
         match item.get_ref() {
-            DeValue::Table(t) => drafts.push(draft(t, item.span(), cluster, m)),
+            DeValue::Table(t) => drafts.push(draft(t, item.span(), cluster, STEP, m)),
             other => {
                 let _: Option<()> = wrong_type("step", "a table", other, item.span(), m);
             }
@@ -112,19 +123,28 @@ pub(super) fn read(top: &Fields<'_, '_>, cluster: &ClusterSpec, m: &mut Mistakes
     drafts
         .into_iter()
         .zip(names)
-        .filter_map(|(d, name)| {
-            Some(Step {
-                name,
-                fault: d.fault?,
-                params: d.params,
-                sides: d.sides?,
-                start: d.start?.0,
-                hold: d.hold?,
-                span: d.span,
-                target_span: d.target_span,
-            })
-        })
+        .filter_map(|(d, name)| d.step(name))
         .collect()
+}
+
+/// A fault of `[random]`; `None` only if a mistake was recorded.
+pub(super) fn weighted(
+    t: &DeTable<'_>,
+    span: Range<usize>,
+    cluster: &ClusterSpec,
+    m: &mut Mistakes<'_>,
+) -> Option<Weighted> {
+    let mut d = draft(t, span, cluster, DRAWN, m);
+    let weight = d.weight?;
+    let (_, longest) = d.range?;
+    d.start = Some((Start::At(Duration::ZERO), 0..0));
+    let base = d.base("fault");
+    let name = d.name.take().map_or(base, |(name, _)| name);
+    Some(Weighted {
+        weight,
+        step: d.step(name)?,
+        longest,
+    })
 }
 
 /// A step as far as it could be read.
@@ -134,36 +154,138 @@ struct Draft {
     params: Params,
     sides: Option<Vec<Selector>>,
     start: Option<(Start, Range<usize>)>,
-    hold: Option<Duration>,
+    /// How long it is held, from and to: the same but for what is drawn.
+    range: Option<(Duration, Duration)>,
+    times: u32,
+    every: Duration,
+    weight: Option<u32>,
     span: Range<usize>,
     target_span: Range<usize>,
 }
+
+impl Draft {
+    /// The step, unless a mistake was recorded.
+    fn step(self, name: String) -> Option<Step> {
+        Some(Step {
+            name,
+            fault: self.fault?,
+            params: self.params,
+            sides: self.sides?,
+            start: self.start?.0,
+            hold: self.range?.0,
+            times: self.times,
+            every: self.every,
+            span: self.span,
+            target_span: self.target_span,
+        })
+    }
+
+    /// A name for it, if none is given.
+    fn base(&self, other: &str) -> String {
+        match (self.fault, &self.sides) {
+            (Some(fault), Some(sides)) => format!("{} {}", fault.name(), selectors(sides)),
+            _ => other.to_string(),
+        }
+    }
+}
+
+/// Keys of a step.
+const STEP: &[&str] = &[
+    "name",
+    "fault",
+    "target",
+    "groups",
+    "direction",
+    "uptime",
+    "at",
+    "after",
+    "delay",
+    "times",
+    "every",
+    "for",
+];
+/// Keys of a fault that is drawn.
+const DRAWN: &[&str] = &[
+    "name",
+    "weight",
+    "fault",
+    "target",
+    "groups",
+    "direction",
+    "uptime",
+    "for",
+];
 
 fn draft(
     t: &DeTable<'_>,
     span: Range<usize>,
     cluster: &ClusterSpec,
+    known: &[&str],
     m: &mut Mistakes<'_>,
 ) -> Draft {
-    let known = [
-        "name",
-        "fault",
-        "target",
-        "groups",
-        "direction",
-        "at",
-        "after",
-        "for",
-    ];
-    let f = Fields::new(t, span.clone(), "[[step]]", &known, m);
+    let drawn = known == DRAWN;
+    let title = if drawn {
+        "[[random.fault]]"
+    } else {
+        "[[step]]"
+    };
+    let f = Fields::new(t, span.clone(), title, known, m);
     for (key, example) in [("fault", "fault = \"power-off\""), ("for", "for = \"15s\"")] {
         if f.get(key).is_none() {
             m.missing(span.clone(), format!("the step has no '{key}'"), example);
         }
     }
+    let start = if drawn { None } else { start(&f, m) };
+    let weight = match f.get("weight") {
+        Some(_) => f.whole("weight", 1..=1000, m).map(|w| w as u32),
+        None => Some(1),
+    };
+    let fault = fault(&f, m);
+    let params = params(&f, fault, m);
+    let range = if drawn {
+        random::range(&f, "for", m)
+    } else {
+        f.duration("for", Duration::from_millis(1)..=MAX_DURATION, m)
+            .map(|hold| (hold, hold))
+    };
+    let (times, every) = repeated(&f, range, m);
+    if let (Some(FaultKind::CrashLoop), Some((hold, _))) = (fault, range)
+        && hold < params.uptime * 3
+    {
+        m.wrong_help(
+            f.key_span("for"),
+            format!(
+                "a process that lives {} must be seen to crash more than once",
+                values::show(params.uptime)
+            ),
+            format!("for = \"{}\" or longer", values::show(params.uptime * 3)),
+        );
+    }
+    Draft {
+        name: f
+            .get("name")
+            .and_then(|v| Some((f.text("name", 80, m)?.replace('\n', " "), v.span()))),
+        fault,
+        params,
+        sides: sides(&f, fault, cluster, m),
+        start,
+        range,
+        times,
+        every,
+        weight,
+        target_span: f
+            .get("target")
+            .or(f.get("groups"))
+            .map_or(span.clone(), |v| v.span()),
+        span,
+    }
+}
+
+fn start(f: &Fields<'_, '_>, m: &mut Mistakes<'_>) -> Option<(Start, Range<usize>)> {
     let at = f.duration("at", Duration::ZERO..=MAX_DURATION, m);
     let after = f.text("after", 80, m);
-    let start = match (f.get("at"), f.get("after")) {
+    let delay = f.duration("delay", Duration::ZERO..=MAX_DURATION, m);
+    match (f.get("at"), f.get("after")) {
         (Some(_), Some(value)) => {
             m.wrong(
                 value.span(),
@@ -173,30 +295,59 @@ fn draft(
         }
         (None, None) => {
             m.missing(
-                span.clone(),
+                f.span.clone(),
                 "the step does not say when it begins",
                 "at = \"0s\" (after the steps phase began), or after = \"another step\"",
             );
             None
         }
+        (Some(_), None) if f.get("delay").is_some() => {
+            m.wrong(
+                f.key_span("delay"),
+                "'delay' goes with 'after'; with 'at', make the time later",
+            );
+            None
+        }
         (Some(value), None) => at.map(|at| (Start::At(at), value.span())),
-        (None, Some(value)) => after.map(|name| (Start::After(name), value.span())),
-    };
-    let fault = fault(&f, m);
-    Draft {
-        name: f
-            .get("name")
-            .and_then(|v| Some((f.text("name", 80, m)?.replace('\n', " "), v.span()))),
-        fault,
-        params: params(&f, fault, m),
-        sides: sides(&f, fault, cluster, m),
-        start,
-        hold: f.duration("for", Duration::from_millis(1)..=MAX_DURATION, m),
-        target_span: f
-            .get("target")
-            .or(f.get("groups"))
-            .map_or(span.clone(), |v| v.span()),
-        span,
+        (None, Some(value)) => {
+            after.map(|name| (Start::After(name, delay.unwrap_or_default()), value.span()))
+        }
+    }
+}
+
+/// How many times, and from one to the next.
+fn repeated(
+    f: &Fields<'_, '_>,
+    hold: Option<(Duration, Duration)>,
+    m: &mut Mistakes<'_>,
+) -> (u32, Duration) {
+    let once = (1, Duration::ZERO);
+    let times = f.whole("times", 2..=MAX_TIMES, m);
+    let every = f.duration("every", Duration::from_millis(1)..=MAX_DURATION, m);
+    match (f.get("times"), f.get("every")) {
+        (None, None) => once,
+        (Some(_), Some(value)) => match (times, every, hold) {
+            (Some(_), Some(every), Some((hold, _))) if every <= hold => {
+                m.wrong(
+                    value.span(),
+                    format!(
+                        "'every' is from one beginning to the next, and longer than 'for', {}",
+                        values::show(hold)
+                    ),
+                );
+                once
+            }
+            (Some(times), Some(every), _) => (times as u32, every),
+            _ => once,
+        },
+        (Some(value), None) | (None, Some(value)) => {
+            m.wrong_help(
+                value.span(),
+                "a step that is repeated says both how many times and how often",
+                "times = 3\nevery = \"30s\"",
+            );
+            once
+        }
     }
 }
 
@@ -256,6 +407,12 @@ fn params(f: &Fields<'_, '_>, fault: Option<FaultKind>, m: &mut Mistakes<'_>) ->
                 "\"out\": what the target sends is lost; \"in\": what it is sent is lost",
             ),
         }
+    }
+    let limits = Duration::from_secs(1)..=Duration::from_secs(600);
+    if only(f, "uptime", &[FaultKind::CrashLoop], fault, m)
+        && let Some(uptime) = f.duration("uptime", limits, m)
+    {
+        params.uptime = uptime;
     }
     params
 }
@@ -363,10 +520,7 @@ fn name_all(drafts: &[Draft], m: &mut Mistakes<'_>) -> Vec<String> {
             if let Some((name, _)) = &d.name {
                 return name.clone();
             }
-            let base = match (d.fault, &d.sides) {
-                (Some(fault), Some(sides)) => format!("{} {}", fault.name(), selectors(sides)),
-                _ => format!("step {}", i + 1),
-            };
+            let base = d.base(&format!("step {}", i + 1));
             let free = std::iter::once(base.clone())
                 .chain((2..).map(|n| format!("{base} ({n})")))
                 .find(|name| !taken.contains_key(name))
@@ -381,11 +535,11 @@ fn name_all(drafts: &[Draft], m: &mut Mistakes<'_>) -> Vec<String> {
 fn check_after(drafts: &[Draft], names: &[String], m: &mut Mistakes<'_>) {
     let known: Vec<&str> = names.iter().map(String::as_str).collect();
     let before = |i: usize| match &drafts[i].start {
-        Some((Start::After(name), _)) => names.iter().position(|n| n == name),
+        Some((Start::After(name, _), _)) => names.iter().position(|n| n == name),
         _ => None,
     };
     for (i, d) in drafts.iter().enumerate() {
-        let Some((Start::After(name), span)) = &d.start else {
+        let Some((Start::After(name, _), span)) = &d.start else {
             continue;
         };
         if before(i).is_none() {

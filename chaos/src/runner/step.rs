@@ -44,11 +44,12 @@ pub(super) async fn run(
     let due = async {
         match shared.plan.steps[index].start {
             PlannedStart::At(at) => sleep_until(begun + at).await,
-            PlannedStart::After(other) => {
+            PlannedStart::After(other, delay) => {
                 if ended[other].wait_for(|e| *e).await.is_err() {
                     // The other ended without being reverted; the halt comes.
                     std::future::pending::<()>().await;
                 }
+                sleep(delay).await;
             }
         }
     };
@@ -98,7 +99,7 @@ async fn admit(shared: &Shared, index: usize) -> Option<(u32, Injection, Active)
             PlannedTarget::Nodes(sides) => return Ok(sides.clone()),
             PlannedTarget::Later { sides, .. } => sides,
         };
-        let mut rng = stream(plan.seed, index as u64);
+        let mut rng = stream(plan.seed, step.stream);
         let leaders = Leaders::Known(groups);
         resolve_all(
             step.fault,

@@ -129,6 +129,11 @@ pub trait Runtime: Send + Sync {
 
     /// SIGKILL: the process dies, the machine lives: peers get resets.
     fn kill<'a>(&'a self, node: &'a str) -> Fut<'a, ()>;
+    /// SIGTERM, and waits until the process has exited by itself; fine on one that does not run.
+    ///
+    /// # Errors
+    /// It has not exited after ten seconds: it still runs then.
+    fn stop<'a>(&'a self, node: &'a str) -> Fut<'a, ()>;
     /// Power off: every link of the node goes silent first (nothing is reset), then SIGKILL.
     fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()>;
     /// After `kill` or `power_off`: the links carry again and the process starts as it was

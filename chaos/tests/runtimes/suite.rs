@@ -149,6 +149,7 @@ pub async fn does_what_it_says(runtime: &dyn Runtime, run: &str) {
     links_are_cut_and_open_again(&c).await;
     a_kill_is_heard_and_a_power_off_is_not(&c).await;
     a_paused_node_is_silent_and_goes_on(&c).await;
+    a_node_that_is_asked_to_stop_stops(&c).await;
     let mut canary = (canary, canary_out);
     an_instrument_is_cut_off_like_others(&c, &mut canary).await;
     assert_eq!(runtime.lapses(), Vec::<String>::new());
@@ -305,6 +306,20 @@ async fn a_paused_node_is_silent_and_goes_on(c: &Cluster<'_>) {
     assert!(c.is_dead("c1").await);
     c.0.start("c1").await.expect("start");
     until(c.0, "c1", "/boots", "2").await;
+}
+
+async fn a_node_that_is_asked_to_stop_stops(c: &Cluster<'_>) {
+    let before = c.identity("a2").await;
+    c.0.stop("a2").await.expect("stop");
+    let ProcessState::Exited { how } = c.state("a2").await else {
+        panic!("a2 runs on");
+    };
+    // Its own exit, not the signal.
+    assert_eq!(how, "exit code 7");
+    c.0.stop("a2").await.expect("stopping the stopped is fine");
+    c.0.start("a2").await.expect("start");
+    until(c.0, "a2", "/boots", "2").await;
+    assert_ne!(c.identity("a2").await, before);
 }
 
 async fn an_instrument_is_cut_off_like_others(c: &Cluster<'_>, canary: &mut Canary) {

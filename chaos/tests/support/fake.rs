@@ -117,6 +117,8 @@ pub struct Switches {
     pub panics: bool,
     /// Nodes that were started again never answer.
     pub never_serves: bool,
+    /// Killing a node does nothing to it after the first time.
+    pub survives: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -180,7 +182,11 @@ impl Fake {
         if self.switches.unkillable.as_deref() == Some(node) {
             return Err(RuntimeError("permission denied".into()));
         }
-        self.units.lock().unwrap().get_mut(node).unwrap().shape = shape;
+        let mut units = self.units.lock().unwrap();
+        let unit = units.get_mut(node).unwrap();
+        if !(self.switches.survives && unit.starts > 0) {
+            unit.shape = shape;
+        }
         Ok(())
     }
 
@@ -222,6 +228,9 @@ impl Runtime for Fake {
     }
     fn kill<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move { self.hurt("kill", node, Shape::Dead(Instant::now())) })
+    }
+    fn stop<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move { self.hurt("stop", node, Shape::Dead(Instant::now())) })
     }
     fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move { self.hurt("power-off", node, Shape::Dead(Instant::now())) })

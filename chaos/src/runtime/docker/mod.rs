@@ -45,6 +45,8 @@ use tokio::task::JoinHandle;
 
 /// Deadline of anything the engine does with one container.
 const ENGINE: Duration = Duration::from_secs(60);
+/// How long a node may take to exit after SIGTERM.
+const STOP: Duration = Duration::from_secs(10);
 /// Deadline of making the image: a debug build is large.
 const IMAGE: Duration = Duration::from_secs(180);
 
@@ -204,9 +206,20 @@ impl DockerRuntime {
     }
 
     async fn kill_pod(&self, pod: &Pod) -> Result<(), RuntimeError> {
-        let what = format!("kill of {}", pod.unit);
+        self.end_pod(pod, "kill", "SIGKILL", ENGINE).await
+    }
+
+    /// Sends a signal that should end the node, and waits until it has ended.
+    async fn end_pod(
+        &self,
+        pod: &Pod,
+        what: &str,
+        signal: &str,
+        within: Duration,
+    ) -> Result<(), RuntimeError> {
+        let what = format!("{what} of {}", pod.unit);
         let signal = KillContainerOptions {
-            signal: "SIGKILL".into(),
+            signal: signal.into(),
         };
         let killed = self.docker.kill_container(&pod.node, Some(signal));
         match bounded(&what, async { Ok::<_, String>(killed.await) }).await? {
@@ -215,13 +228,18 @@ impl DockerRuntime {
             Err(e) if status(&e) == Some(409) => {}
             Err(e) => return Err(err(format!("{what}: {e}"))),
         }
-        let dead = async {
+        let ended = async {
             while !matches!(self.inspect(pod).await?, ProcessState::Exited { .. }) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Ok::<_, RuntimeError>(())
         };
-        bounded(&what, dead).await
+        match tokio::time::timeout(within, ended).await {
+            Ok(done) => done,
+            Err(_) => Err(err(format!(
+                "{what}: it has not ended {within:?} after the signal"
+            ))),
+        }
     }
 }
 
@@ -299,6 +317,13 @@ impl Runtime for DockerRuntime {
 
     fn kill<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move { self.kill_pod(&*self.pod(node)?).await })
+    }
+
+    fn stop<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            let pod = self.pod(node)?;
+            self.end_pod(&pod, "stop", "SIGTERM", STOP).await
+        })
     }
 
     fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {

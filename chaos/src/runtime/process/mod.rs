@@ -146,10 +146,14 @@ impl ProcessRuntime {
     }
 
     async fn kill_node(&self, name: &str) -> Result<(), RuntimeError> {
-        self.with_node(name, |n| n.signal(Signal::SIGKILL))?;
+        self.end_node(name, Signal::SIGKILL, "dead").await
+    }
+
+    async fn end_node(&self, name: &str, by: Signal, what: &str) -> Result<(), RuntimeError> {
+        self.with_node(name, |n| n.signal(by))?;
         self.until(
             name,
-            "dead",
+            what,
             |s| matches!(s, ProcessState::Exited { how } if how != "exiting"),
         )
         .await
@@ -357,6 +361,10 @@ impl Runtime for ProcessRuntime {
 
     fn kill<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(self.kill_node(node))
+    }
+
+    fn stop<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(self.end_node(node, Signal::SIGTERM, "stopped"))
     }
 
     fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
