@@ -66,7 +66,7 @@ pub struct Playbook {
 /// Name of the first table that canaries use, unless it is chosen elsewhere.
 pub const TABLE: &str = "canary";
 
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
     "playbook",
     "cluster",
     measuring::SECTIONS[0],
@@ -75,9 +75,8 @@ const SECTIONS: [&str; 9] = [
     measuring::SECTIONS[3],
     "baseline",
     "step",
+    "random",
     "cooldown",
-const SECTIONS: &[&str] = &[
-    "playbook", "cluster", "workload", "slo", "baseline", "step", "random", "cooldown",
 ];
 
 impl Playbook {
