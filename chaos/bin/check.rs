@@ -159,7 +159,7 @@ fn one(path: &Path, args: &CheckArgs, options: &Options) -> Result<Judged, Refus
     };
     let mut checks = check(&reading.log, &budget);
     if let Some(folder) = &folder {
-        checks.push(judge::replicas(folder));
+        checks.extend(judge::replicas(folder));
     }
     let verdict = DataVerdict::new(checks);
     if let Some(folder) = &folder {

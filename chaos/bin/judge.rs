@@ -3,8 +3,12 @@
 
 use gameday_checker::{Options, check_history, replicas_equal};
 use gameday_record::folder::{read_json, write_json};
+use gameday_record::history::{self, History};
 use gameday_record::{Check, DataVerdict, PartitionDigests, RunFolder, Verdict};
 use gameday_reports::Report;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
 
 /// Judges the data of a run and saves `verdict.json`.
 ///
@@ -13,10 +17,10 @@ use gameday_reports::Report;
 /// check, not an error.
 pub fn data(folder: &RunFolder) -> Result<DataVerdict, String> {
     let mut checks = match folder.read_history() {
-        Ok(h) => check_history(&h, &Options::default()),
+        Ok(h) => of_history(&h),
         Err(why) => vec![unknown("history", format!("no history to judge: {why}"))],
     };
-    checks.push(replicas(folder));
+    checks.extend(replicas(folder));
     let verdict = DataVerdict::new(checks);
     save(folder, &verdict)?;
     Ok(verdict)
@@ -30,15 +34,51 @@ pub fn save(folder: &RunFolder, verdict: &DataVerdict) -> Result<(), String> {
     write_json(&folder.verdict(), verdict)
 }
 
-/// Compares the digests of a run's replicas.
-pub fn replicas(folder: &RunFolder) -> Check {
-    match read_json::<Vec<PartitionDigests>>(&folder.replicas()) {
-        Ok(digests) => replicas_equal(&digests),
-        Err(why) => unknown(
-            "replicas-equal",
-            format!("the replicas were not compared: {why}"),
-        ),
+/// What a run's folder holds beside its history: the digests of its replicas,
+/// and what was found in segments that are gone.
+pub fn replicas(folder: &RunFolder) -> Vec<Check> {
+    let mut checks = Vec::new();
+    // A canary that ran alone saw no replicas; in doubt there were some.
+    let alone = folder
+        .read_run()
+        .is_ok_and(|run| run.topology.nodes.is_empty());
+    if !alone {
+        checks.push(
+            match read_json::<Vec<PartitionDigests>>(&folder.replicas()) {
+                Ok(digests) => replicas_equal(&digests),
+                Err(why) => unknown(
+                    "replicas-equal",
+                    format!("the replicas were not compared: {why}"),
+                ),
+            },
+        );
     }
+    if earlier(folder).exists() {
+        checks.push(match read_json::<Check>(&earlier(folder)) {
+            Ok(check) => check,
+            Err(why) => unknown("earlier-segments", why),
+        });
+    }
+    checks
+}
+
+/// What was found in segments of the history that are gone, if there were such.
+pub fn earlier(folder: &RunFolder) -> PathBuf {
+    folder.path().join("earlier.json")
+}
+
+/// Judges a history alone.
+pub fn of_history(history: &History) -> Vec<Check> {
+    check_history(history, &Options::default())
+}
+
+/// Reads one history file.
+///
+/// # Errors
+/// It is missing or no history; with its path.
+pub fn read_history(path: &Path) -> Result<History, String> {
+    let file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    history::read(BufReader::new(file)).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// Assembles and renders the report.
