@@ -1,7 +1,7 @@
 //! A synthetic run whose truth is known: three AZs, 20 operations per second
 //! and pair from 5 to 60 s, AZ b powered off from 20 to 40 s.
 
-// Each test file uses its part.
+// Each test binary uses a part of this.
 #![allow(dead_code)]
 
 use gameday_record::history::{HISTORY_VERSION, HistoryWriter};
@@ -430,4 +430,24 @@ pub fn lost_write(s: &mut Synthetic) {
             "6 partitions, 18 replicas.",
         ),
     ]));
+}
+
+/// A page that opens from disk, without the network, in any browser.
+pub fn sound_page(page: &str) {
+    assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
+    for bad in [
+        "http://", "https://", "NaN", ">inf", "\"inf", " inf ", "<script", "src=", "url(",
+    ] {
+        assert!(!page.contains(bad), "'{bad}' in the page");
+    }
+    assert!(page.contains("default-src 'none'"));
+    assert!(page.len() < 300_000, "{} bytes", page.len());
+    for tag in [
+        "table", "section", "details", "figure", "svg", "div", "text", "span",
+    ] {
+        let open =
+            page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
+        let close = page.matches(&format!("</{tag}>")).count();
+        assert_eq!(open, close, "<{tag}> is not closed");
+    }
 }
