@@ -162,6 +162,14 @@ impl Cluster {
         drop(node.storage);
         let _ = node.stop.send(());
         node.task.await.unwrap().unwrap();
+        // A last checkpoint may still be at work on its thread; what a test does to the
+        // files before it is done would be written over.
+        let lock = self.data(name).join(".lock");
+        until("the folder is free", async || {
+            let free = std::fs::File::open(&lock).unwrap().try_lock().is_ok();
+            free.then_some(())
+        })
+        .await;
     }
 
     /// As a power-off does: nothing unsynced survives, nobody says goodbye.
