@@ -212,6 +212,33 @@ fn a_store_that_forgets_writes_is_found() {
 }
 
 #[test]
+fn an_alarm_that_is_a_stop_condition_ends_it() {
+    let stub = Stub::start();
+    let failing = &stub.failing;
+    failing.store(true, std::sync::atomic::Ordering::Relaxed);
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("measure.toml");
+    let text = "[[alarm]]\nname = \"down\"\nstop = true\n\
+                failures = { above = \"50%\", bad = 2, of = 3, at_least = 5 }\n";
+    std::fs::write(&config, text).unwrap();
+    let done = finish(
+        canary(dir.path())
+            .args(["--endpoint", &format!("http://{}", stub.addr), "--az", "a"])
+            .args(["--create-table", "--rate", "50", "--timeout", "500ms"])
+            // Without the stop condition it would end by this, in another way.
+            .args(["--for", "100s", "--config"])
+            .arg(&config),
+        LIMIT,
+    );
+    assert_eq!(done.status.code(), Some(3), "{}", support::text(&done));
+    let report = json(&folder(dir.path()).join("report.json"));
+    let ending = report["overall"]["ending"].as_str();
+    assert_eq!(ending, Some("stopped"), "{}", report["overall"]);
+    let why = report["overall"]["reasons"].to_string();
+    assert!(why.contains("'down' fires"), "{why}");
+}
+
+#[test]
 fn a_table_that_is_used_again_begins_empty() {
     let stub = Stub::start();
     let endpoint = format!("http://{}", stub.addr);

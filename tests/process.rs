@@ -70,6 +70,109 @@ fn a_partition_is_survived_proven_and_reported() {
     assert_eq!(checked.status.code(), Some(2), "{}", text(&checked));
 }
 
+/// Exit code 3, with the fault reverted, the data judged and the report written.
+#[test]
+fn an_alarm_that_is_a_stop_condition_ends_the_run() {
+    let _one = alone();
+    let alarm = "\n[[alarm]]\nname = \"customers notice\"\nstop = true\nexpect = true\n\
+                 failures = { above = \"50%\", bad = 2, of = 4, at_least = 5 }";
+    let step = step("partition", "{ az = \"b\" }", 60) + alarm;
+    let day = Short::new("process", &step);
+    let done = finish(&mut day.command(), LIMIT);
+    assert_eq!(done.status.code(), Some(3), "{}", text(&done));
+    let (folder, _) = day.folder();
+    let report = json(&folder.join("report.json"));
+    assert_eq!(
+        report["overall"]["ending"], "stopped",
+        "{}",
+        report["overall"]
+    );
+    assert_eq!(
+        report["injections"][0]["proof_reverted"]["proof"]["verdict"],
+        "pass"
+    );
+    let timeline = std::fs::read_to_string(folder.join("timeline.jsonl")).unwrap();
+    assert!(timeline.contains("customers notice"), "{timeline}");
+
+    // What became of writes of unknown outcome was looked for, and is looked for again.
+    let resolved = |verdict: &serde_json::Value| {
+        let r = &verdict["resolution"];
+        let n = |name: &str| r[name].as_u64().unwrap_or_else(|| panic!("{name} in {r}"));
+        assert!(n("unknown") > 0, "{r}");
+        let said = n("seen") + n("logged") + n("absent") + n("open");
+        assert_eq!(n("unknown"), said, "{r}");
+        assert!(
+            n("logged") + n("absent") > 0,
+            "the replicas were asked: {r}"
+        );
+        r.clone()
+    };
+    let first = resolved(&json(&folder.join("verdict.json")));
+    let again = finish(gameday().arg("check").arg(&folder), LIMIT);
+    assert_eq!(again.status.code(), Some(0), "{}", support::text(&again));
+    assert_eq!(first, resolved(&json(&folder.join("verdict.json"))));
+}
+
+/// The outage that the canaries saw is the one that the timeline recorded, up
+/// to one probe interval at each end. Only recorded times are compared.
+#[test]
+fn an_outage_is_measured_within_one_probe_interval() {
+    use gameday_record::{ErrorClass, ProofSide, RunFolder, TimelineEvent};
+    let _one = alone();
+    let day = Short::new("process", &step("kill", "{ node = \"router-b\" }", 5));
+    let done = finish(&mut day.command(), LIMIT);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done));
+    let folder = RunFolder::at(day.folder().0);
+    let timeline = folder.read_timeline().unwrap();
+    let at = |what: &dyn Fn(&TimelineEvent) -> bool| {
+        let line = timeline.iter().find(|l| what(&l.event));
+        line.expect("it is on the timeline").time
+    };
+    let intent = at(&|e| matches!(e, TimelineEvent::Intent { .. }));
+    let injected = at(&|e| matches!(e, TimelineEvent::Injected { .. }));
+    let reverting = at(&|e| matches!(e, TimelineEvent::Reverting { .. }));
+    let gone =
+        at(&|e| matches!(e, TimelineEvent::Proof { side, .. } if *side == ProofSide::Reverted));
+    let rate = folder.read_run().unwrap().workload.rate;
+    let history = folder.read_history().unwrap();
+    for az in ["a", "b", "c"] {
+        let mut ops: Vec<_> = history
+            .operations
+            .iter()
+            .filter(|o| o.az == az && o.endpoint == "b" && !o.last)
+            .collect();
+        ops.sort_by_key(|o| o.due);
+        let dead = |i: &usize| {
+            let class = ops[*i].outcome.failure().map(|f| f.class);
+            matches!(class, Some(ErrorClass::Refused | ErrorClass::Reset))
+        };
+        let first = (0..ops.len()).find(dead).expect("calls were refused");
+        let last = (0..ops.len()).rfind(dead).unwrap();
+        assert!(
+            ops[first..=last].iter().all(|o| !o.outcome.answered()),
+            "{az}: one outage"
+        );
+        let (before, after) = (ops[first - 1], ops[last + 1]);
+        assert!(before.due <= injected, "{az}: answered after the kill");
+        assert!(
+            ops[first].returned.unwrap() >= intent,
+            "{az}: dead too early"
+        );
+        assert!(
+            ops[last].due <= gone,
+            "{az}: dead after it was proven alive"
+        );
+        assert!(
+            after.returned.unwrap() >= reverting,
+            "{az}: alive too early"
+        );
+        let low = ops[last].due.0 - ops[first].due.0;
+        let high = after.due.0 - before.due.0;
+        let most = (2.0 / rate * 1e9) as u64 + 1_000;
+        assert!(high - low <= most, "{az}: {low} to {high} ns");
+    }
+}
+
 #[test]
 fn ctrl_c_reverts_and_still_writes_the_report() {
     let _one = alone();

@@ -89,10 +89,11 @@ fn words(change: &Change) -> String {
         who => format!(" ({who})"),
     };
     let does = if change.firing { "fires" } else { "clears" };
-    format!(
-        "alarm '{}' {does}{who}: {}, at {}",
-        change.name, change.observed, change.at
-    )
+    let what = match change.observed.as_str() {
+        "" => String::new(),
+        what => format!(": {what},"),
+    };
+    format!("alarm '{}' {does}{who}{what} at {}", change.name, change.at)
 }
 
 impl Observer for Alarms {

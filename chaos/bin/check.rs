@@ -161,8 +161,10 @@ fn one(path: &Path, args: &CheckArgs, options: &Options) -> Result<Judged, Refus
     if let Some(folder) = &folder {
         checks.extend(judge::replicas(folder));
     }
-    let verdict = DataVerdict::new(checks);
+    let mut verdict = DataVerdict::new(checks);
     if let Some(folder) = &folder {
+        let history = folder.read_history().ok();
+        verdict.resolution = history.and_then(|h| judge::resolution(folder, &h));
         judge::save(folder, &verdict)?;
     }
     Ok(Judged {

@@ -1,11 +1,16 @@
 //! From a run folder to its verdict and report: used at the end of a run and
 //! again by `gameday check` and `gameday report`.
 
-use gameday_checker::{Options, check_history, replicas_equal};
+use gameday_checker::log::Log;
+use gameday_checker::{Options, check_history, replicas_equal, resolve};
+use gameday_record::applied::{AppliedWrites, Fate};
 use gameday_record::folder::{read_json, write_json};
 use gameday_record::history::{self, History};
-use gameday_record::{Check, DataVerdict, PartitionDigests, RunFolder, Verdict};
+use gameday_record::{
+    Call, Check, DataVerdict, Nanos, Outcome, PartitionDigests, Resolution, RunFolder, Verdict,
+};
 use gameday_reports::Report;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -16,12 +21,16 @@ use std::path::{Path, PathBuf};
 /// The verdict could not be written. What could not be read is an unknown
 /// check, not an error.
 pub fn data(folder: &RunFolder) -> Result<DataVerdict, String> {
-    let mut checks = match folder.read_history() {
-        Ok(h) => of_history(&h),
-        Err(why) => vec![unknown("history", format!("no history to judge: {why}"))],
+    let (mut checks, resolution) = match folder.read_history() {
+        Ok(h) => (of_history(&h), resolution(folder, &h)),
+        Err(why) => (
+            vec![unknown("history", format!("no history to judge: {why}"))],
+            None,
+        ),
     };
     checks.extend(replicas(folder));
-    let verdict = DataVerdict::new(checks);
+    let mut verdict = DataVerdict::new(checks);
+    verdict.resolution = resolution;
     save(folder, &verdict)?;
     Ok(verdict)
 }
@@ -65,6 +74,30 @@ pub fn replicas(folder: &RunFolder) -> Vec<Check> {
 /// What was found in segments of the history that are gone, if there were such.
 pub fn earlier(folder: &RunFolder) -> PathBuf {
     folder.path().join("earlier.json")
+}
+
+/// What became of the writes of unknown outcome: by what was read, and by what
+/// the replicas said at the end (`applied.json`), if they were asked.
+pub fn resolution(folder: &RunFolder, history: &History) -> Option<Resolution> {
+    let log = Log::of(history).ok()?;
+    let applied = read_json::<AppliedWrites>(&folder.applied()).ok();
+    let sent: HashMap<i64, Nanos> = history
+        .operations
+        .iter()
+        .filter(|o| matches!(o.outcome, Outcome::Unknown { .. }))
+        .filter_map(|o| match o.call {
+            Call::Write { value, .. } | Call::Insert { value, .. } => Some((value, o.invoked)),
+            Call::Cas { new, .. } => Some((new, o.invoked)),
+            Call::Read { .. } | Call::Add { .. } => None,
+        })
+        .collect();
+    Some(resolve(&log, |table, _, value| {
+        match applied.as_ref()?.fate(table, value, *sent.get(&value)?) {
+            Fate::Applied => Some(true),
+            Fate::Absent => Some(false),
+            Fate::Open => None,
+        }
+    }))
 }
 
 /// Judges a history alone.

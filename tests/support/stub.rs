@@ -28,6 +28,8 @@ pub struct Stub {
     pub store: Arc<Mutex<Store>>,
     /// True: every tenth write is acknowledged and forgotten.
     pub forgetful: Arc<AtomicBool>,
+    /// True: what a canary measures is answered with 503.
+    pub failing: Arc<AtomicBool>,
 }
 
 impl Stub {
@@ -38,13 +40,16 @@ impl Stub {
             addr: listener.local_addr().expect("its address"),
             store: Arc::default(),
             forgetful: Arc::default(),
+            failing: Arc::default(),
         };
         let (store, forgetful) = (stub.store.clone(), stub.forgetful.clone());
+        let failing = stub.failing.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (store, forgetful) = (store.clone(), forgetful.clone());
+                let failing = failing.clone();
                 // A client that goes away ends its thread.
-                std::thread::spawn(move || serve(stream, &store, &forgetful));
+                std::thread::spawn(move || serve(stream, &store, &forgetful, &failing));
             }
         });
         stub
@@ -57,7 +62,12 @@ impl Stub {
     }
 }
 
-fn serve(stream: TcpStream, store: &Mutex<Store>, forgetful: &AtomicBool) -> Option<()> {
+fn serve(
+    stream: TcpStream,
+    store: &Mutex<Store>,
+    forgetful: &AtomicBool,
+    failing: &AtomicBool,
+) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut input = BufReader::new(stream.try_clone().ok()?);
     let mut output = stream;
@@ -88,7 +98,15 @@ fn serve(stream: TcpStream, store: &Mutex<Store>, forgetful: &AtomicBool) -> Opt
             let mut store = store.lock().unwrap();
             *store.asked.entry(operation.clone()).or_default() += 1;
             store.authorization = authorization;
-            store.answer(&operation, &request, forgetful.load(Ordering::Relaxed))
+            let measured = matches!(operation.as_str(), "GetItem" | "PutItem");
+            if measured && failing.load(Ordering::Relaxed) {
+                (
+                    503,
+                    json!({"__type": "x#InternalServerError", "message": "no"}),
+                )
+            } else {
+                store.answer(&operation, &request, forgetful.load(Ordering::Relaxed))
+            }
         };
         let body = answer.to_string();
         let reply = format!(

@@ -215,10 +215,14 @@ async fn run(
     let patience = config.timeout() + DONE;
     let mut canary = Canary::start(config, wire, &publisher, judge);
     let measured = measure(&mut canary, &publisher, &view, &stop, setup, &mut news).await;
-    if let Err(why) = &measured {
-        publisher.spoil(why.clone());
-        view.line(why);
-    }
+    let stopped_by = match measured {
+        Ok(condition) => condition,
+        Err(why) => {
+            view.line(&why);
+            publisher.spoil(why);
+            None
+        }
+    };
     let ended = clock.now();
     timeline
         .append(&TimelineLine {
@@ -249,9 +253,10 @@ async fn run(
             event: TimelineEvent::Note { text: text.into() },
         });
     })?;
-    let (state, reason) = match publisher.flaw() {
-        None => (RunState::Completed, None),
-        Some(why) => (RunState::Failed, Some(why)),
+    let (state, reason) = match (publisher.flaw(), stopped_by) {
+        (Some(why), _) => (RunState::Failed, Some(why)),
+        (None, Some(why)) => (RunState::Stopped, Some(why)),
+        (None, None) => (RunState::Completed, None),
     };
     timeline
         .append(&TimelineLine {
@@ -262,7 +267,8 @@ async fn run(
     finish::conclude(folder)
 }
 
-/// Until the time is over, a signal comes or something breaks.
+/// Until the time is over, a signal comes, an alarm that is a stop condition
+/// fires (which is then told), or something breaks.
 async fn measure(
     canary: &mut Canary,
     publisher: &Arc<Publisher>,
@@ -270,7 +276,7 @@ async fn measure(
     stop: &Stop,
     setup: &Setup,
     news: &mut mpsc::Receiver<String>,
-) -> Result<(), String> {
+) -> Result<Option<String>, String> {
     canary.wait("ready", READY, |p| p.ready).await?;
     canary.tell(Command::Start).await?;
     let end = setup.duration.map(|d| Instant::now() + d);
@@ -286,11 +292,17 @@ async fn measure(
     let mut progress = canary.progress.clone();
     loop {
         tokio::select! {
-            _ = stop.stopped() => return Ok(()),
-            () = until(end) => return Ok(()),
+            _ = stop.stopped() => return Ok(None),
+            () = until(end) => return Ok(None),
             _ = second.tick() => {
                 for change in publisher.step(canary.clock.now()) {
                     view.alarm(&change);
+                    if change.stop && change.firing {
+                        return Ok(Some(format!(
+                            "alarm '{}' fires: {}",
+                            change.name, change.observed
+                        )));
+                    }
                 }
                 if let Some(why) = publisher.flaw() {
                     return Err(why);
