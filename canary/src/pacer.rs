@@ -3,8 +3,8 @@
 //!
 //! Measured, the timer of an async runtime wakes about a millisecond late. A
 //! kernel timer of its own wakes as precisely as a thread that sleeps for
-//! nothing else, and without handing every operation from one thread to another,
-//! which cost as much CPU as the call. A late wake-up never moves a later due time.
+//! nothing else, without handing every operation from one thread to another. A
+//! late wake-up never moves a later due time.
 
 use crate::schedule::{Schedule, Tick};
 use gameday_record::{Nanos, RunClock};

@@ -1,10 +1,12 @@
 //! History to verdict: did a store lose an acknowledged write, or answer a
 //! read wrongly?
 //!
-//! Pure: no I/O, no threads, no clock except for the [`Budget`] of a search.
+//! Pure: no I/O, nothing asynchronous. Keys are judged on several threads that
+//! end before [`check`] returns, within a [`Budget`] of time and memory.
 //!
-//! - [`check`] judges a recorded [`History`](gameday_record::history::History);
-//!   [`replicas_equal`] judges the digests of replicas.
+//! - [`check`] judges a [`Log`], a recorded history in little memory;
+//!   [`check_history`] one in full; [`resolve`] says what became of writes of
+//!   unknown outcome; [`replicas_equal`] judges the digests of replicas.
 //! - [`zones`] decides linearizability of one key with unique values in
 //!   O(n log n), with writes of unknown outcome and conditional writes.
 //! - [`frontier`] searches, within a [`Budget`], where values repeat.
