@@ -23,11 +23,16 @@ pub(crate) fn over_keys(intake: &Intake<'_>, budget: &Budget, threads: usize) ->
         judge.done();
         judge
     };
-    let all = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let threads = if threads == 0 { all } else { threads }.min(shares.len());
+    // Asking how many processors there are reads files: longer than a small history takes.
+    let threads = match threads {
+        _ if shares.len() < 2 => 1,
+        0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        n => n,
+    };
     if threads < 2 {
         return shares.iter().map(judge).collect();
     }
+    let threads = threads.min(shares.len());
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, Judge)>> = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
