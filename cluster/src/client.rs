@@ -243,14 +243,16 @@ impl Client {
     /// [`ClientError::NotActive`] with what was seen last.
     pub async fn wait_active(&self, table: &str, patience: Duration) -> Result<(), ClientError> {
         let start = Instant::now();
+        let mut last = "no answer".to_owned();
         loop {
             let left = patience.saturating_sub(start.elapsed());
-            let last = match tokio::time::timeout(left, self.describe_table(table)).await {
+            match tokio::time::timeout(left, self.describe_table(table)).await {
                 Ok(Ok(TableStatus::Active)) => return Ok(()),
-                Ok(Ok(status)) => format!("{status:?}"),
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "no answer".to_owned(),
-            };
+                Ok(Ok(status)) => last = format!("{status:?}"),
+                Ok(Err(error)) => last = error.to_string(),
+                // The patience is over: what was seen before stands.
+                Err(_) => {}
+            }
             if start.elapsed() >= patience {
                 return Err(ClientError::NotActive {
                     table: table.to_owned(),

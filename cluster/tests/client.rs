@@ -38,7 +38,8 @@ async fn a_table_from_beginning_to_end() {
     let error = client.describe_table("tab").await.unwrap_err();
     assert_eq!(error.code(), Some("ResourceNotFoundException"));
     let error = client
-        .wait_active("tab", Duration::from_millis(60))
+        // Long enough for one look on a machine that stands still for a moment.
+        .wait_active("tab", SECOND)
         .await
         .unwrap_err();
     assert!(
