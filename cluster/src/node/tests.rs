@@ -441,7 +441,14 @@ async fn a_table_lives_through_stops_and_restarts() {
         assert_eq!(item, Some(value(i64::from(k) + 1000)), "{k}");
     }
 
-    let deleting = cluster.router.delete_table("canary").await.unwrap();
+    // The partitions have leaders again by now; the metadata may not have one yet.
+    let deleting = until("the metadata has a leader", async || {
+        match cluster.router.delete_table("canary").await {
+            Err(BackendError::Unavailable(_)) => None,
+            other => Some(other.unwrap()),
+        }
+    })
+    .await;
     assert_eq!(deleting.status, TableStatus::Deleting);
     until("the table is gone", async || {
         matches!(
