@@ -6,7 +6,7 @@ use crate::alarms::Alarms;
 use crate::cli::RunArgs;
 use crate::exit::Exit;
 use crate::live::Live;
-use crate::prepare::{Prepared, choose, prepare};
+use crate::prepare::{Prepared, choose, possible, prepare};
 use crate::recorder::{Canary, Recorder, tell_all};
 use crate::roles::StoreRoles;
 use crate::stop::Stop;
@@ -62,6 +62,9 @@ pub async fn main(args: RunArgs) -> Exit {
             return Exit::Usage;
         }
     };
+    if let Err(exit) = possible(&prepared.playbook, runtime).await {
+        return exit;
+    }
     println!("seed {} · runtime {runtime} ({why})", prepared.seed);
     let id = identity::run_id(&prepared.name, prepared.seed);
     let folder = match RunFolder::create(args.out.join(&id)) {

@@ -18,7 +18,8 @@
 //!    *unknown* for "it is gone, but not by us".
 //! 5. `undo` is a sentence that an operator could follow by hand.
 //! 6. Add a variant to [`FaultKind`]; the compiler names the rest: its name in
-//!    playbooks, its [`Layer`] (which decides what it excludes), `build`.
+//!    playbooks, its [`Layer`] (which decides what it excludes), the
+//!    [`Ability`] that it needs of a runtime, `build`.
 //! 7. Tests: the decision from what was seen to a verdict is a pure function
 //!    with a table test; the runner's tests have a fake runtime with
 //!    misbehaviour switches for the rest. Then a playbook that shows it.
@@ -46,6 +47,7 @@ mod restart;
 mod shape;
 mod stop;
 
+use crate::abilities::Ability;
 use crate::runtime::{Fut, Runtime};
 use futures_util::future::BoxFuture;
 use gameday_record::timeline::Proof;
@@ -204,6 +206,14 @@ impl FaultKind {
             }),
             FaultKind::Bridge => Some(Shape::Bridge),
             FaultKind::MajoritiesRing => Some(Shape::Ring),
+        }
+    }
+
+    /// What a place must be able to do for it.
+    pub fn needs(self, _params: &Params) -> &'static [Ability] {
+        match self.layer() {
+            Layer::Process => &[Ability::Processes],
+            Layer::Network => &[Ability::Cuts],
         }
     }
 

@@ -32,6 +32,7 @@ use super::wanted::RENEW_EVERY;
 use super::{
     Fut, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec,
 };
+use crate::abilities::{Abilities, Ability, Offer};
 use bollard::Docker;
 use bollard::query_parameters::{InspectContainerOptions, KillContainerOptions};
 use futures_util::future::{join_all, try_join_all};
@@ -123,6 +124,19 @@ impl DockerRuntime {
             rules,
             renewing,
         })
+    }
+
+    /// What can be made wrong in containers on this host.
+    pub async fn abilities() -> Abilities {
+        let by = |technique: &str| Offer::By(technique.into());
+        Abilities {
+            runtime: "docker",
+            offers: [
+                (Ability::Processes, by("Docker")),
+                (Ability::Cuts, by("nftables")),
+            ]
+            .into(),
+        }
     }
 
     fn unit(&self, name: &str) -> Result<&UnitSpec, RuntimeError> {

@@ -17,6 +17,7 @@ use super::wanted::{LEASE, RENEW_EVERY, Wanted};
 use super::{
     Fut, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec, http,
 };
+use crate::abilities::{Abilities, Ability, Offer};
 use nix::sys::signal::Signal;
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
@@ -53,6 +54,19 @@ fn err(text: impl Into<String>) -> RuntimeError {
 }
 
 impl ProcessRuntime {
+    /// What can be made wrong with processes on this host.
+    pub async fn abilities() -> Abilities {
+        let by = |technique: &str| Offer::By(technique.into());
+        Abilities {
+            runtime: "process",
+            offers: [
+                (Ability::Processes, by("signals")),
+                (Ability::Cuts, by("proxied links")),
+            ]
+            .into(),
+        }
+    }
+
     /// Chooses addresses and starts the links.
     ///
     /// # Errors
