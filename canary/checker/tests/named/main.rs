@@ -4,4 +4,5 @@ mod eventual;
 mod lost;
 mod order;
 mod script;
+mod sessions;
 mod undecided;

@@ -89,9 +89,11 @@ impl Script {
             complete: !self.cut_off,
         }
     }
+    pub fn checks(&self) -> Vec<Check> {
+        check_history(&self.history(), &Options::default())
+    }
     pub fn check(&self, name: &str) -> Check {
-        let checks = check_history(&self.history(), &Options::default());
-        let found = checks.into_iter().find(|c| c.name == name);
+        let found = self.checks().into_iter().find(|c| c.name == name);
         found.unwrap_or_else(|| panic!("no check named {name}"))
     }
 }
