@@ -8,7 +8,6 @@ mod html;
 mod junit;
 mod markdown;
 mod terminal;
-mod words;
 
 use crate::report::{Headline, Report};
 use gameday_record::RunFolder;
