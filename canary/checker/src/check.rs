@@ -4,7 +4,7 @@ use crate::budget::Budget;
 use crate::counters::Counters;
 use crate::durable::DurableSet;
 use crate::eventual::EventualReads;
-use crate::explain::{self, LINEARIZABILITY};
+use crate::explain;
 use crate::frontier::{self, Answer};
 use crate::intake::{Intake, KeyOps, Object, Refused, takes_part};
 use crate::log::{Log, Outcome};
@@ -16,6 +16,7 @@ use crate::tally::Tally;
 use crate::violation::{Kind, Violation};
 use crate::zones::{Analysis, NotUnique, Undecided, Zones};
 use crate::{parallel, say, sets};
+use gameday_record::Model;
 use gameday_record::history::History;
 use gameday_record::verdict::Check;
 use std::time::Duration;
@@ -284,8 +285,8 @@ impl Judge {
         };
         for violation in &found.kept {
             let violates = match violation.kind {
-                Kind::FutureRead => LINEARIZABILITY_AT_LEAST,
-                _ => "read committed",
+                Kind::FutureRead => Model::LinearizabilityAtLeast,
+                _ => Model::ReadCommitted,
             };
             self.order
                 .list(|| explain::explain(violation, violates, key, ops.at, intake));
@@ -347,7 +348,7 @@ impl Judge {
                     against: None,
                     context: Vec::new(),
                 };
-                let violates = LINEARIZABILITY_AT_LEAST;
+                let violates = Model::LinearizabilityAtLeast;
                 self.order
                     .list(|| explain::explain(&violation, violates, key, ops.at, intake));
             }
@@ -437,9 +438,6 @@ impl Judge {
     }
 }
 
-/// Named where it is not known whether something weaker is violated too.
-const LINEARIZABILITY_AT_LEAST: &str = "linearizability (at least)";
-
 /// Which consistency model a violation of one key breaks: the weakest that can
 /// be named.
 struct Models<'a> {
@@ -456,10 +454,12 @@ impl<'a> Models<'a> {
         }
     }
 
-    fn violated(&mut self, v: &Violation, ops: &KeyOps<'_>) -> &'static str {
+    fn violated(&mut self, v: &Violation, ops: &KeyOps<'_>) -> Model {
         match v.kind {
-            Kind::DirtyRead | Kind::PhantomRead => return "read committed",
-            Kind::CyclicInformationFlow | Kind::FalseCasFailure => return "sequential consistency",
+            Kind::DirtyRead | Kind::PhantomRead => return Model::ReadCommitted,
+            Kind::CyclicInformationFlow | Kind::FalseCasFailure => {
+                return Model::SequentialConsistency;
+            }
             _ => {}
         }
         let culprit = ops.entry(v.culprit);
@@ -468,8 +468,8 @@ impl<'a> Models<'a> {
             && culprit.found().is_some()
         {
             return match against.writes() {
-                Some(_) => "read your writes",
-                None => "monotonic reads",
+                Some(_) => Model::ReadYourWrites,
+                None => Model::MonotonicReads,
             };
         }
         let process = |i: u32| ops.entry(i).process;
@@ -480,9 +480,9 @@ impl<'a> Models<'a> {
             .coherent
             .get_or_insert_with(|| self.analysis.coherent(ops, process));
         match (coherent, others) {
-            (false, _) => "sequential consistency",
-            (true, false) => LINEARIZABILITY,
-            (true, true) => LINEARIZABILITY_AT_LEAST,
+            (false, _) => Model::SequentialConsistency,
+            (true, false) => Model::Linearizability,
+            (true, true) => Model::LinearizabilityAtLeast,
         }
     }
 }
