@@ -21,7 +21,7 @@ Exit codes: 0 pass · 1 fail (an SLO missed or an anomaly in the data) · 2 inco
 pub enum Command {
     /// Run a playbook: cluster up, faults, canaries, checks, report, cluster down
     Run(RunArgs),
-    /// Resolve a playbook and print what would happen; touches nothing
+    /// Resolve a playbook, say how its faults are made here, or why one cannot be; starts no cluster
     Plan(PlanArgs),
     /// Judge recorded histories: run folders, our history.jsonl, or other tools' files
     Check(CheckArgs),
@@ -34,8 +34,8 @@ pub enum Command {
     },
     /// Undo whatever an interrupted run left behind
     Revert(RevertArgs),
-    /// What this machine can run, and why not the rest
-    Doctor,
+    /// What this machine can run and make wrong, and what would make the rest possible
+    Doctor(DoctorArgs),
     /// Measure the store: durable writes and strong reads per second through the routers
     Bench(BenchArgs),
     /// Measure any DynamoDB-compatible endpoint, for minutes or for months
@@ -90,12 +90,23 @@ pub struct RunArgs {
 pub struct PlanArgs {
     /// The playbook, a TOML file
     pub playbook: PathBuf,
+    /// Where nodes would run
+    #[arg(long, value_enum, default_value = "auto")]
+    pub runtime: RuntimeChoice,
     /// Seed of every random choice (default: the playbook's, else chosen and printed)
     #[arg(long)]
     pub seed: Option<u64>,
     /// How long [random] draws faults (default: the playbook's)
     #[arg(long, value_name = "DURATION", value_parser = gameday_chaos::playbook::values::duration)]
     pub duration: Option<std::time::Duration>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 · 2 if no runtime can be used here")]
+pub struct DoctorArgs {
+    /// Print everything as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -330,4 +341,6 @@ pub enum Internal {
     Links,
     /// The fault agent of a pod
     Agent,
+    /// Tries what faults are made of
+    Probe,
 }

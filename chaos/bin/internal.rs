@@ -24,6 +24,7 @@ pub fn main(what: Internal) -> Exit {
         Internal::Canary => canary(),
         Internal::Links => gameday_chaos::runtime::links::main(),
         Internal::Agent => gameday_chaos::runtime::agent::main(),
+        Internal::Probe => gameday_chaos::runtime::facilities::main(),
     };
     match outcome {
         Ok(()) => Exit::Pass,

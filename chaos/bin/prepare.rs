@@ -74,16 +74,21 @@ pub fn prepare(
 /// # Errors
 /// The exit code, after the reasons were printed.
 pub async fn possible(playbook: &Playbook, runtime: &'static str) -> Result<Abilities, Exit> {
-    let abilities = match runtime {
-        "docker" => DockerRuntime::abilities().await,
-        _ => ProcessRuntime::abilities().await,
-    };
+    let abilities = abilities(runtime).await;
     let refused = abilities.refuse(playbook);
     if refused.is_empty() {
         return Ok(abilities);
     }
     eprintln!("{}", diagnostic::render(&refused));
     Err(Exit::Usage)
+}
+
+/// What can be made wrong in this runtime here.
+pub async fn abilities(runtime: &'static str) -> Abilities {
+    match runtime {
+        "docker" => DockerRuntime::abilities().await,
+        _ => ProcessRuntime::abilities().await,
+    }
 }
 
 /// The runtime that `--runtime` means here, and why.

@@ -15,6 +15,7 @@ use crate::{applied, identity, judge, replicas, wiring};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use gameday_canary::protocol::Command;
+use gameday_chaos::abilities::Abilities;
 use gameday_chaos::playbook::values;
 use gameday_chaos::runner::{self, Cast, ExecutionSummary, Health, Timeline};
 use gameday_chaos::runtime::Runtime;
@@ -62,9 +63,10 @@ pub async fn main(args: RunArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    if let Err(exit) = possible(&prepared.playbook, runtime).await {
-        return exit;
-    }
+    let abilities = match possible(&prepared.playbook, runtime).await {
+        Ok(abilities) => abilities,
+        Err(exit) => return exit,
+    };
     println!("seed {} · runtime {runtime} ({why})", prepared.seed);
     let id = identity::run_id(&prepared.name, prepared.seed);
     let folder = match RunFolder::create(args.out.join(&id)) {
@@ -98,7 +100,7 @@ pub async fn main(args: RunArgs) -> Exit {
     let info = info(
         &args,
         &prepared,
-        &id,
+        &abilities,
         runtime.as_ref(),
         clock,
         &epoch_utc,
@@ -461,7 +463,7 @@ fn conclude(folder: &RunFolder, summary: &ExecutionSummary, signal: Option<i32>)
 fn info(
     args: &RunArgs,
     prepared: &Prepared,
-    id: &str,
+    abilities: &Abilities,
     runtime: &dyn Runtime,
     clock: RunClock,
     epoch_utc: &str,
@@ -479,7 +481,7 @@ fn info(
         extra.push(format!("--bug {bug}"));
     }
     RunInfo {
-        id: id.into(),
+        id: marks.run.clone(),
         playbook: prepared.name.clone(),
         title: prepared.playbook.title.clone(),
         playbook_text: prepared.playbook.source.text.clone(),
@@ -499,7 +501,7 @@ fn info(
             runtime.name(),
             &extra,
         ),
-        plan: prepared.plan.lines(),
+        plan: prepared.plan.lines_in(abilities),
         runner: marks.runner.to_string(),
     }
 }

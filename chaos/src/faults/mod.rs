@@ -212,6 +212,8 @@ impl FaultKind {
     /// What a place must be able to do for it.
     pub fn needs(self, _params: &Params) -> &'static [Ability] {
         match self.layer() {
+            // Its network falls silent before its process is killed.
+            _ if self == FaultKind::PowerOff => &[Ability::Processes, Ability::Cuts],
             Layer::Process => &[Ability::Processes],
             Layer::Network => &[Ability::Cuts],
         }

@@ -14,6 +14,7 @@ pub(crate) use overlap::{minority, replica_azs};
 pub use target::PlannedTarget;
 pub(crate) use target::{Leaders, azs, resolve_all, stream};
 
+use crate::abilities::Abilities;
 use crate::faults::{FaultKind, Params};
 use crate::playbook::values::show;
 use crate::playbook::{Diagnostic, Playbook, Random, Start, Step};
@@ -292,6 +293,18 @@ impl Plan {
 
     /// One line per phase and step, with times from the start of the baseline.
     pub fn lines(&self) -> Vec<String> {
+        self.lines_with(|_| None)
+    }
+
+    /// The same, and by what technique each fault is made in this place.
+    pub fn lines_in(&self, place: &Abilities) -> Vec<String> {
+        self.lines_with(|step| {
+            let by = place.of(step.fault, &step.params).ok()?;
+            Some(format!("{} by {}", place.runtime, by.join(" and ")))
+        })
+    }
+
+    fn lines_with(&self, how: impl Fn(&PlannedStep) -> Option<String>) -> Vec<String> {
         let began = |d: Duration| format!("+{}", show(self.baseline + d));
         let mut out = vec![format!(
             "{:<9} {}: the healthy cluster is measured; if it is unhealthy, nothing is injected",
@@ -320,6 +333,9 @@ impl Plan {
                 step.fault.name(),
                 step.selector,
             ));
+            if let Some(how) = how(step) {
+                out.push(format!("{:<9} made in {how}", ""));
+            }
             let PlannedTarget::Nodes(sides) = &step.target else {
                 continue;
             };

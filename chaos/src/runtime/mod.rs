@@ -7,6 +7,7 @@
 pub mod agent;
 pub(crate) mod control;
 pub mod docker;
+pub mod facilities;
 pub(crate) mod http;
 pub mod leftovers;
 pub mod links;

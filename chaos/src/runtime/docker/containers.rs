@@ -4,7 +4,7 @@ use super::image;
 use super::subnet::Subnet;
 use crate::runtime::marks::RunMarks;
 use crate::runtime::wanted::LEASE;
-use crate::runtime::{Launch, agent};
+use crate::runtime::{Launch, agent, facilities};
 use bollard::Docker;
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig,
@@ -163,6 +163,21 @@ impl Maker {
         let body = self.at(Self::attached(body, false), ip);
         self.create(&format!("{}-agent", self.name(unit)), body)
             .await
+    }
+
+    /// A container with an agent's rights that tries what can be done with them. The engine
+    /// removes it when it ends, whether or not we still live.
+    pub async fn prober(&self) -> Result<String, String> {
+        let host = HostConfig {
+            network_mode: Some(self.network.clone()),
+            cap_add: Some(vec!["NET_ADMIN".into()]),
+            auto_remove: Some(true),
+            ..Self::host()
+        };
+        let args = ["internal", "probe"].map(String::from);
+        let env = format!("{}={}", facilities::CONFIG_VAR, facilities::HERE);
+        let body = Self::attached(self.body("probe", &args, vec![env], host), true);
+        self.create(&base_name(&self.marks), body).await
     }
 
     /// The node's container in the agent's network namespace, with its volume.

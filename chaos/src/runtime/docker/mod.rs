@@ -13,10 +13,12 @@ pub(crate) mod leftovers;
 mod logs;
 mod pod;
 mod probe;
+mod prober;
 mod rules;
 mod subnet;
 
-pub use engine::{EngineInfo, available};
+pub use engine::{EngineDetails, EngineInfo, available, details};
+pub use prober::facilities;
 
 use self::attach::{Stderr, attach};
 use self::containers::Maker;
@@ -26,6 +28,7 @@ use self::rules::Rules;
 use self::subnet::Subnet;
 use super::agent::{AgentAnswer, AgentRequest};
 use super::control::lock;
+use super::facilities::Facility;
 use super::leftovers::Thing;
 use super::marks::RunMarks;
 use super::wanted::RENEW_EVERY;
@@ -126,14 +129,15 @@ impl DockerRuntime {
         })
     }
 
-    /// What can be made wrong in containers on this host.
+    /// What can be made wrong in containers on this host; tried, once in the life of this process.
     pub async fn abilities() -> Abilities {
         let by = |technique: &str| Offer::By(technique.into());
+        let found = prober::facilities().await;
         Abilities {
             runtime: "docker",
             offers: [
                 (Ability::Processes, by("Docker")),
-                (Ability::Cuts, by("nftables")),
+                (Ability::Cuts, found.offer(Facility::Nftables)),
             ]
             .into(),
         }

@@ -6,6 +6,8 @@ mod child;
 mod folder;
 pub(crate) mod scan;
 
+pub(crate) use self::child::command as program;
+
 use self::addresses::AddressPlan;
 use self::child::Node;
 use self::folder::RunDir;
@@ -51,6 +53,24 @@ pub struct ProcessRuntime {
 
 fn err(text: impl Into<String>) -> RuntimeError {
     RuntimeError(text.into())
+}
+
+/// Whether the process runtime can be used.
+///
+/// # Errors
+/// One sentence for people.
+pub fn available() -> Result<(), String> {
+    AddressPlan::find_free(&[], std::process::id())?;
+    let folder = std::env::temp_dir();
+    let rights = nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK;
+    nix::unistd::access(&folder, rights).map_err(|e| {
+        format!(
+            "{}: {}: set TMPDIR to a folder of yours",
+            folder.display(),
+            e.desc()
+        )
+    })?;
+    Ok(())
 }
 
 impl ProcessRuntime {
