@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 pub mod applied;
+pub mod conditions;
 pub mod folder;
 pub mod history;
 pub mod operation;
