@@ -25,6 +25,7 @@ pub mod credentials;
 mod dice;
 mod engine;
 mod finale;
+mod inserts;
 pub mod names;
 mod outbox;
 pub mod pacer;
