@@ -120,7 +120,7 @@ impl Engine {
             own,
             out,
             requests: Requests::new(&config, wire.signer),
-            workload: Workload::new(&config.workload, config.seed, config.index, n),
+            workload: config.drawing(),
             processes: Processes::new(config.index, n),
             vitals: Vitals::default(),
             pools: (0..n)

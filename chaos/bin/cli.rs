@@ -266,7 +266,8 @@ pub struct CanaryArgs {
     /// Distinct items, 1 to 100000
     #[arg(long, value_name = "N")]
     pub keys: Option<u32>,
-    /// Shares of writes, cas, strong_reads and eventual_reads, together 1; what is not named is 0
+    /// Shares of writes, inserts, cas, adds, strong_reads and eventual_reads, together 1; what is
+    /// not named is 0
     #[arg(long, value_name = "NAME=SHARE,…")]
     pub mix: Option<String>,
     /// Time after which a call is given up, 50ms to 60s
@@ -328,7 +329,9 @@ the profile files of the AWS tools, which are read again when they change. Witho
 placeholders are sent, which stores for tests accept.
 
 The canary writes to its table, and deletes its items there before it begins: give it a table
-of its own. Ends by itself after --for, else by Ctrl-C or SIGTERM, and then reads everything a
+of its own. It inserts at most 500 new keys through each endpoint, so that the table stays small;
+inserts beyond that are made as writes. What only the nodes of a store can show, whether its
+replicas agree and what became of writes of unknown outcome, a canary alone does not check. Ends by itself after --for, else by Ctrl-C or SIGTERM, and then reads everything a
 last time, judges the data and writes the report.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

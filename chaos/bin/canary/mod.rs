@@ -18,7 +18,6 @@ use gameday_canary::protocol::Command;
 use gameday_canary::publish::hlog::LatencyLog;
 use gameday_canary::publish::rotate::Limits;
 use gameday_canary::publish::segments::{Segment, Segments};
-use gameday_canary::workload::Workload;
 use gameday_canary::{CanaryConfig, Wire};
 use gameday_record::history::HISTORY_VERSION;
 use gameday_record::timeline::TimelineWriter;
@@ -97,9 +96,6 @@ struct Prepared {
 
 /// Credentials, names, the table, the port of the metrics.
 async fn prepare(args: &CanaryArgs, setup: &Setup, seed: u64) -> Result<Prepared, String> {
-    for remark in &setup.remarks {
-        println!("{remark}");
-    }
     let metrics = match args.listen {
         None => None,
         Some(addr) => Some(
@@ -119,6 +115,7 @@ async fn prepare(args: &CanaryArgs, setup: &Setup, seed: u64) -> Result<Prepared
         table: setup.table.clone(),
         attributes: Default::default(),
         workload: setup.measuring.workload.clone(),
+        alone: true,
     };
     config.validate().map_err(|e| e.to_string())?;
     let own = config.endpoints.iter().find(|e| e.az == config.az);
@@ -132,8 +129,7 @@ async fn prepare(args: &CanaryArgs, setup: &Setup, seed: u64) -> Result<Prepared
             println!("made table {table}");
             continue;
         }
-        let n = config.endpoints.len();
-        let keys = Workload::new(&config.workload, seed, config.index, n).keys();
+        let keys = config.drawing().ever();
         let keys = keys.filter_map(|(of, key)| (of == number).then_some(key));
         control
             .clear(&table, &config.attributes, keys)
