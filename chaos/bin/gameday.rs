@@ -2,6 +2,7 @@
 
 mod alarms;
 mod applied;
+mod ask;
 mod bench;
 mod canary;
 mod check;
@@ -19,7 +20,10 @@ mod revert;
 mod roles;
 mod run;
 mod stop;
+mod stop_cmd;
+mod undo;
 mod up;
+mod watchdog;
 mod wiring;
 
 use clap::Parser;
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Command::Report(args) => report(args),
         Command::Run(args) => concurrent(run::main(args)),
         Command::Cluster { action } => concurrent(cluster_cmd::main(action)),
+        Command::Stop(args) => concurrent(stop_cmd::main(args)),
         Command::Revert(args) => concurrent(revert::main(args)),
         Command::Doctor => concurrent(doctor()),
         Command::Bench(args) => concurrent(bench::main(args)),
