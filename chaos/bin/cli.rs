@@ -14,7 +14,7 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 pass · 1 fail (an SLO missed or an anomaly in the data) · 2 inconclusive ·
-3 stopped by a stop condition · 4 not clean (something could not be reverted) ·
+3 stopped by a stop condition or by gameday stop · 4 not clean (something could not be reverted) ·
 64 usage or playbook error · 70 internal error · 130/143 interrupted, after reverting";
 
 #[derive(Debug, Subcommand)]
@@ -32,6 +32,8 @@ pub enum Command {
         #[command(subcommand)]
         action: ClusterAction,
     },
+    /// Ask a run in progress to revert, to judge what was measured, and to end
+    Stop(StopArgs),
     /// Undo whatever an interrupted run left behind
     Revert(RevertArgs),
     /// What this machine can run and make wrong, and what would make the rest possible
@@ -213,6 +215,19 @@ pub struct UpArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct StopArgs {
+    /// Run id or run folder
+    #[arg(required_unless_present = "all")]
+    pub run: Option<PathBuf>,
+    /// Every run in progress on this machine
+    #[arg(long, conflicts_with = "run")]
+    pub all: bool,
+    /// Why, for the report
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct RevertArgs {
     /// Run id or run folder
     #[arg(required_unless_present = "all")]
@@ -346,4 +361,6 @@ pub enum Internal {
     Agent,
     /// Tries what faults are made of
     Probe,
+    /// Reverts what a dead runner left
+    Watchdog,
 }

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod applied;
+mod ask;
 mod bench;
 mod canary;
 mod check;
@@ -22,7 +23,10 @@ mod revert;
 mod roles;
 mod run;
 mod stop;
+mod stop_cmd;
+mod undo;
 mod up;
+mod watchdog;
 mod wiring;
 
 use clap::Parser;
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Command::Report(args) => report(args),
         Command::Run(args) => concurrent(run::main(args)),
         Command::Cluster { action } => concurrent(cluster_cmd::main(action)),
+        Command::Stop(args) => concurrent(stop_cmd::main(args)),
         Command::Revert(args) => concurrent(revert::main(args)),
         Command::Doctor(args) => concurrent(doctor::main(args)),
         Command::Bench(args) => concurrent(bench::main(args)),
