@@ -1,16 +1,11 @@
 //! Calls as requests of the DynamoDB JSON protocol.
 
 use crate::config::{Attributes, CanaryConfig, Endpoint};
-use crate::sign::{Sign, Unsigned};
+use crate::exchange;
+use crate::sign::Sign;
 use crate::workload::Drawn;
-use bytes::Bytes;
 use gameday_record::Call;
-use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
-use hyper::{Method, Request};
 use std::sync::Arc;
-
-const CONTENT: &str = "application/x-amz-json-1.0";
 
 /// Makes requests. The parts that never change are made once.
 #[derive(Clone, Debug)]
@@ -50,8 +45,8 @@ impl Requests {
         }
     }
 
-    /// The request of `drawn` to the endpoint with this number.
-    pub fn request(&self, drawn: &Drawn, endpoint: usize) -> Request<Full<Bytes>> {
+    /// The request of `drawn` to the endpoint with this number, as it is written.
+    pub fn request(&self, drawn: &Drawn, endpoint: usize) -> Vec<u8> {
         let target = match drawn.call {
             Call::Read { .. } => "DynamoDB_20120810.GetItem",
             Call::Write { .. } | Call::Insert { .. } | Call::Cas { .. } => {
@@ -59,28 +54,13 @@ impl Requests {
             }
             Call::Add { .. } => "DynamoDB_20120810.UpdateItem",
         };
-        let host = &self.hosts[endpoint];
-        let body = Bytes::from(self.body(drawn));
-        let signature = self.signer.sign(&Unsigned {
-            host,
-            content_type: CONTENT,
+        let body = self.body(drawn);
+        exchange::post(
+            &*self.signer,
+            &self.hosts[endpoint],
             target,
-            body: &body,
-        });
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        let value = |v: &str| HeaderValue::from_str(v).expect("visible ASCII");
-        let headers = request.headers_mut();
-        headers.insert(HOST, value(host));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(CONTENT));
-        headers.insert(
-            HeaderName::from_static("x-amz-target"),
-            HeaderValue::from_static(target),
-        );
-        for (name, v) in signature {
-            headers.insert(HeaderName::from_static(name), value(&v));
-        }
-        request
+            body.as_bytes(),
+        )
     }
 
     fn body(&self, drawn: &Drawn) -> String {
@@ -149,7 +129,6 @@ fn quoted(s: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::tests::config;
-    use http_body_util::BodyExt;
     use serde_json::{Value, json};
 
     fn sent(config: &CanaryConfig, call: &Call) -> (String, Value) {
@@ -160,24 +139,27 @@ mod tests {
             bytes: config.workload.item_bytes,
         };
         let requests = Requests::new(config, Arc::new(crate::sign::Dummy));
-        let request = requests.request(&drawn, 0);
-        let h = |n: &str| request.headers()[n].to_str().unwrap().to_string();
-        assert_eq!(request.method(), Method::POST);
-        assert_eq!(request.uri(), "/");
+        let request = String::from_utf8(requests.request(&drawn, 0)).unwrap();
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        let (first, headers) = head.split_once("\r\n").unwrap();
+        assert_eq!(first, "POST / HTTP/1.1");
+        let headers: Vec<_> = headers
+            .split("\r\n")
+            .map(|h| h.split_once(": ").unwrap())
+            .collect();
+        let h = |n: &str| {
+            let mut found = headers.iter().filter(|(name, _)| *name == n);
+            let (_, value) = found.next().unwrap();
+            assert_eq!(found.next(), None, "{n} once");
+            value.to_string()
+        };
         assert_eq!(h("host"), "127.0.0.1:8000");
         assert_eq!(h("content-type"), "application/x-amz-json-1.0");
+        assert_eq!(h("content-length"), body.len().to_string());
         assert_eq!(h("x-amz-date"), "20260101T000000Z");
         let auth = h("authorization");
         assert!(auth.starts_with("AWS4-HMAC-SHA256 Credential=gameday/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature="), "{auth}");
-        let target = h("x-amz-target");
-        let rt = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
-        let body = rt
-            .block_on(request.into_body().collect())
-            .unwrap()
-            .to_bytes();
-        (target, serde_json::from_slice(&body).unwrap())
+        (h("x-amz-target"), serde_json::from_str(body).unwrap())
     }
 
     #[test]

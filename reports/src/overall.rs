@@ -145,9 +145,14 @@ fn failures(f: &Facts<'_>) -> Vec<String> {
         f.alarms
             .iter()
             .filter(|a| a.verdict == Verdict::Fail)
-            .map(|a| a.why.clone()),
+            .map(alarm),
     );
     out
+}
+
+/// What an alarm did, with its name: `Alarm x: it should have fired and did not.`
+fn alarm(a: &AlarmRow) -> String {
+    format!("Alarm {}: {}", a.name, lower_first(&a.why))
 }
 
 /// Names of tables and AZs stay as they are.
@@ -239,7 +244,7 @@ fn doubts(f: &Facts<'_>) -> Vec<String> {
         f.alarms
             .iter()
             .filter(|a| a.verdict == Verdict::Unknown)
-            .map(|a| a.why.clone()),
+            .map(alarm),
     );
     out
 }

@@ -20,12 +20,13 @@
 //! These are necessary, not sufficient: what passes may still not be
 //! linearizable. O(n log n).
 
-use crate::explain::{self, LINEARIZABILITY};
+use crate::explain;
 use crate::intake::Intake;
 use crate::log::{Code, Outcome};
 use crate::say::{self, who};
 use crate::tally::Tally;
 use crate::violation::Kind;
+use gameday_record::Model;
 use gameday_record::verdict::Check;
 
 /// Collects over all counters.
@@ -224,10 +225,10 @@ impl Counters {
             }
             let last = intake.op(s.at).last();
             let (kind, violates) = match (s.value < least, last, s.own) {
-                (true, true, _) => (Kind::LostWrite, "durability"),
-                (true, _, Some(_)) => (Kind::LostUpdate, LINEARIZABILITY),
-                (true, _, None) => (Kind::StaleRead, LINEARIZABILITY),
-                (false, ..) => (Kind::Duplicate, "eventual consistency"),
+                (true, true, _) => (Kind::LostWrite, Model::Durability),
+                (true, _, Some(_)) => (Kind::LostUpdate, Model::Linearizability),
+                (true, _, None) => (Kind::StaleRead, Model::Linearizability),
+                (false, ..) => (Kind::Duplicate, Model::EventualConsistency),
             };
             self.tally.list(|| {
                 let summary = format!(
@@ -273,7 +274,7 @@ impl Counters {
                     "{}, but no additions that had begun by then make more than {most} or less than {least}",
                     who(intake.log, *at)
                 );
-                let violates = "eventual consistency";
+                let violates = Model::EventualConsistency;
                 explain::anomaly(Kind::Duplicate, violates, summary, &[*at], intake, key)
             });
         }
@@ -298,8 +299,8 @@ impl Counters {
             };
             let process = |s: &Sum| intake.op(s.at).process;
             let violates = match process(&before) == process(s) {
-                true => "monotonic reads",
-                false => LINEARIZABILITY,
+                true => Model::MonotonicReads,
+                false => Model::Linearizability,
             };
             self.tally.list(|| {
                 let (log, kind) = (intake.log, Kind::NonMonotonicRead);
@@ -322,7 +323,7 @@ impl Counters {
                     who(log, pair[1].at)
                 );
                 let shown = [pair[0].at, pair[1].at];
-                let violates = "sequential consistency";
+                let violates = Model::SequentialConsistency;
                 explain::anomaly(kind, violates, summary, &shown, intake, key)
             });
         }

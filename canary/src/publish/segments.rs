@@ -277,7 +277,7 @@ fn lines(path: &Path) -> Result<impl Iterator<Item = Result<HistoryLine, String>
             Ok(_) if line.last() != Some(&b'\n') => return None,
             Ok(_) => {}
         }
-        Some(serde_json::from_slice(&line).map_err(|e| format!("{name}: {e}")))
+        Some(HistoryLine::parse(&line).map_err(|e| format!("{name}: {e}")))
     }))
 }
 
