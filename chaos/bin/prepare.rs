@@ -3,7 +3,7 @@
 use crate::cli::RuntimeChoice;
 use crate::exit::Exit;
 use crate::{identity, wiring};
-use gameday_chaos::abilities::Abilities;
+use gameday_chaos::abilities::{Abilities, unreadable};
 use gameday_chaos::plan::{Plan, plan};
 use gameday_chaos::playbook::{Playbook, diagnostic};
 use gameday_chaos::runtime::docker::DockerRuntime;
@@ -75,7 +75,8 @@ pub fn prepare(
 /// The exit code, after the reasons were printed.
 pub async fn possible(playbook: &Playbook, runtime: &'static str) -> Result<Abilities, Exit> {
     let abilities = abilities(runtime).await;
-    let refused = abilities.refuse(playbook);
+    let mut refused = abilities.refuse(playbook);
+    refused.extend(unreadable(playbook));
     if refused.is_empty() {
         return Ok(abilities);
     }

@@ -2,6 +2,8 @@
 
 #[path = "support/fake.rs"]
 mod fake;
+#[path = "runner/rolling.rs"]
+mod rolling;
 mod support;
 
 use fake::{Fake, Judged, Log, Memory, Switches, Told, Watcher, group};

@@ -202,7 +202,7 @@ impl Planned {
                 self.steps.push(PlannedStep {
                     name: one.name,
                     fault: step.fault,
-                    params: step.params,
+                    params: step.params.clone(),
                     selector: step.selector(),
                     target,
                     start: one.start,
@@ -238,7 +238,8 @@ fn draw_all(
             problems.push(d);
         }
     }
-    let drawn = draw::draw(random, &mut stream(seed, DRAWING));
+    let nodes = topology.nodes.len();
+    let drawn = draw::draw(random, nodes, &mut stream(seed, DRAWING));
     let wrong = match drawn.len() {
         0 => Some(format!(
             "{} are too short for a pause, the fault that was drawn and its revert",
@@ -286,7 +287,7 @@ impl Plan {
         overlap::windows(&self.steps)
             .iter()
             .zip(&self.steps)
-            .map(|(w, s)| w.first + s.hold)
+            .map(|(w, s)| w.first + overlap::lasts(s).0)
             .max()
             .unwrap_or_default()
     }

@@ -182,6 +182,29 @@ impl Maker {
 
     /// The node's container in the agent's network namespace, with its volume.
     pub async fn node(&self, launch: &Launch, agent: &str) -> Result<String, String> {
+        let name = self.name(&launch.unit);
+        self.node_of(launch, agent, &self.image, &name).await
+    }
+
+    /// A further container of the node, on the same volume, from another image.
+    pub async fn other_node(
+        &self,
+        launch: &Launch,
+        agent: &str,
+        image: &str,
+        number: usize,
+    ) -> Result<String, String> {
+        let name = format!("{}-{number}", self.name(&launch.unit));
+        self.node_of(launch, agent, image, &name).await
+    }
+
+    async fn node_of(
+        &self,
+        launch: &Launch,
+        agent: &str,
+        image: &str,
+        name: &str,
+    ) -> Result<String, String> {
         let volume = self.name(&launch.unit);
         let request = VolumeCreateRequest {
             name: Some(volume.clone()),
@@ -212,8 +235,11 @@ impl Maker {
         };
         let mut env: Vec<String> = launch.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
         env.push(format!("GAMEDAY_DATA={DATA}"));
-        let body = self.body(&launch.unit, &launch.args, env, host);
-        self.create(&self.name(&launch.unit), body).await
+        let body = ContainerCreateBody {
+            image: Some(image.into()),
+            ..self.body(&launch.unit, &launch.args, env, host)
+        };
+        self.create(name, body).await
     }
 
     /// An instrument's container.
