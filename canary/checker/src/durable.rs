@@ -17,6 +17,7 @@
 //! last read that missed it; 0 if none did. Measured for elements with a read
 //! after that moment. (Jepsen's `set-full` checker calls it stable latency.)
 
+use crate::budget::{Budget, Exhausted};
 use crate::explain;
 use crate::intake::Intake;
 use crate::log::{Clock, Code, Log, Outcome};
@@ -68,7 +69,15 @@ impl DurableSet {
     }
 
     /// Judges one inserted key; any other is let pass.
-    pub fn key(&mut self, key: u32, intake: &Intake<'_>) {
+    ///
+    /// # Errors
+    /// The budget ran out, and nothing is said about the key.
+    pub fn key(
+        &mut self,
+        key: u32,
+        intake: &Intake<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), Exhausted> {
         let positions = intake.of(key);
         let inserts = positions
             .iter()
@@ -76,6 +85,7 @@ impl DurableSet {
         let mut acknowledged: Option<u32> = None;
         let (mut any, mut unknown) = (None, false);
         for at in inserts {
+            budget.spend()?;
             let e = intake.op(*at);
             any = Some(*at);
             match e.outcome {
@@ -89,8 +99,9 @@ impl DurableSet {
             }
         }
         let Some(any) = any else {
-            return;
+            return Ok(());
         };
+        budget.look()?;
         let reads = || {
             positions.iter().filter_map(|at| {
                 let e = intake.op(*at);
@@ -130,6 +141,7 @@ impl DurableSet {
                 }
             }
         }
+        Ok(())
     }
 
     /// `reads`: when each began, and whether it found the element.
