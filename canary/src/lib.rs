@@ -24,6 +24,7 @@ pub mod control;
 pub mod credentials;
 mod dice;
 mod engine;
+mod exchange;
 mod finale;
 mod inserts;
 pub mod names;

@@ -14,14 +14,14 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 pass · 1 fail (an SLO missed or an anomaly in the data) · 2 inconclusive ·
-3 stopped by a stop condition · 4 not clean (something could not be reverted) ·
+3 stopped by a stop condition or by gameday stop · 4 not clean (something could not be reverted) ·
 64 usage or playbook error · 70 internal error · 130/143 interrupted, after reverting";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a playbook: cluster up, faults, canaries, checks, report, cluster down
     Run(RunArgs),
-    /// Resolve a playbook and print what would happen; touches nothing
+    /// Resolve a playbook, say how its faults are made here, or why one cannot be; starts no cluster
     Plan(PlanArgs),
     /// Judge recorded histories: run folders, our history.jsonl, or other tools' files
     Check(CheckArgs),
@@ -32,10 +32,12 @@ pub enum Command {
         #[command(subcommand)]
         action: ClusterAction,
     },
+    /// Ask a run in progress to revert, to judge what was measured, and to end
+    Stop(StopArgs),
     /// Undo whatever an interrupted run left behind
     Revert(RevertArgs),
-    /// What this machine can run, and why not the rest
-    Doctor,
+    /// What this machine can run and make wrong, and what would make the rest possible
+    Doctor(DoctorArgs),
     /// Measure the store: durable writes and strong reads per second through the routers
     Bench(BenchArgs),
     /// Measure any DynamoDB-compatible endpoint, for minutes or for months
@@ -90,12 +92,23 @@ pub struct RunArgs {
 pub struct PlanArgs {
     /// The playbook, a TOML file
     pub playbook: PathBuf,
+    /// Where nodes would run
+    #[arg(long, value_enum, default_value = "auto")]
+    pub runtime: RuntimeChoice,
     /// Seed of every random choice (default: the playbook's, else chosen and printed)
     #[arg(long)]
     pub seed: Option<u64>,
     /// How long [random] draws faults (default: the playbook's)
     #[arg(long, value_name = "DURATION", value_parser = gameday_chaos::playbook::values::duration)]
     pub duration: Option<std::time::Duration>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 · 2 if no runtime can be used here")]
+pub struct DoctorArgs {
+    /// Print everything as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -199,6 +212,19 @@ pub struct UpArgs {
     /// Folder in which the cluster's folder is made
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// Run id or run folder
+    #[arg(required_unless_present = "all")]
+    pub run: Option<PathBuf>,
+    /// Every run in progress on this machine
+    #[arg(long, conflicts_with = "run")]
+    pub all: bool,
+    /// Why, for the report
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -333,4 +359,8 @@ pub enum Internal {
     Links,
     /// The fault agent of a pod
     Agent,
+    /// Tries what faults are made of
+    Probe,
+    /// Reverts what a dead runner left
+    Watchdog,
 }

@@ -7,7 +7,7 @@ use crate::eventual::EventualReads;
 use crate::explain;
 use crate::frontier::{self, Answer};
 use crate::intake::{Intake, KeyOps, Object, Refused, takes_part};
-use crate::log::{Code, Log, Outcome};
+use crate::log::{Log, Outcome};
 use crate::lost::LostWrites;
 use crate::register::{Action, Operations};
 use crate::screens::screen;
@@ -207,8 +207,8 @@ impl Judge {
         for at in ops.at {
             let e = ops.log.entry(*at);
             let unknown = e.outcome == Outcome::Unknown;
-            let writes = !matches!(e.outcome, Outcome::Failed | Outcome::Refused)
-                && !matches!(e.code, Code::Read | Code::Get | Code::ReadSet);
+            let writes =
+                !matches!(e.outcome, Outcome::Failed | Outcome::Refused) && !e.code.reads();
             self.judged += u64::from(!unknown);
             self.writes += u64::from(writes);
             self.unknown_writes += u64::from(writes && unknown);
@@ -389,7 +389,10 @@ impl Judge {
     }
 
     fn finish(mut self, log: &Log) -> Vec<Check> {
-        if self.judged == 0 {
+        // Nothing was judged: what would have been there is not known.
+        let blank = self.keys == 0 && !self.counters.any() && !self.durable.any();
+        // A history of counters alone has nothing for this check, and needs nothing.
+        if self.judged == 0 && (self.keys > 0 || blank) {
             let reason = "no strongly consistent operation has a known outcome";
             self.order.unknown(reason);
         }
@@ -404,8 +407,6 @@ impl Judge {
             ));
         }
         examined.push('.');
-        // Nothing was judged: what would have been there is not known.
-        let blank = self.keys == 0 && !self.counters.any() && !self.durable.any();
         let mut checks = Vec::new();
         let registers = self.registers || blank;
         if registers && log.promises.final_reads || self.lost.any() {

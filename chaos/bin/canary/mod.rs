@@ -11,8 +11,8 @@ mod wire;
 
 use crate::cli::CanaryArgs;
 use crate::exit::Exit;
-use crate::identity;
 use crate::stop::Stop;
+use crate::{ask, identity};
 use gameday_canary::control::Control;
 use gameday_canary::protocol::Command;
 use gameday_canary::publish::hlog::LatencyLog;
@@ -27,6 +27,8 @@ use gameday_record::{
 use publisher::{Progress, Publisher};
 use setup::Setup;
 use std::io::IsTerminal;
+use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncWriteExt, BufReader, DuplexStream, duplex};
@@ -210,7 +212,15 @@ async fn run(
     let judging = tokio::spawn(finish::judge_segments(finished, publisher.clone()));
     let patience = config.timeout() + DONE;
     let mut canary = Canary::start(config, wire, &publisher, judge);
-    let measured = measure(&mut canary, &publisher, &view, &stop, setup, &mut news).await;
+    let measured = measure(
+        &mut canary,
+        &publisher,
+        &view,
+        (&stop, &folder.stop()),
+        setup,
+        &mut news,
+    )
+    .await;
     let stopped_by = match measured {
         Ok(condition) => condition,
         Err(why) => {
@@ -263,13 +273,13 @@ async fn run(
     finish::conclude(folder)
 }
 
-/// Until the time is over, a signal comes, an alarm that is a stop condition
+/// Until the time is over, a signal comes, somebody asks, an alarm that is a stop condition
 /// fires (which is then told), or something breaks.
 async fn measure(
     canary: &mut Canary,
     publisher: &Arc<Publisher>,
     view: &View,
-    stop: &Stop,
+    (stop, stop_file): (&Stop, &Path),
     setup: &Setup,
     news: &mut mpsc::Receiver<String>,
 ) -> Result<Option<String>, String> {
@@ -286,9 +296,11 @@ async fn measure(
     let mut shown = every(view.pace());
     let mut logged = every(INTERVAL);
     let mut progress = canary.progress.clone();
+    let mut asked = pin!(ask::asked(stop_file));
     loop {
         tokio::select! {
             _ = stop.stopped() => return Ok(None),
+            why = &mut asked => return Ok(Some(why)),
             () = until(end) => return Ok(None),
             _ = second.tick() => {
                 for change in publisher.step(canary.clock.now()) {

@@ -10,6 +10,7 @@ use crate::faults::{Direction, FaultKind, Params};
 use gameday_record::ClusterSpec;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
@@ -197,6 +198,8 @@ const STEP: &[&str] = &[
     "groups",
     "direction",
     "uptime",
+    "pause",
+    "binary",
     "at",
     "after",
     "delay",
@@ -213,6 +216,8 @@ const DRAWN: &[&str] = &[
     "groups",
     "direction",
     "uptime",
+    "pause",
+    "binary",
     "for",
 ];
 
@@ -413,6 +418,22 @@ fn params(f: &Fields<'_, '_>, fault: Option<FaultKind>, m: &mut Mistakes<'_>) ->
         && let Some(uptime) = f.duration("uptime", limits, m)
     {
         params.uptime = uptime;
+    }
+    let rolling = [FaultKind::RollingRestart, FaultKind::RollingUpgrade];
+    if only(f, "pause", &rolling, fault, m)
+        && let Some(pause) = f.duration("pause", Duration::ZERO..=Duration::from_secs(600), m)
+    {
+        params.pause = pause;
+    }
+    if only(f, "binary", &[FaultKind::RollingUpgrade], fault, m) {
+        params.binary = f.text("binary", 4096, m).map(PathBuf::from);
+        if fault == Some(FaultKind::RollingUpgrade) && f.get("binary").is_none() {
+            m.missing(
+                f.span.clone(),
+                "an upgrade does not say to what",
+                "binary = \"path of another build of gameday\"",
+            );
+        }
     }
     params
 }

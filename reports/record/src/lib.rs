@@ -12,6 +12,7 @@
 
 pub mod anomaly;
 pub mod applied;
+pub mod conditions;
 pub mod folder;
 pub mod history;
 pub mod operation;
