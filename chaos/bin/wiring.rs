@@ -233,6 +233,7 @@ fn storage(
         // The runtime says where at launch, in GAMEDAY_DATA.
         data: PathBuf::new(),
         disk: DiskMode::Volatile { seed },
+        conditions: true,
         timing: Default::default(),
         checkpoint: Default::default(),
         remember: Some(Remember {

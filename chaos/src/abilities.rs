@@ -14,17 +14,20 @@ pub enum Ability {
     Processes,
     /// To drop everything on chosen links.
     Cuts,
+    /// To make the nodes' disks full, slow or failing.
+    Disks,
 }
 
 impl Ability {
     /// All, in the order in which they are listed to people.
-    pub const ALL: &'static [Ability] = &[Ability::Processes, Ability::Cuts];
+    pub const ALL: &'static [Ability] = &[Ability::Processes, Ability::Cuts, Ability::Disks];
 
     /// For people.
     pub fn name(self) -> &'static str {
         match self {
             Ability::Processes => "processes",
             Ability::Cuts => "cuts",
+            Ability::Disks => "disks",
         }
     }
 }

@@ -35,14 +35,20 @@
 //! | `restart` | a process with another pid and start time runs | the same, and `/health` answers |
 //! | `crash-loop` | as `restart`, and again another one at the end of the hold | a process runs, and `/health` answers |
 //! | `pause` | the process is stopped or frozen, is the same, and `/health` is silent | it runs, is the same, and `/health` answers |
+//! | `disk-full`, `disk-slow`, `disk-error` | the node tries its disk: a block that is written, synced and read meets the condition; or the node ended by itself after it had met it | the same is done without error and in less time, and the node runs |
 //! | `isolate`, `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | messages over every link between nodes that should be cut do not arrive, over those beside them they do | messages over all of them arrive |
 
 mod crash_loop;
+mod disk;
+mod disk_error;
+mod disk_full;
+mod disk_slow;
 mod kill;
 mod partition;
 mod pause;
 mod power_off;
 mod process;
+mod resources;
 mod restart;
 mod shape;
 mod stop;
@@ -52,6 +58,7 @@ use crate::runtime::{Fut, Runtime};
 use futures_util::future::BoxFuture;
 use gameday_record::timeline::Proof;
 use gameday_record::{Node, Topology, Verdict};
+pub use resources::Resources;
 use shape::Shape;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -86,6 +93,12 @@ pub enum FaultKind {
     MajoritiesRing,
     /// The leader of a partition and its followers cannot reach each other; clients reach all.
     Leader,
+    /// The node's disk has no room left.
+    DiskFull,
+    /// Every sync of the node's disk takes longer.
+    DiskSlow,
+    /// Operations of one kind fail on the node's disk.
+    DiskError,
 }
 
 /// What a fault acts on; decides which faults exclude each other.
@@ -95,6 +108,8 @@ pub enum Layer {
     Process,
     /// The links between the targets and everybody else.
     Network,
+    /// The node's disk, which the process may end of.
+    Disk,
 }
 
 /// Seen from the targets.
@@ -115,6 +130,8 @@ pub struct Params {
     pub direction: Direction,
     /// Of [`FaultKind::CrashLoop`]: how long the process lives after each start.
     pub uptime: Duration,
+    /// Of the faults on what a node has: its disk.
+    pub resources: Resources,
 }
 
 impl Default for Params {
@@ -122,6 +139,7 @@ impl Default for Params {
         Params {
             direction: Direction::default(),
             uptime: Duration::from_secs(2),
+            resources: Resources::default(),
         }
     }
 }
@@ -145,6 +163,9 @@ impl FaultKind {
         FaultKind::Bridge,
         FaultKind::MajoritiesRing,
         FaultKind::Leader,
+        FaultKind::DiskFull,
+        FaultKind::DiskSlow,
+        FaultKind::DiskError,
     ];
 
     /// Its name in playbooks and timelines.
@@ -163,6 +184,9 @@ impl FaultKind {
             FaultKind::Bridge => "bridge",
             FaultKind::MajoritiesRing => "majorities-ring",
             FaultKind::Leader => "leader",
+            FaultKind::DiskFull => "disk-full",
+            FaultKind::DiskSlow => "disk-slow",
+            FaultKind::DiskError => "disk-error",
         }
     }
 
@@ -183,9 +207,10 @@ impl FaultKind {
 
     /// What it acts on.
     pub fn layer(self) -> Layer {
-        match self.shape(&Params::default()) {
-            None => Layer::Process,
-            Some(_) => Layer::Network,
+        match self {
+            FaultKind::DiskFull | FaultKind::DiskSlow | FaultKind::DiskError => Layer::Disk,
+            _ if self.shape(&Params::default()).is_some() => Layer::Network,
+            _ => Layer::Process,
         }
     }
 
@@ -197,7 +222,10 @@ impl FaultKind {
             | FaultKind::Stop
             | FaultKind::Restart
             | FaultKind::CrashLoop
-            | FaultKind::Pause => None,
+            | FaultKind::Pause
+            | FaultKind::DiskFull
+            | FaultKind::DiskSlow
+            | FaultKind::DiskError => None,
             FaultKind::Isolate | FaultKind::Majority => Some(Shape::Isolate),
             FaultKind::Split | FaultKind::Leader => Some(Shape::Split),
             FaultKind::OneWay => Some(match params.direction {
@@ -214,6 +242,8 @@ impl FaultKind {
         match self.layer() {
             Layer::Process => &[Ability::Processes],
             Layer::Network => &[Ability::Cuts],
+            // A node may end of its disk, and is started again.
+            Layer::Disk => &[Ability::Disks, Ability::Processes],
         }
     }
 
@@ -237,6 +267,7 @@ impl FaultKind {
     pub fn check(self, params: &Params, sides: &Sides, topology: &Topology) -> Result<(), String> {
         match self.shape(params) {
             Some(shape) => shape::check(shape, sides, topology),
+            None if self.layer() == Layer::Disk => resources::have_data(sides, topology),
             None => Ok(()),
         }
     }
@@ -262,7 +293,11 @@ impl FaultKind {
             return Arc::new(partition::Partition::new(shape, sides.clone()));
         }
         let nodes = sides.concat();
+        let resources = &params.resources;
         match self {
+            FaultKind::DiskFull => Arc::new(disk_full::fault(nodes, resources)),
+            FaultKind::DiskSlow => Arc::new(disk_slow::fault(nodes, resources)),
+            FaultKind::DiskError => Arc::new(disk_error::fault(nodes, resources)),
             FaultKind::PowerOff => Arc::new(power_off::PowerOff::new(nodes)),
             FaultKind::Kill => Arc::new(kill::Kill::new(nodes)),
             FaultKind::Stop => Arc::new(stop::Stop::new(nodes)),

@@ -10,6 +10,7 @@ mod fields;
 mod measuring;
 mod promises;
 mod random;
+mod resources;
 mod sections;
 mod selection;
 mod selector;

@@ -3,6 +3,7 @@
 use super::diagnostic::{Diagnostic, Source};
 use super::fields::{Fields, Mistakes, clip, wrong_type};
 use super::random::{self, Weighted};
+use super::resources;
 use super::selector::{self, Draw, Selector};
 use super::suggest::hint;
 use super::values::{self, MAX_DURATION};
@@ -197,6 +198,9 @@ const STEP: &[&str] = &[
     "groups",
     "direction",
     "uptime",
+    "refuses",
+    "sync_delay",
+    "operation",
     "at",
     "after",
     "delay",
@@ -213,6 +217,9 @@ const DRAWN: &[&str] = &[
     "groups",
     "direction",
     "uptime",
+    "refuses",
+    "sync_delay",
+    "operation",
     "for",
 ];
 
@@ -367,7 +374,7 @@ fn fault(f: &Fields<'_, '_>, m: &mut Mistakes<'_>) -> Option<FaultKind> {
 
 /// Says so if a key is there that another fault has. Of an unknown fault
 /// nothing is said.
-fn only(
+pub(super) fn only(
     f: &Fields<'_, '_>,
     key: &str,
     owners: &[FaultKind],
@@ -414,6 +421,7 @@ fn params(f: &Fields<'_, '_>, fault: Option<FaultKind>, m: &mut Mistakes<'_>) ->
     {
         params.uptime = uptime;
     }
+    params.resources = resources::read(f, fault, m);
     params
 }
 

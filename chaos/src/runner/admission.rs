@@ -76,7 +76,7 @@ impl Admission {
         self.lock()
             .active
             .iter()
-            .filter(|(other, a)| **other != id && a.kind.layer() == Layer::Process)
+            .filter(|(other, a)| **other != id && a.kind.layer() != Layer::Network)
             .flat_map(|(_, a)| a.nodes.iter().cloned())
             .collect()
     }

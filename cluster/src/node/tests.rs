@@ -605,6 +605,8 @@ async fn a_node_without_room_waits_for_it() {
     let table = cluster.table().await;
     cluster.put(&table, 1, 1).await;
     let victim = "storage-b1";
+    // The checkpoint of what was written until now is not what this is about.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     give(&cluster, victim, r#"{"full":"writes"}"#);
     let storage = cluster.nodes[victim].storage.clone();
     let probed = async || storage.disk().unwrap().await.unwrap().write.ended;

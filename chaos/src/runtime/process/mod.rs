@@ -10,6 +10,7 @@ use self::addresses::AddressPlan;
 use self::child::Node;
 use self::folder::RunDir;
 use super::control::{CallError, Control, lock};
+use super::files::{self, FilesAnswer, FilesRequest};
 use super::leftovers;
 use super::links::{CONFIG_VAR, LinksAnswer, LinksConfig, LinksRequest};
 use super::marks::RunMarks;
@@ -31,6 +32,8 @@ use tokio::task::JoinHandle;
 const ASK: Duration = Duration::from_secs(5);
 /// Deadline of a signal's effect.
 const SIGNAL: Duration = Duration::from_secs(10);
+/// Deadline of what is done to a node's files.
+const FILES: Duration = Duration::from_secs(20);
 /// How often an expected effect is looked for.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -62,6 +65,7 @@ impl ProcessRuntime {
             offers: [
                 (Ability::Processes, by("signals")),
                 (Ability::Cuts, by("proxied links")),
+                (Ability::Disks, by("the store's disk layer")),
             ]
             .into(),
         }
@@ -495,6 +499,19 @@ impl Runtime for ProcessRuntime {
             http::get(addr, path, deadline)
                 .await
                 .map_err(|e| err(format!("{node}: {e}")))
+        })
+    }
+
+    fn files<'a>(&'a self, node: &'a str, request: FilesRequest) -> Fut<'a, FilesAnswer> {
+        Box::pin(async move {
+            self.with_node(node, |_| Ok(()))?;
+            let folder = self.dir.data(node).map_err(err)?;
+            let done = tokio::task::spawn_blocking(move || files::act(&folder, &request));
+            match tokio::time::timeout(FILES, done).await {
+                Ok(Ok(done)) => done.map_err(|e| err(format!("{node}: {e}"))),
+                Ok(Err(e)) => Err(err(format!("{node}: {e}"))),
+                Err(_) => Err(err(format!("{node}: its files took longer than {FILES:?}"))),
+            }
         })
     }
 
