@@ -38,9 +38,10 @@ pub(super) fn truncate(nodes: Vec<String>, params: &Resources) -> Damages {
 /// Another place on every node.
 fn seed_of(node: &str, seed: u64) -> u64 {
     // FNV-1a.
-    node.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    node.bytes()
+        .fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
 }
 
 impl Damages {
@@ -66,7 +67,11 @@ impl Damages {
             seed: seed_of(node, self.damage.seed),
             ..self.damage
         };
-        match scene.runtime.files(node, FilesRequest::Damage(damage)).await? {
+        match scene
+            .runtime
+            .files(node, FilesRequest::Damage(damage))
+            .await?
+        {
             FilesAnswer::Damaged(done) => {
                 let mut all = self.done.lock().unwrap_or_else(|e| e.into_inner());
                 all.insert(node.to_string(), done);
@@ -129,14 +134,20 @@ fn is_damaged(done: &Damaged, seen: &DamageSeen) -> (Verdict, String) {
     match seen {
         DamageSeen::AsLeft => (
             Verdict::Pass,
-            format!("{file} read back and compared with its copy: {}", describe(done)),
+            format!(
+                "{file} read back and compared with its copy: {}",
+                describe(done)
+            ),
         ),
         DamageSeen::Whole => (Verdict::Fail, format!("{file} is as it was before")),
         DamageSeen::Changed => (
             Verdict::Fail,
             format!("{file} was written to by somebody else"),
         ),
-        DamageSeen::Gone => (Verdict::Fail, format!("{file} was removed by somebody else")),
+        DamageSeen::Gone => (
+            Verdict::Fail,
+            format!("{file} was removed by somebody else"),
+        ),
     }
 }
 
@@ -168,9 +179,7 @@ impl Fault for Damages {
         Box::pin(async {
             self.targets.remember(scene).await?;
             self.targets.each(|n| scene.runtime.kill(n)).await?;
-            self.targets
-                .each(|n| Box::pin(self.hit(scene, n)))
-                .await
+            self.targets.each(|n| Box::pin(self.hit(scene, n))).await
         })
     }
 

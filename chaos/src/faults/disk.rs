@@ -16,6 +16,9 @@ use std::time::Duration;
 /// How long a node may take to try its disk, beside the delay of a slow one.
 const TRY: Duration = Duration::from_secs(2);
 
+/// How long after an error a node ends at the latest, if it ends of it.
+const ENDS: Duration = Duration::from_millis(1500);
+
 /// Whether the condition is in force, from what was seen of one node.
 type InForce = fn(&DiskCondition, &Probed) -> (Verdict, String);
 
@@ -236,6 +239,9 @@ impl Fault for OnDisk {
             self.give(scene, DiskCondition::default()).await?;
             if self.restarts {
                 self.targets.each(|n| scene.runtime.kill(n)).await?;
+            } else if self.condition.full.is_some() {
+                // One that has met an error that it cannot live with may still be ending.
+                tokio::time::sleep(ENDS).await;
             }
             self.targets.each(|n| scene.runtime.start(n)).await
         })

@@ -2,6 +2,7 @@
 
 use super::Sides;
 use crate::plan::REPLICA_ROLE;
+use crate::runtime::damage::WhichFile;
 use gameday_record::Topology;
 use gameday_record::conditions::{DiskOperation, Full};
 use std::time::Duration;
@@ -15,6 +16,10 @@ pub struct Resources {
     pub sync_delay: Duration,
     /// Of [`super::FaultKind::DiskError`]: what fails.
     pub operation: DiskOperation,
+    /// Of [`super::FaultKind::BitFlip`] and [`super::FaultKind::Truncate`]: which file.
+    pub file: WhichFile,
+    /// Decides what a fault chooses by itself; drawn when planning.
+    pub seed: u64,
 }
 
 impl Default for Resources {
@@ -23,6 +28,8 @@ impl Default for Resources {
             refuses: Full::Growth,
             sync_delay: Duration::from_millis(200),
             operation: DiskOperation::Sync,
+            file: WhichFile::Any,
+            seed: 0,
         }
     }
 }

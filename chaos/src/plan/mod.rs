@@ -14,10 +14,12 @@ pub(crate) use overlap::{minority, replica_azs};
 pub use target::PlannedTarget;
 pub(crate) use target::{Leaders, azs, resolve_all, stream};
 
+use crate::abilities::Abilities;
 use crate::faults::{FaultKind, Params};
 use crate::playbook::values::show;
 use crate::playbook::{Diagnostic, Playbook, Random, Start, Step};
 use gameday_record::Topology;
+use rand_chacha::rand_core::Rng;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
@@ -29,6 +31,8 @@ pub const REPLICA_ROLE: &str = "storage";
 /// The stream that `[random]` is drawn from; the targets of what is drawn have
 /// the streams after it.
 const DRAWING: u64 = 1 << 48;
+/// Sets the streams of what faults choose by themselves apart from those of targets.
+const CHOOSING: u64 = 1 << 49;
 
 /// What will be done, when, to whom.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,6 +136,23 @@ pub fn plan(playbook: &Playbook, seed: u64, topology: &Topology) -> Result<Plan,
             &mut problems,
         );
     }
+    if !playbook.allow_data_loss {
+        let mut told = BTreeSet::new();
+        for (step, span) in planned.steps.iter().zip(&planned.spans) {
+            if step.fault.damages_data() && told.insert(span.start) {
+                let message = format!(
+                    "'{}' destroys what nodes have stored, and that cannot be undone",
+                    step.fault.name()
+                );
+                problems.push(
+                    Diagnostic::at(&playbook.source, span.clone(), message).help(
+                        "if that is what the playbook is about, write allow_data_loss = true in \
+                         [playbook]",
+                    ),
+                );
+            }
+        }
+    }
     // With a step missing, indices would lie.
     if problems.is_empty() {
         // Of a step that is repeated or drawn again, one problem is enough.
@@ -201,7 +222,10 @@ impl Planned {
                 self.steps.push(PlannedStep {
                     name: one.name,
                     fault: step.fault,
-                    params: step.params,
+                    params: step
+                        .params
+                        .clone()
+                        .drawn(stream(seed ^ CHOOSING, one.stream).next_u64()),
                     selector: step.selector(),
                     target,
                     start: one.start,
@@ -237,7 +261,8 @@ fn draw_all(
             problems.push(d);
         }
     }
-    let drawn = draw::draw(random, &mut stream(seed, DRAWING));
+    let nodes = topology.nodes.len();
+    let drawn = draw::draw(random, nodes, &mut stream(seed, DRAWING));
     let wrong = match drawn.len() {
         0 => Some(format!(
             "{} are too short for a pause, the fault that was drawn and its revert",
@@ -285,13 +310,25 @@ impl Plan {
         overlap::windows(&self.steps)
             .iter()
             .zip(&self.steps)
-            .map(|(w, s)| w.first + s.hold)
+            .map(|(w, s)| w.first + overlap::lasts(s).0)
             .max()
             .unwrap_or_default()
     }
 
     /// One line per phase and step, with times from the start of the baseline.
     pub fn lines(&self) -> Vec<String> {
+        self.lines_with(|_| None)
+    }
+
+    /// The same, and by what technique each fault is made in this place.
+    pub fn lines_in(&self, place: &Abilities) -> Vec<String> {
+        self.lines_with(|step| {
+            let by = place.of(step.fault, &step.params).ok()?;
+            Some(format!("{} by {}", place.runtime, by.join(" and ")))
+        })
+    }
+
+    fn lines_with(&self, how: impl Fn(&PlannedStep) -> Option<String>) -> Vec<String> {
         let began = |d: Duration| format!("+{}", show(self.baseline + d));
         let mut out = vec![format!(
             "{:<9} {}: the healthy cluster is measured; if it is unhealthy, nothing is injected",
@@ -320,6 +357,9 @@ impl Plan {
                 step.fault.name(),
                 step.selector,
             ));
+            if let Some(how) = how(step) {
+                out.push(format!("{:<9} made in {how}", ""));
+            }
             let PlannedTarget::Nodes(sides) = &step.target else {
                 continue;
             };

@@ -40,17 +40,24 @@ fn window(steps: &[PlannedStep], i: usize) -> Window {
         }
     };
     for (other, delay) in before.into_iter().rev() {
-        // The other's planned end, if its revert is instant, and its latest.
-        let hold = steps[other].hold;
-        begin = (
-            begin.0 + hold + delay,
-            begin.1 + hold + REVERT_ALLOWANCE + delay,
-        );
+        let (least, most) = lasts(&steps[other]);
+        begin = (begin.0 + least + delay, begin.1 + most + delay);
     }
     Window {
         first: begin.0,
-        last: begin.1 + steps[i].hold + REVERT_ALLOWANCE,
+        last: begin.1 + lasts(&steps[i]).1,
     }
+}
+
+/// How long a step is in force: at least, if its revert is instant, and at most.
+pub(super) fn lasts(step: &PlannedStep) -> (Duration, Duration) {
+    let nodes = match &step.target {
+        PlannedTarget::Nodes(sides) => sides.concat().len(),
+        // Each AZ has one of a group's replicas.
+        PlannedTarget::Later { most_azs, .. } => *most_azs,
+    };
+    let (least, most) = step.fault.rollout(&step.params, nodes);
+    (least + step.hold, most * 2 + step.hold + REVERT_ALLOWANCE)
 }
 
 /// Whether `later` waits, directly or not, for `earlier`.
@@ -104,8 +111,15 @@ pub(super) fn check(
             }
         }
     }
-    if !allow_quorum_loss {
-        problems.extend(blast_radius(steps, &windows, topology, overlap));
+    let damages = steps.iter().any(|s| s.fault.damages_data());
+    if damages || !allow_quorum_loss {
+        problems.extend(blast_radius(
+            steps,
+            &windows,
+            topology,
+            overlap,
+            allow_quorum_loss,
+        ));
     }
     problems
 }
@@ -135,6 +149,7 @@ fn blast_radius(
     windows: &[Window],
     topology: &Topology,
     overlap: impl Fn(usize, usize) -> bool,
+    allow_quorum_loss: bool,
 ) -> Vec<Problem> {
     let all: BTreeSet<&str> = replica_azs(topology, |_| true);
     let most = minority(all.len());
@@ -148,11 +163,21 @@ fn blast_radius(
                         && (windows[j].first < windows[i].first || j < i))
             })
             .collect();
+        let damages = now.iter().any(|&j| steps[j].fault.damages_data());
+        if allow_quorum_loss && !damages {
+            continue;
+        }
         let mut hurt: BTreeSet<&str> = BTreeSet::new();
         // The same selector names the same nodes.
         let mut later: BTreeMap<&str, usize> = BTreeMap::new();
         for &j in &now {
             match &steps[j].target {
+                PlannedTarget::Nodes(_) if steps[j].fault.one_at_a_time() => {
+                    let nodes = nodes_hurt(&steps[j], topology);
+                    if !replica_azs(topology, |n| nodes.iter().any(|t| t == n)).is_empty() {
+                        later.insert(&steps[j].name, 1);
+                    }
+                }
                 PlannedTarget::Nodes(_) => {
                     let nodes = nodes_hurt(&steps[j], topology);
                     hurt.extend(replica_azs(topology, |n| nodes.iter().any(|t| t == n)));
@@ -185,9 +210,15 @@ fn blast_radius(
                     named.join(" and "),
                     all.len()
                 ),
-                "if that is what the playbook is about, write allow_quorum_loss = true in \
-                 [playbook]"
-                    .into(),
+                if damages {
+                    "stored data are damaged only where a majority stays whole: fewer targets, or \
+                     one after the other"
+                        .into()
+                } else {
+                    "if that is what the playbook is about, write allow_quorum_loss = true in \
+                     [playbook]"
+                        .into()
+                },
             ));
         }
     }

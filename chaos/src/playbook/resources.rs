@@ -3,6 +3,7 @@
 use super::fields::{Fields, Mistakes};
 use super::steps::only;
 use crate::faults::{FaultKind, Resources};
+use crate::runtime::damage::WhichFile;
 use gameday_record::conditions::{DiskOperation, Full};
 use std::time::Duration;
 
@@ -36,6 +37,13 @@ pub(super) fn read(
         && let Some(operation) = f.word("operation", &operations.map(|o| (o.name(), o)), m)
     {
         out.operation = operation;
+    }
+    let files = [("any", WhichFile::Any), ("latest", WhichFile::Latest)];
+    let damages = [FaultKind::BitFlip, FaultKind::Truncate];
+    if only(f, "file", &damages, fault, m)
+        && let Some(file) = f.word("file", &files, m)
+    {
+        out.file = file;
     }
     out
 }

@@ -11,6 +11,7 @@ use crate::faults::{Direction, FaultKind, Params};
 use gameday_record::ClusterSpec;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
@@ -201,6 +202,9 @@ const STEP: &[&str] = &[
     "refuses",
     "sync_delay",
     "operation",
+    "file",
+    "pause",
+    "binary",
     "at",
     "after",
     "delay",
@@ -220,6 +224,9 @@ const DRAWN: &[&str] = &[
     "refuses",
     "sync_delay",
     "operation",
+    "file",
+    "pause",
+    "binary",
     "for",
 ];
 
@@ -422,6 +429,22 @@ fn params(f: &Fields<'_, '_>, fault: Option<FaultKind>, m: &mut Mistakes<'_>) ->
         params.uptime = uptime;
     }
     params.resources = resources::read(f, fault, m);
+    let rolling = [FaultKind::RollingRestart, FaultKind::RollingUpgrade];
+    if only(f, "pause", &rolling, fault, m)
+        && let Some(pause) = f.duration("pause", Duration::ZERO..=Duration::from_secs(600), m)
+    {
+        params.pause = pause;
+    }
+    if only(f, "binary", &[FaultKind::RollingUpgrade], fault, m) {
+        params.binary = f.text("binary", 4096, m).map(PathBuf::from);
+        if fault == Some(FaultKind::RollingUpgrade) && f.get("binary").is_none() {
+            m.missing(
+                f.span.clone(),
+                "an upgrade does not say to what",
+                "binary = \"path of another build of gameday\"",
+            );
+        }
+    }
     params
 }
 

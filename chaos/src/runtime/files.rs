@@ -2,6 +2,7 @@
 //! disk, and damage to the files that are stored there. Done by whoever can
 //! reach the folder: the runner itself, or the agent of a pod.
 
+use super::damage::{self, Damage, DamageSeen, Damaged};
 use gameday_record::conditions::{self, DiskCondition, DiskEffects};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -19,6 +20,10 @@ pub enum FilesRequest {
     Disk(DiskCondition),
     /// What did the condition do to the node so far?
     DiskEffects,
+    /// A file is to be damaged; the node must not run.
+    Damage(Damage),
+    /// How is the damaged file now?
+    Look(Damaged),
 }
 
 /// What was done or seen.
@@ -29,6 +34,10 @@ pub enum FilesAnswer {
     Done,
     /// To [`FilesRequest::DiskEffects`].
     DiskEffects(DiskEffects),
+    /// To [`FilesRequest::Damage`].
+    Damaged(Damaged),
+    /// To [`FilesRequest::Look`].
+    Seen(DamageSeen),
 }
 
 /// Does it in a node's data folder. Blocks.
@@ -43,6 +52,8 @@ pub(crate) fn act(folder: &Path, request: &FilesRequest) -> Result<FilesAnswer, 
             let seen = read(folder, conditions::DISK_EFFECTS).map_err(say)?;
             Ok(FilesAnswer::DiskEffects(seen))
         }
+        FilesRequest::Damage(what) => damage::damage(folder, what).map(FilesAnswer::Damaged),
+        FilesRequest::Look(done) => damage::look(folder, done).map(FilesAnswer::Seen),
     }
 }
 
