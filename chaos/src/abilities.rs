@@ -17,11 +17,21 @@ pub enum Ability {
     Programs,
     /// To drop everything on chosen links.
     Cuts,
+    /// To make the nodes' disks full, slow or failing.
+    Disks,
+    /// To damage files that nodes have stored.
+    StoredData,
 }
 
 impl Ability {
     /// All, in the order in which they are listed to people.
-    pub const ALL: &'static [Ability] = &[Ability::Processes, Ability::Programs, Ability::Cuts];
+    pub const ALL: &'static [Ability] = &[
+        Ability::Processes,
+        Ability::Programs,
+        Ability::Cuts,
+        Ability::Disks,
+        Ability::StoredData,
+    ];
 
     /// For people.
     pub fn name(self) -> &'static str {
@@ -29,6 +39,8 @@ impl Ability {
             Ability::Processes => "processes",
             Ability::Programs => "programs",
             Ability::Cuts => "cuts",
+            Ability::Disks => "disks",
+            Ability::StoredData => "stored data",
         }
     }
 }

@@ -38,14 +38,22 @@
 //! | `rolling-restart` | of every target in turn: a process with another pid and start time runs, and `/health` answers | processes run, and `/health` answers |
 //! | `rolling-upgrade` | the same, and the kernel or the engine says that each executes the other program | each executes the program that it was launched with, and `/health` answers |
 //! | `pause` | the process is stopped or frozen, is the same, and `/health` is silent | it runs, is the same, and `/health` answers |
+//! | `disk-full`, `disk-slow`, `disk-error` | the node tries its disk: a block that is written, synced and read meets the condition; or the node ended by itself after it had met it | the same is done without error and in less time, and the node runs |
+//! | `bit-flip`, `truncate` | the process exited, and the file, read back, differs from its copy in exactly that bit, or ends there | another process runs, and `/health` answers: it says so only when every replica is repaired |
 //! | `isolate`, `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | messages over every link between nodes that should be cut do not arrive, over those beside them they do | messages over all of them arrive |
 
 mod crash_loop;
+mod damage;
+mod disk;
+mod disk_error;
+mod disk_full;
+mod disk_slow;
 mod kill;
 mod partition;
 mod pause;
 mod power_off;
 mod process;
+mod resources;
 mod restart;
 mod rolling;
 mod rolling_restart;
@@ -58,6 +66,7 @@ use crate::runtime::{Fut, Runtime};
 use futures_util::future::BoxFuture;
 use gameday_record::timeline::Proof;
 use gameday_record::{Node, Topology, Verdict};
+pub use resources::Resources;
 use shape::Shape;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -97,6 +106,16 @@ pub enum FaultKind {
     MajoritiesRing,
     /// The leader of a partition and its followers cannot reach each other; clients reach all.
     Leader,
+    /// The node's disk has no room left.
+    DiskFull,
+    /// Every sync of the node's disk takes longer.
+    DiskSlow,
+    /// Operations of one kind fail on the node's disk.
+    DiskError,
+    /// The node dies, and comes back with one bit of what it stored flipped.
+    BitFlip,
+    /// The node dies, and comes back with the end of a stored file missing.
+    Truncate,
 }
 
 /// What a fault acts on; decides which faults exclude each other.
@@ -106,6 +125,8 @@ pub enum Layer {
     Process,
     /// The links between the targets and everybody else.
     Network,
+    /// The node's disk, which the process may end of.
+    Disk,
 }
 
 /// Seen from the targets.
@@ -126,6 +147,8 @@ pub struct Params {
     pub direction: Direction,
     /// Of [`FaultKind::CrashLoop`]: how long the process lives after each start.
     pub uptime: Duration,
+    /// Of the faults on what a node has: its disk.
+    pub resources: Resources,
     /// Of rolling changes: between one node that serves again and the next.
     pub pause: Duration,
     /// Of [`FaultKind::RollingUpgrade`]: another build of our program, for the same system.
@@ -138,9 +161,18 @@ impl Default for Params {
         Params {
             direction: Direction::default(),
             uptime: Duration::from_secs(2),
+            resources: Resources::default(),
             pause: Duration::from_secs(2),
             binary: None,
         }
+    }
+}
+
+impl Params {
+    /// The same, with what is left to chance drawn.
+    pub(crate) fn drawn(mut self, seed: u64) -> Self {
+        self.resources.seed = seed;
+        self
     }
 }
 
@@ -165,6 +197,11 @@ impl FaultKind {
         FaultKind::Bridge,
         FaultKind::MajoritiesRing,
         FaultKind::Leader,
+        FaultKind::DiskFull,
+        FaultKind::DiskSlow,
+        FaultKind::DiskError,
+        FaultKind::BitFlip,
+        FaultKind::Truncate,
     ];
 
     /// Its name in playbooks and timelines.
@@ -185,6 +222,11 @@ impl FaultKind {
             FaultKind::Bridge => "bridge",
             FaultKind::MajoritiesRing => "majorities-ring",
             FaultKind::Leader => "leader",
+            FaultKind::DiskFull => "disk-full",
+            FaultKind::DiskSlow => "disk-slow",
+            FaultKind::DiskError => "disk-error",
+            FaultKind::BitFlip => "bit-flip",
+            FaultKind::Truncate => "truncate",
         }
     }
 
@@ -207,9 +249,10 @@ impl FaultKind {
 
     /// What it acts on.
     pub fn layer(self) -> Layer {
-        match self.shape(&Params::default()) {
-            None => Layer::Process,
-            Some(_) => Layer::Network,
+        match self {
+            FaultKind::DiskFull | FaultKind::DiskSlow | FaultKind::DiskError => Layer::Disk,
+            _ if self.shape(&Params::default()).is_some() => Layer::Network,
+            _ => Layer::Process,
         }
     }
 
@@ -223,7 +266,12 @@ impl FaultKind {
             | FaultKind::CrashLoop
             | FaultKind::RollingRestart
             | FaultKind::RollingUpgrade
-            | FaultKind::Pause => None,
+            | FaultKind::Pause
+            | FaultKind::DiskFull
+            | FaultKind::DiskSlow
+            | FaultKind::DiskError
+            | FaultKind::BitFlip
+            | FaultKind::Truncate => None,
             FaultKind::Isolate | FaultKind::Majority => Some(Shape::Isolate),
             FaultKind::Split | FaultKind::Leader => Some(Shape::Split),
             FaultKind::OneWay => Some(match params.direction {
@@ -235,14 +283,23 @@ impl FaultKind {
         }
     }
 
+    /// Whether it destroys what a node has stored: done only where the playbook allows it, and
+    /// never to more than a minority of a quorum.
+    pub fn damages_data(self) -> bool {
+        matches!(self, FaultKind::BitFlip | FaultKind::Truncate)
+    }
+
     /// What a place must be able to do for it.
     pub fn needs(self, _params: &Params) -> &'static [Ability] {
         match self.layer() {
             // Its network falls silent before its process is killed.
             _ if self == FaultKind::PowerOff => &[Ability::Processes, Ability::Cuts],
+            _ if self.damages_data() => &[Ability::Processes, Ability::StoredData],
             _ if self == FaultKind::RollingUpgrade => &[Ability::Processes, Ability::Programs],
             Layer::Process => &[Ability::Processes],
             Layer::Network => &[Ability::Cuts],
+            // A node may end of its disk, and is started again.
+            Layer::Disk => &[Ability::Disks, Ability::Processes],
         }
     }
 
@@ -266,6 +323,9 @@ impl FaultKind {
     pub fn check(self, params: &Params, sides: &Sides, topology: &Topology) -> Result<(), String> {
         match self.shape(params) {
             Some(shape) => shape::check(shape, sides, topology),
+            None if self.layer() == Layer::Disk || self.damages_data() => {
+                resources::have_data(sides, topology)
+            }
             None => Ok(()),
         }
     }
@@ -306,7 +366,13 @@ impl FaultKind {
             return Arc::new(partition::Partition::new(shape, sides.clone()));
         }
         let nodes = sides.concat();
+        let resources = &params.resources;
         match self {
+            FaultKind::DiskFull => Arc::new(disk_full::fault(nodes, resources)),
+            FaultKind::DiskSlow => Arc::new(disk_slow::fault(nodes, resources)),
+            FaultKind::DiskError => Arc::new(disk_error::fault(nodes, resources)),
+            FaultKind::BitFlip => Arc::new(damage::bit_flip(nodes, resources)),
+            FaultKind::Truncate => Arc::new(damage::truncate(nodes, resources)),
             FaultKind::PowerOff => Arc::new(power_off::PowerOff::new(nodes)),
             FaultKind::Kill => Arc::new(kill::Kill::new(nodes)),
             FaultKind::Stop => Arc::new(stop::Stop::new(nodes)),

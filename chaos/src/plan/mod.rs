@@ -19,6 +19,7 @@ use crate::faults::{FaultKind, Params};
 use crate::playbook::values::show;
 use crate::playbook::{Diagnostic, Playbook, Random, Start, Step};
 use gameday_record::Topology;
+use rand_chacha::rand_core::Rng;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub const REPLICA_ROLE: &str = "storage";
 /// The stream that `[random]` is drawn from; the targets of what is drawn have
 /// the streams after it.
 const DRAWING: u64 = 1 << 48;
+/// Sets the streams of what faults choose by themselves apart from those of targets.
+const CHOOSING: u64 = 1 << 49;
 
 /// What will be done, when, to whom.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +136,23 @@ pub fn plan(playbook: &Playbook, seed: u64, topology: &Topology) -> Result<Plan,
             &mut problems,
         );
     }
+    if !playbook.allow_data_loss {
+        let mut told = BTreeSet::new();
+        for (step, span) in planned.steps.iter().zip(&planned.spans) {
+            if step.fault.damages_data() && told.insert(span.start) {
+                let message = format!(
+                    "'{}' destroys what nodes have stored, and that cannot be undone",
+                    step.fault.name()
+                );
+                problems.push(
+                    Diagnostic::at(&playbook.source, span.clone(), message).help(
+                        "if that is what the playbook is about, write allow_data_loss = true in \
+                         [playbook]",
+                    ),
+                );
+            }
+        }
+    }
     // With a step missing, indices would lie.
     if problems.is_empty() {
         // Of a step that is repeated or drawn again, one problem is enough.
@@ -202,7 +222,10 @@ impl Planned {
                 self.steps.push(PlannedStep {
                     name: one.name,
                     fault: step.fault,
-                    params: step.params.clone(),
+                    params: step
+                        .params
+                        .clone()
+                        .drawn(stream(seed ^ CHOOSING, one.stream).next_u64()),
                     selector: step.selector(),
                     target,
                     start: one.start,

@@ -111,8 +111,15 @@ pub(super) fn check(
             }
         }
     }
-    if !allow_quorum_loss {
-        problems.extend(blast_radius(steps, &windows, topology, overlap));
+    let damages = steps.iter().any(|s| s.fault.damages_data());
+    if damages || !allow_quorum_loss {
+        problems.extend(blast_radius(
+            steps,
+            &windows,
+            topology,
+            overlap,
+            allow_quorum_loss,
+        ));
     }
     problems
 }
@@ -142,6 +149,7 @@ fn blast_radius(
     windows: &[Window],
     topology: &Topology,
     overlap: impl Fn(usize, usize) -> bool,
+    allow_quorum_loss: bool,
 ) -> Vec<Problem> {
     let all: BTreeSet<&str> = replica_azs(topology, |_| true);
     let most = minority(all.len());
@@ -155,6 +163,10 @@ fn blast_radius(
                         && (windows[j].first < windows[i].first || j < i))
             })
             .collect();
+        let damages = now.iter().any(|&j| steps[j].fault.damages_data());
+        if allow_quorum_loss && !damages {
+            continue;
+        }
         let mut hurt: BTreeSet<&str> = BTreeSet::new();
         // The same selector names the same nodes.
         let mut later: BTreeMap<&str, usize> = BTreeMap::new();
@@ -198,9 +210,15 @@ fn blast_radius(
                     named.join(" and "),
                     all.len()
                 ),
-                "if that is what the playbook is about, write allow_quorum_loss = true in \
-                 [playbook]"
-                    .into(),
+                if damages {
+                    "stored data are damaged only where a majority stays whole: fewer targets, or \
+                     one after the other"
+                        .into()
+                } else {
+                    "if that is what the playbook is about, write allow_quorum_loss = true in \
+                     [playbook]"
+                        .into()
+                },
             ));
         }
     }

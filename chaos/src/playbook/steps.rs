@@ -3,6 +3,7 @@
 use super::diagnostic::{Diagnostic, Source};
 use super::fields::{Fields, Mistakes, clip, wrong_type};
 use super::random::{self, Weighted};
+use super::resources;
 use super::selector::{self, Draw, Selector};
 use super::suggest::hint;
 use super::values::{self, MAX_DURATION};
@@ -198,6 +199,10 @@ const STEP: &[&str] = &[
     "groups",
     "direction",
     "uptime",
+    "refuses",
+    "sync_delay",
+    "operation",
+    "file",
     "pause",
     "binary",
     "at",
@@ -216,6 +221,10 @@ const DRAWN: &[&str] = &[
     "groups",
     "direction",
     "uptime",
+    "refuses",
+    "sync_delay",
+    "operation",
+    "file",
     "pause",
     "binary",
     "for",
@@ -372,7 +381,7 @@ fn fault(f: &Fields<'_, '_>, m: &mut Mistakes<'_>) -> Option<FaultKind> {
 
 /// Says so if a key is there that another fault has. Of an unknown fault
 /// nothing is said.
-fn only(
+pub(super) fn only(
     f: &Fields<'_, '_>,
     key: &str,
     owners: &[FaultKind],
@@ -419,6 +428,7 @@ fn params(f: &Fields<'_, '_>, fault: Option<FaultKind>, m: &mut Mistakes<'_>) ->
     {
         params.uptime = uptime;
     }
+    params.resources = resources::read(f, fault, m);
     let rolling = [FaultKind::RollingRestart, FaultKind::RollingUpgrade];
     if only(f, "pause", &rolling, fault, m)
         && let Some(pause) = f.duration("pause", Duration::ZERO..=Duration::from_secs(600), m)

@@ -6,8 +6,10 @@
 
 pub mod agent;
 pub(crate) mod control;
+pub mod damage;
 pub mod docker;
 pub mod facilities;
+pub mod files;
 pub(crate) mod http;
 pub mod leftovers;
 pub mod links;
@@ -17,6 +19,7 @@ pub mod process;
 pub(crate) mod program;
 pub(crate) mod wanted;
 
+use self::files::{FilesAnswer, FilesRequest};
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -179,6 +182,9 @@ pub trait Runtime: Send + Sync {
     /// `GET path` on the node's `admin` port, over a path that no fault touches; the body of a
     /// 200 answer, at most 1 MiB.
     fn admin<'a>(&'a self, node: &'a str, path: &'a str, deadline: Duration) -> Fut<'a, String>;
+
+    /// Does or looks at something in the node's data folder, whether its process runs or not.
+    fn files<'a>(&'a self, node: &'a str, request: FilesRequest) -> Fut<'a, FilesAnswer>;
 
     /// Saves every unit's standard error (and a node's standard output) as `<dir>/<unit>.log`.
     fn collect_logs<'a>(&'a self, dir: &'a Path) -> Fut<'a, ()>;

@@ -29,6 +29,7 @@ use self::subnet::Subnet;
 use super::agent::{AgentAnswer, AgentRequest};
 use super::control::lock;
 use super::facilities::Facility;
+use super::files::{FilesAnswer, FilesRequest};
 use super::leftovers::Thing;
 use super::marks::RunMarks;
 use super::wanted::RENEW_EVERY;
@@ -51,6 +52,8 @@ use tokio::task::JoinHandle;
 const ENGINE: Duration = Duration::from_secs(60);
 /// How long a node may take to exit after SIGTERM.
 const STOP: Duration = Duration::from_secs(10);
+/// How long an agent may be at work on a node's files.
+const FILES: Duration = Duration::from_secs(20);
 /// Deadline of making the image: a debug build is large.
 const IMAGE: Duration = Duration::from_secs(180);
 
@@ -143,6 +146,8 @@ impl DockerRuntime {
                 (Ability::Processes, by("Docker")),
                 (Ability::Programs, by("images")),
                 (Ability::Cuts, found.offer(Facility::Nftables)),
+                (Ability::Disks, by("the store's disk layer")),
+                (Ability::StoredData, by("the nodes' volumes")),
             ]
             .into(),
         }
@@ -515,6 +520,17 @@ impl Runtime for DockerRuntime {
                 Ok(Ok(other)) => Err(err(format!("{node}: unexpected answer {other:?}"))),
                 Ok(Err(e)) => Err(err(format!("{node}: {e}"))),
                 Err(_) => Err(err(format!("{node}: its agent does not answer"))),
+            }
+        })
+    }
+
+    fn files<'a>(&'a self, node: &'a str, request: FilesRequest) -> Fut<'a, FilesAnswer> {
+        Box::pin(async move {
+            let pod = self.pod(node)?;
+            match pod.agent.ask(&AgentRequest::Files(request), FILES).await {
+                Ok(AgentAnswer::Files(answer)) => Ok(answer),
+                Ok(other) => Err(err(format!("{node}: unexpected answer {other:?}"))),
+                Err(e) => Err(err(format!("{node}: {e}"))),
             }
         })
     }
