@@ -21,6 +21,7 @@ mod replicas;
 mod revert;
 mod roles;
 mod run;
+mod shrink;
 mod stop;
 mod up;
 mod wiring;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => concurrent(plan::main(args)),
         Command::Check(args) => check::main(args),
         Command::Report(args) => report(args),
+        Command::Shrink(args) => concurrent(shrink::main(args)),
         Command::Run(args) => concurrent(run::main(args)),
         Command::Cluster { action } => concurrent(cluster_cmd::main(action)),
         Command::Revert(args) => concurrent(revert::main(args)),

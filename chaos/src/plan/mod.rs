@@ -69,6 +69,17 @@ pub struct PlannedStep {
     pub hold: Duration,
     /// Number of its own stream of random choices.
     pub stream: u64,
+    /// What in the playbook it comes from.
+    pub origin: Origin,
+}
+
+/// Where in a playbook a planned step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The `[[step]]` of this index.
+    Step(usize),
+    /// The `[[random.fault]]` of this index.
+    Drawn(usize),
 }
 
 /// When a step begins.
@@ -117,6 +128,7 @@ pub fn plan(playbook: &Playbook, seed: u64, topology: &Topology) -> Result<Plan,
                 start,
                 hold: step.hold,
                 stream: i as u64 + (u64::from(time) << 32),
+                origin: Origin::Step(i),
             };
             planned.add(playbook, step, one, seed, topology, &mut problems);
         }
@@ -183,6 +195,7 @@ struct Fixed {
     start: PlannedStart,
     hold: Duration,
     stream: u64,
+    origin: Origin,
 }
 
 impl Planned {
@@ -208,6 +221,7 @@ impl Planned {
                     start: one.start,
                     hold: one.hold,
                     stream: one.stream,
+                    origin: one.origin,
                 });
             }
             Err(why) => {
@@ -267,6 +281,7 @@ fn draw_all(
             start,
             hold: one.hold,
             stream: DRAWING + 1 + number as u64,
+            origin: Origin::Drawn(one.index),
         };
         planned.add(playbook, &one.of.step, fixed, seed, topology, problems);
         if !problems.is_empty() {
