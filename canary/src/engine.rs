@@ -120,7 +120,7 @@ impl Engine {
             own,
             out,
             requests: Requests::new(&config, wire.signer),
-            workload: Workload::new(&config.workload, config.seed, config.index, n),
+            workload: config.drawing(),
             processes: Processes::new(config.index, n),
             vitals: Vitals::default(),
             pools: (0..n)
@@ -162,15 +162,19 @@ impl Engine {
                 break;
             }
             tokio::select! {
-                order = orders.recv() => match order {
-                    Some(Order::Command(command)) => self.command(command)?,
-                    Some(Order::HangUp) | None => break,
-                },
+                // What happens a thousand times a second is looked at first. It
+                // starves nothing: a tick that is late yields once, and calls
+                // that end are bounded by those in flight.
+                biased;
                 tick = tick(&mut self.pacer) => match tick.map_err(pacing)? {
                     Some(tick) => self.paced(tick),
                     None => self.pacer = None,
                 },
                 Some(ended) = self.calls.next() => self.ended(ended),
+                order = orders.recv() => match order {
+                    Some(Order::Command(command)) => self.command(command)?,
+                    Some(Order::HangUp) | None => break,
+                },
                 due = until(&mut retries, self.waiting.next()) => {
                     due.map_err(pacing)?;
                     self.retry();

@@ -26,6 +26,7 @@ mod dice;
 mod engine;
 mod exchange;
 mod finale;
+mod inserts;
 pub mod names;
 mod outbox;
 pub mod pacer;

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 pub(crate) const MAX_WAITING: usize = 16_384;
 
 /// Time between two writes, in which lines gather.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(100);
 
 /// Most bytes of one write.
 const BATCH: usize = 64 << 10;

@@ -63,60 +63,94 @@ impl Requests {
         )
     }
 
+    // Concatenated, not formatted: this runs between a due time and its write.
     fn body(&self, drawn: &Drawn) -> String {
-        let table = &self.tables[drawn.table];
-        let bytes = drawn.bytes as usize;
+        let table: &str = &self.tables[drawn.table];
+        let (name, value_name): (&str, &str) = (&self.key, &self.value);
+        let key: &str = &quoted(drawn.call.key());
         match &drawn.call {
-            Call::Read { key, strong } => format!(
-                "{{{table},\"Key\":{{{}:{{\"S\":{}}}}},\"ConsistentRead\":{strong}}}",
-                self.key,
-                quoted(key),
-            ),
-            Call::Write { key, value } | Call::Insert { key, value } => {
-                format!("{{{table},{}}}", self.item(key, *value, bytes))
+            Call::Read { strong, .. } => [
+                "{",
+                table,
+                ",\"Key\":{",
+                name,
+                ":{\"S\":",
+                key,
+                "}},\"ConsistentRead\":",
+                if *strong { "true" } else { "false" },
+                "}",
+            ]
+            .concat(),
+            Call::Write { value, .. } | Call::Insert { value, .. } => {
+                ["{", table, &self.item(key, *value, drawn.bytes), "}"].concat()
             }
-            Call::Add { key, delta } => format!(
-                "{{{table},\"Key\":{{{}:{{\"S\":{}}}}},\"UpdateExpression\":\"ADD #n :d\",\
-                 \"ExpressionAttributeNames\":{{\"#n\":{}}},\
-                 \"ExpressionAttributeValues\":{{\":d\":{{\"N\":\"{delta}\"}}}},\
-                 \"ReturnValues\":\"UPDATED_NEW\"}}",
-                self.key,
-                quoted(key),
-                self.value
-            ),
-            Call::Cas { key, expected, new } => {
+            Call::Add { delta, .. } => [
+                "{",
+                table,
+                ",\"Key\":{",
+                name,
+                ":{\"S\":",
+                key,
+                "}},\"UpdateExpression\":\"ADD #n :d\",\"ExpressionAttributeNames\":{\"#n\":",
+                value_name,
+                "},\"ExpressionAttributeValues\":{\":d\":{\"N\":\"",
+                &delta.to_string(),
+                "\"}},\"ReturnValues\":\"UPDATED_NEW\"}",
+            ]
+            .concat(),
+            Call::Cas { expected, new, .. } => {
                 // Attribute names go through a placeholder: they may be reserved words.
                 let condition = match expected {
-                    None => format!(
-                        "\"attribute_not_exists(#a)\",\"ExpressionAttributeNames\":{{\"#a\":{}}}",
-                        self.key
-                    ),
-                    Some(old) => format!(
-                        "\"#a = :old\",\"ExpressionAttributeNames\":{{\"#a\":{}}},\
-                         \"ExpressionAttributeValues\":{{\":old\":{{\"N\":\"{old}\"}}}}",
-                        self.value
-                    ),
+                    None => [
+                        "\"attribute_not_exists(#a)\",\"ExpressionAttributeNames\":{\"#a\":",
+                        name,
+                        "}",
+                    ]
+                    .concat(),
+                    Some(old) => [
+                        "\"#a = :old\",\"ExpressionAttributeNames\":{\"#a\":",
+                        value_name,
+                        "},\"ExpressionAttributeValues\":{\":old\":{\"N\":\"",
+                        &old.to_string(),
+                        "\"}}",
+                    ]
+                    .concat(),
                 };
-                format!(
-                    "{{{table},{},\"ConditionExpression\":{condition},\
-                     \"ReturnValuesOnConditionCheckFailure\":\"ALL_OLD\"}}",
-                    self.item(key, *new, bytes)
-                )
+                [
+                    "{",
+                    table,
+                    &self.item(key, *new, drawn.bytes),
+                    ",\"ConditionExpression\":",
+                    &condition,
+                    ",\"ReturnValuesOnConditionCheckFailure\":\"ALL_OLD\"}",
+                ]
+                .concat()
             }
         }
     }
 
-    fn item(&self, key: &str, value: i64, bytes: usize) -> String {
+    /// `,"Item":{…}` of a quoted key.
+    fn item(&self, key: &str, value: i64, bytes: u32) -> String {
         let (filler, end) = match bytes {
             0 => ("", ""),
-            _ => (&self.filler[..self.filler_name + bytes], "\"}"),
+            n => (&self.filler[..self.filler_name + n as usize], "\"}"),
         };
-        format!(
-            "\"Item\":{{{}:{{\"S\":{}}},{}:{{\"N\":\"{value}\"}}{filler}{end}}}",
-            self.key,
-            quoted(key),
-            self.value,
-        )
+        let value = value.to_string();
+        [
+            ",\"Item\":{",
+            &self.key,
+            ":{\"S\":",
+            key,
+            "},",
+            &self.value,
+            ":{\"N\":\"",
+            &value,
+            "\"}",
+            filler,
+            end,
+            "}",
+        ]
+        .concat()
     }
 }
 

@@ -44,6 +44,7 @@ impl Canary {
             table: "canary".into(),
             attributes: Attributes::default(),
             workload,
+            alone: false,
         };
         let json = serde_json::to_string(&config).unwrap();
         let config = CanaryConfig::parse(&json).unwrap();

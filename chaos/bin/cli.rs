@@ -14,7 +14,7 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 pass · 1 fail (an SLO missed or an anomaly in the data) · 2 inconclusive ·
-3 stopped by a stop condition · 4 not clean (something could not be reverted) ·
+3 stopped by a stop condition or by gameday stop · 4 not clean (something could not be reverted) ·
 64 usage or playbook error · 70 internal error · 130/143 interrupted, after reverting";
 
 #[derive(Debug, Subcommand)]
@@ -34,6 +34,8 @@ pub enum Command {
         #[command(subcommand)]
         action: ClusterAction,
     },
+    /// Ask a run in progress to revert, to judge what was measured, and to end
+    Stop(StopArgs),
     /// Undo whatever an interrupted run left behind
     Revert(RevertArgs),
     /// What this machine can run and make wrong, and what would make the rest possible
@@ -230,6 +232,19 @@ pub struct UpArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct StopArgs {
+    /// Run id or run folder
+    #[arg(required_unless_present = "all")]
+    pub run: Option<PathBuf>,
+    /// Every run in progress on this machine
+    #[arg(long, conflicts_with = "run")]
+    pub all: bool,
+    /// Why, for the report
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct RevertArgs {
     /// Run id or run folder
     #[arg(required_unless_present = "all")]
@@ -283,7 +298,8 @@ pub struct CanaryArgs {
     /// Distinct items, 1 to 100000
     #[arg(long, value_name = "N")]
     pub keys: Option<u32>,
-    /// Shares of writes, cas, strong_reads and eventual_reads, together 1; what is not named is 0
+    /// Shares of writes, inserts, cas, adds, strong_reads and eventual_reads, together 1; what is
+    /// not named is 0
     #[arg(long, value_name = "NAME=SHARE,…")]
     pub mix: Option<String>,
     /// Time after which a call is given up, 50ms to 60s
@@ -345,7 +361,9 @@ the profile files of the AWS tools, which are read again when they change. Witho
 placeholders are sent, which stores for tests accept.
 
 The canary writes to its table, and deletes its items there before it begins: give it a table
-of its own. Ends by itself after --for, else by Ctrl-C or SIGTERM, and then reads everything a
+of its own. It inserts at most 500 new keys through each endpoint, so that the table stays small;
+inserts beyond that are made as writes. What only the nodes of a store can show, whether its
+replicas agree and what became of writes of unknown outcome, a canary alone does not check. Ends by itself after --for, else by Ctrl-C or SIGTERM, and then reads everything a
 last time, judges the data and writes the report.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -360,4 +378,6 @@ pub enum Internal {
     Agent,
     /// Tries what faults are made of
     Probe,
+    /// Reverts what a dead runner left
+    Watchdog,
 }

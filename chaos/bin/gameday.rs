@@ -2,6 +2,7 @@
 
 mod alarms;
 mod applied;
+mod ask;
 mod bench;
 mod canary;
 mod check;
@@ -23,7 +24,10 @@ mod roles;
 mod run;
 mod shrink;
 mod stop;
+mod stop_cmd;
+mod undo;
 mod up;
+mod watchdog;
 mod wiring;
 
 use clap::Parser;
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Command::Shrink(args) => concurrent(shrink::main(args)),
         Command::Run(args) => concurrent(run::main(args)),
         Command::Cluster { action } => concurrent(cluster_cmd::main(action)),
+        Command::Stop(args) => concurrent(stop_cmd::main(args)),
         Command::Revert(args) => concurrent(revert::main(args)),
         Command::Doctor(args) => concurrent(doctor::main(args)),
         Command::Bench(args) => concurrent(bench::main(args)),

@@ -22,7 +22,7 @@
 
 use crate::explain;
 use crate::intake::Intake;
-use crate::log::{Code, Outcome};
+use crate::log::{Code, Entry, Outcome};
 use crate::say::{self, who};
 use crate::tally::Tally;
 use crate::violation::Kind;
@@ -154,11 +154,11 @@ impl Counters {
 
     /// Judges one counter.
     pub fn key(&mut self, key: u32, intake: &Intake<'_>) {
-        self.counters += 1;
+        let positions = intake.of(key);
         let initial = i128::from(intake.log.initial.unwrap_or(0));
         let mut additions = Vec::new();
         let mut sums = Vec::new();
-        for at in intake.of(key) {
+        for at in positions {
             let e = intake.op(*at);
             let own = (e.code == Code::Add).then(|| i128::from(e.second()));
             if let Some(delta) = own
@@ -187,6 +187,11 @@ impl Counters {
                 at: *at,
             });
         }
+        if sums.is_empty() && positions.iter().all(|at| carried(intake.op(*at))) {
+            // Only what an earlier part of the history added is known: nothing was asked.
+            return;
+        }
+        self.counters += 1;
         self.additions += additions.len() as u64;
         self.sums += sums.len() as u64;
         let bounds = Bounds::of(&additions, initial);
@@ -351,4 +356,9 @@ impl Counters {
         );
         self.tally.finish(&examined, Vec::new())
     }
+}
+/// An addition that is part of no load: it stands for what was added before
+/// the history began.
+fn carried(e: &Entry) -> bool {
+    e.code == Code::Add && e.last()
 }

@@ -85,7 +85,9 @@ impl Sink for Memory {
                 _ => {}
             }
         }
-        if let TimelineEvent::Proof { proof, .. } = &line.event {
+        if let TimelineEvent::Proof { proof, .. } | TimelineEvent::Reachability { proof } =
+            &line.event
+        {
             text.push_str(&format!(" {:?}", proof.verdict));
         }
         self.log.push(text);
@@ -99,6 +101,8 @@ impl Sink for Memory {
 pub struct Switches {
     /// This link stays open whatever is cut.
     pub leaks: Option<Link>,
+    /// This link carries nothing, whatever is opened.
+    pub broken: Option<Link>,
     /// While links are cut, this is said to have ended a cut for a while.
     pub lapsed: Option<String>,
     /// So long after a kill or a power-off, the node runs again by itself.
@@ -337,7 +341,8 @@ impl Runtime for Fake {
                     matches!(unit.shape, Shape::Dead(_))
                 };
                 let leaks = self.switches.leaks.as_ref() == Some(l);
-                if dead(&l.from) || dead(&l.to) || (cut.contains(l) && !leaks) {
+                let broken = self.switches.broken.as_ref() == Some(l);
+                if dead(&l.from) || dead(&l.to) || (cut.contains(l) && !leaks) || broken {
                     LinkState::Cut
                 } else {
                     LinkState::Open
