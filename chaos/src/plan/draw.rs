@@ -1,13 +1,13 @@
 //! What `[random]` draws: the same for the same seed.
 
-use super::overlap::REVERT_ALLOWANCE;
+use super::schedule::REVERT_ALLOWANCE;
 use super::target::below;
 use crate::playbook::{Random, Weighted};
 use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
 
 /// Most faults that are drawn in one run.
-pub(super) const MOST: usize = 300;
+pub(super) const MOST: usize = 5000;
 
 /// A fault that was drawn.
 pub(super) struct Drawn<'a> {

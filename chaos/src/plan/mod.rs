@@ -7,10 +7,11 @@
 
 mod draw;
 mod overlap;
+mod schedule;
 mod target;
 
-pub use overlap::REVERT_ALLOWANCE;
 pub(crate) use overlap::{minority, replica_azs};
+pub use schedule::REVERT_ALLOWANCE;
 pub use target::PlannedTarget;
 pub(crate) use target::{Leaders, azs, resolve_all, stream};
 
@@ -299,10 +300,11 @@ impl Plan {
 
     /// The least time of the steps phase.
     pub fn least_steps(&self) -> Duration {
-        overlap::windows(&self.steps)
+        schedule::Schedule::of(&self.steps)
+            .windows()
             .iter()
             .zip(&self.steps)
-            .map(|(w, s)| w.first + overlap::lasts(s).0)
+            .map(|(w, s)| w.first + schedule::lasts(s).0)
             .max()
             .unwrap_or_default()
     }
