@@ -135,23 +135,19 @@ fn a_night_finds_a_bug_that_is_replayed_and_shrunk() {
     }
     let words: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(words[0], "gameday", "{line}");
-    let again = (1..=3).any(|attempt| {
+    let mut said = String::new();
+    let again = (1..=SEEDS).any(|attempt| {
         let out = dir.path().join(format!("again-{attempt}"));
         let mut c = gameday();
         c.args(&words[1..]).args(["--plain", "--out"]).arg(&out);
-        let code = finish(&mut c, LIMIT).status.code();
+        let done = finish(&mut c, LIMIT);
+        said.push_str(&text(&done));
         let plan = |folder: &Path| json(&folder.join("run.json"))["plan"].clone();
-        assert_eq!(
-            plan(&run_folder(&out)),
-            plan(&found),
-            "the same to the byte"
-        );
-        code == Some(1)
-            && anomalies(&run_folder(&out))
-                .iter()
-                .any(|n| n == "lost write")
+        let folder = run_folder(&out);
+        assert_eq!(plan(&folder), plan(&found), "the same to the byte");
+        done.status.code() == Some(1) && anomalies(&folder).iter().any(|n| n == "lost write")
     });
-    assert!(again, "{line} does not find it again");
+    assert!(again, "{line} does not find it again:\n{said}");
 
     let mut c = gameday();
     c.arg("shrink").arg(&found);
