@@ -14,17 +14,32 @@ pub enum Ability {
     Processes,
     /// To drop everything on chosen links.
     Cuts,
+    /// To drop it and tell the sender.
+    Rejects,
+    /// To delay what crosses chosen links, or to limit its rate.
+    SlowLinks,
+    /// To lose, double, damage or turn around single messages on chosen links.
+    SpoiltMessages,
 }
 
 impl Ability {
     /// All, in the order in which they are listed to people.
-    pub const ALL: &'static [Ability] = &[Ability::Processes, Ability::Cuts];
+    pub const ALL: &'static [Ability] = &[
+        Ability::Processes,
+        Ability::Cuts,
+        Ability::Rejects,
+        Ability::SlowLinks,
+        Ability::SpoiltMessages,
+    ];
 
     /// For people.
     pub fn name(self) -> &'static str {
         match self {
             Ability::Processes => "processes",
             Ability::Cuts => "cuts",
+            Ability::Rejects => "rejects",
+            Ability::SlowLinks => "slow links",
+            Ability::SpoiltMessages => "spoilt messages",
         }
     }
 }

@@ -146,7 +146,8 @@ impl Maker {
         let config = serde_json::to_string(&config).map_err(|e| e.to_string())?;
         let host = HostConfig {
             network_mode: Some(self.network.clone()),
-            cap_add: Some(vec!["NET_ADMIN".into()]),
+            // NET_RAW: a packet that arrives twice is sent once more.
+            cap_add: Some(vec!["NET_ADMIN".into(), "NET_RAW".into()]),
             ..Self::host()
         };
         let args = ["internal", "agent"].map(String::from);
