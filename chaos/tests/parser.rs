@@ -449,6 +449,10 @@ fn faults_of_traffic_are_read_with_what_is_usual() {
             "'delay' is from 5ms to 5s",
         ),
         (
+            "fault = \"reorder\"\nrate = \"1mbit\"",
+            "no 'rate' with 'reorder'",
+        ),
+        (
             "fault = \"loss\"\nreorder = \"5%\"",
             "overtake others only if",
         ),

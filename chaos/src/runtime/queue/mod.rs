@@ -21,7 +21,7 @@ use crate::runtime::nft::{QUEUE, QUEUED_MARK};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// How long the kernel may take to acknowledge a message of the set-up.
@@ -38,12 +38,16 @@ pub(crate) struct Queue {
 
 struct Shared {
     wanted: Mutex<Wanted>,
+    /// Told when the thread has taken over what is wanted, or has ended.
+    followed: Condvar,
     wake: UnixDatagram,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Wanted {
     shaping: Shaping,
+    /// Whether the thread does it already.
+    followed: bool,
     /// When it ends by itself.
     until: Option<Instant>,
     /// Why the thread has ended.
@@ -69,6 +73,7 @@ impl Queue {
         }
         let shared = Arc::new(Shared {
             wanted: Mutex::default(),
+            followed: Condvar::new(),
             wake,
         });
         let server = Server {
@@ -86,15 +91,27 @@ impl Queue {
         Ok(Queue { shared })
     }
 
-    /// From now on, for one lease, exactly this is done.
+    /// From now on, for one lease, exactly this is done: when it returns, no packet is treated as
+    /// before any more.
     ///
     /// # Errors
-    /// Its thread has ended.
+    /// Its thread has ended or does not answer.
     pub fn set(&self, shaping: Shaping, lease: Duration) -> Result<(), String> {
-        self.change(|wanted| {
-            wanted.until = (!shaping.is_empty()).then(|| Instant::now() + lease);
-            wanted.shaping = shaping;
-        })
+        let mut wanted = lock(&self.shared.wanted);
+        wanted.until = (!shaping.is_empty()).then(|| Instant::now() + lease);
+        wanted.shaping = shaping;
+        wanted.followed = false;
+        self.shared.wake();
+        let (wanted, _) = self
+            .shared
+            .followed
+            .wait_timeout_while(wanted, ANSWER, |w| !w.followed && w.failed.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        match (&wanted.failed, wanted.followed) {
+            (None, true) => Ok(()),
+            (Some(why), _) => Err(format!("the queue's thread has ended: {why}")),
+            (None, false) => Err(format!("the queue's thread did nothing for {ANSWER:?}")),
+        }
     }
 
     /// Begins the lease anew, unless it is over.
@@ -102,23 +119,15 @@ impl Queue {
     /// # Errors
     /// Its thread has ended.
     pub fn renew(&self, lease: Duration) -> Result<(), String> {
-        self.change(|wanted| {
-            let now = Instant::now();
-            wanted.until = wanted
-                .until
-                .filter(|until| *until > now)
-                .map(|_| now + lease);
-        })
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Wanted)) -> Result<(), String> {
         let mut wanted = lock(&self.shared.wanted);
         if let Some(why) = &wanted.failed {
             return Err(format!("the queue's thread has ended: {why}"));
         }
-        change(&mut wanted);
-        drop(wanted);
-        self.shared.wake();
+        let now = Instant::now();
+        wanted.until = wanted
+            .until
+            .filter(|until| *until > now)
+            .map(|_| now + lease);
         Ok(())
     }
 }
@@ -146,6 +155,7 @@ impl Server {
         if let (Some(shared), Err(e)) = (self.shared.upgrade(), ended) {
             eprintln!("queue: {e}");
             lock(&shared.wanted).failed = Some(e.to_string());
+            shared.followed.notify_all();
         }
     }
 
@@ -194,6 +204,8 @@ impl Server {
         if *self.held.shaping() != wanted.shaping {
             self.held.set(wanted.shaping.clone());
         }
+        wanted.followed = true;
+        shared.followed.notify_all();
         Some(wanted.until)
     }
 

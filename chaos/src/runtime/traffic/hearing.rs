@@ -55,7 +55,7 @@ pub(crate) struct Hearing {
     arrived: Vec<bool>,
     heard: Heard,
     latest: Option<u32>,
-    first_at: Option<u64>,
+    first_sent: Option<u64>,
 }
 
 impl Hearing {
@@ -67,7 +67,7 @@ impl Hearing {
             arrived: vec![false; sent as usize],
             heard: Heard::default(),
             latest: None,
-            first_at: None,
+            first_sent: None,
         }
     }
 
@@ -87,13 +87,12 @@ impl Hearing {
             self.latest = self.latest.max(Some(message.number));
         }
         heard.damaged += u32::from(!whole);
-        match self.first_at {
-            None => self.first_at = Some(now_us),
-            Some(first) => {
-                heard.bytes += bytes as u64;
-                heard.span = Duration::from_micros(now_us.saturating_sub(first));
-            }
-        }
+        let first = self
+            .first_sent
+            .map_or(message.sent_us, |f| f.min(message.sent_us));
+        self.first_sent = Some(first);
+        heard.bytes += bytes as u64;
+        heard.span = Duration::from_micros(now_us.saturating_sub(first));
     }
 
     /// Whether every message has arrived.
@@ -148,8 +147,8 @@ mod tests {
             damaged: 1,
             overtaken: 1,
             delays_us: vec![50, 60, 70],
-            bytes: 3 * 128,
-            span: Duration::from_micros(250),
+            bytes: 4 * 128,
+            span: Duration::from_micros(300),
         };
         assert_eq!(heard, expected);
     }

@@ -176,9 +176,10 @@ pub struct Heard {
     pub overtaken: u32,
     /// From sending to arriving, of the first arrivals, in microseconds, ascending.
     pub delays_us: Vec<u64>,
-    /// Bytes of all arrivals but the first.
+    /// Bytes of all arrivals.
     pub bytes: u64,
-    /// From the first arrival to the last.
+    /// From the sending of the first of those that arrived to the last arrival: however late a
+    /// busy machine looks, they did not go faster than this.
     pub span: Duration,
 }
 
