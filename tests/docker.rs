@@ -101,6 +101,36 @@ fn a_killed_runner_leaves_nothing_that_revert_does_not_end_and_nobody_else_is_to
 }
 
 #[test]
+fn an_upgrade_rolls_over_the_containers_and_back() {
+    if !docker() {
+        return;
+    }
+    let _one = alone();
+    let builds = tempfile::tempdir().unwrap();
+    let other = another_build(builds.path());
+    let more = format!("\npause = \"1s\"\nbinary = \"{}\"", other.display());
+    let step = step("rolling-upgrade", "{ role = \"storage\" }", 4) + &more;
+    let day = Short::new("docker", &step);
+    let done = finish(&mut day.command(), LIMIT);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done));
+    let (folder, run) = day.folder();
+    let image_of = |side: &str| {
+        let (pass, evidence) = proofs(&folder, side);
+        assert!(pass, "{side}: {evidence}");
+        let all = evidence.split("executes ").skip(1);
+        let all: std::collections::BTreeSet<&str> =
+            all.map(|e| e.split('"').next().unwrap()).collect();
+        assert_eq!(all.len(), 1, "{evidence}");
+        all.first().unwrap().to_string()
+    };
+    assert_eq!(image_of("injected"), image_of("held"));
+    let other = image_of("held");
+    assert_ne!(other, image_of("reverted"));
+    docker_lines(&["image", "rm", &other]);
+    assert_eq!(left_of(&run), Vec::<String>::new());
+}
+
+#[test]
 fn a_taken_network_is_refused_with_a_way_out() {
     if !docker() {
         return;

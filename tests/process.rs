@@ -113,6 +113,26 @@ fn an_alarm_that_is_a_stop_condition_ends_the_run() {
     assert_eq!(first, resolved(&json(&folder.join("verdict.json"))));
 }
 
+#[test]
+fn an_upgrade_rolls_over_the_nodes_and_back() {
+    let _one = alone();
+    let builds = tempfile::tempdir().unwrap();
+    let other = another_build(builds.path());
+    let more = format!("\npause = \"1s\"\nbinary = \"{}\"", other.display());
+    let step = step("rolling-upgrade", "{ role = \"storage\" }", 4) + &more;
+    let day = Short::new("process", &step);
+    let done = finish(&mut day.command(), LIMIT);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done));
+    let (folder, _) = day.folder();
+    for side in ["injected", "held", "reverted"] {
+        let (pass, evidence) = proofs(&folder, side);
+        assert!(pass, "{side}: {evidence}");
+        // Three nodes, and what the kernel says that each executes.
+        assert_eq!(evidence.matches("executes sha256").count(), 3, "{evidence}");
+    }
+    assert_ne!(proofs(&folder, "held"), proofs(&folder, "reverted"));
+}
+
 /// The outage that the canaries saw is the one that the timeline recorded, up
 /// to one probe interval at each end. Only recorded times are compared.
 #[test]

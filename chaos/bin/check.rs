@@ -29,6 +29,7 @@ pub struct Judged {
     pub model: String,
     pub operations: usize,
     pub unknown: usize,
+    pub failed_reads: usize,
     pub keys: usize,
     pub names: Vec<(i64, String)>,
     pub skipped: u64,
@@ -61,9 +62,16 @@ impl From<ReadError> for Refused {
 
 /// The command.
 pub fn main(args: CheckArgs) -> Exit {
-    if args.edn.is_some() && args.files.len() > 1 {
-        eprintln!("--edn writes one file: name one history");
-        return Exit::Usage;
+    if let Some(out) = &args.edn {
+        if args.files.len() > 1 {
+            eprintln!("--edn writes one file: name one history");
+            return Exit::Usage;
+        }
+        if out.exists() {
+            let out = out.display();
+            eprintln!("--edn {out}: there is a file already, which might be the only recording");
+            return Exit::Usage;
+        }
     }
     let options = options(&args);
     let all: Vec<(&PathBuf, Result<Judged, Refused>)> = args
@@ -171,6 +179,7 @@ fn one(path: &Path, args: &CheckArgs, options: &Options) -> Result<Judged, Refus
         format: reading.format,
         operations: reading.log.len(),
         unknown: reading.unknown(),
+        failed_reads: reading.failed_reads(),
         keys: reading.log.keys(),
         model: reading.model,
         names: reading.names,
@@ -267,6 +276,7 @@ fn as_json(path: &Path, result: &Result<Judged, Refused>) -> serde_json::Value {
             "model": j.model,
             "operations": j.operations,
             "unknown_operations": j.unknown,
+            "failed_reads": j.failed_reads,
             "keys": j.keys,
             "milliseconds": j.took.as_secs_f64() * 1e3,
             "checks": j.verdict.checks,

@@ -3,7 +3,7 @@
 use crate::cli::RuntimeChoice;
 use crate::exit::Exit;
 use crate::{identity, wiring};
-use gameday_chaos::abilities::Abilities;
+use gameday_chaos::abilities::{Abilities, unreadable};
 use gameday_chaos::plan::{Plan, plan};
 use gameday_chaos::playbook::{Playbook, diagnostic};
 use gameday_chaos::runtime::docker::DockerRuntime;
@@ -74,16 +74,22 @@ pub fn prepare(
 /// # Errors
 /// The exit code, after the reasons were printed.
 pub async fn possible(playbook: &Playbook, runtime: &'static str) -> Result<Abilities, Exit> {
-    let abilities = match runtime {
-        "docker" => DockerRuntime::abilities().await,
-        _ => ProcessRuntime::abilities().await,
-    };
-    let refused = abilities.refuse(playbook);
+    let abilities = abilities(runtime).await;
+    let mut refused = abilities.refuse(playbook);
+    refused.extend(unreadable(playbook));
     if refused.is_empty() {
         return Ok(abilities);
     }
     eprintln!("{}", diagnostic::render(&refused));
     Err(Exit::Usage)
+}
+
+/// What can be made wrong in this runtime here.
+pub async fn abilities(runtime: &'static str) -> Abilities {
+    match runtime {
+        "docker" => DockerRuntime::abilities().await,
+        _ => ProcessRuntime::abilities().await,
+    }
 }
 
 /// The runtime that `--runtime` means here, and why.

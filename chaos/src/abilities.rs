@@ -4,7 +4,8 @@
 //! technique, or why not and what would help.
 
 use crate::faults::{FaultKind, Params};
-use crate::playbook::{Diagnostic, Playbook};
+use crate::playbook::{Diagnostic, Playbook, Step};
+use crate::runtime::program;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that faults are made of.
@@ -12,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum Ability {
     /// To signal, end and start the nodes' processes.
     Processes,
+    /// To start nodes as another build of their program.
+    Programs,
     /// To drop everything on chosen links.
     Cuts,
     /// To drop it and tell the sender.
@@ -26,6 +29,7 @@ impl Ability {
     /// All, in the order in which they are listed to people.
     pub const ALL: &'static [Ability] = &[
         Ability::Processes,
+        Ability::Programs,
         Ability::Cuts,
         Ability::Rejects,
         Ability::SlowLinks,
@@ -36,6 +40,7 @@ impl Ability {
     pub fn name(self) -> &'static str {
         match self {
             Ability::Processes => "processes",
+            Ability::Programs => "programs",
             Ability::Cuts => "cuts",
             Ability::Rejects => "rejects",
             Ability::SlowLinks => "slow links",
@@ -96,11 +101,9 @@ impl Abilities {
 
     /// Every fault of the playbook that cannot be made here, where it stands.
     pub fn refuse(&self, playbook: &Playbook) -> Vec<Diagnostic> {
-        let drawn = playbook.random.iter().flat_map(|r| &r.faults);
-        let steps = playbook.steps.iter().chain(drawn.map(|w| &w.step));
         let mut told = BTreeSet::new();
         let mut all = Vec::new();
-        for step in steps {
+        for step in steps(playbook) {
             if let Err(refusal) = self.of(step.fault, &step.params)
                 && told.insert(step.span.start)
             {
@@ -117,6 +120,23 @@ impl Abilities {
         }
         all
     }
+}
+
+/// Every program that nodes should be upgraded to and that cannot be read, where it is asked for.
+pub fn unreadable(playbook: &Playbook) -> Vec<Diagnostic> {
+    let wrong = |step: &Step| {
+        let why = program::open(step.params.binary.as_deref()?).err()?;
+        let mut d = Diagnostic::at(&playbook.source, step.span.clone(), why);
+        d.help = Some("a path is taken from where gameday is run".into());
+        Some(d)
+    };
+    steps(playbook).filter_map(wrong).collect()
+}
+
+/// Every step, also those that may be drawn.
+fn steps(playbook: &Playbook) -> impl Iterator<Item = &Step> {
+    let drawn = playbook.random.iter().flat_map(|r| &r.faults);
+    playbook.steps.iter().chain(drawn.map(|w| &w.step))
 }
 
 /// Why a fault cannot be made.
@@ -155,9 +175,20 @@ mod tests {
         assert!(refused[0].message.contains("no signals"), "{refused:?}");
         assert_eq!(refused[0].help.as_deref(), Some("use others"));
         assert_eq!(place(None).refuse(&playbook).len(), 1);
+        assert_eq!(unreadable(&playbook), []);
         assert_eq!(
             place(Some(Offer::By("signals".into()))).refuse(&playbook),
             []
         );
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_refused_where_it_is_asked_for() {
+        let text = PLAYBOOK.replace("\"kill\"", "\"rolling-upgrade\"\nbinary = \"/nowhere/x\"");
+        let playbook = Playbook::parse("p.toml", &text).unwrap();
+        let refused = unreadable(&playbook);
+        assert_eq!(refused.len(), 1);
+        assert_eq!(refused[0].place.as_ref().unwrap().line, 4);
+        assert!(refused[0].message.contains("/nowhere/x"), "{refused:?}");
     }
 }

@@ -55,6 +55,10 @@ pub struct Report {
     pub series: Series,
     /// What was injected and what it cost.
     pub injections: Vec<InjectionReport>,
+    /// Whether every node reached every other after the last revert; absent if nothing was
+    /// injected, and in reports of older versions.
+    #[serde(default)]
+    pub reachability: Option<ProofAt>,
     /// What the cluster did by itself, at most 500 events.
     pub cluster_events: Vec<ClusterEvent>,
     /// Remarks of the runner.
@@ -129,7 +133,7 @@ pub enum Ending {
     Fail,
     /// It cannot be said.
     Inconclusive,
-    /// A stop condition ended it.
+    /// A stop condition, or somebody who asked for it, ended it.
     Stopped,
     /// Something could not be reverted.
     NotClean,

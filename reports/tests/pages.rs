@@ -399,7 +399,7 @@ fn every_part_of_a_full_report_has_its_place() {
         ">Alarms<",
         "After retries, all",
         "Mean of slices",
-        "the knee is at 32 s",
+        "an outage of 32 s to 64 s weighs most",
         "Hatched: a canary sent late",
         "promised 80 %",
         "96 writes had no certain outcome",

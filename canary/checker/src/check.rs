@@ -4,10 +4,10 @@ use crate::budget::Budget;
 use crate::counters::Counters;
 use crate::durable::DurableSet;
 use crate::eventual::EventualReads;
-use crate::explain::{self, LINEARIZABILITY};
+use crate::explain;
 use crate::frontier::{self, Answer};
 use crate::intake::{Intake, KeyOps, Object, Refused, takes_part};
-use crate::log::{Code, Log, Outcome};
+use crate::log::{Log, Outcome};
 use crate::lost::LostWrites;
 use crate::register::{Action, Operations};
 use crate::screens::screen;
@@ -16,6 +16,7 @@ use crate::tally::Tally;
 use crate::violation::{Kind, Violation};
 use crate::zones::{Analysis, NotUnique, Undecided, Zones};
 use crate::{parallel, say, sets};
+use gameday_record::Model;
 use gameday_record::history::History;
 use gameday_record::verdict::Check;
 use std::time::Duration;
@@ -206,8 +207,8 @@ impl Judge {
         for at in ops.at {
             let e = ops.log.entry(*at);
             let unknown = e.outcome == Outcome::Unknown;
-            let writes = !matches!(e.outcome, Outcome::Failed | Outcome::Refused)
-                && !matches!(e.code, Code::Read | Code::Get | Code::ReadSet);
+            let writes =
+                !matches!(e.outcome, Outcome::Failed | Outcome::Refused) && !e.code.reads();
             self.judged += u64::from(!unknown);
             self.writes += u64::from(writes);
             self.unknown_writes += u64::from(writes && unknown);
@@ -284,8 +285,8 @@ impl Judge {
         };
         for violation in &found.kept {
             let violates = match violation.kind {
-                Kind::FutureRead => LINEARIZABILITY_AT_LEAST,
-                _ => "read committed",
+                Kind::FutureRead => Model::LinearizabilityAtLeast,
+                _ => Model::ReadCommitted,
             };
             self.order
                 .list(|| explain::explain(violation, violates, key, ops.at, intake));
@@ -347,7 +348,7 @@ impl Judge {
                     against: None,
                     context: Vec::new(),
                 };
-                let violates = LINEARIZABILITY_AT_LEAST;
+                let violates = Model::LinearizabilityAtLeast;
                 self.order
                     .list(|| explain::explain(&violation, violates, key, ops.at, intake));
             }
@@ -388,7 +389,10 @@ impl Judge {
     }
 
     fn finish(mut self, log: &Log) -> Vec<Check> {
-        if self.judged == 0 {
+        // Nothing was judged: what would have been there is not known.
+        let blank = self.keys == 0 && !self.counters.any() && !self.durable.any();
+        // A history of counters alone has nothing for this check, and needs nothing.
+        if self.judged == 0 && (self.keys > 0 || blank) {
             let reason = "no strongly consistent operation has a known outcome";
             self.order.unknown(reason);
         }
@@ -403,8 +407,6 @@ impl Judge {
             ));
         }
         examined.push('.');
-        // Nothing was judged: what would have been there is not known.
-        let blank = self.keys == 0 && !self.counters.any() && !self.durable.any();
         let mut checks = Vec::new();
         let registers = self.registers || blank;
         if registers && log.promises.final_reads || self.lost.any() {
@@ -436,9 +438,6 @@ impl Judge {
     }
 }
 
-/// Named where it is not known whether something weaker is violated too.
-const LINEARIZABILITY_AT_LEAST: &str = "linearizability (at least)";
-
 /// Which consistency model a violation of one key breaks: the weakest that can
 /// be named.
 struct Models<'a> {
@@ -455,10 +454,12 @@ impl<'a> Models<'a> {
         }
     }
 
-    fn violated(&mut self, v: &Violation, ops: &KeyOps<'_>) -> &'static str {
+    fn violated(&mut self, v: &Violation, ops: &KeyOps<'_>) -> Model {
         match v.kind {
-            Kind::DirtyRead | Kind::PhantomRead => return "read committed",
-            Kind::CyclicInformationFlow | Kind::FalseCasFailure => return "sequential consistency",
+            Kind::DirtyRead | Kind::PhantomRead => return Model::ReadCommitted,
+            Kind::CyclicInformationFlow | Kind::FalseCasFailure => {
+                return Model::SequentialConsistency;
+            }
             _ => {}
         }
         let culprit = ops.entry(v.culprit);
@@ -467,8 +468,8 @@ impl<'a> Models<'a> {
             && culprit.found().is_some()
         {
             return match against.writes() {
-                Some(_) => "read your writes",
-                None => "monotonic reads",
+                Some(_) => Model::ReadYourWrites,
+                None => Model::MonotonicReads,
             };
         }
         let process = |i: u32| ops.entry(i).process;
@@ -479,9 +480,9 @@ impl<'a> Models<'a> {
             .coherent
             .get_or_insert_with(|| self.analysis.coherent(ops, process));
         match (coherent, others) {
-            (false, _) => "sequential consistency",
-            (true, false) => LINEARIZABILITY,
-            (true, true) => LINEARIZABILITY_AT_LEAST,
+            (false, _) => Model::SequentialConsistency,
+            (true, false) => Model::Linearizability,
+            (true, true) => Model::LinearizabilityAtLeast,
         }
     }
 }

@@ -20,12 +20,13 @@
 //! These are necessary, not sufficient: what passes may still not be
 //! linearizable. O(n log n).
 
-use crate::explain::{self, LINEARIZABILITY};
+use crate::explain;
 use crate::intake::Intake;
-use crate::log::{Code, Outcome};
+use crate::log::{Code, Entry, Outcome};
 use crate::say::{self, who};
 use crate::tally::Tally;
 use crate::violation::Kind;
+use gameday_record::Model;
 use gameday_record::verdict::Check;
 
 /// Collects over all counters.
@@ -153,11 +154,11 @@ impl Counters {
 
     /// Judges one counter.
     pub fn key(&mut self, key: u32, intake: &Intake<'_>) {
-        self.counters += 1;
+        let positions = intake.of(key);
         let initial = i128::from(intake.log.initial.unwrap_or(0));
         let mut additions = Vec::new();
         let mut sums = Vec::new();
-        for at in intake.of(key) {
+        for at in positions {
             let e = intake.op(*at);
             let own = (e.code == Code::Add).then(|| i128::from(e.second()));
             if let Some(delta) = own
@@ -186,6 +187,11 @@ impl Counters {
                 at: *at,
             });
         }
+        if sums.is_empty() && positions.iter().all(|at| carried(intake.op(*at))) {
+            // Only what an earlier part of the history added is known: nothing was asked.
+            return;
+        }
+        self.counters += 1;
         self.additions += additions.len() as u64;
         self.sums += sums.len() as u64;
         let bounds = Bounds::of(&additions, initial);
@@ -224,10 +230,10 @@ impl Counters {
             }
             let last = intake.op(s.at).last();
             let (kind, violates) = match (s.value < least, last, s.own) {
-                (true, true, _) => (Kind::LostWrite, "durability"),
-                (true, _, Some(_)) => (Kind::LostUpdate, LINEARIZABILITY),
-                (true, _, None) => (Kind::StaleRead, LINEARIZABILITY),
-                (false, ..) => (Kind::Duplicate, "eventual consistency"),
+                (true, true, _) => (Kind::LostWrite, Model::Durability),
+                (true, _, Some(_)) => (Kind::LostUpdate, Model::Linearizability),
+                (true, _, None) => (Kind::StaleRead, Model::Linearizability),
+                (false, ..) => (Kind::Duplicate, Model::EventualConsistency),
             };
             self.tally.list(|| {
                 let summary = format!(
@@ -273,7 +279,7 @@ impl Counters {
                     "{}, but no additions that had begun by then make more than {most} or less than {least}",
                     who(intake.log, *at)
                 );
-                let violates = "eventual consistency";
+                let violates = Model::EventualConsistency;
                 explain::anomaly(Kind::Duplicate, violates, summary, &[*at], intake, key)
             });
         }
@@ -298,8 +304,8 @@ impl Counters {
             };
             let process = |s: &Sum| intake.op(s.at).process;
             let violates = match process(&before) == process(s) {
-                true => "monotonic reads",
-                false => LINEARIZABILITY,
+                true => Model::MonotonicReads,
+                false => Model::Linearizability,
             };
             self.tally.list(|| {
                 let (log, kind) = (intake.log, Kind::NonMonotonicRead);
@@ -322,7 +328,7 @@ impl Counters {
                     who(log, pair[1].at)
                 );
                 let shown = [pair[0].at, pair[1].at];
-                let violates = "sequential consistency";
+                let violates = Model::SequentialConsistency;
                 explain::anomaly(kind, violates, summary, &shown, intake, key)
             });
         }
@@ -350,4 +356,9 @@ impl Counters {
         );
         self.tally.finish(&examined, Vec::new())
     }
+}
+/// An addition that is part of no load: it stands for what was added before
+/// the history began.
+fn carried(e: &Entry) -> bool {
+    e.code == Code::Add && e.last()
 }

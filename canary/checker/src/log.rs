@@ -153,6 +153,14 @@ pub(crate) enum Code {
     ReadSet,
 }
 
+impl Code {
+    /// Whether it does nothing but read.
+    pub fn reads(self) -> bool {
+        use Code::*;
+        matches!(self, Read | EventualRead | ReadAnything | Get | ReadSet)
+    }
+}
+
 /// Bits of [`Entry::flags`].
 const A: u8 = 1;
 const C: u8 = 2;

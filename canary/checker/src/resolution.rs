@@ -87,7 +87,6 @@ fn unknown_write(e: &Entry) -> bool {
 }
 
 fn writes(e: &Entry) -> bool {
-    let read = matches!(e.code, Code::Read | Code::Get | Code::ReadSet);
     let effect = matches!(e.outcome, Outcome::Ok | Outcome::Unknown);
-    e.code == Code::Add || !read && takes_part(e) && effect
+    e.code == Code::Add || !e.code.reads() && takes_part(e) && effect
 }

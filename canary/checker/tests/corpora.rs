@@ -40,6 +40,11 @@ fn recorded_histories_have_their_known_verdicts() {
             ..read::Options::default()
         };
         let reading = read(&bytes, &options).expect(fields[0]);
+        let number = |i: usize| fields[i].parse::<usize>().expect(fields[0]);
+        assert_eq!(reading.log.len(), number(4), "{}", fields[0]);
+        // The list counts reads that timed out, which we count as failed.
+        let unknown = reading.unknown() + reading.failed_reads();
+        assert_eq!(unknown, number(5), "{}", fields[0]);
         let checks = check(&reading.log, &Options::default());
         let expected = match fields[3] {
             "ok" => Verdict::Pass,

@@ -16,12 +16,16 @@ pub fn judged(out: &mut String, path: &str, j: &Judged, brief: bool) {
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "{:<7}  {}  {} · {} operations, {} of unknown outcome · {} keys · {:.1} ms",
+        "{:<7}  {}  {} · {} operations, {} of unknown outcome{} · {} keys · {:.1} ms",
         word(j.verdict.verdict),
         plain(path),
         j.model,
         j.operations,
         j.unknown,
+        match j.failed_reads {
+            0 => String::new(),
+            n => format!(", {n} failed reads"),
+        },
         j.keys,
         j.took.as_secs_f64() * 1e3
     );

@@ -7,6 +7,7 @@
 //! 2. `inject` acts through [`Runtime`] and nothing else, on all targets at
 //!    once, and returns an error if any of them refused. It is called once.
 //!    If the runtime cannot do it yet, the runtime's trait grows first.
+//!    One that takes its time says how long (`takes`), and may be abandoned half way.
 //! 3. `revert` undoes it. It is called again when it fails, and after an
 //!    `inject` that failed half way, so it must be fine on what is not broken.
 //! 4. `prove_injected` and `prove_reverted` look once and say what they saw,
@@ -36,6 +37,8 @@
 //! | `power-off`, `kill`, `stop` | the engine or the kernel says that the process exited, and `/health` is silent | a process with another pid and start time runs, and `/health` answers |
 //! | `restart` | a process with another pid and start time runs | the same, and `/health` answers |
 //! | `crash-loop` | as `restart`, and again another one at the end of the hold | a process runs, and `/health` answers |
+//! | `rolling-restart` | of every target in turn: a process with another pid and start time runs, and `/health` answers | processes run, and `/health` answers |
+//! | `rolling-upgrade` | the same, and the kernel or the engine says that each executes the other program | each executes the program that it was launched with, and `/health` answers |
 //! | `pause` | the process is stopped or frozen, is the same, and `/health` is silent | it runs, is the same, and `/health` answers |
 //! | `isolate`, `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | messages over every link between nodes that should be cut do not arrive, over those beside them they do | messages over all of them arrive |
 //! | the same with `how = "reject"`, and `reset` | they do not arrive, and the sender is told so | the same |
@@ -53,6 +56,9 @@ mod pause;
 mod power_off;
 mod process;
 mod restart;
+mod rolling;
+mod rolling_restart;
+mod rolling_upgrade;
 mod shape;
 mod stop;
 mod traffic;
@@ -65,6 +71,7 @@ use gameday_record::timeline::Proof;
 use gameday_record::{Node, Topology, Verdict};
 use shape::Shape;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +88,10 @@ pub enum FaultKind {
     Restart,
     /// SIGKILL and started again at once, over and over.
     CrashLoop,
+    /// As [`FaultKind::Restart`], but one node after the other, each when the one before serves.
+    RollingRestart,
+    /// Each node in turn is started as another build of its program; the revert is the way back.
+    RollingUpgrade,
     /// The process is frozen.
     Pause,
     /// The targets and everybody else cannot reach each other.
@@ -147,7 +158,7 @@ pub enum How {
 
 /// What a playbook can say about a fault beside its target; each kind has its
 /// own and ignores none that the parser accepts for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Params {
     /// Of [`FaultKind::OneWay`], one of both; and of faults of traffic.
     pub direction: Direction,
@@ -157,6 +168,11 @@ pub struct Params {
     pub traffic: Traffic,
     /// Of [`FaultKind::CrashLoop`]: how long the process lives after each start.
     pub uptime: Duration,
+    /// Of rolling changes: between one node that serves again and the next.
+    pub pause: Duration,
+    /// Of [`FaultKind::RollingUpgrade`]: another build of our program, for the same system.
+    /// Without one there is nothing to upgrade to.
+    pub binary: Option<PathBuf>,
 }
 
 impl Default for Params {
@@ -166,6 +182,8 @@ impl Default for Params {
             how: How::Drop,
             traffic: Traffic::default(),
             uptime: Duration::from_secs(2),
+            pause: Duration::from_secs(2),
+            binary: None,
         }
     }
 }
@@ -181,6 +199,8 @@ impl FaultKind {
         FaultKind::Stop,
         FaultKind::Restart,
         FaultKind::CrashLoop,
+        FaultKind::RollingRestart,
+        FaultKind::RollingUpgrade,
         FaultKind::Pause,
         FaultKind::Isolate,
         FaultKind::Split,
@@ -229,6 +249,8 @@ impl FaultKind {
             FaultKind::Stop => "stop",
             FaultKind::Restart => "restart",
             FaultKind::CrashLoop => "crash-loop",
+            FaultKind::RollingRestart => "rolling-restart",
+            FaultKind::RollingUpgrade => "rolling-upgrade",
             FaultKind::Pause => "pause",
             FaultKind::Isolate => "isolate",
             FaultKind::Split => "split",
@@ -253,6 +275,8 @@ impl FaultKind {
         match self {
             FaultKind::Isolate => &["partition", "stall"],
             FaultKind::Majority => &["minority"],
+            // To an older build and back.
+            FaultKind::RollingUpgrade => &["rolling-downgrade"],
             _ => &[],
         }
     }
@@ -279,6 +303,8 @@ impl FaultKind {
             | FaultKind::Stop
             | FaultKind::Restart
             | FaultKind::CrashLoop
+            | FaultKind::RollingRestart
+            | FaultKind::RollingUpgrade
             | FaultKind::Pause => None,
             FaultKind::Isolate | FaultKind::Majority | FaultKind::Reset => Some(Shape::Isolate),
             FaultKind::Split | FaultKind::Leader => Some(Shape::Split),
@@ -302,7 +328,12 @@ impl FaultKind {
     /// What a place must be able to do for it.
     pub fn needs(self, params: &Params) -> &'static [Ability] {
         if self.layer() == Layer::Process {
-            return &[Ability::Processes];
+            return match self {
+                // Its network falls silent before its process is killed.
+                FaultKind::PowerOff => &[Ability::Processes, Ability::Cuts],
+                FaultKind::RollingUpgrade => &[Ability::Processes, Ability::Programs],
+                _ => &[Ability::Processes],
+            };
         }
         if !self.is_traffic() {
             return match self.how(params) {
@@ -310,9 +341,14 @@ impl FaultKind {
                 How::Reject => &[Ability::Rejects],
             };
         }
+        use FaultKind::{Corrupt, Delay, Duplicate, Loss, Rate, Reorder};
         let traffic = params.traffic;
-        let slow = !traffic.delay.is_zero() || traffic.rate.is_some();
-        match (slow, traffic.spoils_messages()) {
+        let slow = matches!(self, Delay | Reorder | Rate)
+            || !traffic.delay.is_zero()
+            || traffic.rate.is_some();
+        let spoils =
+            matches!(self, Loss | Duplicate | Corrupt | Reorder) || traffic.spoils_messages();
+        match (slow, spoils) {
             (true, true) => &[Ability::SlowLinks, Ability::SpoiltMessages],
             (false, true) => &[Ability::SpoiltMessages],
             (_, false) => &[Ability::SlowLinks],
@@ -366,6 +402,21 @@ impl FaultKind {
         }
     }
 
+    /// Whether it takes its targets away one at a time, never two at once.
+    pub fn one_at_a_time(self) -> bool {
+        matches!(self, FaultKind::RollingRestart | FaultKind::RollingUpgrade)
+    }
+
+    /// How long it usually takes until it is in force on so many nodes, at least and at most;
+    /// its revert takes as long.
+    pub fn rollout(self, params: &Params, nodes: usize) -> (Duration, Duration) {
+        if self.one_at_a_time() {
+            rolling::usually(nodes, params.pause)
+        } else {
+            (Duration::ZERO, Duration::ZERO)
+        }
+    }
+
     /// In how many AZs of `all` it takes replicas away at most, if its sides
     /// have replicas in at most so many AZs each.
     pub fn most_azs(self, params: &Params, sides: &[usize], all: usize) -> usize {
@@ -392,6 +443,15 @@ impl FaultKind {
             FaultKind::Stop => Arc::new(stop::Stop::new(nodes)),
             FaultKind::Restart => Arc::new(restart::Restart::new(nodes)),
             FaultKind::CrashLoop => Arc::new(crash_loop::CrashLoop::new(nodes, params.uptime)),
+            FaultKind::RollingRestart => {
+                Arc::new(rolling_restart::RollingRestart::new(nodes, params.pause))
+            }
+            FaultKind::RollingUpgrade => {
+                // The parser wants one; an empty path is refused when it is to be read.
+                let binary = params.binary.clone().unwrap_or_default();
+                let pause = params.pause;
+                Arc::new(rolling_upgrade::RollingUpgrade::new(nodes, binary, pause))
+            }
             _ => Arc::new(pause::Pause::new(nodes)),
         }
     }
@@ -412,6 +472,12 @@ pub struct Scene {
 pub trait Fault: Send + Sync {
     /// How to undo it by hand.
     fn undo(&self) -> String;
+
+    /// Of a fault that is no single act: deadline of its injection, and of its revert. Its
+    /// injection may be dropped at any moment, and must leave the rest to the revert.
+    fn takes(&self) -> Option<Duration> {
+        None
+    }
 
     /// Makes it wrong.
     fn inject<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()>;

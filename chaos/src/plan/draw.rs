@@ -19,8 +19,9 @@ pub(super) struct Drawn<'a> {
     pub(super) hold: Duration,
 }
 
-/// Draws until the next would not end in time; at least one fits or there is none.
-pub(super) fn draw<'a>(random: &'a Random, rng: &mut ChaCha8Rng) -> Vec<Drawn<'a>> {
+/// Draws until the next would not end in time; at least one fits or there is none. A rollout is
+/// taken to be over all `nodes`.
+pub(super) fn draw<'a>(random: &'a Random, nodes: usize, rng: &mut ChaCha8Rng) -> Vec<Drawn<'a>> {
     let weights: u64 = random.faults.iter().map(|f| u64::from(f.weight)).sum();
     let mut drawn = Vec::new();
     let mut spent = Duration::ZERO;
@@ -34,7 +35,8 @@ pub(super) fn draw<'a>(random: &'a Random, rng: &mut ChaCha8Rng) -> Vec<Drawn<'a
         });
         let Some(of) = chosen else { break };
         let hold = between((of.step.hold, of.longest), rng);
-        spent += pause + hold + REVERT_ALLOWANCE;
+        let (_, rollout) = of.step.fault.rollout(&of.step.params, nodes);
+        spent += pause + rollout * 2 + hold + REVERT_ALLOWANCE;
         if spent > random.lasting {
             break;
         }

@@ -14,6 +14,7 @@ pub(crate) use overlap::{minority, replica_azs};
 pub use target::PlannedTarget;
 pub(crate) use target::{Leaders, azs, resolve_all, stream};
 
+use crate::abilities::Abilities;
 use crate::faults::{FaultKind, Params};
 use crate::playbook::values::show;
 use crate::playbook::{Diagnostic, Playbook, Random, Start, Step};
@@ -201,7 +202,7 @@ impl Planned {
                 self.steps.push(PlannedStep {
                     name: one.name,
                     fault: step.fault,
-                    params: step.params,
+                    params: step.params.clone(),
                     selector: step.selector(),
                     target,
                     start: one.start,
@@ -237,7 +238,8 @@ fn draw_all(
             problems.push(d);
         }
     }
-    let drawn = draw::draw(random, &mut stream(seed, DRAWING));
+    let nodes = topology.nodes.len();
+    let drawn = draw::draw(random, nodes, &mut stream(seed, DRAWING));
     let wrong = match drawn.len() {
         0 => Some(format!(
             "{} are too short for a pause, the fault that was drawn and its revert",
@@ -285,13 +287,25 @@ impl Plan {
         overlap::windows(&self.steps)
             .iter()
             .zip(&self.steps)
-            .map(|(w, s)| w.first + s.hold)
+            .map(|(w, s)| w.first + overlap::lasts(s).0)
             .max()
             .unwrap_or_default()
     }
 
     /// One line per phase and step, with times from the start of the baseline.
     pub fn lines(&self) -> Vec<String> {
+        self.lines_with(|_| None)
+    }
+
+    /// The same, and by what technique each fault is made in this place.
+    pub fn lines_in(&self, place: &Abilities) -> Vec<String> {
+        self.lines_with(|step| {
+            let by = place.of(step.fault, &step.params).ok()?;
+            Some(format!("{} by {}", place.runtime, by.join(" and ")))
+        })
+    }
+
+    fn lines_with(&self, how: impl Fn(&PlannedStep) -> Option<String>) -> Vec<String> {
         let began = |d: Duration| format!("+{}", show(self.baseline + d));
         let mut out = vec![format!(
             "{:<9} {}: the healthy cluster is measured; if it is unhealthy, nothing is injected",
@@ -320,6 +334,9 @@ impl Plan {
                 step.fault.name(),
                 step.selector,
             ));
+            if let Some(how) = how(step) {
+                out.push(format!("{:<9} made in {how}", ""));
+            }
             let PlannedTarget::Nodes(sides) = &step.target else {
                 continue;
             };

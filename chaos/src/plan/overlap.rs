@@ -40,17 +40,24 @@ fn window(steps: &[PlannedStep], i: usize) -> Window {
         }
     };
     for (other, delay) in before.into_iter().rev() {
-        // The other's planned end, if its revert is instant, and its latest.
-        let hold = steps[other].hold;
-        begin = (
-            begin.0 + hold + delay,
-            begin.1 + hold + REVERT_ALLOWANCE + delay,
-        );
+        let (least, most) = lasts(&steps[other]);
+        begin = (begin.0 + least + delay, begin.1 + most + delay);
     }
     Window {
         first: begin.0,
-        last: begin.1 + steps[i].hold + REVERT_ALLOWANCE,
+        last: begin.1 + lasts(&steps[i]).1,
     }
+}
+
+/// How long a step is in force: at least, if its revert is instant, and at most.
+pub(super) fn lasts(step: &PlannedStep) -> (Duration, Duration) {
+    let nodes = match &step.target {
+        PlannedTarget::Nodes(sides) => sides.concat().len(),
+        // Each AZ has one of a group's replicas.
+        PlannedTarget::Later { most_azs, .. } => *most_azs,
+    };
+    let (least, most) = step.fault.rollout(&step.params, nodes);
+    (least + step.hold, most * 2 + step.hold + REVERT_ALLOWANCE)
 }
 
 /// Whether `later` waits, directly or not, for `earlier`.
@@ -153,6 +160,12 @@ fn blast_radius(
         let mut later: BTreeMap<&str, usize> = BTreeMap::new();
         for &j in &now {
             match &steps[j].target {
+                PlannedTarget::Nodes(_) if steps[j].fault.one_at_a_time() => {
+                    let nodes = nodes_hurt(&steps[j], topology);
+                    if !replica_azs(topology, |n| nodes.iter().any(|t| t == n)).is_empty() {
+                        later.insert(&steps[j].name, 1);
+                    }
+                }
                 PlannedTarget::Nodes(_) => {
                     let nodes = nodes_hurt(&steps[j], topology);
                     hurt.extend(replica_azs(topology, |n| nodes.iter().any(|t| t == n)));

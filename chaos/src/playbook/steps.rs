@@ -11,6 +11,7 @@ use crate::faults::{Direction, FaultKind, How, Params};
 use gameday_record::ClusterSpec;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
@@ -197,7 +198,16 @@ const STEP: &[&str] = &[
 /// Keys of a fault that is drawn.
 const DRAWN: &[&str] = &["name", "weight", "fault", "for"];
 /// Keys of both that some faults have.
-const OF_FAULTS: &[&str] = &["target", "to", "groups", "direction", "how", "uptime"];
+const OF_FAULTS: &[&str] = &[
+    "target",
+    "to",
+    "groups",
+    "direction",
+    "how",
+    "uptime",
+    "pause",
+    "binary",
+];
 
 fn draft(
     t: &DeTable<'_>,
@@ -457,6 +467,22 @@ fn params(f: &Fields<'_, '_>, fault: Option<FaultKind>, m: &mut Mistakes<'_>) ->
         && let Some(uptime) = f.duration("uptime", limits, m)
     {
         params.uptime = uptime;
+    }
+    let rolling = [FaultKind::RollingRestart, FaultKind::RollingUpgrade];
+    if only(f, "pause", &rolling, fault, m)
+        && let Some(pause) = f.duration("pause", Duration::ZERO..=Duration::from_secs(600), m)
+    {
+        params.pause = pause;
+    }
+    if only(f, "binary", &[FaultKind::RollingUpgrade], fault, m) {
+        params.binary = f.text("binary", 4096, m).map(PathBuf::from);
+        if fault == Some(FaultKind::RollingUpgrade) && f.get("binary").is_none() {
+            m.missing(
+                f.span.clone(),
+                "an upgrade does not say to what",
+                "binary = \"path of another build of gameday\"",
+            );
+        }
     }
     params
 }

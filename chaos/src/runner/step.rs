@@ -188,9 +188,18 @@ async fn hold(
 ) {
     let looking = active.fault.looking();
     let hold = shared.plan.steps[index].hold;
-    let injected = match timeout(INJECT, active.fault.inject(&shared.scene)).await {
+    let limit = active.fault.takes().unwrap_or(INJECT);
+    let injecting = timeout(limit, active.fault.inject(&shared.scene));
+    let injected = match active.fault.takes() {
+        None => injecting.await,
+        Some(_) => match unless(halt, injecting).await {
+            Some(injected) => injected,
+            None => return,
+        },
+    };
+    let injected = match injected {
         Ok(done) => done.map_err(|e| e.0),
-        Err(_) => Err(format!("it took longer than {} s", INJECT.as_secs())),
+        Err(_) => Err(format!("it took longer than {} s", limit.as_secs())),
     };
     if let Err(why) = injected {
         let proof = Proof {
@@ -252,9 +261,10 @@ pub(super) async fn end(shared: &Shared, id: u32, active: &Active) -> bool {
             sleep(ASK_AGAIN).await;
         }
     };
-    let reverted = match timeout(REVERT, attempts).await {
+    let limit = active.fault.takes().unwrap_or_default().max(REVERT);
+    let reverted = match timeout(limit, attempts).await {
         Ok(done) => done,
-        Err(_) => Err(format!("it took longer than {} s", REVERT.as_secs())),
+        Err(_) => Err(format!("it took longer than {} s", limit.as_secs())),
     };
     let proven = match reverted {
         Ok(()) => {

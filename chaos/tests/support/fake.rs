@@ -86,7 +86,9 @@ impl Sink for Memory {
                 _ => {}
             }
         }
-        if let TimelineEvent::Proof { proof, .. } = &line.event {
+        if let TimelineEvent::Proof { proof, .. } | TimelineEvent::Reachability { proof } =
+            &line.event
+        {
             text.push_str(&format!(" {:?}", proof.verdict));
         }
         self.log.push(text);
@@ -104,6 +106,8 @@ pub struct Switches {
     pub spreads: Option<Link>,
     /// Ending a shaping does nothing.
     pub stays_shaped: bool,
+    /// This link carries nothing, whatever is opened.
+    pub broken: Option<Link>,
     /// While links are cut, this is said to have ended a cut for a while.
     pub lapsed: Option<String>,
     /// So long after a kill or a power-off, the node runs again by itself.
@@ -124,6 +128,8 @@ pub struct Switches {
     pub never_serves: bool,
     /// Killing a node does nothing to it after the first time.
     pub survives: bool,
+    /// Whatever is installed, nodes are started as they were launched.
+    pub keeps_its_program: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -136,6 +142,7 @@ enum Shape {
 struct Unit {
     shape: Shape,
     starts: u32,
+    program: String,
 }
 
 /// The runtime.
@@ -152,7 +159,13 @@ impl Fake {
     pub fn new(log: Log, switches: Switches) -> Self {
         let unit = |name: String| {
             let shape = Shape::Runs;
-            (name, Unit { shape, starts: 0 })
+            let program = "as launched".to_string();
+            let unit = Unit {
+                shape,
+                starts: 0,
+                program,
+            };
+            (name, unit)
         };
         Fake {
             log,
@@ -289,6 +302,22 @@ impl Runtime for Fake {
             }
         })
     }
+    fn provide<'a>(&'a self, binary: Option<&'a Path>) -> Fut<'a, String> {
+        let name = binary.map_or("as launched".into(), |p| p.display().to_string());
+        Box::pin(async move { Ok(name) })
+    }
+    fn install<'a>(&'a self, node: &'a str, program: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.log.push(format!("install {node} {program}"));
+            if !self.switches.keeps_its_program {
+                self.units.lock().unwrap().get_mut(node).unwrap().program = program.into();
+            }
+            Ok(())
+        })
+    }
+    fn executes<'a>(&'a self, node: &'a str) -> Fut<'a, String> {
+        Box::pin(async move { Ok(self.units.lock().unwrap()[node].program.clone()) })
+    }
     fn cut<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
         Box::pin(async move {
             self.log.push(format!("cut {}", links.len()));
@@ -330,8 +359,9 @@ impl Runtime for Fake {
                     matches!(unit.shape, Shape::Dead(_))
                 };
                 let leaks = self.switches.leaks.as_ref() == Some(l);
+                let broken = self.switches.broken.as_ref() == Some(l);
                 match cut.get(l) {
-                    _ if dead(&l.from) || dead(&l.to) => LinkState::Cut,
+                    _ if dead(&l.from) || dead(&l.to) || broken => LinkState::Cut,
                     Some(state) if !leaks => state.clone(),
                     _ => LinkState::Open,
                 }
@@ -447,7 +477,7 @@ fn heard(sounding: &Sounding, traffic: Traffic) -> Heard {
         overtaken: sooner,
         delays_us,
         bytes,
-        span: Duration::from_secs_f64(bytes as f64 * 8.0 / rate as f64),
+        span: traffic.delay + Duration::from_secs_f64(bytes as f64 * 8.0 / rate as f64),
     }
 }
 

@@ -22,13 +22,15 @@ use tokio::task::JoinSet;
 
 /// How often checkpoints and failures are looked for.
 const WATCH: Duration = Duration::from_secs(1);
+/// How long a replica may take to end.
+const STOP: Duration = Duration::from_secs(3);
 
 /// A running storage node.
 pub struct Storage {
     pub(super) config: StorageConfig,
     pub(super) me: NodeId,
     pub(super) peers: Peers,
-    disk: Arc<dyn Disk>,
+    pub(super) disk: Arc<dyn Disk>,
     #[cfg(test)]
     pub(super) power: Option<Arc<crate::disk::VolatileDisk>>,
     wal: Wal,
@@ -421,8 +423,13 @@ impl Storage {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .abort_all();
-        for group in self.all_groups() {
-            group.stop().await;
+        let ended =
+            futures_util::future::join_all(self.all_groups().into_iter().map(|group| async move {
+                // One that waits for its disk does not end by itself; the process does.
+                tokio::time::timeout(STOP, group.stop()).await
+            }));
+        if ended.await.iter().any(Result::is_err) {
+            tracing::warn!("some replicas did not end within {STOP:?}");
         }
     }
 

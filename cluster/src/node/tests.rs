@@ -14,6 +14,7 @@ use crate::config::{
 use crate::consensus::group::Role;
 use crate::consensus::recent::Written;
 use crate::router::Router;
+use gameday_record::conditions::Ended;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -121,6 +122,7 @@ impl Cluster {
             peers: self.peers.clone(),
             data: self.data(name),
             disk: (self.disk)(self.peers[name].id),
+            conditions: true,
             timing: Timing::default(),
             checkpoint: Checkpoint {
                 every_ms: 300,
@@ -555,6 +557,76 @@ async fn a_damaged_tree_is_moved_aside_and_repaired() {
             .join("quarantine-1/trees-1.tree")
             .is_file()
     );
+    cluster.replicas_equal().await;
+    cluster.stop().await;
+}
+
+/// Gives a node's disk a condition; an empty one ends it.
+fn give(cluster: &Cluster, name: &str, condition: &str) {
+    let file = cluster.data(name).join(gameday_record::conditions::DISK);
+    if condition.is_empty() {
+        std::fs::remove_file(file).unwrap();
+    } else {
+        std::fs::write(file, condition).unwrap();
+    }
+}
+
+/// A sync that fails is never taken for one that was done: the node ends, and says why. Started
+/// again on a disk that works, it has everything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_sync_fails_ends_and_comes_back() {
+    let mut cluster = Cluster::start(|seed| DiskMode::Volatile { seed }).await;
+    let table = cluster.table().await;
+    let victim = "storage-b1";
+    give(&cluster, victim, r#"{"fails":"sync"}"#);
+    for k in 0..30 {
+        cluster.put(&table, k, k.into()).await;
+    }
+    let ended = cluster.nodes.remove(victim).unwrap();
+    drop(ended.storage);
+    let why = ended.task.await.unwrap().unwrap_err().to_string();
+    assert!(why.contains("write-ahead log"), "{why}");
+    drop(ended.stop);
+    for k in 0..30 {
+        let item = cluster.get(&table, k, true).await;
+        assert_eq!(item, Some(value(k.into())), "{k}");
+    }
+    give(&cluster, victim, "");
+    cluster.up(victim).await;
+    cluster.replicas_equal().await;
+    cluster.stop().await;
+}
+
+/// A node without room waits and acknowledges nothing; the others go on without it, it still
+/// answers what it has, and goes on by itself when there is room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_room_waits_for_it() {
+    let mut cluster = Cluster::start(|seed| DiskMode::Volatile { seed }).await;
+    let table = cluster.table().await;
+    cluster.put(&table, 1, 1).await;
+    let victim = "storage-b1";
+    give(&cluster, victim, r#"{"full":"writes"}"#);
+    let storage = cluster.nodes[victim].storage.clone();
+    let probed = async || storage.disk().unwrap().await.unwrap().write.ended;
+    until("the disk is full", async || {
+        (probed().await == Ended::Full).then_some(())
+    })
+    .await;
+    for k in 0..30 {
+        cluster.put(&table, k, 100 + i64::from(k)).await;
+    }
+    assert!(storage.status().groups.len() == 4 && !cluster.nodes[victim].task.is_finished());
+    // With one more gone there is no quorum that has it on disk.
+    cluster.down("storage-c1").await;
+    let op = WriteOp::new(Action::Put(value(999)));
+    let unanswered = cluster.router.write(&table, key(7), op).await;
+    assert!(unanswered.is_err(), "{unanswered:?}");
+    give(&cluster, victim, "");
+    for k in 0..30 {
+        cluster.put(&table, k, 200 + i64::from(k)).await;
+    }
+    cluster.up("storage-c1").await;
+    drop(storage);
     cluster.replicas_equal().await;
     cluster.stop().await;
 }

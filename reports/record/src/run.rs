@@ -12,7 +12,7 @@ pub enum RunState {
     Completed,
     /// The baseline was unhealthy, a fault could not be proven, or gameday itself failed.
     Failed,
-    /// A stop condition ended it.
+    /// A stop condition, or somebody who asked for it, ended it.
     Stopped,
     /// A signal ended it.
     Interrupted,

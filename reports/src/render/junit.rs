@@ -103,6 +103,16 @@ pub fn junit(report: &Report) -> Result<String, String> {
             &anomalies.join("\n"),
         ));
     }
+    if let Some(seen) = &report.reachability {
+        let evidence = seen.proof.evidence.join("\n");
+        suite.add_test_case(case(
+            "injection",
+            "after the last revert every node reaches every other",
+            seen.proof.verdict,
+            evidence.lines().next().unwrap_or("no evidence"),
+            &evidence,
+        ));
+    }
     for i in &report.injections {
         let name = crate::overall::name(i);
         for (proof, what) in [

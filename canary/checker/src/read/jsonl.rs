@@ -70,6 +70,20 @@ enum Asked {
     Cas(Option<i64>, i64),
 }
 
+impl Asked {
+    /// What the call is called in the file.
+    fn name(self) -> &'static str {
+        match self {
+            Asked::Read { strong: true } => "read",
+            Asked::Read { strong: false } => "eventual-read",
+            Asked::Write(_) => "write",
+            Asked::Insert(_) => "insert",
+            Asked::Add(_) => "add",
+            Asked::Cas(..) => "cas",
+        }
+    }
+}
+
 /// A call without completion yet. Its strings are kept when it is used again.
 #[derive(Default)]
 struct Open {
@@ -150,7 +164,9 @@ impl Lines {
             let what = "something follows the end marker";
             return Err(ReadError::line(number, what));
         }
-        let parsed: Line<'_> = serde_json::from_slice(line).map_err(|e| ReadError {
+        // Without its line break, so that an error at the end has a column.
+        let text = &line[..line.len() - 1];
+        let parsed: Line<'_> = serde_json::from_slice(text).map_err(|e| ReadError {
             line: number,
             column: e.column() as u64,
             what: format!(
@@ -204,6 +220,14 @@ impl Lines {
             })?;
             if open.key != key || open.table != line.table {
                 return Err(format!("process {process} completes a call on another key"));
+            }
+            if let Some(asked) = open.asked.map(Asked::name)
+                && line.f != asked
+            {
+                return Err(format!(
+                    "process {process} completes '{}', but it invoked '{asked}'",
+                    line.f
+                ));
             }
             if time < open.start {
                 return Err(format!(

@@ -33,7 +33,7 @@ pub use jsonl::Lines;
 pub(crate) use objects::ABSENT;
 pub use position::ReadError;
 
-use crate::log::{Clock, Full, Log, Promises, Push};
+use crate::log::{Clock, Entry, Full, Log, Outcome, Promises, Push};
 use event::{Event, Header, Parsed};
 use objects::Meaning;
 use pair::Call;
@@ -163,10 +163,19 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Operations of unknown outcome.
+    /// Operations of unknown outcome: they may have had an effect, and their
+    /// process is gone.
     pub fn unknown(&self) -> usize {
-        let unknown = |e: &&crate::log::Entry| e.outcome == crate::log::Outcome::Unknown;
+        let unknown = |e: &&Entry| e.outcome == Outcome::Unknown;
         self.log.entries.iter().filter(unknown).count()
+    }
+
+    /// Reads that certainly failed. What they would have found is not known
+    /// either (`:fail :read :timed-out`), but nothing hangs on it and their
+    /// process goes on; other tools count them with the [unknown](Self::unknown).
+    pub fn failed_reads(&self) -> usize {
+        let failed = |e: &&Entry| e.outcome == Outcome::Failed && e.code.reads();
+        self.log.entries.iter().filter(failed).count()
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Analysis, Block, Cluster, NONE, Role, Zones};
 use crate::register::{FOREVER, Operations, Value};
 
 /// A value that a key held, or was to hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Version(u32);
 
 impl Version {
@@ -41,11 +41,20 @@ impl Analysis<'_> {
         (c != NONE).then_some(Version(c))
     }
 
-    /// Whether the first must be older than the second in every order that
-    /// explains the operations which took part. False if neither must be, and
-    /// where the analysis contradicts itself.
-    pub(crate) fn precedes(&self, a: Version, b: Version) -> bool {
-        self.forced(a, b) && !self.forced(b, a)
+    /// Whether the first is older than the second: it was certainly there
+    /// before the write of the second began, whatever was read later; or it
+    /// must be older in every order that explains the operations which took
+    /// part. False if neither, also where what was read contradicts itself.
+    pub(crate) fn precedes<O: Operations + ?Sized>(&self, a: Version, b: Version, ops: &O) -> bool {
+        self.there_before(a, b, ops) || self.forced(a, b) && !self.forced(b, a)
+    }
+
+    fn there_before<O: Operations + ?Sized>(&self, a: Version, b: Version, ops: &O) -> bool {
+        let cluster = |v: Version| self.zones.clusters.get(v.0 as usize);
+        let writer = cluster(b).map_or(NONE, |c| c.writer);
+        // What was there in the beginning is before any instant.
+        let known = cluster(a).map_or(0, |c| c.f);
+        a != b && writer != NONE && known < ops.start(writer).saturating_add(1)
     }
 
     fn forced(&self, a: Version, b: Version) -> bool {

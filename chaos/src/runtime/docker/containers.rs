@@ -4,7 +4,7 @@ use super::image;
 use super::subnet::Subnet;
 use crate::runtime::marks::RunMarks;
 use crate::runtime::wanted::LEASE;
-use crate::runtime::{Launch, agent};
+use crate::runtime::{Launch, agent, facilities};
 use bollard::Docker;
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig,
@@ -17,6 +17,8 @@ use bollard::query_parameters::{
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
+/// Capabilities of an agent: to filter packets, and to send once more one that is to arrive twice.
+const AGENT_RIGHTS: [&str; 2] = ["NET_ADMIN", "NET_RAW"];
 /// Where a node's volume is mounted.
 const DATA: &str = "/data";
 /// Bounds of a node's log.
@@ -146,8 +148,7 @@ impl Maker {
         let config = serde_json::to_string(&config).map_err(|e| e.to_string())?;
         let host = HostConfig {
             network_mode: Some(self.network.clone()),
-            // NET_RAW: a packet that arrives twice is sent once more.
-            cap_add: Some(vec!["NET_ADMIN".into(), "NET_RAW".into()]),
+            cap_add: Some(AGENT_RIGHTS.map(String::from).to_vec()),
             ..Self::host()
         };
         let args = ["internal", "agent"].map(String::from);
@@ -166,8 +167,46 @@ impl Maker {
             .await
     }
 
+    /// A container with an agent's rights that tries what can be done with them. The engine
+    /// removes it when it ends, whether or not we still live.
+    pub async fn prober(&self) -> Result<String, String> {
+        let host = HostConfig {
+            network_mode: Some(self.network.clone()),
+            cap_add: Some(AGENT_RIGHTS.map(String::from).to_vec()),
+            auto_remove: Some(true),
+            ..Self::host()
+        };
+        let args = ["internal", "probe"].map(String::from);
+        let env = format!("{}={}", facilities::CONFIG_VAR, facilities::HERE);
+        let body = Self::attached(self.body("probe", &args, vec![env], host), true);
+        self.create(&base_name(&self.marks), body).await
+    }
+
     /// The node's container in the agent's network namespace, with its volume.
     pub async fn node(&self, launch: &Launch, agent: &str) -> Result<String, String> {
+        let name = self.name(&launch.unit);
+        self.node_of(launch, agent, &self.image, &name).await
+    }
+
+    /// A further container of the node, on the same volume, from another image.
+    pub async fn other_node(
+        &self,
+        launch: &Launch,
+        agent: &str,
+        image: &str,
+        number: usize,
+    ) -> Result<String, String> {
+        let name = format!("{}-{number}", self.name(&launch.unit));
+        self.node_of(launch, agent, image, &name).await
+    }
+
+    async fn node_of(
+        &self,
+        launch: &Launch,
+        agent: &str,
+        image: &str,
+        name: &str,
+    ) -> Result<String, String> {
         let volume = self.name(&launch.unit);
         let request = VolumeCreateRequest {
             name: Some(volume.clone()),
@@ -198,8 +237,11 @@ impl Maker {
         };
         let mut env: Vec<String> = launch.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
         env.push(format!("GAMEDAY_DATA={DATA}"));
-        let body = self.body(&launch.unit, &launch.args, env, host);
-        self.create(&self.name(&launch.unit), body).await
+        let body = ContainerCreateBody {
+            image: Some(image.into()),
+            ..self.body(&launch.unit, &launch.args, env, host)
+        };
+        self.create(name, body).await
     }
 
     /// An instrument's container.

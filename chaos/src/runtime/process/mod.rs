@@ -4,11 +4,15 @@
 pub mod addresses;
 mod child;
 mod folder;
+mod programs;
 pub(crate) mod scan;
+
+pub(crate) use self::child::command as program;
 
 use self::addresses::AddressPlan;
 use self::child::Node;
 use self::folder::RunDir;
+use self::programs::Programs;
 use super::control::{CallError, Control, lock};
 use super::leftovers;
 use super::links::{CONFIG_VAR, LinksAnswer, LinksConfig, LinksRequest};
@@ -22,7 +26,7 @@ use crate::abilities::{Abilities, Ability, Offer};
 use nix::sys::signal::Signal;
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -36,6 +40,8 @@ const SIGNAL: Duration = Duration::from_secs(10);
 const INSTRUMENT: &str = "one end is an instrument, which cannot be asked";
 /// Sender and receiver of a link, by their places in the plan.
 type Pair = (usize, usize);
+/// Deadline of reading or copying a program.
+const PROGRAM: Duration = Duration::from_secs(60);
 /// How often an expected effect is looked for.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -45,6 +51,7 @@ pub struct ProcessRuntime {
     units: Vec<UnitSpec>,
     plan: AddressPlan,
     dir: RunDir,
+    programs: Arc<Programs>,
     links: Arc<Links>,
     renewing: JoinHandle<()>,
     nodes: Mutex<HashMap<String, (Launch, Node)>>,
@@ -58,6 +65,24 @@ fn err(text: impl Into<String>) -> RuntimeError {
     RuntimeError(text.into())
 }
 
+/// Whether the process runtime can be used.
+///
+/// # Errors
+/// One sentence for people.
+pub fn available() -> Result<(), String> {
+    AddressPlan::find_free(&[], std::process::id())?;
+    let folder = std::env::temp_dir();
+    let rights = nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK;
+    nix::unistd::access(&folder, rights).map_err(|e| {
+        format!(
+            "{}: {}: set TMPDIR to a folder of yours",
+            folder.display(),
+            e.desc()
+        )
+    })?;
+    Ok(())
+}
+
 impl ProcessRuntime {
     /// What can be made wrong with processes on this host.
     pub async fn abilities() -> Abilities {
@@ -66,6 +91,7 @@ impl ProcessRuntime {
             runtime: "process",
             offers: [
                 (Ability::Processes, by("signals")),
+                (Ability::Programs, by("executables")),
                 (Ability::Cuts, by("proxied links")),
                 (Ability::Rejects, by("proxied links")),
                 (Ability::SlowLinks, by("proxied links")),
@@ -116,6 +142,7 @@ impl ProcessRuntime {
             units,
             plan,
             dir,
+            programs: Arc::default(),
             links,
             renewing,
             nodes: Mutex::new(HashMap::new()),
@@ -140,7 +167,8 @@ impl ProcessRuntime {
 
     fn spawn(&self, launch: &Launch) -> Result<Node, RuntimeError> {
         let log = self.dir.log(&launch.unit).map_err(err)?;
-        Node::spawn(&launch.args, &self.env(launch)?, log)
+        let program = self.programs.of(&launch.unit);
+        Node::spawn(&program, &launch.args, &self.env(launch)?, log)
             .map_err(|e| err(format!("{}: cannot be started: {e}", launch.unit)))
     }
 
@@ -251,6 +279,15 @@ fn join(error: String, cleaned: Result<(), String>) -> String {
         Ok(()) => error,
         Err(e) => format!("{error}; cleaning up failed too: {e}"),
     }
+}
+
+/// Reads or copies a whole program elsewhere than on the threads that run everything.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, RuntimeError> {
+    let done = tokio::time::timeout(PROGRAM, tokio::task::spawn_blocking(work)).await;
+    let done = done.map_err(|_| err(format!("a program was not read within {PROGRAM:?}")))?;
+    done.map_err(|e| err(e.to_string()))?.map_err(err)
 }
 
 /// Starts the child that hosts the links.
@@ -447,6 +484,35 @@ impl Runtime for ProcessRuntime {
             let started = self.spawn(&launch)?;
             lock(&self.nodes).insert(node.to_string(), (launch, started));
             Ok(())
+        })
+    }
+
+    fn provide<'a>(&'a self, binary: Option<&'a Path>) -> Fut<'a, String> {
+        Box::pin(async move {
+            let (programs, folder) = (self.programs.clone(), self.dir.programs());
+            let binary = binary.map(Path::to_path_buf);
+            blocking(move || programs.provide(binary.as_deref(), &folder)).await
+        })
+    }
+
+    fn install<'a>(&'a self, node: &'a str, program: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            match self.with_node(node, Node::state)? {
+                ProcessState::Exited { .. } => self.programs.install(node, program).map_err(err),
+                _ => Err(err(format!("{node} runs: it cannot be another program"))),
+            }
+        })
+    }
+
+    fn executes<'a>(&'a self, node: &'a str) -> Fut<'a, String> {
+        Box::pin(async move {
+            let state = |n: &mut Node| Ok((n.state()?, n.pid()));
+            let (ProcessState::Running { .. }, pid) = self.with_node(node, state)? else {
+                return Err(err(format!("{node} does not run")));
+            };
+            let programs = self.programs.clone();
+            let path = PathBuf::from(format!("/proc/{pid}/exe"));
+            blocking(move || programs.name(&path)).await
         })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::fold::Kind;
 use crate::numbers::{count, limit_percent, millis};
-use crate::render::{curve, floor_percent, share as share_text};
+use crate::render::curve;
 use crate::report::{Availability, Proven, Report, SliGroup, SliRow, Sliced};
 use maud::{Markup, PreEscaped, html};
 
@@ -103,14 +103,11 @@ fn gaps(s: &Sliced) -> Markup {
     } }
 }
 
-/// `≥ 99.9 %`, never more digits than are proven and one.
+/// `≥ 99.93 %`.
 pub fn at_least(p: &Proven) -> String {
     match p.low {
         None => "–".into(),
-        Some(low) => format!(
-            "≥ {}",
-            floor_percent(low, (p.nines as usize).saturating_sub(1))
-        ),
+        Some(low) => format!("≥ {}", crate::numbers::at_least(low)),
     }
 }
 
@@ -124,7 +121,7 @@ fn windows(r: &Report) -> Markup {
                 @if let Some(svg) = curve::curve(r) { div.scroll { (PreEscaped(svg)) } }
                 figcaption {
                     "How bad was the worst second, the worst ten seconds, and so on: the least share answered in any window of that length (Google's MCR curve). "
-                    "The right end is the availability of the whole run. A circle or square marks the knee: an outage about that long dominates."
+                    "The right end is the availability of the whole run. A circle or square marks the knee, the length from which on windows get better: the outage that weighs most is that long, and at most twice."
                     @if r.mcr.iter().all(|c| c.points.len() < 5) { " So short a run has only a few windows, so no line is drawn." }
                 }
             }
@@ -133,10 +130,10 @@ fn windows(r: &Report) -> Markup {
                     (capital(c.kind.name())) "s: "
                     @if last.missed == 0 { "nothing was missed in any window." }
                     @else {
-                        "in the worst " (span(first.window_s)) ", from " (first.from) ", " (share_text(first.availability)) " were answered"
+                        "in the worst " (span(first.window_s)) ", from " (first.from) ", " (first.text()) " were answered"
                         @match c.knee_s {
-                            Some(k) => { "; the knee is at " (span(k)) "." },
-                            None => "; there is no knee: no window is longer than the outage.",
+                            Some(k) => { "; an outage of " (span(k)) " to " (span(2 * k)) " weighs most." },
+                            None => "; there is no knee: windows twice as long were nowhere much better, so no outage within the run stands out.",
                         }
                     }
                 }
@@ -146,7 +143,7 @@ fn windows(r: &Report) -> Markup {
                 div.scroll { table {
                     thead { tr { th scope="col" { "Operation" } th.r scope="col" { "Window" } th.r scope="col" { "Worst share answered" } th.r scope="col" { "Missed" } th.r scope="col" { "From" } } }
                     tbody { @for c in &r.mcr { @for p in c.points.iter().take(40) { tr {
-                        th.nw scope="row" { (c.kind.name()) } td.r { (span(p.window_s)) } td.r { (share_text(p.availability)) }
+                        th.nw scope="row" { (c.kind.name()) } td.r { (span(p.window_s)) } td.r { (p.text()) }
                         td.r { (count(p.missed)) " of " (count(p.attempts)) } td.r { (p.from) }
                     } } } }
                 } }

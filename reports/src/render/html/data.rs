@@ -3,10 +3,10 @@
 
 use super::mark;
 use crate::numbers::{count, plural, shorten};
-use crate::render::{anomaly, words};
+use crate::render::anomaly;
 use crate::report::{InjectionReport, Report};
 use gameday_record::verdict::OperationRecord;
-use gameday_record::{Anomaly, Check, Measure, Verdict};
+use gameday_record::{Anomaly, AnomalyKind, Check, Measure, Model, Verdict};
 use maud::{Markup, PreEscaped, html};
 
 /// Anomalies of a check that are drawn; the others are listed.
@@ -120,10 +120,10 @@ fn one(a: &Anomaly, new: bool, injections: &[InjectionReport], id: &str) -> Mark
             p { (shorten(&a.summary, 600)) }
             @if new {
                 p.muted {
-                    @if let Some(what) = words::anomaly(&a.name) { (what) " " }
+                    @if let Some(what) = AnomalyKind::of(&a.name) { (what.meaning()) " " }
                     @if !a.violates.is_empty() {
                         "What is violated is " strong { (shorten(&a.violates, 60)) }
-                        @if let Some(what) = words::model(&a.violates) { ": " (what) } "."
+                        @if let Some(what) = Model::of(&a.violates) { ": " (what.meaning()) } "."
                     }
                 }
             }

@@ -112,7 +112,7 @@ fn lines_that_do_not_fit_are_refused_with_their_number() {
         (HEADER.to_string(), "line 2: a second header"),
         (
             "{\n".into(),
-            "line 2: neither an event, a header nor an end marker (EOF while parsing an object)",
+            "line 2, column 1: neither an event, a header nor an end marker (EOF while parsing an object)",
         ),
         ("\n".into(), "line 2: neither"),
         ("{\"time\":x}\n".into(), "line 2, column 9: neither"),
@@ -127,6 +127,10 @@ fn lines_that_do_not_fit_are_refused_with_their_number() {
         (
             invoke.to_string() + &ok(1, "j", "1"),
             "line 3: process 0 completes a call on another key",
+        ),
+        (
+            invoke.to_string() + &ok(2, "k", "1").replace("read", "write"),
+            "line 3: process 0 completes 'write', but it invoked 'read'",
         ),
         (
             invoke.to_string() + &ok(0, "k", "1"),

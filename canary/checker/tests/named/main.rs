@@ -1,0 +1,8 @@
+//! Each anomaly is found under its name, and only where it is one.
+
+mod eventual;
+mod lost;
+mod order;
+mod script;
+mod sessions;
+mod undecided;

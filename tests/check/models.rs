@@ -1,0 +1,230 @@
+//! `--model`, `--nil`, `--initial`, `--timeout`: each changes what is judged.
+
+use super::{anomalies, check, folder, history, written};
+
+/// Calls one after the other, each of a process of its own:
+/// what was asked and what was answered.
+fn calls(list: &[(&str, &str, &str)]) -> String {
+    let mut out = String::new();
+    for (process, (f, asked, answered)) in list.iter().enumerate() {
+        for (kind, value) in [("invoke", asked), ("ok", answered)] {
+            out += &format!("{{:process {process}, :type :{kind}, :f :{f}, :value {value}}}\n");
+        }
+    }
+    out
+}
+
+/// The only anomaly of a history under a model.
+#[track_caller]
+fn violation(model: &str, list: &[(&str, &str, &str)]) -> (String, String) {
+    let dir = folder();
+    let path = written(&dir, "history.edn", &calls(list));
+    let said = check(&[&path, "--model", model, "--json"]);
+    let file = said.file();
+    assert_eq!(said.code, 1, "{file:#}");
+    assert_eq!(file["model"], model);
+    let found = anomalies(&file);
+    assert_eq!(found.len(), 1, "{file:#}");
+    found[0].clone()
+}
+
+#[track_caller]
+fn pair(found: (String, String), check: &str, anomaly: &str) {
+    assert_eq!((found.0.as_str(), found.1.as_str()), (check, anomaly));
+}
+
+#[test]
+fn a_violation_is_found_under_every_model() {
+    let w1 = ("write", "1", "1");
+    let w2 = ("write", "2", "2");
+    pair(
+        violation("register", &[w1, w2, ("read", "nil", "1")]),
+        "linearizability",
+        "stale read",
+    );
+    pair(
+        violation("register", &[w1, ("read", "nil", "7")]),
+        "linearizability",
+        "phantom read",
+    );
+    pair(
+        violation("cas-register", &[w1, w2, ("cas", "[1 3]", "[1 3]")]),
+        "linearizability",
+        "lost update",
+    );
+    pair(
+        violation(
+            "kv-append",
+            &[
+                ("write", "\"a\"", "\"a\""),
+                ("append", "\"b\"", "\"b\""),
+                ("read", "nil", "\"ba\""),
+            ],
+        ),
+        "linearizability",
+        "not linearizable",
+    );
+    let add = |v| ("add", v, v);
+    pair(
+        violation("counter", &[add("2"), ("read", "nil", "3")]),
+        "counters",
+        "duplicate",
+    );
+    pair(
+        violation("counter", &[add("2"), add("-1"), ("read", "nil", "2")]),
+        "counters",
+        "duplicate",
+    );
+    pair(
+        violation("counter", &[add("2"), ("read", "nil", "0")]),
+        "counters",
+        "stale read",
+    );
+    pair(
+        violation("set", &[add("1"), ("read", "nil", "[1 9]")]),
+        "durable-set",
+        "phantom read",
+    );
+    pair(
+        violation("set", &[add("1"), ("read", "nil", "[1 1]")]),
+        "durable-set",
+        "duplicate",
+    );
+}
+
+/// What a register's read may find is no text: the model decides.
+#[test]
+fn the_model_decides_what_the_same_calls_mean() {
+    let dir = folder();
+    let same = calls(&[("write", "\"a\"", "\"a\""), ("read", "nil", "\"a\"")]);
+    let path = written(&dir, "history.edn", &same);
+    for model in ["register", "cas-register", "kv-append"] {
+        let said = check(&[&path, "--model", model, "--json"]);
+        assert_eq!(said.code, 0, "{}", said.out);
+        assert_eq!(said.file()["model"], model);
+    }
+    // Of additions, only what reads find tells whether they make a sum or a set.
+    let same = calls(&[("add", "1", "1"), ("read", "nil", "()")]);
+    let path = written(&dir, "sum.edn", &same);
+    assert_eq!(check(&[&path, "--model", "set"]).code, 1);
+    assert_eq!(check(&[&path, "--model", "counter"]).code, 64);
+}
+
+#[test]
+fn a_call_that_the_model_has_not_is_refused_with_its_place() {
+    for (model, history, what) in [
+        (
+            "register",
+            super::history("lost-update.edn"),
+            "line 3, column 1: the model register has no :cas (it is a call of cas-register)",
+        ),
+        (
+            "set",
+            super::history("lost-write.jsonl"),
+            "line 2: the model set has no 'write'",
+        ),
+        (
+            "kv-append",
+            super::history("lost-write.jsonl"),
+            "line 2: the model kv-append has no 'write'",
+        ),
+    ] {
+        let said = check(&[&history, "--model", model]);
+        assert_eq!(said.code, 64, "{}", said.out);
+        assert!(said.err.contains(what), "{}", said.err);
+    }
+}
+
+#[test]
+fn a_nil_read_finds_anything_or_nothing() {
+    let dir = folder();
+    let text = calls(&[("write", "1", "1"), ("read", "nil", "nil")]);
+    let edn = written(&dir, "history.edn", &text);
+    assert_eq!(check(&[&edn]).code, 0, "Knossos' meaning");
+    assert_eq!(check(&[&edn, "--nil", "anything"]).code, 0);
+    let absent = check(&[&edn, "--nil", "absent", "--json"]);
+    assert_eq!(absent.code, 1);
+    pair(
+        anomalies(&absent.file()).remove(0),
+        "linearizability",
+        "stale read",
+    );
+    let log = written(
+        &dir,
+        "history.log",
+        "INFO  jepsen.util - 0\t:invoke\t:write\t1\nINFO  jepsen.util - 0\t:ok\t:write\t1\n\
+         INFO  jepsen.util - 1\t:invoke\t:read\tnil\nINFO  jepsen.util - 1\t:ok\t:read\tnil\n",
+    );
+    assert_eq!(check(&[&log]).code, 1, "in these logs nil is absence");
+    assert_eq!(check(&[&log, "--nil", "anything"]).code, 0);
+    let lost = history("lost-write.jsonl");
+    assert_eq!(
+        check(&[&lost, "--nil", "anything"]).code,
+        1,
+        "a value is no nil"
+    );
+}
+
+#[test]
+fn the_initial_value_is_what_the_first_reads_may_find() {
+    let dir = folder();
+    let zero = calls(&[("read", "nil", "0"), ("write", "1", "1")]);
+    let zero = written(&dir, "zero.edn", &zero);
+    assert_eq!(check(&[&zero]).code, 1, "nobody wrote 0");
+    assert_eq!(check(&[&zero, "--initial", "0"]).code, 0);
+    assert_eq!(check(&[&zero, "--initial", "absent"]).code, 1);
+    assert_eq!(check(&[&zero, "--initial", "-1"]).code, 1);
+    let named = calls(&[("read", "nil", ":a"), ("write", "1", "1")]);
+    let named = written(&dir, "named.edn", &named);
+    assert_eq!(check(&[&named, "--initial", ":a"]).code, 0);
+    assert_eq!(check(&[&named, "--initial", "\"a\""]).code, 1);
+    let sum = calls(&[("add", "1", "1"), ("read", "nil", "11")]);
+    let sum = written(&dir, "sum.edn", &sum);
+    assert_eq!(check(&[&sum]).code, 1);
+    assert_eq!(check(&[&sum, "--initial", "10"]).code, 0);
+    let bad = check(&[&zero, "--initial", "1 2"]);
+    assert_eq!(bad.code, 64);
+    let what = "the initial value '1 2' is no EDN value";
+    assert!(bad.err.contains(what), "{}", bad.err);
+}
+
+/// Writes that are all open at once, of values that repeat, then a read.
+fn crowd(writes: i64, found: i64) -> String {
+    let mut text = String::new();
+    for kind in ["invoke", "ok"] {
+        for p in 0..writes {
+            let value = p % 30;
+            text += &format!("{{:process {p}, :type :{kind}, :f :write, :value {value}}}\n");
+        }
+    }
+    for (kind, value) in [("invoke", "nil".into()), ("ok", found.to_string())] {
+        text += &format!("{{:process {writes}, :type :{kind}, :f :read, :value {value}}}\n");
+    }
+    text
+}
+
+#[test]
+fn too_little_time_gives_unknown_and_says_where_it_ended() {
+    let dir = folder();
+    let easy = written(&dir, "easy.edn", &crowd(6, 5));
+    assert_eq!(check(&[&easy]).code, 0);
+    // No time at all, and a history whose search takes longer than anybody has.
+    let hard = written(&dir, "hard.edn", &crowd(60, 29));
+    for (path, limit, why) in [
+        (&easy, "0s", "not even sorted: 0ns were not enough"),
+        (
+            &hard,
+            "20ms",
+            "the search for an order gave up after 0 of 61 operations",
+        ),
+        (&hard, "20ms", ": 20ms were not enough"),
+    ] {
+        let said = check(&[path, "--timeout", limit, "--json"]);
+        assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+        let file = said.file();
+        assert_eq!(file["verdict"], "unknown");
+        assert_eq!(file["checks"][0]["name"], "linearizability");
+        let detail = file["checks"][0]["detail"].as_str().expect("a text");
+        assert!(detail.contains(why), "{detail}");
+    }
+}
