@@ -21,6 +21,12 @@ pub enum Ability {
     Disks,
     /// To damage files that nodes have stored.
     StoredData,
+    /// To drop it and tell the sender.
+    Rejects,
+    /// To delay what crosses chosen links, or to limit its rate.
+    SlowLinks,
+    /// To lose, double, damage or turn around single messages on chosen links.
+    SpoiltMessages,
 }
 
 impl Ability {
@@ -31,6 +37,9 @@ impl Ability {
         Ability::Cuts,
         Ability::Disks,
         Ability::StoredData,
+        Ability::Rejects,
+        Ability::SlowLinks,
+        Ability::SpoiltMessages,
     ];
 
     /// For people.
@@ -41,6 +50,9 @@ impl Ability {
             Ability::Cuts => "cuts",
             Ability::Disks => "disks",
             Ability::StoredData => "stored data",
+            Ability::Rejects => "rejects",
+            Ability::SlowLinks => "slow links",
+            Ability::SpoiltMessages => "spoilt messages",
         }
     }
 }

@@ -113,7 +113,7 @@ fn targets_that_do_not_exist_are_refused_all_at_once() {
         "no node has the role 'storag' (did you mean 'storage'?)",
         "4 nodes are asked for; there are 3",
         "no node has the role 'log' (known: router, storage)",
-        "would cut nothing",
+        "would do nothing",
         "'az b and node storage-a1' selects no node (there are storage-a1, ",
         "there is no rack 'rack-a3' (",
         "no node has the label 'old' (",
@@ -430,7 +430,7 @@ fn faults_that_exclude_each_other_are_refused() {
         "",
         &(on("x", "partition", a1) + &on("y", "partition", "node = \"router-c\"")),
     );
-    assert!(all[0].contains("cut the same links"), "{all:?}");
+    assert!(all[0].contains("meet on the same ones"), "{all:?}");
 }
 
 #[test]
@@ -471,10 +471,12 @@ fn every_playbook_parses_plans_and_says_what_it_shows() {
         "az-partition",
         "az-power-off",
         "leader-pause",
+        "lossy-network",
         "nightly",
         "node-power-off",
         "partition-shapes",
         "region-power-off",
+        "slow-network",
     ] {
         assert!(
             names.iter().any(|n| n == needed),

@@ -19,7 +19,7 @@ const RESOLVE: Duration = Duration::from_secs(10);
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// The act itself; the runtime's own deadlines are shorter.
 const INJECT: Duration = Duration::from_secs(30);
-/// Proof that a fault took effect, asked again until then.
+/// Proof that a fault took effect, asked again until then; beside the time that looking takes.
 const PROVE_INJECTED: Duration = Duration::from_secs(5);
 /// Proof at the end of the hold that it still is in force.
 const PROVE_HELD: Duration = Duration::from_millis(1500);
@@ -187,6 +187,8 @@ async fn hold(
     active: &Active,
     halt: &mut watch::Receiver<bool>,
 ) {
+    let looking = active.fault.looking();
+    let hold = shared.plan.steps[index].hold;
     let limit = active.fault.takes().unwrap_or(INJECT);
     let injecting = timeout(limit, active.fault.inject(&shared.scene));
     let injected = match active.fault.takes() {
@@ -208,15 +210,15 @@ async fn hold(
         take(shared, id, active, ProofSide::Injected, proof).await;
         return;
     }
-    let hold_end = Instant::now() + shared.plan.steps[index].hold;
-    let lead = HELD_LEAD.min(shared.plan.steps[index].hold / 4);
+    let hold_end = Instant::now() + hold;
+    let lead = (HELD_LEAD.min(hold / 4) + looking).min(hold / 2);
     shared.write(TimelineEvent::Injected { id }).await;
     let look = || async {
         let away = shared.admission.away(id);
         active.fault.prove_injected(&shared.scene, &away).await
     };
     // A halt ends looking and waiting, never the recording of what was seen.
-    let proof = until(PROVE_INJECTED, |v| v == Verdict::Pass, look);
+    let proof = until(PROVE_INJECTED + looking * 2, |v| v == Verdict::Pass, look);
     let Some(proof) = unless(halt, proof).await else {
         return;
     };
@@ -226,7 +228,7 @@ async fn hold(
         return;
     }
     // A fault that is seen to have ended is not asked again: it should have lasted.
-    let proof = until(PROVE_HELD, |v| v != Verdict::Unknown, look);
+    let proof = until(PROVE_HELD + looking * 2, |v| v != Verdict::Unknown, look);
     let Some(proof) = unless(halt, proof).await else {
         return;
     };
