@@ -44,3 +44,23 @@ fn a_recording_of_nothing() {
     write::edn(&after.log, &mut written[1]).expect("nothing");
     assert_eq!(written[0], written[1]);
 }
+
+/// Which completion belongs to which invocation could not be told.
+#[test]
+fn a_process_with_two_calls_open_at_once_is_refused() {
+    let header = "{\"gameday_history\":{\"version\":2,\"run\":\"r\",\"seed\":1,\"clock\":\"c\",\"epoch_utc\":\"\"}}\n";
+    let event = |time: u64, kind: &str| {
+        format!(
+            "{{\"time\":{time},\"process\":4,\"type\":\"{kind}\",\"f\":\"write\",\"key\":\"k\",\"value\":{time}}}\n"
+        )
+    };
+    // The lines are in order, their times are not.
+    let text = header.to_string()
+        + &event(1, "invoke")
+        + &event(9, "ok")
+        + &event(5, "invoke")
+        + &event(12, "ok");
+    let log = reading(&text, &Options::default()).log;
+    let refused = write::edn(&log, &mut String::new());
+    assert_eq!(refused, Err(write::Unwritable::Overlapping(4)));
+}
