@@ -21,6 +21,10 @@ pub enum Ability {
     Disks,
     /// To damage files that nodes have stored.
     StoredData,
+    /// To set the nodes' clocks wrong.
+    Clocks,
+    /// To bound what nodes use of processor and memory.
+    Bounds,
 }
 
 impl Ability {
@@ -31,6 +35,8 @@ impl Ability {
         Ability::Cuts,
         Ability::Disks,
         Ability::StoredData,
+        Ability::Clocks,
+        Ability::Bounds,
     ];
 
     /// For people.
@@ -41,6 +47,8 @@ impl Ability {
             Ability::Cuts => "cuts",
             Ability::Disks => "disks",
             Ability::StoredData => "stored data",
+            Ability::Clocks => "clocks",
+            Ability::Bounds => "bounds",
         }
     }
 }

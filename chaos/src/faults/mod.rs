@@ -40,8 +40,12 @@
 //! | `pause` | the process is stopped or frozen, is the same, and `/health` is silent | it runs, is the same, and `/health` answers |
 //! | `disk-full`, `disk-slow`, `disk-error` | the node tries its disk: a block that is written, synced and read meets the condition; or the node ended by itself after it had met it | the same is done without error and in less time, and the node runs |
 //! | `bit-flip`, `truncate` | the process exited, and the file, read back, differs from its copy in exactly that bit, or ends there | another process runs, and `/health` answers: it says so only when every replica is repaired |
+//! | `clock-skew` | the node's clock, read over a while, is compared with this host's: it has moved, or goes, as far wrong as asked | compared again from the revert on, it has moved back, or goes right |
+//! | `cpu-limit` | the kernel counts periods of the bound, and such in which the node had to wait | the node runs, and the kernel counts no period |
+//! | `memory-limit` | the kernel has the bound, and refused the node memory since; or it ended the node for want of it | the kernel has no such bound, and the node runs |
 //! | `isolate`, `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | messages over every link between nodes that should be cut do not arrive, over those beside them they do | messages over all of them arrive |
 
+mod clock_skew;
 mod crash_loop;
 mod damage;
 mod disk;
@@ -49,6 +53,7 @@ mod disk_error;
 mod disk_full;
 mod disk_slow;
 mod kill;
+mod limits;
 mod partition;
 mod pause;
 mod power_off;
@@ -116,6 +121,12 @@ pub enum FaultKind {
     BitFlip,
     /// The node dies, and comes back with the end of a stored file missing.
     Truncate,
+    /// The node's wall clock jumps, or its monotonic clock goes at another rate.
+    ClockSkew,
+    /// The node's process may use so much of a processor and no more: a slow node.
+    CpuLimit,
+    /// The node's process may use so much memory and no more.
+    MemoryLimit,
 }
 
 /// What a fault acts on; decides which faults exclude each other.
@@ -127,6 +138,10 @@ pub enum Layer {
     Network,
     /// The node's disk, which the process may end of.
     Disk,
+    /// The node's clock.
+    Clock,
+    /// What the node's process may use of the machine; it may end for want of memory.
+    Bounds,
 }
 
 /// Seen from the targets.
@@ -202,6 +217,9 @@ impl FaultKind {
         FaultKind::DiskError,
         FaultKind::BitFlip,
         FaultKind::Truncate,
+        FaultKind::ClockSkew,
+        FaultKind::CpuLimit,
+        FaultKind::MemoryLimit,
     ];
 
     /// Its name in playbooks and timelines.
@@ -227,6 +245,9 @@ impl FaultKind {
             FaultKind::DiskError => "disk-error",
             FaultKind::BitFlip => "bit-flip",
             FaultKind::Truncate => "truncate",
+            FaultKind::ClockSkew => "clock-skew",
+            FaultKind::CpuLimit => "cpu-limit",
+            FaultKind::MemoryLimit => "memory-limit",
         }
     }
 
@@ -235,6 +256,7 @@ impl FaultKind {
         match self {
             FaultKind::Isolate => &["partition"],
             FaultKind::Majority => &["minority"],
+            FaultKind::CpuLimit => &["slow-node"],
             // To an older build and back.
             FaultKind::RollingUpgrade => &["rolling-downgrade"],
             _ => &[],
@@ -251,6 +273,8 @@ impl FaultKind {
     pub fn layer(self) -> Layer {
         match self {
             FaultKind::DiskFull | FaultKind::DiskSlow | FaultKind::DiskError => Layer::Disk,
+            FaultKind::ClockSkew => Layer::Clock,
+            FaultKind::CpuLimit | FaultKind::MemoryLimit => Layer::Bounds,
             _ if self.shape(&Params::default()).is_some() => Layer::Network,
             _ => Layer::Process,
         }
@@ -271,7 +295,10 @@ impl FaultKind {
             | FaultKind::DiskSlow
             | FaultKind::DiskError
             | FaultKind::BitFlip
-            | FaultKind::Truncate => None,
+            | FaultKind::Truncate
+            | FaultKind::ClockSkew
+            | FaultKind::CpuLimit
+            | FaultKind::MemoryLimit => None,
             FaultKind::Isolate | FaultKind::Majority => Some(Shape::Isolate),
             FaultKind::Split | FaultKind::Leader => Some(Shape::Split),
             FaultKind::OneWay => Some(match params.direction {
@@ -300,6 +327,8 @@ impl FaultKind {
             Layer::Network => &[Ability::Cuts],
             // A node may end of its disk, and is started again.
             Layer::Disk => &[Ability::Disks, Ability::Processes],
+            Layer::Clock => &[Ability::Clocks],
+            Layer::Bounds => &[Ability::Bounds, Ability::Processes],
         }
     }
 
@@ -311,6 +340,8 @@ impl FaultKind {
                 "two partitions at once cut the same links, and neither could be proven or \
                  reverted by itself",
             ),
+            // A clock is wrong whatever happens to the links.
+            (Layer::Clock, Layer::Network) | (Layer::Network, Layer::Clock) => None,
             _ if shared => Some("they act on the same node, and one would hide the other"),
             _ => None,
         }
@@ -323,7 +354,7 @@ impl FaultKind {
     pub fn check(self, params: &Params, sides: &Sides, topology: &Topology) -> Result<(), String> {
         match self.shape(params) {
             Some(shape) => shape::check(shape, sides, topology),
-            None if self.layer() == Layer::Disk || self.damages_data() => {
+            None if matches!(self.layer(), Layer::Disk | Layer::Clock) || self.damages_data() => {
                 resources::have_data(sides, topology)
             }
             None => Ok(()),
@@ -334,6 +365,8 @@ impl FaultKind {
     pub fn hurt(self, params: &Params, sides: &Sides, topology: &Topology) -> Vec<String> {
         match self.shape(params) {
             Some(shape) => shape::hurt(shape, sides, topology),
+            // Its replicas are there, whatever time they think it is.
+            None if self.layer() == Layer::Clock => Vec::new(),
             None => sides.concat(),
         }
     }
@@ -373,6 +406,9 @@ impl FaultKind {
             FaultKind::DiskError => Arc::new(disk_error::fault(nodes, resources)),
             FaultKind::BitFlip => Arc::new(damage::bit_flip(nodes, resources)),
             FaultKind::Truncate => Arc::new(damage::truncate(nodes, resources)),
+            FaultKind::ClockSkew => Arc::new(clock_skew::ClockSkew::new(nodes, resources)),
+            FaultKind::CpuLimit => Arc::new(limits::cpu_limit(nodes, resources)),
+            FaultKind::MemoryLimit => Arc::new(limits::memory_limit(nodes, resources)),
             FaultKind::PowerOff => Arc::new(power_off::PowerOff::new(nodes)),
             FaultKind::Kill => Arc::new(kill::Kill::new(nodes)),
             FaultKind::Stop => Arc::new(stop::Stop::new(nodes)),

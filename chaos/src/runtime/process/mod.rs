@@ -93,6 +93,16 @@ impl ProcessRuntime {
                 (Ability::Cuts, by("proxied links")),
                 (Ability::Disks, by("the store's disk layer")),
                 (Ability::StoredData, by("the nodes' folders")),
+                (Ability::Clocks, by("the store's clock")),
+                (
+                    Ability::Bounds,
+                    Offer::Not {
+                        why: "what a process may use of processor and memory is bounded by a \
+                              control group, which it takes privileges to make"
+                            .into(),
+                        instead: Some("--runtime docker".into()),
+                    },
+                ),
             ]
             .into(),
         }
