@@ -27,6 +27,10 @@ pub enum Ability {
     SlowLinks,
     /// To lose, double, damage or turn around single messages on chosen links.
     SpoiltMessages,
+    /// To set the nodes' clocks wrong.
+    Clocks,
+    /// To bound what nodes use of processor and memory.
+    Bounds,
 }
 
 impl Ability {
@@ -40,6 +44,8 @@ impl Ability {
         Ability::Rejects,
         Ability::SlowLinks,
         Ability::SpoiltMessages,
+        Ability::Clocks,
+        Ability::Bounds,
     ];
 
     /// For people.
@@ -53,6 +59,8 @@ impl Ability {
             Ability::Rejects => "rejects",
             Ability::SlowLinks => "slow links",
             Ability::SpoiltMessages => "spoilt messages",
+            Ability::Clocks => "clocks",
+            Ability::Bounds => "bounds",
         }
     }
 }

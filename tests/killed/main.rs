@@ -68,6 +68,7 @@ fn playbook_of(kind: FaultKind) -> String {
         "majorities-ring" => "target = { role = \"storage\" }",
         "leader" => "target = { leader = \"canary/0\" }",
         "isolate" | "one-way" | "power-off" => "target = { az = \"b\" }",
+        "clock-skew" => "target = { node = \"storage-b1\" }\njump = \"1h\"",
         _ => "target = { node = \"storage-b1\" }",
     };
     format!(

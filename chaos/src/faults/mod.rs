@@ -42,6 +42,9 @@
 //! | `pause` | the process is stopped or frozen, is the same, and `/health` is silent | it runs, is the same, and `/health` answers |
 //! | `disk-full`, `disk-slow`, `disk-error` | the node tries its disk: a block that is written, synced and read meets the condition; or the node ended by itself after it had met it | the same is done without error and in less time, and the node runs |
 //! | `bit-flip`, `truncate` | the process exited, and the file, read back, differs from its copy in exactly that bit, or ends there | another process runs, and `/health` answers: it says so only when every replica is repaired |
+//! | `clock-skew` | the node's clock, read over a while, is compared with this host's: it has moved, or goes, as far wrong as asked | compared again from the revert on, it has moved back, or goes right |
+//! | `cpu-limit` | the kernel counts periods of the bound, and such in which the node had to wait | the node runs, and the kernel counts no period |
+//! | `memory-limit` | the kernel has the bound, and refused the node memory since; or it ended the node for want of it | the kernel has no such bound, and the node runs |
 //! | `isolate`, `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | messages over every link between nodes that should be cut do not arrive, over those beside them they do | messages over all of them arrive |
 //! | the same with `how = "reject"`, and `reset` | they do not arrive, and the sender is told so | the same |
 //! | `delay`, `jitter` | of our own messages none is faster than asked, the median is not much slower, and with jitter some are faster than the delay | the median is as before the injection |
@@ -51,6 +54,7 @@
 //! Faults of traffic are also measured beside: over links of the targets that
 //! are left alone, all is as before.
 
+mod clock_skew;
 mod crash_loop;
 mod damage;
 mod disk;
@@ -58,6 +62,7 @@ mod disk_error;
 mod disk_full;
 mod disk_slow;
 mod kill;
+mod limits;
 mod partition;
 mod pause;
 mod power_off;
@@ -143,6 +148,12 @@ pub enum FaultKind {
     Rate,
     /// Several of these at once.
     Traffic,
+    /// The node's wall clock jumps, or its monotonic clock goes at another rate.
+    ClockSkew,
+    /// The node's process may use so much of a processor and no more: a slow node.
+    CpuLimit,
+    /// The node's process may use so much memory and no more.
+    MemoryLimit,
 }
 
 /// What a fault acts on; decides which faults exclude each other.
@@ -154,6 +165,10 @@ pub enum Layer {
     Network,
     /// The node's disk, which the process may end of.
     Disk,
+    /// The node's clock.
+    Clock,
+    /// What the node's process may use of the machine; it may end for want of memory.
+    Bounds,
 }
 
 /// Seen from the targets.
@@ -276,6 +291,9 @@ impl FaultKind {
         FaultKind::Bridge,
         FaultKind::MajoritiesRing,
         FaultKind::Leader,
+        FaultKind::ClockSkew,
+        FaultKind::CpuLimit,
+        FaultKind::MemoryLimit,
     ];
 
     /// Its name in playbooks and timelines.
@@ -309,6 +327,9 @@ impl FaultKind {
             FaultKind::Reorder => "reorder",
             FaultKind::Rate => "rate",
             FaultKind::Traffic => "traffic",
+            FaultKind::ClockSkew => "clock-skew",
+            FaultKind::CpuLimit => "cpu-limit",
+            FaultKind::MemoryLimit => "memory-limit",
         }
     }
 
@@ -317,6 +338,7 @@ impl FaultKind {
         match self {
             FaultKind::Isolate => &["partition", "stall"],
             FaultKind::Majority => &["minority"],
+            FaultKind::CpuLimit => &["slow-node"],
             // To an older build and back.
             FaultKind::RollingUpgrade => &["rolling-downgrade"],
             _ => &[],
@@ -333,6 +355,8 @@ impl FaultKind {
     pub fn layer(self) -> Layer {
         match self {
             FaultKind::DiskFull | FaultKind::DiskSlow | FaultKind::DiskError => Layer::Disk,
+            FaultKind::ClockSkew => Layer::Clock,
+            FaultKind::CpuLimit | FaultKind::MemoryLimit => Layer::Bounds,
             _ if self.shape(&Params::default()).is_some() => Layer::Network,
             _ => Layer::Process,
         }
@@ -353,7 +377,10 @@ impl FaultKind {
             | FaultKind::DiskSlow
             | FaultKind::DiskError
             | FaultKind::BitFlip
-            | FaultKind::Truncate => None,
+            | FaultKind::Truncate
+            | FaultKind::ClockSkew
+            | FaultKind::CpuLimit
+            | FaultKind::MemoryLimit => None,
             FaultKind::Isolate | FaultKind::Majority | FaultKind::Reset => Some(Shape::Isolate),
             FaultKind::Split | FaultKind::Leader => Some(Shape::Split),
             FaultKind::OneWay
@@ -381,25 +408,26 @@ impl FaultKind {
 
     /// What a place must be able to do for it.
     pub fn needs(self, params: &Params) -> &'static [Ability] {
-        if self.layer() == Layer::Disk {
+        match self.layer() {
+            // Its network falls silent before its process is killed.
+            _ if self == FaultKind::PowerOff => &[Ability::Processes, Ability::Cuts],
+            _ if self.damages_data() => &[Ability::Processes, Ability::StoredData],
+            _ if self == FaultKind::RollingUpgrade => &[Ability::Processes, Ability::Programs],
+            Layer::Process => &[Ability::Processes],
             // A node may end of its disk, and is started again.
-            return &[Ability::Disks, Ability::Processes];
-        }
-        if self.layer() == Layer::Process {
-            return match self {
-                _ if self.damages_data() => &[Ability::Processes, Ability::StoredData],
-                // Its network falls silent before its process is killed.
-                FaultKind::PowerOff => &[Ability::Processes, Ability::Cuts],
-                FaultKind::RollingUpgrade => &[Ability::Processes, Ability::Programs],
-                _ => &[Ability::Processes],
-            };
-        }
-        if !self.is_traffic() {
-            return match self.how(params) {
+            Layer::Disk => &[Ability::Disks, Ability::Processes],
+            Layer::Clock => &[Ability::Clocks],
+            Layer::Bounds => &[Ability::Bounds, Ability::Processes],
+            Layer::Network if self.is_traffic() => self.needs_of_links(params),
+            Layer::Network => match self.how(params) {
                 How::Drop => &[Ability::Cuts],
                 How::Reject => &[Ability::Rejects],
-            };
+            },
         }
+    }
+
+    /// What a place must be able to do with links to make their traffic worse.
+    fn needs_of_links(self, params: &Params) -> &'static [Ability] {
         use FaultKind::{Corrupt, Delay, Duplicate, Loss, Rate, Reorder};
         let traffic = params.traffic;
         let slow = matches!(self, Delay | Reorder | Rate)
@@ -435,6 +463,8 @@ impl FaultKind {
                 "two faults of links at once meet on the same ones, and neither could be proven or \
                  reverted by itself",
             ),
+            // A clock is wrong whatever happens to the links.
+            (Layer::Clock, Layer::Network) | (Layer::Network, Layer::Clock) => None,
             _ if shared => Some("they act on the same node, and one would hide the other"),
             _ => None,
         }
@@ -447,7 +477,7 @@ impl FaultKind {
     pub fn check(self, params: &Params, sides: &Sides, topology: &Topology) -> Result<(), String> {
         match self.shape(params) {
             Some(shape) => shape::check(shape, sides, topology),
-            None if self.layer() == Layer::Disk || self.damages_data() => {
+            None if matches!(self.layer(), Layer::Disk | Layer::Clock) || self.damages_data() => {
                 resources::have_data(sides, topology)
             }
             None => Ok(()),
@@ -460,6 +490,8 @@ impl FaultKind {
         match self.shape(params) {
             Some(_) if self.is_traffic() && !params.traffic.takes_away() => Vec::new(),
             Some(shape) => shape::hurt(shape, sides, topology),
+            // Its replicas are there, whatever time they think it is.
+            None if self.layer() == Layer::Clock => Vec::new(),
             None => sides.concat(),
         }
     }
@@ -506,6 +538,9 @@ impl FaultKind {
             FaultKind::DiskError => Arc::new(disk_error::fault(nodes, resources)),
             FaultKind::BitFlip => Arc::new(damage::bit_flip(nodes, resources)),
             FaultKind::Truncate => Arc::new(damage::truncate(nodes, resources)),
+            FaultKind::ClockSkew => Arc::new(clock_skew::ClockSkew::new(nodes, resources)),
+            FaultKind::CpuLimit => Arc::new(limits::cpu_limit(nodes, resources)),
+            FaultKind::MemoryLimit => Arc::new(limits::memory_limit(nodes, resources)),
             FaultKind::PowerOff => Arc::new(power_off::PowerOff::new(nodes)),
             FaultKind::Kill => Arc::new(kill::Kill::new(nodes)),
             FaultKind::Stop => Arc::new(stop::Stop::new(nodes)),

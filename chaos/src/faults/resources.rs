@@ -4,7 +4,7 @@ use super::Sides;
 use crate::plan::REPLICA_ROLE;
 use crate::runtime::damage::WhichFile;
 use gameday_record::Topology;
-use gameday_record::conditions::{DiskOperation, Full};
+use gameday_record::conditions::{ClockCondition, DiskOperation, Full};
 use std::time::Duration;
 
 /// Parameters; each fault has its own.
@@ -18,6 +18,12 @@ pub struct Resources {
     pub operation: DiskOperation,
     /// Of [`super::FaultKind::BitFlip`] and [`super::FaultKind::Truncate`]: which file.
     pub file: WhichFile,
+    /// Of [`super::FaultKind::ClockSkew`]: how wrong the clock is.
+    pub clock: ClockCondition,
+    /// Of [`super::FaultKind::CpuLimit`]: hundredths of one processor.
+    pub cpu_percent: u32,
+    /// Of [`super::FaultKind::MemoryLimit`]: bytes.
+    pub memory: u64,
     /// Decides what a fault chooses by itself; drawn when planning.
     pub seed: u64,
 }
@@ -29,6 +35,9 @@ impl Default for Resources {
             sync_delay: Duration::from_millis(200),
             operation: DiskOperation::Sync,
             file: WhichFile::Any,
+            clock: ClockCondition::default(),
+            cpu_percent: 5,
+            memory: 64 << 20,
             seed: 0,
         }
     }

@@ -210,6 +210,10 @@ const OF_FAULTS: &[&str] = &[
     "sync_delay",
     "operation",
     "file",
+    "jump",
+    "drift",
+    "cpus",
+    "memory_mib",
     "pause",
     "binary",
 ];

@@ -77,7 +77,9 @@ impl Admission {
         self.lock()
             .active
             .iter()
-            .filter(|(other, a)| **other != id && a.kind.layer() != Layer::Network)
+            .filter(|(other, a)| {
+                **other != id && !matches!(a.kind.layer(), Layer::Network | Layer::Clock)
+            })
             .flat_map(|(_, a)| a.nodes.iter().cloned())
             .collect()
     }

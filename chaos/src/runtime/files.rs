@@ -3,7 +3,7 @@
 //! reach the folder: the runner itself, or the agent of a pod.
 
 use super::damage::{self, Damage, DamageSeen, Damaged};
-use gameday_record::conditions::{self, DiskCondition, DiskEffects};
+use gameday_record::conditions::{self, ClockCondition, DiskCondition, DiskEffects};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -18,6 +18,8 @@ const MAX_SMALL: u64 = 4096;
 pub enum FilesRequest {
     /// The disk is like this from now on.
     Disk(DiskCondition),
+    /// The clock is like this from now on.
+    Clock(ClockCondition),
     /// What did the condition do to the node so far?
     DiskEffects,
     /// A file is to be damaged; the node must not run.
@@ -46,6 +48,10 @@ pub(crate) fn act(folder: &Path, request: &FilesRequest) -> Result<FilesAnswer, 
     match request {
         FilesRequest::Disk(condition) => {
             give(folder, conditions::DISK, condition).map_err(say)?;
+            Ok(FilesAnswer::Done)
+        }
+        FilesRequest::Clock(condition) => {
+            give(folder, conditions::CLOCK, condition).map_err(say)?;
             Ok(FilesAnswer::Done)
         }
         FilesRequest::DiskEffects => {

@@ -12,6 +12,7 @@ pub mod facilities;
 pub mod files;
 pub(crate) mod http;
 pub mod leftovers;
+pub mod limits;
 pub mod links;
 pub mod marks;
 pub mod nft;
@@ -22,6 +23,7 @@ pub mod traffic;
 pub(crate) mod wanted;
 
 use self::files::{FilesAnswer, FilesRequest};
+use self::limits::{Limits, Usage};
 use self::traffic::{Heard, Sounding, Traffic};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -211,6 +213,21 @@ pub trait Runtime: Send + Sync {
 
     /// Does or looks at something in the node's data folder, whether its process runs or not.
     fn files<'a>(&'a self, node: &'a str, request: FilesRequest) -> Fut<'a, FilesAnswer>;
+
+    /// Gives the node's process these bounds and no others; they outlast its restart.
+    ///
+    /// # Errors
+    /// Always, in a runtime that does not say that it can.
+    fn limit<'a>(&'a self, node: &'a str, _limits: Limits) -> Fut<'a, ()> {
+        Box::pin(async move { Err(RuntimeError(format!("{node} cannot be bounded here"))) })
+    }
+    /// What the kernel says of its bounds, and what it has used.
+    ///
+    /// # Errors
+    /// Always, in a runtime that does not say that it can.
+    fn usage<'a>(&'a self, node: &'a str) -> Fut<'a, Usage> {
+        Box::pin(async move { Err(RuntimeError(format!("the bounds of {node} are not known"))) })
+    }
 
     /// Saves every unit's standard error (and a node's standard output) as `<dir>/<unit>.log`.
     fn collect_logs<'a>(&'a self, dir: &'a Path) -> Fut<'a, ()>;

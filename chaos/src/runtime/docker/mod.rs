@@ -10,6 +10,7 @@ mod containers;
 mod engine;
 pub(crate) mod image;
 pub(crate) mod leftovers;
+mod limits;
 mod logs;
 mod measure;
 mod pod;
@@ -32,6 +33,7 @@ use super::control::lock;
 use super::facilities::Facility;
 use super::files::{FilesAnswer, FilesRequest};
 use super::leftovers::Thing;
+use super::limits::{Limits, Usage};
 use super::marks::RunMarks;
 use super::traffic::{Heard, Sounding, Traffic};
 use super::wanted::{Gate, RENEW_EVERY};
@@ -158,6 +160,8 @@ impl DockerRuntime {
                 (Ability::Rejects, found.offer(Facility::Reject)),
                 (Ability::SlowLinks, found.offer(Facility::Nfqueue)),
                 (Ability::SpoiltMessages, found.offer(Facility::Nfqueue)),
+                (Ability::Clocks, by("the store's clock")),
+                (Ability::Bounds, by("control groups")),
             ]
             .into(),
         }
@@ -587,6 +591,22 @@ impl Runtime for DockerRuntime {
                 Ok(other) => Err(err(format!("{node}: unexpected answer {other:?}"))),
                 Err(e) => Err(err(format!("{node}: {e}"))),
             }
+        })
+    }
+
+    fn limit<'a>(&'a self, node: &'a str, bounds: Limits) -> Fut<'a, ()> {
+        Box::pin(async move {
+            let container = self.pod(node)?.node();
+            let set = limits::set(&self.docker, &container, bounds);
+            bounded(&format!("bounds of {node}"), set).await
+        })
+    }
+
+    fn usage<'a>(&'a self, node: &'a str) -> Fut<'a, Usage> {
+        Box::pin(async move {
+            let container = self.pod(node)?.node();
+            let asked = limits::usage(&self.docker, &container);
+            bounded(&format!("usage of {node}"), asked).await
         })
     }
 

@@ -98,6 +98,7 @@ impl ProcessRuntime {
                 (Ability::Cuts, by("proxied links")),
                 (Ability::Disks, by("the store's disk layer")),
                 (Ability::StoredData, by("the nodes' folders")),
+                (Ability::Clocks, by("the store's clock")),
                 (Ability::Rejects, by("proxied links")),
                 (Ability::SlowLinks, by("proxied links")),
                 (
@@ -105,6 +106,15 @@ impl ProcessRuntime {
                     Offer::Not {
                         why: "the proxied links carry streams of bytes, of which no part can be \
                               lost, doubled, damaged or turned around"
+                            .into(),
+                        instead: Some("run it with --runtime docker".into()),
+                    },
+                ),
+                (
+                    Ability::Bounds,
+                    Offer::Not {
+                        why: "what a process may use of processor and memory is bounded by a \
+                              control group, which it takes privileges to make"
                             .into(),
                         instead: Some("run it with --runtime docker".into()),
                     },
