@@ -35,6 +35,7 @@ mod eventual;
 mod explain;
 mod intake;
 mod intern;
+mod judge;
 mod lost;
 mod measure;
 mod parallel;

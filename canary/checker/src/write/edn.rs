@@ -78,6 +78,9 @@ pub fn edn(log: &Log, out: &mut impl fmt::Write) -> Result<Written, Mixed> {
     let mut w = Writer {
         log,
         out,
+        objects,
+        // A header alone has no time: nothing would say what it counts.
+        timed: log.clock == Clock::Nanoseconds && !events.is_empty(),
         keyed: log
             .entries
             .iter()
@@ -85,7 +88,7 @@ pub fn edn(log: &Log, out: &mut impl fmt::Write) -> Result<Written, Mixed> {
         index: 0,
     };
     let first = events.first().map_or(0, |e| e.0);
-    w.header(objects, first)?;
+    w.header(first)?;
     w.preface(first)?;
     for (time, rank, i) in events {
         w.event(log.entry(i), time, rank % 2 == 1)?;
@@ -146,13 +149,15 @@ fn objects(log: &Log) -> Result<&'static str, Mixed> {
 struct Writer<'a, W> {
     log: &'a Log,
     out: &'a mut W,
+    objects: &'static str,
+    timed: bool,
     keyed: bool,
     index: u64,
 }
 
 impl<W: fmt::Write> Writer<'_, W> {
-    fn header(&mut self, objects: &str, time: u64) -> fmt::Result {
-        let log = self.log;
+    fn header(&mut self, time: u64) -> fmt::Result {
+        let (log, objects) = (self.log, self.objects);
         self.begin(":gameday", "info", "history")?;
         write!(
             self.out,
@@ -206,6 +211,7 @@ impl<W: fmt::Write> Writer<'_, W> {
             (true, Outcome::Unknown) => "info",
         };
         let f = match e.code {
+            Code::ReadAnything if self.objects == "texts" => "get",
             Code::Read | Code::EventualRead | Code::ReadAnything | Code::ReadSet => "read",
             Code::Write | Code::Insert => "write",
             Code::Cas => "cas",
@@ -300,7 +306,7 @@ impl<W: fmt::Write> Writer<'_, W> {
     }
 
     fn end(&mut self, time: u64) -> fmt::Result {
-        if self.log.clock == Clock::Nanoseconds {
+        if self.timed {
             write!(self.out, ", :time {time}")?;
         }
         writeln!(self.out, ", :index {}}}", self.index)?;
