@@ -4,8 +4,11 @@ use crate::fold::Kind;
 use crate::numbers::{count, limit_percent, millis};
 use crate::render::curve;
 use crate::report::{Availability, Proven, Report, SliGroup, SliRow, Sliced};
+use gameday_record::Scope;
 use maud::{Markup, PreEscaped, html};
 
+/// Five-minute intervals of 30 days: more incidents find no room in a month.
+const INTERVALS: f64 = 8640.0;
 /// Rows of a breakdown that are shown.
 const MAX_ROWS: usize = 120;
 
@@ -70,7 +73,7 @@ fn table(rows: &[&SliRow], column: &str, r: &Report) -> Markup {
                 }
                 th.r scope="col" { "Mean of slices" }
                 @if uptime { th.r scope="col" { "Uptime" } }
-                th.r scope="col" { "Proven, 95 %" }
+                th.r scope="col" { "Proven, 95\u{a0}%" }
             } }
             tbody { @for s in rows.iter().take(MAX_ROWS) { tr {
                 @if !column.is_empty() { th.nw scope="row" { (s.name) } }
@@ -135,7 +138,7 @@ fn windows(r: &Report) -> Markup {
                     (capital(c.kind.name())) "s: "
                     @if last.missed == 0 { "nothing was missed in any window." }
                     @else {
-                        "in the worst " (span(first.window_s)) ", from " (first.from) ", " (first.text()) " were answered"
+                        "in the worst " @if first.window_s == 1 { "second" } @else { (span(first.window_s)) } ", from " (first.from) ", " (first.text()) " were answered"
                         @match c.knee_s {
                             Some(k) => { "; an outage of " (span(k)) " to " (span(2 * k)) " weighs most." },
                             None => "; there is no knee: windows twice as long were nowhere much better, so no outage within the run stands out.",
@@ -187,9 +190,11 @@ fn projections(r: &Report) -> Markup {
                             None => { "injection " (id) },
                         } },
                     } }
-                    td.nw { (p.kind.name()) } td.r { @if p.cost.is_finite() { (format!("{:.4}", p.cost)) } @else { "–" } } td.r { (limit_percent(p.slo)) }
+                    td { (p.kind.name()) @if p.scope == Scope::Untouched { ", untouched pairs" } }
+                    td.r { @if p.cost.is_finite() { (format!("{:.4}", p.cost)) } @else { "–" } } td.r { (limit_percent(p.slo)) }
                     td.r { @match p.per_month {
                         Some(n) if n.is_finite() && n < 100.0 => (format!("{n:.1}")),
+                        Some(n) if n.is_finite() && n > INTERVALS => { "one every five minutes" },
                         Some(n) if n.is_finite() => (count(n as u64)),
                         Some(_) => "–",
                         None => "any number: it cost nothing",

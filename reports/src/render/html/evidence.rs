@@ -23,7 +23,8 @@ pub fn trust(r: &Report) -> Markup {
                 }
             } }
             tr { th scope="row" { "Not sent" } td {
-                (format!("{:.3}", t.unsent_share * 100.0)) " % (more than "
+                @if t.unsent_share == 0.0 { "none" } @else { (format!("{:.3}", t.unsent_share * 100.0)) " %" }
+                " (more than "
                 (numbers::limit_percent(crate::overall::MAX_UNSENT)) " would make the run inconclusive)"
             } }
             tr { th scope="row" { "Sent late by" } td { "p99 " (us(t.lag_p99_us)) ", at most " (us(t.lag_max_us)) } }

@@ -50,7 +50,7 @@ fn table(rows: &[&SloRow], r: &Report) -> Markup {
                 @if faulted { th.r scope="col" { "Untouched pairs" } }
                 th.r scope="col" { "Margin" }
                 @if budget { th.r scope="col" { "Budget used" } }
-                @if proven { th.r scope="col" { "Proven, 95 %" } }
+                @if proven { th.r scope="col" { "Proven, 95\u{a0}%" } }
             } }
             tbody { @for row in rows { tr {
                 td { (mark(row.verdict)) }
