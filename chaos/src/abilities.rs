@@ -97,6 +97,7 @@ impl Abilities {
         let mut by = Vec::new();
         for need in fault.needs(params) {
             match self.offers.get(need) {
+                Some(Offer::By(technique)) if by.contains(&technique.as_str()) => {}
                 Some(Offer::By(technique)) => by.push(technique.as_str()),
                 Some(Offer::Not { why, instead }) => {
                     return Err(Refusal {

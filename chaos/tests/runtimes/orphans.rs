@@ -6,6 +6,7 @@ use gameday_chaos::runtime::docker::DockerRuntime;
 use gameday_chaos::runtime::leftovers::{self, Leftover};
 use gameday_chaos::runtime::marks::Kind;
 use gameday_chaos::runtime::process::ProcessRuntime;
+use gameday_chaos::runtime::traffic::Traffic;
 use gameday_chaos::runtime::{Link, LinkState, Runtime};
 use serde::{Deserialize, Serialize};
 use std::process::Stdio;
@@ -24,10 +25,11 @@ struct Said {
     peer: String,
 }
 
-/// `runner <runtime> <run|cluster>`: brings nodes up; a run cuts a1 → b1 and waits to be killed.
+/// `runner <runtime> <run|cluster> <cut|slow>`: brings nodes up; a run cuts a1 → b1, or delays it
+/// by longer than anybody waits, and waits to be killed.
 pub fn runner(args: &[String]) -> Result<(), String> {
-    let [runtime, kind] = args else {
-        return Err("runner <runtime> <kind>".into());
+    let [runtime, kind, fault] = args else {
+        return Err("runner <runtime> <kind> <fault>".into());
     };
     let kind: Kind = kind.parse()?;
     let tokio = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
@@ -56,7 +58,15 @@ pub fn runner(args: &[String]) -> Result<(), String> {
                 from: "a1".into(),
                 to: "b1".into(),
             }];
-            runtime.cut(&link).await.map_err(|e| e.0)?;
+            let slow = Traffic {
+                delay: Traffic::MAX_DELAY,
+                ..Traffic::default()
+            };
+            let done = match fault.as_str() {
+                "cut" => runtime.cut(&link).await,
+                _ => runtime.shape(&link, slow).await,
+            };
+            done.map_err(|e| e.0)?;
             if runtime.probe(&link).await != Ok(vec![LinkState::Cut]) {
                 return Err("the link is not cut".to_string());
             }
@@ -88,9 +98,9 @@ pub fn runner(args: &[String]) -> Result<(), String> {
     }
 }
 
-async fn start(runtime: &str, kind: Kind) -> (tokio::process::Child, Said) {
+async fn start(runtime: &str, kind: Kind, fault: &str) -> (tokio::process::Child, Said) {
     let mut child = tokio::process::Command::new("/proc/self/exe")
-        .args(["internal", "runner", runtime, &kind.to_string()])
+        .args(["internal", "runner", runtime, &kind.to_string(), fault])
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -126,9 +136,16 @@ async fn remove_all(said: &Said) {
     assert_eq!(find(said).await, []);
 }
 
-/// A cut outlives its runner by no more than its lease; what is left is found and removed.
+/// A fault of links outlives its runner by no more than its lease; what is left is found and
+/// removed.
 pub async fn leases_lapse(runtime: &str) {
-    let (mut child, said) = start(runtime, Kind::Run).await;
+    for fault in ["cut", "slow"] {
+        lease_lapses(runtime, fault).await;
+    }
+}
+
+async fn lease_lapses(runtime: &str, fault: &str) {
+    let (mut child, said) = start(runtime, Kind::Run, fault).await;
     assert_eq!(try_out(&said).await, "silent");
     assert!(find(&said).await.iter().all(|l| l.runner_alive));
     child.kill().await.expect("killed");
@@ -139,7 +156,7 @@ pub async fn leases_lapse(runtime: &str) {
     };
     timeout(SOON, lapse)
         .await
-        .expect("the cut outlives its runner");
+        .expect("the fault outlives its runner");
     let left = find(&said).await;
     assert!(left.len() > 4, "{left:?}");
     assert!(
@@ -152,7 +169,7 @@ pub async fn leases_lapse(runtime: &str) {
 
 /// A kept cluster goes on without its runner.
 pub async fn kept_cluster_stays(runtime: &str) {
-    let (mut child, said) = start(runtime, Kind::Cluster).await;
+    let (mut child, said) = start(runtime, Kind::Cluster, "cut").await;
     let status = timeout(SOON, child.wait())
         .await
         .expect("in time")

@@ -78,7 +78,7 @@ pub(super) fn absent(asked: &Traffic, before: &Sight, now: &Sight) -> Vec<Sighti
         }
     }
     if let Some(rate) = asked.rate {
-        all.push(unlimited(rate, now));
+        all.push(unlimited(rate, before, now));
     }
     all
 }
@@ -451,40 +451,48 @@ fn limited(asked: &Traffic, rate: u64, before: &Sight, now: &Sight) -> Sighting 
     }
 }
 
-fn unlimited(rate: u64, now: &Sight) -> Sighting {
+/// Slower than asked shows a rate only where it was faster before.
+fn unlimited(rate: u64, before: &Sight, now: &Sight) -> Sighting {
+    let rate = rate as f64;
     let bursts = heard(now, |s| s.burst.as_ref());
-    let rates = bursts
-        .iter()
-        .map(|(link, b)| (*link, rate_of(b, Duration::ZERO)));
-    let rates: Vec<(&Link, Option<f64>)> = rates.collect();
-    let slow = rates
-        .iter()
-        .filter(|(_, r)| r.is_some_and(|r| r <= rate as f64 * RATE_SLACK));
-    let slow: Vec<&Link> = slow.map(|(link, _)| *link).collect();
-    let total = rates.len();
-    if !slow.is_empty() {
+    let (mut still, mut unsure) = (Vec::new(), Vec::new());
+    let mut least = f64::INFINITY;
+    for (link, burst) in &bursts {
+        let measured = rate_of(burst, Duration::ZERO);
+        least = least.min(measured.unwrap_or(0.0));
+        let earlier = before.get(link).and_then(|s| s.burst.as_ref());
+        let earlier = earlier.and_then(|b| rate_of(b, Duration::ZERO));
+        match measured {
+            Some(measured) if measured > rate * RATE_SLACK => {}
+            Some(_) if earlier.is_some_and(|e| e >= rate * RATE_BEFORE) => still.push(*link),
+            _ => unsure.push(*link),
+        }
+    }
+    let total = bursts.len();
+    let said = format!(
+        "rate: at least {}",
+        mbit(if total == 0 { 0.0 } else { least })
+    );
+    if !still.is_empty() {
+        let n = still.len();
         (
             Verdict::Fail,
             format!(
-                "rate: as asked over {} of {total} links: {}",
-                slow.len(),
-                named(&slow)
+                "{said}; as asked over {n} of {total} links: {}",
+                named(&still)
             ),
         )
-    } else if total == 0 || rates.iter().any(|(_, r)| r.is_none()) {
+    } else if !unsure.is_empty() || total == 0 {
+        let n = unsure.len();
         (
             Verdict::Unknown,
-            "rate: over some links nothing arrived".into(),
+            format!(
+                "{said}; too slow to tell over {n} of {total} links: {}",
+                named(&unsure)
+            ),
         )
     } else {
-        let least = rates
-            .iter()
-            .filter_map(|(_, r)| *r)
-            .fold(f64::MAX, f64::min);
-        (
-            Verdict::Pass,
-            format!("rate: at least {} over {total} links", mbit(least)),
-        )
+        (Verdict::Pass, format!("{said} over {total} links"))
     }
 }
 
@@ -697,7 +705,7 @@ mod tests {
             (50_000, 1_000, Pass, Fail),
             (50_000, 700, Pass, Fail),
             (50_000, 40_000, Fail, Pass),
-            (1_100, 1_000, Unknown, Fail),
+            (1_100, 1_000, Unknown, Unknown),
             (50_000, 0, Unknown, Unknown),
         ] {
             let all = in_force(&asked, &burst(before), &burst(now));

@@ -32,6 +32,11 @@ const HEADERS: u32 = 28;
 const GRACE: Duration = Duration::from_millis(300);
 /// Longest queue of a rate.
 const QUEUE: Duration = Duration::from_millis(1200);
+/// Links over which bursts are sent at the same time: more of them would be slowed down by a busy
+/// machine and not by a rate.
+const BURSTS: usize = 4;
+/// Links over which bursts are sent at all, shaped ones and ones beside them.
+const SAMPLED: [usize; 2] = [8, 4];
 
 pub(super) struct Shaped {
     shape: Shape,
@@ -70,6 +75,7 @@ impl Shaped {
     ) -> Proof {
         let links = self.links(scene);
         let all = links.cut.len() + links.open.len();
+        let sample = sample(&links);
         let present = |l: &Link| !away.contains(&l.from) && !away.contains(&l.to);
         let shaped: Vec<Link> = links.cut.into_iter().filter(present).collect();
         let beside: Vec<Link> = links.open.into_iter().filter(present).collect();
@@ -78,7 +84,8 @@ impl Shaped {
             return merge(vec![(Verdict::Unknown, text)]);
         }
         let asked: Vec<Link> = shaped.iter().chain(&beside).cloned().collect();
-        let (mut now, blind) = match measure(scene, &asked, &self.traffic).await {
+        let bursts: Vec<Link> = sample.into_iter().filter(present).collect();
+        let (mut now, blind) = match measure(scene, &asked, &bursts, &self.traffic).await {
             Ok(seen) => seen,
             Err(e) => {
                 let text = format!("links not measured: {e}");
@@ -114,6 +121,16 @@ impl Shaped {
         }
         proof
     }
+}
+
+/// The links over which bursts are sent: the same each time, spread over all.
+fn sample(links: &Links) -> Vec<Link> {
+    let spread = |links: &[Link], most: usize| -> Vec<Link> {
+        let step = links.len().div_ceil(most).max(1);
+        links.iter().step_by(step).cloned().collect()
+    };
+    let [shaped, beside] = SAMPLED;
+    [spread(&links.cut, shaped), spread(&links.open, beside)].concat()
 }
 
 /// What is sent over each of so many links: messages one by one, and a burst.
@@ -154,7 +171,7 @@ fn soundings(traffic: &Traffic, links: usize) -> (Option<Sounding>, Option<Sound
         }
     });
     let burst = traffic.rate.map(|rate| {
-        let bytes = (rate / 20).clamp(14_000, 250_000);
+        let bytes = (rate / 32).clamp(14_000, 250_000);
         let takes = Duration::from_secs_f64(bytes as f64 * 8.0 / rate as f64);
         Sounding {
             messages: (bytes / u64::from(Sounding::MAX_BYTES)) as u32,
@@ -166,17 +183,22 @@ fn soundings(traffic: &Traffic, links: usize) -> (Option<Sounding>, Option<Sound
     (paced, burst)
 }
 
-/// What was heard over each link, and why of some nothing was.
+/// What was heard over each link, and over some of them of bursts; and why of some nothing was.
 async fn measure(
     scene: &Scene,
     links: &[Link],
+    bursts: &[Link],
     traffic: &Traffic,
 ) -> Result<(Sight, Vec<String>), RuntimeError> {
     let (paced, burst) = soundings(traffic, links.len());
     let mut sight = Sight::new();
     let mut blind = Vec::new();
-    for (sounding, is_burst) in [(paced, false), (burst, true)] {
-        let Some(sounding) = sounding else { continue };
+    let mut turns: Vec<(&[Link], Sounding)> = Vec::new();
+    turns.extend(paced.map(|sounding| (links, sounding)));
+    if let Some(sounding) = burst {
+        turns.extend(bursts.chunks(BURSTS).map(|some| (some, sounding)));
+    }
+    for (links, sounding) in turns {
         let heard = scene.runtime.measure(links, sounding).await?;
         if heard.len() != links.len() {
             let text = format!("{} links measured, {} answers", links.len(), heard.len());
@@ -186,7 +208,7 @@ async fn measure(
             match heard {
                 Ok(heard) => {
                     let seen: &mut Seen = sight.entry(link.clone()).or_default();
-                    let place = if is_burst {
+                    let place = if sounding.gap.is_zero() {
                         &mut seen.burst
                     } else {
                         &mut seen.paced
@@ -208,13 +230,11 @@ impl Fault for Shaped {
 
     fn looking(&self) -> Duration {
         // Few links are asked for longer, many more slowly.
-        let takes = |links| {
+        let takes = |links: usize| {
             let (paced, burst) = soundings(&self.traffic, links);
-            [paced, burst]
-                .iter()
-                .flatten()
-                .map(Sounding::takes)
-                .sum::<Duration>()
+            let turns = SAMPLED.iter().sum::<usize>().div_ceil(BURSTS) as u32;
+            let takes = |s: Option<Sounding>| s.map_or(Duration::ZERO, |s| s.takes());
+            takes(paced) + takes(burst) * turns
         };
         takes(1).max(takes(64))
     }
@@ -224,7 +244,8 @@ impl Fault for Shaped {
             let links = self.links(scene);
             let measured: Vec<Link> = links.cut.iter().chain(&links.open).cloned().collect();
             // Of what cannot be measured now nothing will be proven either.
-            let (before, _) = measure(scene, &measured, &self.traffic).await?;
+            let bursts = sample(&links);
+            let (before, _) = measure(scene, &measured, &bursts, &self.traffic).await?;
             *self.before.lock().unwrap_or_else(|e| e.into_inner()) = before;
             let all: Vec<Link> = links.cut.into_iter().chain(links.blind).collect();
             scene.runtime.shape(&all, self.traffic).await
@@ -291,8 +312,8 @@ mod tests {
             ..none
         };
         let (paced, burst) = soundings(&rate, 16);
-        // 49 000 bytes: 0.4 s of it.
-        assert_eq!((paced, burst.unwrap().messages), (None, 35));
+        // 30 800 bytes: a quarter of a second of it.
+        assert_eq!((paced, burst.unwrap().messages), (None, 22));
         let slowest = Traffic {
             rate: Some(64_000),
             ..delay

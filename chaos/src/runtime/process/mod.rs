@@ -107,7 +107,7 @@ impl ProcessRuntime {
                         why: "the proxied links carry streams of bytes, of which no part can be \
                               lost, doubled, damaged or turned around"
                             .into(),
-                        instead: Some("run it with --runtime docker".into()),
+                        instead: Some("containers: --runtime docker".into()),
                     },
                 ),
                 (
