@@ -15,8 +15,9 @@ mod process;
 
 use gameday_chaos::faults::FaultKind;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
+use support::engine::left_of as left_in_docker;
 use support::*;
 
 /// Kills if `GAMEDAY_KILLS` does not say.
@@ -71,11 +72,16 @@ fn playbook_of(kind: FaultKind) -> String {
         "clock-skew" => "target = { node = \"storage-b1\" }\njump = \"1h\"",
         _ => "target = { node = \"storage-b1\" }",
     };
+    let more = match kind.name() {
+        // To the same build: the change is what matters here.
+        "rolling-upgrade" => format!("binary = \"{}\"\n", env!("CARGO_BIN_EXE_gameday")),
+        _ => String::new(),
+    };
     format!(
         "[playbook]\ntitle = \"killed\"\nseed = 3\nallow_quorum_loss = true\nallow_data_loss = true\n\
          [cluster]\nstorage_nodes_per_az = 1\npartitions = 3\n\
          [workload]\nrate = 30\nkeys = 20\n[baseline]\nfor = \"3s\"\n\
-         [[step]]\nfault = \"{}\"\n{target}\nat = \"0s\"\nfor = \"4s\"\n[cooldown]\nfor = \"2s\"\n",
+         [[step]]\nfault = \"{}\"\n{target}\n{more}at = \"0s\"\nfor = \"4s\"\n[cooldown]\nfor = \"2s\"\n",
         kind.name()
     )
 }
@@ -272,12 +278,14 @@ fn left_of(run: &str, with_docker: bool) -> Vec<String> {
         .into_iter()
         .map(|p| format!("process {} ({})", p.pid, p.unit))
         .collect();
-    let folder = std::env::temp_dir().join(format!("gameday-{run}"));
-    if folder.exists() {
-        left.push(folder.display().to_string());
+    for name in [format!("gameday-{run}"), format!("gameday-{run}.marks")] {
+        let path = std::env::temp_dir().join(name);
+        if path.exists() {
+            left.push(path.display().to_string());
+        }
     }
     if with_docker {
-        left.extend(docker::left_of(run));
+        left.extend(left_in_docker(run));
     }
     left
 }
@@ -319,6 +327,9 @@ fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut attempt = Attempt::start(dir.path(), runtime, kind, victims, moment);
         if !attempt.wait() {
+            let said = std::fs::read_to_string(dir.path().join("said")).unwrap_or_default();
+            let refused = said.contains("killed.toml:");
+            assert!(!refused || in_docker, "{} is refused: {said}", kind.name());
             seen.ended_before += 1;
             continue;
         }
@@ -397,16 +408,4 @@ fn judge(attempt: &Attempt, died: Instant, with_docker: bool, seen: &mut Seen) -
     said.push_str(&format!("{removed} things removed by command"));
     assert_eq!(left_of(&run, with_docker), Vec::<String>::new());
     said
-}
-
-/// `docker …`, its lines.
-pub fn docker_lines(args: &[&str]) -> Vec<String> {
-    let out = Command::new("docker")
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the docker command runs");
-    assert!(out.status.success(), "docker {args:?}: {}", text(&out));
-    let said = String::from_utf8_lossy(&out.stdout);
-    said.lines().map(str::to_string).collect()
 }

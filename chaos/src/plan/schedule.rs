@@ -114,6 +114,7 @@ mod tests {
             target: PlannedTarget::Nodes(vec![vec!["a".into()]]),
             start: *start,
             hold: Duration::from_secs(10),
+            until: None,
             stream: 0,
             origin: Origin::Step(0),
         };
