@@ -124,9 +124,12 @@ fn no_connection(e: io::Error) -> Attempt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::{Connection, attempt};
     use std::net::SocketAddr;
+    use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio::time::Instant;
     use tokio_rustls::TlsAcceptor;
     use tokio_rustls::rustls::ServerConfig;
     use tokio_rustls::rustls::pki_types::PrivateKeyDer;
@@ -197,6 +200,57 @@ mod tests {
                 matches!(&refused, Err(Attempt::NotConnected(why)) if why.contains("certificate")),
                 "{refused:?}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_are_made_over_tls_one_after_the_other() {
+        let (acceptor, pem) = server();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint {
+            tls: true,
+            ..Endpoint::plain("a", listener.local_addr().unwrap())
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        std::fs::write(&path, pem).unwrap();
+        let connector = Connector::new(Names::default(), Some(&path)).unwrap();
+        // One that is written at once, and one that is longer than TLS takes at once.
+        let requests = [vec![b'x'; 300], vec![b'y'; 1 << 20]];
+        let serve = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            for request in &requests {
+                let mut asked = vec![0; request.len()];
+                stream.read_exact(&mut asked).await.unwrap();
+                assert!(asked == *request);
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+                stream.write_all(answer).await.unwrap();
+                stream.flush().await.unwrap();
+            }
+            stream
+        };
+        let ask = async {
+            let mut idle: Option<Connection> = None;
+            for request in &requests {
+                let begun = idle.map(|mut idle| {
+                    assert!(idle.usable());
+                    idle.begin(request)
+                });
+                let deadline = Instant::now() + Duration::from_secs(60);
+                let (came, kept) = attempt(&connector, &endpoint, begun, request, deadline).await;
+                assert!(
+                    matches!(came, Attempt::Answer { status: 200, .. }),
+                    "{came:?}"
+                );
+                idle = kept;
+            }
+            idle.unwrap()
+        };
+        let (mut idle, stream) = tokio::join!(ask, serve);
+        drop(stream);
+        while idle.usable() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
