@@ -61,6 +61,10 @@ fn a_partition_is_survived_proven_and_reported() {
     let checked = finish(gameday().arg("check").arg(&folder), LIMIT);
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
 
+    // It did not fail: there is nothing to shrink.
+    let shrunk = finish(gameday().arg("shrink").arg(&folder), LIMIT);
+    assert_eq!(shrunk.status.code(), Some(64), "{}", text(&shrunk));
+
     // A history that lost its end marker is never a pass.
     let history = std::fs::read_to_string(folder.join("history.jsonl")).unwrap();
     let cut: Vec<_> = history.lines().take(history.lines().count() - 1).collect();
@@ -111,6 +115,26 @@ fn an_alarm_that_is_a_stop_condition_ends_the_run() {
     let again = finish(gameday().arg("check").arg(&folder), LIMIT);
     assert_eq!(again.status.code(), Some(0), "{}", support::text(&again));
     assert_eq!(first, resolved(&json(&folder.join("verdict.json"))));
+}
+
+#[test]
+fn an_upgrade_rolls_over_the_nodes_and_back() {
+    let _one = alone();
+    let builds = tempfile::tempdir().unwrap();
+    let other = another_build(builds.path());
+    let more = format!("\npause = \"1s\"\nbinary = \"{}\"", other.display());
+    let step = step("rolling-upgrade", "{ role = \"storage\" }", 4) + &more;
+    let day = Short::new("process", &step);
+    let done = finish(&mut day.command(), LIMIT);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done));
+    let (folder, _) = day.folder();
+    for side in ["injected", "held", "reverted"] {
+        let (pass, evidence) = proofs(&folder, side);
+        assert!(pass, "{side}: {evidence}");
+        // Three nodes, and what the kernel says that each executes.
+        assert_eq!(evidence.matches("executes sha256").count(), 3, "{evidence}");
+    }
+    assert_ne!(proofs(&folder, "held"), proofs(&folder, "reverted"));
 }
 
 /// The outage that the canaries saw is the one that the timeline recorded, up

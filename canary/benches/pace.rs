@@ -57,6 +57,7 @@ fn measure(name: &str, seconds: u64, delay_ms: u64, stall_ms: u64) -> Result<(),
         endpoints: vec![Endpoint::plain("a", addr.trim().parse()?)],
         table: "canary".into(),
         attributes: Default::default(),
+        alone: false,
         workload: WorkloadSpec {
             rate: RATE,
             ..WorkloadSpec::default()

@@ -2,218 +2,196 @@
 
 use crate::classify::Attempt;
 use crate::config::Endpoint;
-use crate::connect::Connector;
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::Request;
-use hyper::body::Body;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use std::error::Error;
-use tokio::task::JoinHandle;
+use crate::connect::{Connector, Stream};
+use crate::exchange;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
-
-/// Longest answer, in bytes. An item has at most 400 KiB.
-const MAX_ANSWER: usize = 1 << 20;
 
 /// A connection that carries at most one call at a time. Dropping it closes it.
 #[derive(Debug)]
 pub struct Connection {
-    sender: http1::SendRequest<Full<Bytes>>,
-    driver: JoinHandle<()>,
+    stream: Box<dyn Stream>,
+    /// Kept for the next answer.
+    buffer: Vec<u8>,
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
+/// A connection on which a request was begun.
+#[derive(Debug)]
+pub struct Begun {
+    connection: Connection,
+    /// Bytes that it took, or why it took none.
+    written: io::Result<usize>,
 }
 
 impl Connection {
     async fn open(connector: &Connector, endpoint: &Endpoint) -> Result<Self, Attempt> {
-        let stream = connector.open(endpoint).await?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|e| Attempt::NotConnected(explain(&e)))?;
-        // Its errors reach the call that is on it; there is nobody else to tell.
-        let driver = tokio::spawn(async move { drop(connection.await) });
-        Ok(Connection { sender, driver })
+        Ok(Connection {
+            stream: connector.open(endpoint).await?,
+            buffer: Vec::new(),
+        })
     }
 
-    /// False if it was closed meanwhile.
-    pub fn usable(&self) -> bool {
-        !self.sender.is_closed()
+    /// False if it was closed meanwhile, or if it says what nobody asked for.
+    pub fn usable(&mut self) -> bool {
+        let mut byte = [0];
+        let mut byte = ReadBuf::new(&mut byte);
+        let mut look = Context::from_waker(Waker::noop());
+        let stream = Pin::new(&mut self.stream);
+        stream.poll_read(&mut look, &mut byte).is_pending()
+    }
+
+    /// Writes of `request` what the kernel takes at once: all, unless it is
+    /// very long. Does not wait.
+    pub fn begin(mut self, request: &[u8]) -> Begun {
+        let mut once = Context::from_waker(Waker::noop());
+        let written = match Pin::new(&mut self.stream).poll_write(&mut once, request) {
+            Poll::Ready(written) => written,
+            Poll::Pending => Ok(0),
+        };
+        Begun {
+            connection: self,
+            written,
+        }
     }
 }
 
-/// Makes the call until `deadline`. Returns the connection if it can be used again.
-///
-/// An idle connection that the server had closed before anything of the request
-/// was written is replaced by a fresh one: nothing was attempted on it.
-pub async fn attempt(
-    connector: &Connector,
-    endpoint: &Endpoint,
-    mut idle: Option<Connection>,
-    mut request: Request<Full<Bytes>>,
-    deadline: Instant,
-) -> (Attempt, Option<Connection>) {
-    loop {
-        let reused = idle.is_some();
-        let connection = match timeout_at(deadline, connect(connector, endpoint, idle.take())).await
-        {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(attempt)) => return (attempt, None),
-            Err(_) => return (Attempt::ConnectTimeout, None),
+impl Begun {
+    /// Writes the rest of `request` and reads the answer.
+    async fn finish(self, request: &[u8]) -> (Attempt, Option<Connection>) {
+        let mut connection = self.connection;
+        let stream = &mut connection.stream;
+        let sent = async {
+            stream.write_all(&request[self.written?..]).await?;
+            stream.flush().await
         };
-        // On a timeout the connection is dropped with the exchange: a late
-        // answer must not meet the next call.
-        match timeout_at(deadline, exchange(connection, request)).await {
-            Err(_) => return (Attempt::Timeout, None),
-            Ok(Exchange::Done(attempt, connection)) => return (attempt, connection),
-            Ok(Exchange::NotSent(unsent)) if reused => request = *unsent,
-            Ok(Exchange::NotSent(_)) => {
-                let why = "connection closed before the request was sent";
-                return (Attempt::NotConnected(why.into()), None);
+        if let Err(e) = sent.await {
+            let why = format!("writing the request: {e}");
+            return (Attempt::Broken(why), None);
+        }
+        match exchange::answer(stream, &mut connection.buffer).await {
+            Err(attempt) => (attempt, None),
+            Ok(exchange::Answer {
+                status,
+                body,
+                again,
+            }) => {
+                let attempt = Attempt::Answer { status, body };
+                (attempt, again.then_some(connection))
             }
         }
     }
 }
 
-async fn connect(
+/// Makes the call until `deadline`: goes on with what was `begun` on an idle
+/// connection, or opens one. Returns the connection if it can be used again.
+pub async fn attempt(
     connector: &Connector,
     endpoint: &Endpoint,
-    idle: Option<Connection>,
-) -> Result<Connection, Attempt> {
-    if let Some(mut connection) = idle
-        && connection.sender.ready().await.is_ok()
-    {
-        return Ok(connection);
-    }
-    Connection::open(connector, endpoint).await
-}
-
-enum Exchange {
-    Done(Attempt, Option<Connection>),
-    /// The request is handed back whole: nothing of it was written.
-    NotSent(Box<Request<Full<Bytes>>>),
-}
-
-async fn exchange(mut connection: Connection, request: Request<Full<Bytes>>) -> Exchange {
-    let response = match connection.sender.try_send_request(request).await {
-        Ok(response) => response,
-        Err(mut e) => {
-            return match e.take_message() {
-                Some(request) => Exchange::NotSent(Box::new(request)),
-                None => Exchange::Done(no_answer(e.error()), None),
-            };
-        }
+    begun: Option<Begun>,
+    request: &[u8],
+    deadline: Instant,
+) -> (Attempt, Option<Connection>) {
+    let begun = match begun {
+        Some(begun) => begun,
+        None => match timeout_at(deadline, Connection::open(connector, endpoint)).await {
+            Ok(Ok(connection)) => connection.begin(request),
+            Ok(Err(attempt)) => return (attempt, None),
+            Err(_) => return (Attempt::ConnectTimeout, None),
+        },
     };
-    let status = response.status().as_u16();
-    let too_long = || Attempt::Garbled(format!("answer longer than {MAX_ANSWER} bytes"));
-    if response.body().size_hint().lower() > MAX_ANSWER as u64 {
-        return Exchange::Done(too_long(), None);
-    }
-    match Limited::new(response.into_body(), MAX_ANSWER)
-        .collect()
-        .await
-    {
-        Ok(body) => {
-            let body = body.to_bytes();
-            let again = connection.usable().then_some(connection);
-            Exchange::Done(Attempt::Answer { status, body }, again)
-        }
-        Err(e) if e.is::<LengthLimitError>() => Exchange::Done(too_long(), None),
-        Err(e) => {
-            let attempt = match e.downcast_ref::<hyper::Error>() {
-                Some(e) => no_answer(e),
-                None => Attempt::Broken(e.to_string()),
-            };
-            Exchange::Done(attempt, None)
-        }
-    }
-}
-
-fn no_answer(e: &hyper::Error) -> Attempt {
-    if e.is_parse() {
-        Attempt::Garbled(explain(e))
-    } else {
-        Attempt::Broken(explain(e))
-    }
-}
-
-/// The error and what caused it.
-fn explain(e: &hyper::Error) -> String {
-    match e.source() {
-        Some(cause) => format!("{e}: {cause}"),
-        None => e.to_string(),
-    }
+    // On a timeout the connection is dropped with the exchange: a late answer
+    // must not meet the next call.
+    let finished = timeout_at(deadline, begun.finish(request)).await;
+    finished.unwrap_or((Attempt::Timeout, None))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use std::net::SocketAddr;
     use std::time::Duration;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
 
-    /// Answers one request per connection, then closes it.
-    async fn answer_once(listener: &TcpListener) {
+    const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}";
+
+    async fn asked(listener: &TcpListener) -> TcpStream {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = Vec::new();
-        while !request.ends_with(b"{}") {
+        while request.len() < REQUEST.len() {
             assert!(stream.read_buf(&mut request).await.unwrap() > 0);
         }
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-        stream.write_all(answer).await.unwrap();
+        assert_eq!(request, REQUEST);
+        stream
     }
 
     async fn try_at(
         addr: SocketAddr,
-        idle: Option<Connection>,
-        request: Request<Full<Bytes>>,
+        begun: Option<Begun>,
         deadline: Instant,
     ) -> (Attempt, Option<Connection>) {
         let to = Endpoint::plain("a", addr);
-        attempt(&Connector::default(), &to, idle, request, deadline).await
+        attempt(&Connector::default(), &to, begun, REQUEST, deadline).await
     }
 
-    fn request() -> Request<Full<Bytes>> {
-        let body = Full::new(Bytes::from_static(b"{}"));
-        Request::post("/").header("host", "x").body(body).unwrap()
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(60)
     }
 
     #[tokio::test]
-    async fn an_idle_connection_that_the_server_closed_is_replaced() {
+    async fn a_connection_is_used_again_until_the_server_closes_it() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
         let ok = Attempt::Answer {
             status: 200,
             body: Bytes::from_static(b"{}"),
         };
-        let (first, ()) = tokio::join!(
-            try_at(addr, None, request(), deadline),
-            answer_once(&listener)
-        );
-        assert_eq!(first.0, ok);
-        // Closed under our hands, but kept: as if nobody had looked.
-        let Some(idle) = first.1 else {
-            return;
+        let peer = async {
+            let mut stream = asked(&listener).await;
+            stream.write_all(answer).await.unwrap();
+            let mut second = vec![0; REQUEST.len()];
+            stream.read_exact(&mut second).await.unwrap();
+            assert_eq!(second, REQUEST);
+            stream.write_all(answer).await.unwrap();
         };
+        let client = async {
+            let (first, idle) = try_at(addr, None, soon()).await;
+            assert_eq!(first, ok);
+            let mut idle = idle.unwrap();
+            assert!(idle.usable());
+            let (second, idle) = try_at(addr, Some(idle.begin(REQUEST)), soon()).await;
+            assert_eq!(second, ok);
+            idle.unwrap()
+        };
+        let (mut idle, ()) = tokio::join!(client, peer);
+        // The peer's end is dropped: it is seen without a call.
         while idle.usable() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let (second, ()) = tokio::join!(
-            try_at(addr, Some(idle), request(), deadline),
-            answer_once(&listener)
-        );
-        assert_eq!(second.0, ok);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_speaks_unasked_is_not_usable() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = Endpoint::plain("a", listener.local_addr().unwrap());
+        let connector = Connector::default();
+        let (connection, accepted) =
+            tokio::join!(Connection::open(&connector, &to), listener.accept());
+        let (mut connection, (mut stream, _)) = (connection.unwrap(), accepted.unwrap());
+        assert!(connection.usable());
+        stream.write_all(b"HTTP/1.1 408 X\r\n").await.unwrap();
+        while connection.usable() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     #[tokio::test]
     async fn what_the_peer_does_is_told_apart() {
-        let deadline = || Instant::now() + Duration::from_secs(60);
         for (answer, expected) in [
             (&b""[..], "Broken"),
             (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}", "Broken"),
@@ -227,19 +205,39 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let addr = listener.local_addr().unwrap();
             let peer = async {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut request = Vec::new();
-                while !request.ends_with(b"{}") {
-                    assert!(stream.read_buf(&mut request).await.unwrap() > 0);
-                }
+                let mut stream = asked(&listener).await;
                 stream.write_all(answer).await.unwrap();
             };
-            let ((got, _), ()) = tokio::join!(try_at(addr, None, request(), deadline()), peer);
+            let ((got, _), ()) = tokio::join!(try_at(addr, None, soon()), peer);
             assert!(
                 format!("{got:?}").starts_with(expected),
                 "{expected}: {got:?}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_does_not_fit_the_sockets_is_written_in_parts() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = Endpoint::plain("a", listener.local_addr().unwrap());
+        let long = vec![b'x'; 16 << 20];
+        let peer = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut all = Vec::new();
+            while all.len() < long.len() {
+                assert!(stream.read_buf(&mut all).await.unwrap() > 0);
+            }
+            assert!(all == long);
+            let answer = b"HTTP/1.1 204 X\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+        };
+        let connector = Connector::default();
+        let client = attempt(&connector, &to, None, &long, soon());
+        let ((got, _), ()) = tokio::join!(client, peer);
+        assert!(
+            matches!(got, Attempt::Answer { status: 204, .. }),
+            "{got:?}"
+        );
     }
 
     #[tokio::test]
@@ -253,7 +251,7 @@ mod tests {
             // Ends when the other side closes: in an error or with all it sent.
             let _ = stream.read_to_end(&mut all).await;
         };
-        let ((got, connection), ()) = tokio::join!(try_at(addr, None, request(), deadline), peer);
+        let ((got, connection), ()) = tokio::join!(try_at(addr, None, deadline), peer);
         // On a machine that stood still, not even the connection was made in time.
         assert!(
             matches!(got, Attempt::Timeout | Attempt::ConnectTimeout),

@@ -1,6 +1,7 @@
 //! What one canary is told before it begins.
 
 use crate::CanaryError;
+use crate::workload::Workload;
 use gameday_record::spec::KeyChoice;
 use gameday_record::{RunClock, WorkloadSpec};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,9 @@ pub struct CanaryConfig {
     pub attributes: Attributes,
     /// What it does.
     pub workload: WorkloadSpec,
+    /// True if it measures alone, on a table that another such canary may have used before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alone: bool,
 }
 
 /// One endpoint of the service.
@@ -98,6 +102,15 @@ impl Default for Attributes {
 }
 
 impl CanaryConfig {
+    /// What it will call.
+    pub fn drawing(&self) -> Workload {
+        let (spec, endpoints) = (&self.workload, self.endpoints.len());
+        match self.alone {
+            true => Workload::alone(spec, self.seed, self.index, endpoints),
+            false => Workload::new(spec, self.seed, self.index, endpoints),
+        }
+    }
+
     /// Reads and checks a configuration.
     ///
     /// # Errors
@@ -254,6 +267,7 @@ pub(crate) mod tests {
             table: "canary".into(),
             attributes: Attributes::default(),
             workload: WorkloadSpec::default(),
+            alone: false,
         }
     }
 

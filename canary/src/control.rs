@@ -4,10 +4,7 @@ use crate::Wire;
 use crate::call;
 use crate::classify::Attempt;
 use crate::config::{Attributes, Endpoint};
-use crate::sign::Unsigned;
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{Method, Request};
+use crate::exchange;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -24,8 +21,6 @@ const WIDTH: usize = 16;
 
 /// Tries of a deletion: deleting twice is as good as once.
 const TRIES: usize = 5;
-
-const CONTENT: &str = "application/x-amz-json-1.0";
 
 /// Speaks to one endpoint.
 #[derive(Clone, Debug)]
@@ -59,32 +54,21 @@ impl Control {
             name: "no answer".into(),
             message: why,
         };
-        let body = Bytes::from(body.to_string());
         let (host, target) = (
             self.endpoint.host(),
             format!("DynamoDB_20120810.{operation}"),
         );
-        let signature = self.wire.signer.sign(&Unsigned {
-            host: &host,
-            content_type: CONTENT,
-            target: &target,
-            body: &body,
-        });
-        let mut request = Request::builder()
-            .method(Method::POST)
-            .uri("/")
-            .header("host", &host)
-            .header("content-type", CONTENT)
-            .header("x-amz-target", &target);
-        for (name, value) in &signature {
-            request = request.header(*name, value.as_ref());
+        if let Some(odd) = [&host, &target]
+            .iter()
+            .find(|text| !text.bytes().all(|b| b.is_ascii_graphic()))
+        {
+            return Err(no_answer(format!("not sent: {odd:?} fits no header")));
         }
-        let request = request
-            .body(Full::new(body))
-            .map_err(|e| no_answer(e.to_string()))?;
+        let signer = &*self.wire.signer;
+        let request = exchange::post(signer, &host, &target, body.to_string().as_bytes());
         let deadline = Instant::now() + CALL;
         let connector = &self.wire.connector;
-        let (attempt, _) = call::attempt(connector, &self.endpoint, None, request, deadline).await;
+        let (attempt, _) = call::attempt(connector, &self.endpoint, None, &request, deadline).await;
         let (status, body) = match attempt {
             Attempt::Answer { status, body } => (status, body),
             Attempt::NotConnected(why)

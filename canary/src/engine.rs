@@ -1,7 +1,7 @@
 //! The canary's loop: due operations become calls, ended calls become events.
 //!
-//! It owns all state and runs on one thread; calls are tasks that hand their
-//! outcome back.
+//! It owns all state and runs on one thread, on which it also drives the calls:
+//! at this pace a task for each would cost as much as the call.
 
 use crate::call::{self, Connection};
 use crate::classify::{classify, failed};
@@ -9,7 +9,7 @@ use crate::config::CanaryConfig;
 use crate::connect::Connector;
 use crate::finale::Finale;
 use crate::outbox::Outbox;
-use crate::pacer::Pacer;
+use crate::pacer::{Pacer, Timer};
 use crate::processes::Processes;
 use crate::protocol::{Command, Notice, Totals};
 use crate::request::Requests;
@@ -19,12 +19,14 @@ use crate::vitals::Vitals;
 use crate::waiting::{Again, Waiting};
 use crate::workload::{Drawn, Workload};
 use crate::{CanaryError, Wire};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use gameday_record::operation::{Attempt, Failure};
-use gameday_record::{Call, ErrorClass, Event, Nanos, Operation, Outcome, RunClock};
+use gameday_record::{Call, ErrorClass, Event, Nanos, Operation, Outcome};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 /// From the command to start to the first due time.
@@ -64,9 +66,12 @@ struct Flying {
     used: Used,
 }
 
+/// A call that is driven to its end.
+type Driven = Pin<Box<dyn Future<Output = Ended> + Send>>;
+
 /// A call that ended.
 struct Ended {
-    call: Flying,
+    call: Box<Flying>,
     at: Nanos,
     outcome: Outcome,
     connection: Option<Connection>,
@@ -95,7 +100,7 @@ pub(crate) struct Engine {
     processes: Processes,
     vitals: Vitals,
     pools: Vec<Pool>,
-    calls: JoinSet<Ended>,
+    calls: FuturesUnordered<Driven>,
     waiting: Waiting,
     /// Requests so far, if they are numbered.
     numbered: u64,
@@ -115,7 +120,7 @@ impl Engine {
             own,
             out,
             requests: Requests::new(&config, wire.signer),
-            workload: Workload::new(&config.workload, config.seed, config.index, n),
+            workload: config.drawing(),
             processes: Processes::new(config.index, n),
             vitals: Vitals::default(),
             pools: (0..n)
@@ -130,7 +135,7 @@ impl Engine {
                 1 => vec![String::new()],
                 _ => config.tables(),
             },
-            calls: JoinSet::new(),
+            calls: FuturesUnordered::new(),
             waiting: Waiting::default(),
             numbered: 0,
             pacer: None,
@@ -148,6 +153,7 @@ impl Engine {
         mut orders: mpsc::Receiver<Order>,
     ) -> Result<(), CanaryError> {
         self.out.urgent(Notice::Ready);
+        let mut retries = Timer::new(self.config.clock).map_err(pacing)?;
         let mut second = every(Duration::from_secs(1));
         let mut again = every(Duration::from_millis(20));
         loop {
@@ -156,17 +162,24 @@ impl Engine {
                 break;
             }
             tokio::select! {
-                order = orders.recv() => match order {
-                    Some(Order::Command(command)) => self.command(command)?,
-                    Some(Order::HangUp) | None => break,
-                },
+                // What happens a thousand times a second is looked at first. It
+                // starves nothing: a tick that is late yields once, and calls
+                // that end are bounded by those in flight.
+                biased;
                 tick = tick(&mut self.pacer) => match tick.map_err(pacing)? {
                     Some(tick) => self.paced(tick),
                     None => self.pacer = None,
                 },
-                Some(ended) = self.calls.join_next() => self.ended(ended)?,
-                () = until(self.waiting.next(), self.config.clock) => self.retry(),
-                _ = second.tick() => self.health(),
+                Some(ended) = self.calls.next() => self.ended(ended),
+                order = orders.recv() => match order {
+                    Some(Order::Command(command)) => self.command(command)?,
+                    Some(Order::HangUp) | None => break,
+                },
+                due = until(&mut retries, self.waiting.next()) => {
+                    due.map_err(pacing)?;
+                    self.retry();
+                }
+                _ = second.tick() => self.every_second(),
                 _ = again.tick(), if self.finale.is_some() => {}
             }
         }
@@ -293,12 +306,12 @@ impl Engine {
             "its time was over before it could be sent"
         } else {
             self.pools[endpoint].in_flight += 1;
-            self.vitals.sent(&op);
-            self.begin(endpoint, op, drawn, Used::default(), deadline);
+            let invoked = self.begin(endpoint, op, drawn, Used::default(), deadline);
+            self.vitals.sent(invoked.since(due));
             return;
         };
         self.vitals.unsent();
-        self.out.event(Event::invoke(&op));
+        self.out.event(&Event::of_invocation(&op));
         let at = op.invoked;
         let call = Flying {
             endpoint,
@@ -353,7 +366,7 @@ impl Engine {
         });
     }
 
-    /// An operation that is invoked now.
+    /// An operation that is about to be invoked.
     fn operation(&mut self, endpoint: usize, drawn: &Drawn, due: Nanos) -> Operation {
         Operation {
             index: 0,
@@ -377,24 +390,37 @@ impl Engine {
         }
     }
 
-    /// Records the invocation, then makes the call.
-    fn begin(&mut self, endpoint: usize, op: Operation, drawn: Drawn, used: Used, deadline: Nanos) {
-        self.out.event(Event::invoke(&op));
+    /// Begins the call and records its invocation, whose time it returns: the
+    /// last instant before anything of the call leaves this process, which is
+    /// the write on a connection that was kept. A connection that is opened for
+    /// the call is part of it: the wait for it is the service's, not ours.
+    fn begin(
+        &mut self,
+        endpoint: usize,
+        mut op: Operation,
+        drawn: Drawn,
+        used: Used,
+        deadline: Nanos,
+    ) -> Nanos {
+        let request = self.requests.request(&drawn, endpoint);
         let idle = self.idle(endpoint, drawn.fresh);
+        let invoked = self.config.clock.now();
+        op.invoked = invoked;
+        let begun = idle.map(|connection| connection.begin(&request));
+        self.out.event(&Event::of_invocation(&op));
+        let deadline = Instant::now() + deadline.since(invoked);
         let config = self.config.clone();
         let connector = self.connector.clone();
-        let request = self.requests.request(&drawn, endpoint);
-        let call = Flying {
+        let call = Box::new(Flying {
             endpoint,
             op,
             drawn,
             used,
-        };
-        self.calls.spawn(async move {
-            let deadline = Instant::now() + deadline.since(config.clock.now());
+        });
+        self.calls.push(Box::pin(async move {
             let to = &config.endpoints[endpoint];
             let (attempt, connection) =
-                call::attempt(&connector, to, idle, request, deadline).await;
+                call::attempt(&connector, to, begun, &request, deadline).await;
             let at = config.clock.now();
             let outcome = classify(&call.op.call, &config.attributes, &attempt);
             Ended {
@@ -403,7 +429,8 @@ impl Engine {
                 outcome,
                 connection,
             }
-        });
+        }));
+        invoked
     }
 
     /// An idle connection; none for a call that opens its own.
@@ -412,11 +439,10 @@ impl Engine {
             return None;
         }
         let idle = &mut self.pools[endpoint].idle;
-        std::iter::from_fn(|| idle.pop()).find(Connection::usable)
+        std::iter::from_fn(|| idle.pop()).find_map(|mut c| c.usable().then_some(c))
     }
 
-    fn ended(&mut self, ended: Result<Ended, JoinError>) -> Result<(), CanaryError> {
-        let ended = ended.map_err(|e| CanaryError::Internal(format!("a call died: {e}")))?;
+    fn ended(&mut self, ended: Ended) {
         let call = ended.call;
         let pool = &mut self.pools[call.endpoint];
         if !call.op.attempt.is_first() {
@@ -431,8 +457,7 @@ impl Engine {
         {
             pool.idle.push(connection);
         }
-        self.close(call, ended.at, ended.outcome);
-        Ok(())
+        self.close(*call, ended.at, ended.outcome);
     }
 
     /// Records the completion and learns from it.
@@ -443,7 +468,7 @@ impl Engine {
         }
         op.returned = Some(at);
         op.outcome = outcome;
-        self.out.event(Event::complete(op, at));
+        self.out.event(&Event::of_completion(op, at));
         self.workload.learn(call.drawn.table, op);
         if op.last {
             let ok = matches!(op.outcome, Outcome::Ok { .. });
@@ -457,6 +482,14 @@ impl Engine {
             self.vitals.ended(&op.outcome);
         }
         self.try_again(&call, at);
+    }
+
+    fn every_second(&mut self) {
+        // What servers closed is let go even if nobody calls them.
+        for pool in &mut self.pools {
+            pool.idle.retain_mut(Connection::usable);
+        }
+        self.health();
     }
 
     /// Says how the canary is, while it paces or its last calls end.
@@ -476,9 +509,9 @@ fn every(period: Duration) -> Interval {
 }
 
 /// Until `due`, if something is due.
-async fn until(due: Option<Nanos>, clock: RunClock) {
+async fn until(timer: &mut Timer, due: Option<Nanos>) -> std::io::Result<()> {
     match due {
-        Some(due) => tokio::time::sleep(due.since(clock.now())).await,
+        Some(due) => timer.until(due).await.map(drop),
         None => std::future::pending().await,
     }
 }

@@ -5,7 +5,7 @@
 //! the emergency. If a look-up fails, the last addresses stay.
 
 use crate::config::Endpoint;
-use hyper::Uri;
+use http::Uri;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

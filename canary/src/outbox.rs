@@ -4,29 +4,29 @@
 //! for the invocation and the completion. What has room is never refused later.
 
 use crate::CanaryError;
-use crate::protocol::{Line, Notice};
+use crate::protocol::{Notice, write_line};
 use gameday_record::Event;
-use std::sync::Arc;
+use serde::Serialize;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 /// Most lines that wait; a minute of the default load of three endpoints, and
 /// at some 300 bytes a line a few MiB.
 pub(crate) const MAX_WAITING: usize = 16_384;
 
 /// Time between two writes, in which lines gather.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(100);
 
-/// Most lines of one write.
-const BATCH: usize = 1024;
+/// Most bytes of one write.
+const BATCH: usize = 64 << 10;
 
 /// Where lines are put.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    lines: mpsc::UnboundedSender<Line>,
-    waiting: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
     limit: usize,
     events: u64,
 }
@@ -34,53 +34,73 @@ pub(crate) struct Outbox {
 /// Where they come out.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    lines: mpsc::UnboundedReceiver<Line>,
-    waiting: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    pending: Mutex<Pending>,
+    /// Something is new in `pending`.
+    news: Notify,
+    /// Lines for which room was taken and that are not written yet.
+    waiting: AtomicUsize,
+}
+
+/// Lines that nobody took yet: as bytes, because a line costs less to write
+/// than to hand over in parts.
+#[derive(Debug, Default)]
+struct Pending {
+    bytes: Vec<u8>,
+    /// A line that could not be made.
+    failed: Option<serde_json::Error>,
+    /// No line follows.
+    closed: bool,
+}
+
+impl Shared {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        // Nothing in here panics half way; should it, lines are still lines.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// An outbox for `limit` lines, and its other end.
 pub(crate) fn outbox(limit: usize) -> (Outbox, Lines) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let waiting = Arc::new(AtomicUsize::new(0));
+    let shared = Arc::new(Shared::default());
     let out = Outbox {
-        lines: sender,
-        waiting: waiting.clone(),
+        shared: shared.clone(),
         limit,
         events: 0,
     };
-    let lines = Lines {
-        lines: receiver,
-        waiting,
-    };
-    (out, lines)
+    (out, Lines { shared })
 }
 
 impl Outbox {
     /// Takes room for `n` lines; false if there is none.
     pub(crate) fn reserve(&mut self, n: usize) -> bool {
         // Only this side adds, so what fits now still fits in a moment.
-        if self.waiting.load(Ordering::Acquire) + n > self.limit {
+        if self.shared.waiting.load(Ordering::Acquire) + n > self.limit {
             return false;
         }
-        self.waiting.fetch_add(n, Ordering::AcqRel);
+        self.shared.waiting.fetch_add(n, Ordering::AcqRel);
         true
     }
 
     /// Puts an event for which there is room.
-    pub(crate) fn event(&mut self, event: Event) {
+    pub(crate) fn event(&mut self, event: &Event<&str>) {
         self.events += 1;
-        self.put(Line::Event(event));
+        self.put(event);
     }
 
     /// Puts a notice for which there is room.
     pub(crate) fn notice(&mut self, notice: Notice) {
-        self.put(Line::Notice(notice));
+        self.put(&notice);
     }
 
     /// Puts one of the few notices that must not be lost, room or not.
     pub(crate) fn urgent(&mut self, notice: Notice) {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-        self.put(Line::Notice(notice));
+        self.shared.waiting.fetch_add(1, Ordering::AcqRel);
+        self.put(&notice);
     }
 
     /// Events put so far.
@@ -88,10 +108,37 @@ impl Outbox {
         self.events
     }
 
-    fn put(&mut self, line: Line) {
+    fn put(&mut self, line: &impl Serialize) {
         // If nobody takes lines any more, the canary is being ended by the
         // side that stopped taking them.
-        let _ = self.lines.send(line);
+        let mut pending = self.shared.pending();
+        let before = pending.bytes.len();
+        if let Err(e) = write_line(line, &mut pending.bytes) {
+            pending.bytes.truncate(before);
+            pending.failed.get_or_insert(e);
+        }
+        drop(pending);
+        self.shared.news.notify_one();
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.shared.pending().closed = true;
+        self.shared.news.notify_one();
+    }
+}
+
+impl Lines {
+    /// Takes all lines that are there, in exchange for an empty `bytes`; false
+    /// if no line will follow.
+    fn take(&mut self, bytes: &mut Vec<u8>) -> Result<bool, CanaryError> {
+        let mut pending = self.shared.pending();
+        std::mem::swap(&mut pending.bytes, bytes);
+        match pending.failed.take() {
+            Some(e) => Err(CanaryError::Output(e.into())),
+            None => Ok(!pending.closed),
+        }
     }
 }
 
@@ -100,27 +147,22 @@ pub(crate) async fn write_lines(
     mut from: Lines,
     mut output: impl AsyncWrite + Unpin,
 ) -> Result<(), CanaryError> {
-    let mut lines = Vec::with_capacity(BATCH);
     let mut bytes = Vec::new();
     loop {
-        let n = from.lines.recv_many(&mut lines, BATCH).await;
-        if n == 0 {
-            return Ok(());
+        from.shared.news.notified().await;
+        let open = from.take(&mut bytes)?;
+        for batch in bytes.chunks(BATCH) {
+            output.write_all(batch).await.map_err(CanaryError::Output)?;
+            output.flush().await.map_err(CanaryError::Output)?;
+            // A line counts as written with its end.
+            let lines = batch.iter().filter(|b| **b == b'\n').count();
+            from.shared.waiting.fetch_sub(lines, Ordering::AcqRel);
         }
         bytes.clear();
-        for line in lines.drain(..) {
-            line.write(&mut bytes)
-                .map_err(|e| CanaryError::Output(e.into()))?;
+        if !open {
+            return Ok(());
         }
-        output
-            .write_all(&bytes)
-            .await
-            .map_err(CanaryError::Output)?;
-        output.flush().await.map_err(CanaryError::Output)?;
-        from.waiting.fetch_sub(n, Ordering::AcqRel);
-        if n < BATCH && !from.lines.is_closed() {
-            tokio::time::sleep(GATHER).await;
-        }
+        tokio::time::sleep(GATHER).await;
     }
 }
 
@@ -146,11 +188,11 @@ mod tests {
         }
         assert!(!out.reserve(1));
         out.urgent(Notice::Ready);
-        let waiting = out.waiting.clone();
+        let shared = out.shared.clone();
         drop(out);
         let mut written = Vec::new();
         rt().block_on(write_lines(lines, &mut written)).unwrap();
-        assert_eq!(waiting.load(Ordering::Acquire), 0);
+        assert_eq!(shared.waiting.load(Ordering::Acquire), 0);
         assert_eq!(written, b"{\"canary\":\"ready\"}\n".repeat(4));
     }
 

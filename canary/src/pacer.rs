@@ -4,7 +4,8 @@
 //! Measured, the timer of an async runtime wakes about a millisecond late. A
 //! kernel timer of its own wakes as precisely as a thread that sleeps for
 //! nothing else, without handing every operation from one thread to another. A
-//! late wake-up never moves a later due time.
+//! late wake-up never moves a later due time. Retries wait for a second timer of
+//! this sort.
 
 use crate::schedule::{Schedule, Tick};
 use gameday_record::{Nanos, RunClock};
@@ -13,25 +14,18 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A schedule that is being kept.
+/// A kernel timer for absolute times of a run.
 #[derive(Debug)]
-pub struct Pacer {
-    timer: AsyncFd<OwnedFd>,
-    /// What the timer is set to.
-    set: Option<Nanos>,
+pub(crate) struct Timer {
+    fd: AsyncFd<OwnedFd>,
     clock: RunClock,
-    schedule: Schedule,
-    next: Option<Tick>,
-    /// Nothing becomes due after this.
-    end: Option<Nanos>,
+    /// What it is set to.
+    set: Option<Nanos>,
 }
 
-impl Pacer {
-    /// Starts it. Must be called on a runtime with I/O.
-    ///
-    /// # Errors
-    /// There is no timer to be had.
-    pub fn start(clock: RunClock, mut schedule: Schedule) -> io::Result<Pacer> {
+impl Timer {
+    /// One that is not set. Must be called on a runtime with I/O.
+    pub(crate) fn new(clock: RunClock) -> io::Result<Timer> {
         let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
         // SAFETY: no pointers are passed.
         let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) };
@@ -41,49 +35,28 @@ impl Pacer {
         // SAFETY: `fd` was just made and is owned by nobody else.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         // SAFETY: the descriptor is valid, and `AsyncFd` owns it until it is dropped.
-        let timer = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
-        let next = schedule.next_tick();
-        Ok(Pacer {
-            timer,
-            set: None,
+        let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
+        Ok(Timer {
+            fd,
             clock,
-            schedule,
-            next,
-            end: None,
+            set: None,
         })
     }
 
-    /// The next tick, when it is due; `None` once it was stopped and all that
-    /// was due before was taken. Nothing is lost if the wait is cancelled.
-    ///
-    /// # Errors
-    /// The timer cannot be set or waited for.
-    pub async fn tick(&mut self) -> io::Result<Option<Tick>> {
+    /// Waits until `due`; false if it was not in the future. The wait can be
+    /// cancelled, and begun again for the same time or another.
+    pub(crate) async fn until(&mut self, due: Nanos) -> io::Result<bool> {
         let mut waited = false;
-        loop {
-            let Some(tick) = self.next else {
-                return Ok(None);
-            };
-            if self.end.is_some_and(|end| tick.due > end) {
-                return Ok(None);
-            }
-            if tick.due <= self.clock.now() {
-                if !waited {
-                    // Behind: the calls that are waiting go first, else a
-                    // canary that stood still would not send before it caught up.
-                    tokio::task::yield_now().await;
-                }
-                self.next = self.schedule.next_tick();
-                return Ok(Some(tick));
-            }
-            if self.set != Some(tick.due) {
-                self.set(tick.due)?;
-                self.set = Some(tick.due);
+        while due > self.clock.now() {
+            if self.set != Some(due) {
+                self.set(due)?;
+                self.set = Some(due);
             }
             // The timer is not read: setting it anew forgets that it rang.
-            self.timer.readable().await?.clear_ready();
+            self.fd.readable().await?.clear_ready();
             waited = true;
         }
+        Ok(waited)
     }
 
     fn set(&self, due: Nanos) -> io::Result<()> {
@@ -99,13 +72,60 @@ impl Pacer {
                 tv_nsec: (at % 1_000_000_000) as libc::c_long,
             },
         };
-        let fd = self.timer.get_ref().as_raw_fd();
+        let fd = self.fd.get_ref().as_raw_fd();
         let old = std::ptr::null_mut();
         // SAFETY: `fd` is an open timer, `setting` is valid, the old one is not asked for.
         match unsafe { libc::timerfd_settime(fd, libc::TFD_TIMER_ABSTIME, &setting, old) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
+    }
+}
+
+/// A schedule that is being kept.
+#[derive(Debug)]
+pub struct Pacer {
+    timer: Timer,
+    clock: RunClock,
+    schedule: Schedule,
+    next: Option<Tick>,
+    /// Nothing becomes due after this.
+    end: Option<Nanos>,
+}
+
+impl Pacer {
+    /// Starts it. Must be called on a runtime with I/O.
+    ///
+    /// # Errors
+    /// There is no timer to be had.
+    pub fn start(clock: RunClock, mut schedule: Schedule) -> io::Result<Pacer> {
+        let next = schedule.next_tick();
+        Ok(Pacer {
+            timer: Timer::new(clock)?,
+            clock,
+            schedule,
+            next,
+            end: None,
+        })
+    }
+
+    /// The next tick, when it is due; `None` once it was stopped and all that
+    /// was due before was taken. Nothing is lost if the wait is cancelled.
+    ///
+    /// # Errors
+    /// The timer cannot be set or waited for.
+    pub async fn tick(&mut self) -> io::Result<Option<Tick>> {
+        let end = self.end.unwrap_or(Nanos::FOREVER);
+        let Some(tick) = self.next.filter(|tick| tick.due <= end) else {
+            return Ok(None);
+        };
+        if !self.timer.until(tick.due).await? {
+            // Behind: the calls that are waiting go first, else a canary that
+            // stood still would not send before it caught up.
+            tokio::task::yield_now().await;
+        }
+        self.next = self.schedule.next_tick();
+        Ok(Some(tick))
     }
 
     /// No operation becomes due after now.

@@ -19,7 +19,7 @@
 //! ```text
 //! {"canary":"ready"}               first
 //! {"index":0,"time":…,"type":…}    events of the history, as `record` defines them, with
-//!                                  index 0; an invocation before its request is sent
+//!                                  index 0, in the order of their times
 //! {"canary":"health",…}            every second while it paces: is the canary itself well?
 //! {"canary":"final","read":n,"failed":m}
 //! {"canary":"done",…}              last; a stream without it was cut off
@@ -102,12 +102,20 @@ impl Line {
     /// Those of the serializer; writing to memory has none of its own.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         match self {
-            Line::Event(e) => serde_json::to_writer(&mut *out, e)?,
-            Line::Notice(n) => serde_json::to_writer(&mut *out, n)?,
+            Line::Event(e) => write_line(e, out),
+            Line::Notice(n) => write_line(n, out),
         }
-        out.push(b'\n');
-        Ok(())
     }
+}
+
+/// Appends what a line holds, and a newline.
+pub(crate) fn write_line(
+    line: &impl Serialize,
+    out: &mut Vec<u8>,
+) -> Result<(), serde_json::Error> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.push(b'\n');
+    Ok(())
 }
 
 /// What a canary says about itself.
@@ -138,7 +146,7 @@ pub struct Health {
     /// Requests that wait for their retry now.
     #[serde(default)]
     pub waiting: u64,
-    /// How late calls were begun, in µs; absent if none was.
+    /// How late calls were invoked, in µs; absent if none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_us: Option<Lag>,
 }
@@ -169,7 +177,9 @@ pub struct Counts {
     pub forgone: u64,
 }
 
-/// Quantiles of the send lag (nearest rank), in µs: call begun − call due.
+/// Quantiles of the send lag (nearest rank), in µs: call invoked − call due,
+/// where a call is invoked right before its request is written or, without a
+/// connection that was kept, right before it begins to connect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lag {
     /// Median.

@@ -1,16 +1,11 @@
 //! Calls as requests of the DynamoDB JSON protocol.
 
 use crate::config::{Attributes, CanaryConfig, Endpoint};
-use crate::sign::{Sign, Unsigned};
+use crate::exchange;
+use crate::sign::Sign;
 use crate::workload::Drawn;
-use bytes::Bytes;
 use gameday_record::Call;
-use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
-use hyper::{Method, Request};
 use std::sync::Arc;
-
-const CONTENT: &str = "application/x-amz-json-1.0";
 
 /// Makes requests. The parts that never change are made once.
 #[derive(Clone, Debug)]
@@ -50,8 +45,8 @@ impl Requests {
         }
     }
 
-    /// The request of `drawn` to the endpoint with this number.
-    pub fn request(&self, drawn: &Drawn, endpoint: usize) -> Request<Full<Bytes>> {
+    /// The request of `drawn` to the endpoint with this number, as it is written.
+    pub fn request(&self, drawn: &Drawn, endpoint: usize) -> Vec<u8> {
         let target = match drawn.call {
             Call::Read { .. } => "DynamoDB_20120810.GetItem",
             Call::Write { .. } | Call::Insert { .. } | Call::Cas { .. } => {
@@ -59,84 +54,103 @@ impl Requests {
             }
             Call::Add { .. } => "DynamoDB_20120810.UpdateItem",
         };
-        let host = &self.hosts[endpoint];
-        let body = Bytes::from(self.body(drawn));
-        let signature = self.signer.sign(&Unsigned {
-            host,
-            content_type: CONTENT,
+        let body = self.body(drawn);
+        exchange::post(
+            &*self.signer,
+            &self.hosts[endpoint],
             target,
-            body: &body,
-        });
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        let value = |v: &str| HeaderValue::from_str(v).expect("visible ASCII");
-        let headers = request.headers_mut();
-        headers.insert(HOST, value(host));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(CONTENT));
-        headers.insert(
-            HeaderName::from_static("x-amz-target"),
-            HeaderValue::from_static(target),
-        );
-        for (name, v) in signature {
-            headers.insert(HeaderName::from_static(name), value(&v));
-        }
-        request
+            body.as_bytes(),
+        )
     }
 
+    // Concatenated, not formatted: this runs between a due time and its write.
     fn body(&self, drawn: &Drawn) -> String {
-        let table = &self.tables[drawn.table];
-        let bytes = drawn.bytes as usize;
+        let table: &str = &self.tables[drawn.table];
+        let (name, value_name): (&str, &str) = (&self.key, &self.value);
+        let key: &str = &quoted(drawn.call.key());
         match &drawn.call {
-            Call::Read { key, strong } => format!(
-                "{{{table},\"Key\":{{{}:{{\"S\":{}}}}},\"ConsistentRead\":{strong}}}",
-                self.key,
-                quoted(key),
-            ),
-            Call::Write { key, value } | Call::Insert { key, value } => {
-                format!("{{{table},{}}}", self.item(key, *value, bytes))
+            Call::Read { strong, .. } => [
+                "{",
+                table,
+                ",\"Key\":{",
+                name,
+                ":{\"S\":",
+                key,
+                "}},\"ConsistentRead\":",
+                if *strong { "true" } else { "false" },
+                "}",
+            ]
+            .concat(),
+            Call::Write { value, .. } | Call::Insert { value, .. } => {
+                ["{", table, &self.item(key, *value, drawn.bytes), "}"].concat()
             }
-            Call::Add { key, delta } => format!(
-                "{{{table},\"Key\":{{{}:{{\"S\":{}}}}},\"UpdateExpression\":\"ADD #n :d\",\
-                 \"ExpressionAttributeNames\":{{\"#n\":{}}},\
-                 \"ExpressionAttributeValues\":{{\":d\":{{\"N\":\"{delta}\"}}}},\
-                 \"ReturnValues\":\"UPDATED_NEW\"}}",
-                self.key,
-                quoted(key),
-                self.value
-            ),
-            Call::Cas { key, expected, new } => {
+            Call::Add { delta, .. } => [
+                "{",
+                table,
+                ",\"Key\":{",
+                name,
+                ":{\"S\":",
+                key,
+                "}},\"UpdateExpression\":\"ADD #n :d\",\"ExpressionAttributeNames\":{\"#n\":",
+                value_name,
+                "},\"ExpressionAttributeValues\":{\":d\":{\"N\":\"",
+                &delta.to_string(),
+                "\"}},\"ReturnValues\":\"UPDATED_NEW\"}",
+            ]
+            .concat(),
+            Call::Cas { expected, new, .. } => {
                 // Attribute names go through a placeholder: they may be reserved words.
                 let condition = match expected {
-                    None => format!(
-                        "\"attribute_not_exists(#a)\",\"ExpressionAttributeNames\":{{\"#a\":{}}}",
-                        self.key
-                    ),
-                    Some(old) => format!(
-                        "\"#a = :old\",\"ExpressionAttributeNames\":{{\"#a\":{}}},\
-                         \"ExpressionAttributeValues\":{{\":old\":{{\"N\":\"{old}\"}}}}",
-                        self.value
-                    ),
+                    None => [
+                        "\"attribute_not_exists(#a)\",\"ExpressionAttributeNames\":{\"#a\":",
+                        name,
+                        "}",
+                    ]
+                    .concat(),
+                    Some(old) => [
+                        "\"#a = :old\",\"ExpressionAttributeNames\":{\"#a\":",
+                        value_name,
+                        "},\"ExpressionAttributeValues\":{\":old\":{\"N\":\"",
+                        &old.to_string(),
+                        "\"}}",
+                    ]
+                    .concat(),
                 };
-                format!(
-                    "{{{table},{},\"ConditionExpression\":{condition},\
-                     \"ReturnValuesOnConditionCheckFailure\":\"ALL_OLD\"}}",
-                    self.item(key, *new, bytes)
-                )
+                [
+                    "{",
+                    table,
+                    &self.item(key, *new, drawn.bytes),
+                    ",\"ConditionExpression\":",
+                    &condition,
+                    ",\"ReturnValuesOnConditionCheckFailure\":\"ALL_OLD\"}",
+                ]
+                .concat()
             }
         }
     }
 
-    fn item(&self, key: &str, value: i64, bytes: usize) -> String {
+    /// `,"Item":{…}` of a quoted key.
+    fn item(&self, key: &str, value: i64, bytes: u32) -> String {
         let (filler, end) = match bytes {
             0 => ("", ""),
-            _ => (&self.filler[..self.filler_name + bytes], "\"}"),
+            n => (&self.filler[..self.filler_name + n as usize], "\"}"),
         };
-        format!(
-            "\"Item\":{{{}:{{\"S\":{}}},{}:{{\"N\":\"{value}\"}}{filler}{end}}}",
-            self.key,
-            quoted(key),
-            self.value,
-        )
+        let value = value.to_string();
+        [
+            ",\"Item\":{",
+            &self.key,
+            ":{\"S\":",
+            key,
+            "},",
+            &self.value,
+            ":{\"N\":\"",
+            &value,
+            "\"}",
+            filler,
+            end,
+            "}",
+        ]
+        .concat()
     }
 }
 
@@ -149,7 +163,6 @@ fn quoted(s: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::tests::config;
-    use http_body_util::BodyExt;
     use serde_json::{Value, json};
 
     fn sent(config: &CanaryConfig, call: &Call) -> (String, Value) {
@@ -160,24 +173,27 @@ mod tests {
             bytes: config.workload.item_bytes,
         };
         let requests = Requests::new(config, Arc::new(crate::sign::Dummy));
-        let request = requests.request(&drawn, 0);
-        let h = |n: &str| request.headers()[n].to_str().unwrap().to_string();
-        assert_eq!(request.method(), Method::POST);
-        assert_eq!(request.uri(), "/");
+        let request = String::from_utf8(requests.request(&drawn, 0)).unwrap();
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        let (first, headers) = head.split_once("\r\n").unwrap();
+        assert_eq!(first, "POST / HTTP/1.1");
+        let headers: Vec<_> = headers
+            .split("\r\n")
+            .map(|h| h.split_once(": ").unwrap())
+            .collect();
+        let h = |n: &str| {
+            let mut found = headers.iter().filter(|(name, _)| *name == n);
+            let (_, value) = found.next().unwrap();
+            assert_eq!(found.next(), None, "{n} once");
+            value.to_string()
+        };
         assert_eq!(h("host"), "127.0.0.1:8000");
         assert_eq!(h("content-type"), "application/x-amz-json-1.0");
+        assert_eq!(h("content-length"), body.len().to_string());
         assert_eq!(h("x-amz-date"), "20260101T000000Z");
         let auth = h("authorization");
         assert!(auth.starts_with("AWS4-HMAC-SHA256 Credential=gameday/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature="), "{auth}");
-        let target = h("x-amz-target");
-        let rt = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
-        let body = rt
-            .block_on(request.into_body().collect())
-            .unwrap()
-            .to_bytes();
-        (target, serde_json::from_slice(&body).unwrap())
+        (h("x-amz-target"), serde_json::from_str(body).unwrap())
     }
 
     #[test]

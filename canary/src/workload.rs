@@ -11,6 +11,7 @@
 
 use crate::choice::Choice;
 use crate::dice::{Dice, below, unit};
+use crate::inserts::{Inserts, Place};
 use gameday_record::{Call, Nanos, Operation, Outcome, WorkloadSpec};
 use std::collections::HashMap;
 
@@ -23,9 +24,6 @@ const VALUES_PER_ENDPOINT: i64 = 10_000_000_000;
 
 /// Where the values of retries begin.
 const RETRY_VALUES: i64 = 64 * VALUES_PER_ENDPOINT;
-
-/// Keys that one canary inserts through one endpoint at most: every one is read at the end.
-const MAX_INSERTS: u32 = 10_000;
 
 /// Counters of a table at most: few, so that additions meet.
 const MAX_COUNTERS: u32 = 8;
@@ -83,11 +81,11 @@ pub struct Workload {
     endpoints: usize,
     /// Canaries whose inserts are looked for.
     peers: std::ops::Range<u32>,
-    /// Operations drawn, and keys inserted, through each endpoint.
+    /// Operations drawn through each endpoint.
     drawn: Vec<u64>,
-    inserts: Vec<u32>,
-    /// All that was inserted: table and key.
-    inserted: Vec<(usize, String)>,
+    inserts: Inserts,
+    /// True if there are no other canaries.
+    alone: bool,
     retries: i64,
     jitters: u64,
     /// By table: what is at its registers.
@@ -116,6 +114,16 @@ impl Workload {
     /// Others of the run are taken to be as many as there are endpoints, with
     /// the first indices and the same workload.
     pub fn new(spec: &WorkloadSpec, seed: u64, canary: u32, endpoints: usize) -> Self {
+        Workload::of(spec, seed, canary, endpoints, false)
+    }
+
+    /// For a canary that measures alone, on a table that another such one may
+    /// have used before.
+    pub fn alone(spec: &WorkloadSpec, seed: u64, canary: u32, endpoints: usize) -> Self {
+        Workload::of(spec, seed, canary, endpoints, true)
+    }
+
+    fn of(spec: &WorkloadSpec, seed: u64, canary: u32, endpoints: usize, alone: bool) -> Self {
         let spec = spec.clone();
         let keys = spec.keys.max(1);
         let changes = spec.writes + spec.cas;
@@ -148,8 +156,8 @@ impl Workload {
                 canary..canary + 1
             },
             drawn: vec![0; endpoints],
-            inserts: vec![0; endpoints],
-            inserted: Vec::new(),
+            inserts: Inserts::new(alone, canary, spec.tables.max(1), endpoints),
+            alone,
             retries: 0,
             jitters: 0,
             seen: vec![HashMap::new(); spec.tables.max(1) as usize],
@@ -160,13 +168,23 @@ impl Workload {
     /// All keys that the final reads must read, with their tables: the
     /// registers, the counters, and what this canary inserted so far.
     pub fn keys(&self) -> impl Iterator<Item = (usize, String)> + use<> {
+        self.shared().chain(self.inserts.all().to_vec())
+    }
+
+    /// All keys that a canary alone can have used before on the same tables,
+    /// with the same kinds of calls: what must not be there when it begins.
+    pub fn ever(&self) -> impl Iterator<Item = (usize, String)> + use<> {
+        let inserts = (self.spec.inserts > 0.0).then(|| self.inserts.ever());
+        self.shared().chain(inserts.into_iter().flatten())
+    }
+
+    fn shared(&self) -> impl Iterator<Item = Place> + use<> {
         let (keys, counters) = (self.spec.keys.max(1), self.counters);
-        let shared = (0..self.tables() as usize).flat_map(move |table| {
+        (0..self.tables() as usize).flat_map(move |table| {
             let registers = (0..keys).map(register);
             let all = registers.chain((0..counters).map(counter));
             all.map(move |key| (table, key))
-        });
-        shared.chain(self.inserted.clone())
+        })
     }
 
     fn tables(&self) -> u32 {
@@ -179,6 +197,10 @@ impl Workload {
         self.drawn[endpoint] += 1;
         let dice = self.dice(self.canary, endpoint);
         let kind = self.kind(dice, n);
+        let inserted = match kind {
+            Kind::Insert => self.inserts.next(endpoint, n),
+            _ => None,
+        };
         let table = below(dice.throw(n, throw::TABLE), self.tables()) as usize;
         let value = self.base() + endpoint as i64 * VALUES_PER_ENDPOINT + n as i64 + 1;
         let key = || {
@@ -186,8 +208,8 @@ impl Workload {
             register(self.choice.choose(bits, more))
         };
         let added = || counter(below(dice.throw(n, throw::COUNTER), self.counters));
-        let (table, call) = match kind {
-            Kind::Strong | Kind::Eventual => {
+        let (table, call) = match (kind, inserted) {
+            (Kind::Strong | Kind::Eventual, _) => {
                 let strong = kind == Kind::Strong;
                 let (table, key) = match self.look_for(dice, endpoint, n) {
                     Some(inserted) => inserted,
@@ -198,21 +220,15 @@ impl Workload {
                 };
                 (table, Call::Read { key, strong })
             }
-            Kind::Insert if self.inserts[endpoint] < MAX_INSERTS => {
-                self.inserts[endpoint] += 1;
-                let (table, key) = self.insertion(self.canary, endpoint, n);
-                self.inserted.push((table, key.clone()));
-                (table, Call::Insert { key, value })
-            }
-            // Beyond the bound an insert is an ordinary write.
-            Kind::Write | Kind::Insert => (table, Call::Write { key: key(), value }),
-            Kind::Cas => {
+            (Kind::Insert, Some((table, key))) => (table, Call::Insert { key, value }),
+            (Kind::Write | Kind::Insert, _) => (table, Call::Write { key: key(), value }),
+            (Kind::Cas, _) => {
                 let key = key();
                 let expected = self.seen[table].get(&key).and_then(|s| s.value);
                 let new = value;
                 (table, Call::Cas { key, expected, new })
             }
-            Kind::Add => {
+            (Kind::Add, _) => {
                 let delta = 1 + i64::from(below(dice.throw(n, throw::DELTA), MAX_DELTA));
                 (
                     table,
@@ -246,11 +262,14 @@ impl Workload {
                 expected,
                 new: value,
             },
-            Call::Insert { .. } => {
-                let key = format!("i{}-{endpoint}-r{:06}", self.canary, self.retries);
-                self.inserted.push((before.table, key.clone()));
-                Call::Insert { key, value }
-            }
+            Call::Insert { .. } => match self.inserts.again(endpoint, before.table, self.retries) {
+                Some((_, key)) => Call::Insert { key, value },
+                None => {
+                    let some = self.retries.rem_euclid(i64::from(self.spec.keys.max(1)));
+                    let key = register(some as u32);
+                    Call::Write { key, value }
+                }
+            },
             call @ (Call::Read { .. } | Call::Add { .. }) => call,
         };
         Drawn {
@@ -318,18 +337,23 @@ impl Workload {
         pick(&self.shares, unit(dice.throw(n, throw::KIND)))
     }
 
-    /// Where operation `n` of a pair inserts, if it inserts.
-    fn insertion(&self, canary: u32, endpoint: usize, n: u64) -> (usize, String) {
-        let table = (n % u64::from(self.tables())) as usize;
-        (table, format!("{INSERT}{canary}-{endpoint}-{n:07}"))
-    }
-
     /// The newest key that some pair has probably just inserted and that is
     /// watched. All canaries begin together and keep the same pace: when one is
     /// at operation `n`, so are the others, to within their phases.
-    fn look_for(&self, dice: Dice, endpoint: usize, n: u64) -> Option<(usize, String)> {
+    fn look_for(&self, dice: Dice, endpoint: usize, n: u64) -> Option<Place> {
+        if self.spec.inserts <= 0.0 {
+            return None;
+        }
+        let watched = |theirs: Dice, m| below(theirs.throw(m, throw::WATCHED), WATCHED) == 0;
+        if self.alone {
+            let through = below(dice.throw(n, throw::PAIR), self.endpoints as u32) as usize;
+            let (m, place) = self.inserts.newest(through)?;
+            let soon = n.saturating_sub(*m) < WINDOW;
+            let theirs = self.dice(self.canary, through);
+            return (soon && watched(theirs, *m)).then(|| place.clone());
+        }
         // Beyond, no pair inserts any more.
-        if self.spec.inserts <= 0.0 || n as f64 * self.spec.inserts >= f64::from(MAX_INSERTS) {
+        if n as f64 * self.spec.inserts >= f64::from(self.inserts.most()) {
             return None;
         }
         let pairs = self.peers.len() as u32 * self.endpoints as u32;
@@ -341,18 +365,14 @@ impl Workload {
         let own = (canary, through) == (self.canary, endpoint);
         (u64::from(own)..WINDOW)
             .filter_map(|back| n.checked_sub(back))
-            .find(|&m| {
-                below(theirs.throw(m, throw::WATCHED), WATCHED) == 0
-                    && self.kind(theirs, m) == Kind::Insert
-            })
-            .map(|m| self.insertion(canary, through, m))
+            .find(|&m| watched(theirs, m) && self.kind(theirs, m) == Kind::Insert)
+            .map(|m| self.inserts.of_operation(canary, through, m))
     }
 }
 
 /// First letters of keys.
 const REGISTER: &str = "k";
 const COUNTER: &str = "c";
-const INSERT: &str = "i";
 
 /// `k00000`, `k00001` …
 fn register(n: u32) -> String {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::inserts::INSERT;
 use gameday_record::{ErrorClass, operation::Failure};
 use std::collections::HashSet;
 
@@ -364,4 +365,53 @@ fn a_compare_and_set_expects_what_was_last_seen() {
     assert_eq!(expected(&mut w), Some(8));
     w.learn(0, &op(cas, 16, ok(None)));
     assert_eq!(expected(&mut w), Some(2));
+}
+
+#[test]
+fn a_canary_alone_inserts_few_keys_that_can_be_told_beforehand() {
+    let spec = WorkloadSpec {
+        writes: 0.0,
+        inserts: 0.5,
+        cas: 0.0,
+        strong_reads: 0.5,
+        eventual_reads: 0.0,
+        tables: 2,
+        ..WorkloadSpec::default()
+    };
+    let mut w = Workload::alone(&spec, 3, 0, 2);
+    let ever: HashSet<_> = w.ever().collect();
+    let (mut inserted, mut writes, mut looked) = (HashSet::new(), 0, 0);
+    for i in 0..4000 {
+        let first = w.draw(i % 2);
+        let retried = match first.call {
+            Call::Insert { .. } if i % 10 == 0 => Some(w.again(i % 2, &first)),
+            _ => None,
+        };
+        for d in [Some(first), retried].into_iter().flatten() {
+            let place = (d.table, d.call.key().to_string());
+            assert!(ever.contains(&place), "{place:?}");
+            match d.call {
+                Call::Insert { .. } => assert!(inserted.insert(place), "twice: {d:?}"),
+                Call::Write { .. } => writes += 1,
+                Call::Read { key, .. } if key.starts_with(INSERT) => {
+                    looked += 1;
+                    assert!(inserted.contains(&place), "nobody else inserts: {place:?}");
+                }
+                _ => {}
+            }
+        }
+    }
+    // 500 through each of the two endpoints; beyond, they are writes.
+    assert_eq!(inserted.len(), 1000);
+    assert!(writes > 500, "{writes}");
+    assert!(looked > 20, "{looked}");
+    // All of it is read at the end, and deleted before the next one begins.
+    let read: HashSet<_> = w.keys().collect();
+    assert!(inserted.is_subset(&read) && read.is_subset(&ever));
+    let without = WorkloadSpec {
+        inserts: 0.0,
+        writes: 0.5,
+        ..spec
+    };
+    assert_eq!(Workload::alone(&without, 3, 0, 2).ever().count(), 2 * 60);
 }

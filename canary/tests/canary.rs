@@ -44,6 +44,7 @@ impl Canary {
             table: "canary".into(),
             attributes: Attributes::default(),
             workload,
+            alone: false,
         };
         let json = serde_json::to_string(&config).unwrap();
         let config = CanaryConfig::parse(&json).unwrap();
@@ -86,6 +87,8 @@ impl Canary {
         match Line::parse(line.as_bytes()).unwrap() {
             Line::Event(e) => {
                 assert_eq!(e.index, 0);
+                let last = self.events.last();
+                assert!(last.is_none_or(|last| last.time <= e.time), "in order");
                 self.operations.extend(self.pairing.push(&e).unwrap());
                 self.events.push(e);
                 None

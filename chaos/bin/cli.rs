@@ -14,28 +14,32 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 pass · 1 fail (an SLO missed or an anomaly in the data) · 2 inconclusive ·
-3 stopped by a stop condition · 4 not clean (something could not be reverted) ·
+3 stopped by a stop condition or by gameday stop · 4 not clean (something could not be reverted) ·
 64 usage or playbook error · 70 internal error · 130/143 interrupted, after reverting";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a playbook: cluster up, faults, canaries, checks, report, cluster down
     Run(RunArgs),
-    /// Resolve a playbook and print what would happen; touches nothing
+    /// Resolve a playbook, say how its faults are made here, or why one cannot be; starts no cluster
     Plan(PlanArgs),
     /// Judge recorded histories: run folders, our history.jsonl, or other tools' files
     Check(CheckArgs),
     /// Render the report of a run folder again
     Report(ReportArgs),
+    /// Look for the smallest list of a failed run's injections that still fails
+    Shrink(ShrinkArgs),
     /// Keep a cluster to explore with any DynamoDB client
     Cluster {
         #[command(subcommand)]
         action: ClusterAction,
     },
+    /// Ask a run in progress to revert, to judge what was measured, and to end
+    Stop(StopArgs),
     /// Undo whatever an interrupted run left behind
     Revert(RevertArgs),
-    /// What this machine can run, and why not the rest
-    Doctor,
+    /// What this machine can run and make wrong, and what would make the rest possible
+    Doctor(DoctorArgs),
     /// Measure the store: durable writes and strong reads per second through the routers
     Bench(BenchArgs),
     /// Measure any DynamoDB-compatible endpoint, for minutes or for months
@@ -90,12 +94,23 @@ pub struct RunArgs {
 pub struct PlanArgs {
     /// The playbook, a TOML file
     pub playbook: PathBuf,
+    /// Where nodes would run
+    #[arg(long, value_enum, default_value = "auto")]
+    pub runtime: RuntimeChoice,
     /// Seed of every random choice (default: the playbook's, else chosen and printed)
     #[arg(long)]
     pub seed: Option<u64>,
     /// How long [random] draws faults (default: the playbook's)
     #[arg(long, value_name = "DURATION", value_parser = gameday_chaos::playbook::values::duration)]
     pub duration: Option<std::time::Duration>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 · 2 if no runtime can be used here")]
+pub struct DoctorArgs {
+    /// Print everything as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -169,6 +184,21 @@ pub struct ReportArgs {
     pub run: PathBuf,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 found, and minimal · 2 the whole list did not fail again, or the budget was spent ·
+64 RUN did not fail · 130/143 interrupted, after reverting")]
+pub struct ShrinkArgs {
+    /// Folder of a run that failed
+    pub run: PathBuf,
+    /// Time for all runs together
+    #[arg(long, default_value = "30m", value_name = "DURATION", value_parser = gameday_chaos::playbook::values::duration)]
+    pub budget: std::time::Duration,
+    /// Most runs of each list before it counts as one that does not fail
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub runs: u32,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum ClusterAction {
     /// Start a cluster and leave it running
@@ -199,6 +229,19 @@ pub struct UpArgs {
     /// Folder in which the cluster's folder is made
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// Run id or run folder
+    #[arg(required_unless_present = "all")]
+    pub run: Option<PathBuf>,
+    /// Every run in progress on this machine
+    #[arg(long, conflicts_with = "run")]
+    pub all: bool,
+    /// Why, for the report
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -255,7 +298,8 @@ pub struct CanaryArgs {
     /// Distinct items, 1 to 100000
     #[arg(long, value_name = "N")]
     pub keys: Option<u32>,
-    /// Shares of writes, cas, strong_reads and eventual_reads, together 1; what is not named is 0
+    /// Shares of writes, inserts, cas, adds, strong_reads and eventual_reads, together 1; what is
+    /// not named is 0
     #[arg(long, value_name = "NAME=SHARE,…")]
     pub mix: Option<String>,
     /// Time after which a call is given up, 50ms to 60s
@@ -317,7 +361,9 @@ the profile files of the AWS tools, which are read again when they change. Witho
 placeholders are sent, which stores for tests accept.
 
 The canary writes to its table, and deletes its items there before it begins: give it a table
-of its own. Ends by itself after --for, else by Ctrl-C or SIGTERM, and then reads everything a
+of its own. It inserts at most 500 new keys through each endpoint, so that the table stays small;
+inserts beyond that are made as writes. What only the nodes of a store can show, whether its
+replicas agree and what became of writes of unknown outcome, a canary alone does not check. Ends by itself after --for, else by Ctrl-C or SIGTERM, and then reads everything a
 last time, judges the data and writes the report.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -330,4 +376,8 @@ pub enum Internal {
     Links,
     /// The fault agent of a pod
     Agent,
+    /// Tries what faults are made of
+    Probe,
+    /// Reverts what a dead runner left
+    Watchdog,
 }

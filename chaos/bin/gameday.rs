@@ -2,28 +2,36 @@
 
 mod alarms;
 mod applied;
+mod ask;
 mod bench;
 mod canary;
 mod check;
 mod cli;
 mod cluster_cmd;
+mod doctor;
 mod exit;
 mod identity;
 mod internal;
 mod judge;
 mod live;
+mod plan;
 mod prepare;
+mod print;
 mod recorder;
 mod replicas;
 mod revert;
 mod roles;
 mod run;
+mod shrink;
 mod stop;
+mod stop_cmd;
+mod undo;
 mod up;
+mod watchdog;
 mod wiring;
 
 use clap::Parser;
-use cli::{Cli, Command, PlanArgs, ReportArgs};
+use cli::{Cli, Command, ReportArgs};
 use exit::Exit;
 use gameday_record::RunFolder;
 use std::io::IsTerminal;
@@ -41,13 +49,15 @@ fn main() -> ExitCode {
     };
     let exit = match cli.command {
         Command::Internal { what } => internal::main(what),
-        Command::Plan(args) => plan(args),
+        Command::Plan(args) => concurrent(plan::main(args)),
         Command::Check(args) => check::main(args),
         Command::Report(args) => report(args),
+        Command::Shrink(args) => concurrent(shrink::main(args)),
         Command::Run(args) => concurrent(run::main(args)),
         Command::Cluster { action } => concurrent(cluster_cmd::main(action)),
+        Command::Stop(args) => concurrent(stop_cmd::main(args)),
         Command::Revert(args) => concurrent(revert::main(args)),
-        Command::Doctor => concurrent(doctor()),
+        Command::Doctor(args) => concurrent(doctor::main(args)),
         Command::Bench(args) => concurrent(bench::main(args)),
         Command::Canary(args) => concurrent(canary::main(*args)),
     };
@@ -62,25 +72,6 @@ fn concurrent(work: impl Future<Output = Exit>) -> Exit {
             Exit::Internal
         }
     }
-}
-
-fn plan(args: PlanArgs) -> Exit {
-    let prepared = match prepare::prepare(&args.playbook, args.seed, None, args.duration) {
-        Ok(p) => p,
-        Err(exit) => return exit,
-    };
-    println!("{}  (seed {})", prepared.playbook.title, prepared.seed);
-    for line in prepared.playbook.measuring.lines() {
-        println!("{line}");
-    }
-    for line in prepared.plan.lines() {
-        println!("{line}");
-    }
-    println!(
-        "at least {} s, the start and the checks not counted",
-        prepared.plan.least_duration().as_secs()
-    );
-    Exit::Pass
 }
 
 fn report(args: ReportArgs) -> Exit {
@@ -107,25 +98,4 @@ fn report(args: ReportArgs) -> Exit {
             Exit::Usage
         }
     }
-}
-
-async fn doctor() -> Exit {
-    match gameday_chaos::runtime::docker::available().await {
-        Ok(engine) => println!("docker: yes, engine {}, API {}", engine.version, engine.api),
-        Err(why) => println!("docker: no, {why}"),
-    }
-    println!("process: yes, on loopback, without privileges");
-    let found = gameday_chaos::runtime::leftovers::find(None).await;
-    for why in &found.unsearched {
-        println!("leftovers: not looked at: {why}");
-    }
-    let dead = found
-        .things
-        .iter()
-        .filter(|t| !t.runner_alive && t.marks.kind == gameday_chaos::runtime::marks::Kind::Run);
-    match dead.count() {
-        0 => println!("leftovers: none"),
-        n => println!("leftovers: {n} things of dead runs; gameday revert --all removes them"),
-    }
-    Exit::Pass
 }

@@ -23,7 +23,9 @@ pub fn main(what: Internal) -> Exit {
         Internal::Node => node(),
         Internal::Canary => canary(),
         Internal::Links => gameday_chaos::runtime::links::main(),
+        Internal::Watchdog => crate::watchdog::main(),
         Internal::Agent => gameday_chaos::runtime::agent::main(),
+        Internal::Probe => gameday_chaos::runtime::facilities::main(),
     };
     match outcome {
         Ok(()) => Exit::Pass,

@@ -3,8 +3,11 @@
 use crate::cli::RuntimeChoice;
 use crate::exit::Exit;
 use crate::{identity, wiring};
+use gameday_chaos::abilities::{Abilities, unreadable};
 use gameday_chaos::plan::{Plan, plan};
 use gameday_chaos::playbook::{Playbook, diagnostic};
+use gameday_chaos::runtime::docker::DockerRuntime;
+use gameday_chaos::runtime::process::ProcessRuntime;
 use gameday_record::Topology;
 use std::path::Path;
 use std::time::Duration;
@@ -63,6 +66,30 @@ pub fn prepare(
         plan,
         seed,
     })
+}
+
+/// Refuses a playbook of which a fault cannot be made in this runtime here;
+/// prints why.
+///
+/// # Errors
+/// The exit code, after the reasons were printed.
+pub async fn possible(playbook: &Playbook, runtime: &'static str) -> Result<Abilities, Exit> {
+    let abilities = abilities(runtime).await;
+    let mut refused = abilities.refuse(playbook);
+    refused.extend(unreadable(playbook));
+    if refused.is_empty() {
+        return Ok(abilities);
+    }
+    eprintln!("{}", diagnostic::render(&refused));
+    Err(Exit::Usage)
+}
+
+/// What can be made wrong in this runtime here.
+pub async fn abilities(runtime: &'static str) -> Abilities {
+    match runtime {
+        "docker" => DockerRuntime::abilities().await,
+        _ => ProcessRuntime::abilities().await,
+    }
 }
 
 /// The runtime that `--runtime` means here, and why.

@@ -6,15 +6,18 @@ use crate::alarms::Alarms;
 use crate::cli::RunArgs;
 use crate::exit::Exit;
 use crate::live::Live;
-use crate::prepare::{Prepared, choose, prepare};
+use crate::prepare::{Prepared, choose, possible, prepare};
 use crate::recorder::{Canary, Recorder, tell_all};
 use crate::roles::StoreRoles;
 use crate::stop::Stop;
+use crate::undo::dead_runs;
 use crate::up::{self, Place};
-use crate::{applied, identity, judge, replicas, wiring};
+use crate::watchdog::Watchdog;
+use crate::{applied, ask, identity, judge, replicas, wiring};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use gameday_canary::protocol::Command;
+use gameday_chaos::abilities::Abilities;
 use gameday_chaos::playbook::values;
 use gameday_chaos::runner::{self, Cast, ExecutionSummary, Health, Timeline};
 use gameday_chaos::runtime::Runtime;
@@ -62,7 +65,15 @@ pub async fn main(args: RunArgs) -> Exit {
             return Exit::Usage;
         }
     };
+    let abilities = match possible(&prepared.playbook, runtime).await {
+        Ok(abilities) => abilities,
+        Err(exit) => return exit,
+    };
     println!("seed {} · runtime {runtime} ({why})", prepared.seed);
+    let beside = dead_runs().await;
+    for text in &beside {
+        eprintln!("{text}");
+    }
     let id = identity::run_id(&prepared.name, prepared.seed);
     let folder = match RunFolder::create(args.out.join(&id)) {
         Ok(folder) => folder,
@@ -82,11 +93,26 @@ pub async fn main(args: RunArgs) -> Exit {
         runtime,
         subnet: prepared.playbook.cluster.subnet.clone(),
     };
+    let settle = Duration::from_millis(prepared.playbook.measuring.workload.timeout_ms);
+    let live = Live::new(
+        clock,
+        settle,
+        !args.plain && std::io::stdout().is_terminal(),
+    );
+    let timeline = match TimelineWriter::open(&folder.timeline()) {
+        Ok(writer) => Timeline::new(writer, clock),
+        Err(e) => return internal(&format!("{}: {e}", folder.timeline().display())),
+    };
+    let watchdog = match Watchdog::start(marks.clone(), timeline.clone(), live.clone()) {
+        Ok(watchdog) => watchdog,
+        Err(why) => return internal(&why),
+    };
     let units = wiring::units(&prepared.topology, true);
     let runtime = match up::create(&place, marks.clone(), units).await {
         Ok(runtime) => runtime,
         Err(why) => {
             eprintln!("{why}");
+            watchdog.dismiss().await;
             // Nothing was made yet; a folder with nothing in it would only confuse.
             let _ = std::fs::remove_dir_all(folder.path());
             return Exit::Usage;
@@ -95,7 +121,7 @@ pub async fn main(args: RunArgs) -> Exit {
     let info = info(
         &args,
         &prepared,
-        &id,
+        &abilities,
         runtime.as_ref(),
         clock,
         &epoch_utc,
@@ -109,20 +135,9 @@ pub async fn main(args: RunArgs) -> Exit {
         epoch_utc,
     };
     let opened = write_json(&folder.run_json(), &info)
-        .and_then(|()| Recorder::create(&folder.history(), header))
-        .and_then(|recorder| {
-            let writer = TimelineWriter::open(&folder.timeline())
-                .map_err(|e| format!("{}: {e}", folder.timeline().display()))?;
-            Ok((recorder, Timeline::new(writer, clock)))
-        });
-    let settle = Duration::from_millis(prepared.playbook.measuring.workload.timeout_ms);
-    let live = Live::new(
-        clock,
-        settle,
-        !args.plain && std::io::stdout().is_terminal(),
-    );
+        .and_then(|()| Recorder::create(&folder.history(), header));
     let summary = match opened {
-        Ok((recorder, timeline)) => {
+        Ok(recorder) => {
             let run = Run {
                 args,
                 prepared,
@@ -134,14 +149,21 @@ pub async fn main(args: RunArgs) -> Exit {
                 live,
                 stop: stop.clone(),
             };
+            for text in beside {
+                run.note(text).await;
+            }
             run.journey().await
         }
         Err(why) => {
             eprintln!("{why}");
-            let _ = down(runtime.as_ref()).await;
+            if let Err(left) = down(runtime.as_ref()).await {
+                eprintln!("not clean: {left}");
+            }
+            watchdog.dismiss().await;
             return Exit::Internal;
         }
     };
+    watchdog.dismiss().await;
     conclude(&folder, &summary, stop.signal())
 }
 
@@ -165,7 +187,7 @@ impl Run {
         self.phase(Phase::Up).await;
         let up = tokio::select! {
             biased;
-            signal = self.stop.stopped() => Err(interrupted(signal)),
+            why = self.stopped() => Err(stopped(why)),
             up = self.up(&mut canaries) => up.map_err(|why| failed(format!("the cluster did not come up: {why}"))),
         };
         let mut summary = match up {
@@ -319,11 +341,10 @@ impl Run {
             }),
             observer: alarms.clone(),
         };
-        let stop = self.stop.clone();
-        let stopped = async move {
+        let stopped = async {
             tokio::select! {
                 biased;
-                signal = stop.stopped() => runner::Stop::Interrupted(signal_name(signal).into()),
+                why = self.stopped() => why,
                 why = alarms.stopped() => runner::Stop::Condition(why),
             }
         };
@@ -331,6 +352,16 @@ impl Run {
         watching.abort();
         evaluating.abort();
         summary
+    }
+
+    /// Resolves when somebody wants the run to end.
+    async fn stopped(&self) -> runner::Stop {
+        let file = self.folder.stop();
+        tokio::select! {
+            biased;
+            signal = self.stop.stopped() => runner::Stop::Interrupted(signal_name(signal).into()),
+            why = ask::asked(&file) => runner::Stop::Asked(why),
+        }
     }
 
     async fn final_reads(&self, canaries: &mut BTreeMap<String, Canary>) {
@@ -458,25 +489,25 @@ fn conclude(folder: &RunFolder, summary: &ExecutionSummary, signal: Option<i32>)
 fn info(
     args: &RunArgs,
     prepared: &Prepared,
-    id: &str,
+    abilities: &Abilities,
     runtime: &dyn Runtime,
     clock: RunClock,
     epoch_utc: &str,
     marks: &RunMarks,
 ) -> RunInfo {
-    let mut extra = Vec::new();
+    let mut extra: Vec<String> = Vec::new();
     if let Some(subnet) = &args.subnet {
-        extra.push(format!("--subnet {subnet}"));
+        extra.extend(["--subnet".into(), subnet.clone()]);
     }
     if let Some(duration) = args.duration {
-        extra.push(format!("--duration {}", values::show(duration)));
+        extra.extend(["--duration".into(), values::show(duration)]);
     }
     #[cfg(feature = "seeded-bugs")]
     if let Some(bug) = &args.bug {
-        extra.push(format!("--bug {bug}"));
+        extra.extend(["--bug".into(), bug.clone()]);
     }
     RunInfo {
-        id: id.into(),
+        id: marks.run.clone(),
         playbook: prepared.name.clone(),
         title: prepared.playbook.title.clone(),
         playbook_text: prepared.playbook.source.text.clone(),
@@ -496,7 +527,7 @@ fn info(
             runtime.name(),
             &extra,
         ),
-        plan: prepared.plan.lines(),
+        plan: prepared.plan.lines_in(abilities),
         runner: marks.runner.to_string(),
     }
 }
@@ -513,6 +544,13 @@ fn signal_name(signal: i32) -> &'static str {
         libc::SIGTERM => "SIGTERM",
         libc::SIGHUP => "SIGHUP",
         _ => "Ctrl-C",
+    }
+}
+
+fn stopped(why: runner::Stop) -> ExecutionSummary {
+    match why {
+        runner::Stop::Interrupted(why) => ended(RunState::Interrupted, why),
+        runner::Stop::Condition(why) | runner::Stop::Asked(why) => ended(RunState::Stopped, why),
     }
 }
 

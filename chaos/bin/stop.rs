@@ -35,7 +35,13 @@ impl Stop {
                     _ = term.recv() => libc::SIGTERM,
                     _ = hup.recv() => libc::SIGHUP,
                 };
-                let first = tx.send_if_modified(|seen| seen.replace(got).is_none());
+                let first = tx.send_if_modified(|seen| match seen {
+                    None => {
+                        *seen = Some(got);
+                        true
+                    }
+                    Some(_) => false,
+                });
                 eprintln!("{}", if first { first_said } else { then_said });
             }
         });

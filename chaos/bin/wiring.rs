@@ -202,6 +202,7 @@ pub fn canary_launches(
             table: TABLE.into(),
             attributes: Default::default(),
             workload: workload.clone(),
+            alone: false,
         };
         let json = serde_json::to_string(&config).map_err(|e| e.to_string())?;
         launches.push(Launch {
@@ -233,6 +234,7 @@ fn storage(
         // The runtime says where at launch, in GAMEDAY_DATA.
         data: PathBuf::new(),
         disk: DiskMode::Volatile { seed },
+        conditions: true,
         timing: Default::default(),
         checkpoint: Default::default(),
         remember: Some(Remember {

@@ -8,6 +8,7 @@
 
 #![warn(missing_docs)]
 
+pub mod abilities;
 pub mod faults;
 pub mod plan;
 pub mod playbook;

@@ -394,6 +394,18 @@ fn every_partition_shape_is_read() {
             "more than once",
         ),
         (
+            "fault = \"restart\"\ntarget = { az = \"b\" }\npause = \"2s\"",
+            "'pause' goes with 'rolling-restart' and 'rolling-upgrade'",
+        ),
+        (
+            "fault = \"rolling-restart\"\ntarget = { az = \"b\" }\nbinary = \"x\"",
+            "'binary' goes with 'rolling-upgrade'",
+        ),
+        (
+            "fault = \"rolling-downgrade\"\ntarget = { az = \"b\" }",
+            "does not say to what",
+        ),
+        (
             "fault = \"leader\"\ntarget = { leader = \"canary\" }",
             "the leader of one partition",
         ),

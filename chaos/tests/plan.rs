@@ -340,8 +340,14 @@ fn what_is_drawn_at_random_is_the_same_for_the_same_seed_to_the_byte() {
 fn what_cannot_be_drawn_is_refused() {
     let short = RANDOM.replace("10m", "3s");
     assert!(refused("", &short)[0].contains("3s are too short"));
+    // A whole day is planned; only one of nothing but faults is not.
     let long = RANDOM.replace("10m", "24h");
-    assert!(refused("", &long)[0].contains("more than 300"));
+    let day = plan(&playbook("", &long), 1, &topology()).unwrap();
+    assert!(day.steps.len() > 2500, "{}", day.steps.len());
+    let hasty = long
+        .replace("\"15s\"", "\"5s\"")
+        .replace("\"20s\"", "\"5s\"");
+    assert!(refused("", &hasty)[0].contains("more than 5000"));
     let empty = RANDOM.replace("\"storage\"", "\"log\"");
     let all = refused("", &empty);
     assert!(
@@ -475,4 +481,31 @@ fn every_playbook_parses_plans_and_says_what_it_shows() {
             "{needed} is missing from {names:?}"
         );
     }
+}
+
+#[test]
+fn a_rollout_hurts_one_node_at_a_time_and_takes_its_time() {
+    let all = step("all", "rolling-restart", "role = \"storage\"", AT0, "5s");
+    planned("", &all);
+    let most = "role = \"storage\", not = { az = \"b\" }";
+    let roll = step("roll", "rolling-restart", most, AT0, "5s");
+    // Four nodes of at most ten seconds each and three pauses of two, there and back, the hold and
+    // a revert.
+    let beside = |at: &str| step("beside", "isolate", "az = \"b\"", at, "5s");
+    planned("", &(roll.clone() + &beside("at = \"102s\"")));
+    let early = roll.clone() + &beside("at = \"101s\"");
+    let all = refused("", &early);
+    assert!(all[0].contains("up to 2 of 3 AZs"), "{all:?}");
+    planned("allow_quorum_loss = true", &early);
+    let shared = step(
+        "shared",
+        "kill",
+        "node = \"storage-a1\"",
+        "at = \"9s\"",
+        "5s",
+    );
+    let all = refused("allow_quorum_loss = true", &(roll.clone() + &shared));
+    assert!(all[0].contains("the same node"), "{all:?}");
+    let p = plan(&playbook("", &roll), 1, &topology()).unwrap();
+    assert_eq!(p.least_steps(), Duration::from_secs(3 * 2 + 5));
 }

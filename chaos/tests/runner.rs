@@ -2,6 +2,8 @@
 
 #[path = "support/fake.rs"]
 mod fake;
+#[path = "runner/rolling.rs"]
+mod rolling;
 mod support;
 
 use fake::{Fake, Judged, Log, Memory, Switches, Told, Watcher, group};
@@ -149,12 +151,14 @@ async fn a_run_goes_through_its_phases_in_order() {
             "start storage-b1",
             "timeline reverted 1",
             "timeline proof 1 reverted Pass",
+            "timeline reachability Pass",
             "timeline phase cooldown",
         ]
     );
     assert_eq!(seen.log.at("power-off"), 12_000);
     assert_eq!(seen.log.at("start"), 22_000);
-    assert_eq!(seen.took, Duration::from_secs(27));
+    // The fake's probe takes 200 ms.
+    assert_eq!(seen.took, Duration::from_millis(27_200));
     let expected = ExecutionSummary {
         state: RunState::Completed,
         reason: None,
@@ -290,7 +294,8 @@ async fn a_delay_is_counted_from_the_proven_revert() {
     let all = seen.log.all();
     assert_eq!(all.iter().filter(|l| l.starts_with("pause")).count(), 2);
     // 10 of baseline, 5, 4 + 5, 3 + 5, 5 of cooldown.
-    assert_eq!(seen.took, Duration::from_secs(37));
+    // And 200 ms of the fake's probe.
+    assert_eq!(seen.took, Duration::from_millis(37_200));
 }
 
 #[tokio::test(start_paused = true)]
@@ -372,6 +377,7 @@ async fn an_interruption_reverts_at_once_and_proves_it() {
             Stop::Condition("availability < 50%".into()),
             RunState::Stopped,
         ),
+        (Stop::Asked("customers call".into()), RunState::Stopped),
     ] {
         let mut run = Run::of(
             step("cut b", "partition", "az = \"b\"", AT0, "60s")
@@ -431,6 +437,33 @@ async fn a_cut_that_does_not_cut_is_noticed() {
         seen.log.has("timeline phase cooldown"),
         "the cluster still gets its time to recover"
     );
+}
+
+/// A link that no injection knows of is seen, and is not blamed on one.
+#[tokio::test(start_paused = true)]
+async fn after_the_last_revert_every_node_must_reach_every_other() {
+    let link = Link {
+        from: "storage-a1".into(),
+        to: "storage-c1".into(),
+    };
+    let mut run = Run::of(step("x", "kill", "node = \"storage-b1\"", AT0, "8s"));
+    run.switches.broken = Some(link);
+    let seen = run.go().await;
+    assert_eq!(seen.proofs(1), [Pass; 3]);
+    assert_eq!(seen.summary.state, RunState::Failed);
+    assert_eq!(seen.summary.unproven, Vec::<String>::new());
+    let left = &seen.summary.not_clean;
+    assert!(left[0].contains("storage-a1 → storage-c1"), "{left:?}");
+    assert!(
+        seen.log.has("timeline reachability Fail"),
+        "{:#?}",
+        seen.log.all()
+    );
+
+    // Nothing was injected: nothing can be left.
+    let mut run = Run::of(step("x", "kill", "node = \"storage-b1\"", AT0, "8s"));
+    run.health = Err(vec!["writes 40 %".into()]);
+    assert!(!run.go().await.log.has("timeline reachability"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -502,7 +535,8 @@ async fn a_revert_that_hangs_is_given_up_even_when_interrupted() {
     let seen = run.go().await;
     assert_eq!(seen.summary.state, RunState::Interrupted);
     assert!(seen.summary.not_clean[0].contains("longer than 30 s"));
-    assert_eq!(seen.took, Duration::from_secs(50));
+    // And 200 ms of the fake's probe.
+    assert_eq!(seen.took, Duration::from_millis(50_200));
 }
 
 #[tokio::test(start_paused = true)]

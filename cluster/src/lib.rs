@@ -12,6 +12,7 @@ pub mod engine;
 pub mod load;
 pub mod meta;
 pub mod node;
+mod outside;
 pub mod router;
 pub mod rpc;
 pub mod wal;

@@ -1,13 +1,16 @@
-//! How long the report of a large run takes: `cargo run --release -p
+//! What the report of a large run takes: `cargo run --release -p
 //! gameday-reports --example large -- FOLDER [OPERATIONS]` writes a synthetic
 //! run folder of 1 000 000 operations (nine pairs, 1 % missed in two outages)
-//! into a folder that does not exist yet, and reports on it.
+//! unless it is there, and in a process of its own reports on it: time, peak
+//! memory, size of the page.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
 
 use common::{AZS, Synthetic, answered_write, ms, spoil};
-use gameday_record::{Call, ErrorClass};
+use gameday_record::{Call, ErrorClass, RunFolder};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 fn main() -> Result<(), String> {
@@ -17,6 +20,21 @@ fn main() -> Result<(), String> {
         Some(n) => n.parse().map_err(|e| format!("'{n}': {e}"))?,
         None => 1_000_000,
     };
+    let folder = Path::new(&folder);
+    if folder.exists() {
+        return report(&RunFolder::at(folder));
+    }
+    write(folder, total);
+    // The memory of another process is not that of the run's writer.
+    let this = std::env::current_exe().map_err(|e| e.to_string())?;
+    let ended = Command::new(this).arg(folder).status();
+    match ended.map_err(|e| e.to_string())?.success() {
+        true => Ok(()),
+        false => Err("the report failed".into()),
+    }
+}
+
+fn write(folder: &Path, total: u64) {
     let mut s = Synthetic::az_power_off();
     s.operations.clear();
     let pairs: Vec<_> = AZS
@@ -39,19 +57,24 @@ fn main() -> Result<(), String> {
         }
         s.operations.push(o);
     }
-    let written = s.write(std::path::Path::new(&folder));
-    drop(s);
+    s.write(folder);
+}
+
+fn report(folder: &RunFolder) -> Result<(), String> {
     let began = Instant::now();
-    let history = written.read_history()?;
-    println!(
-        "read {} operations: {:?}",
-        history.operations.len(),
-        began.elapsed()
-    );
-    drop(history);
-    let began = Instant::now();
-    let report = gameday_reports::assemble(&written)?;
+    let report = gameday_reports::assemble(folder)?;
     println!("assembled, reading included: {:?}", began.elapsed());
+    let began = Instant::now();
+    gameday_reports::render_all(folder, &report)?;
+    println!("rendered: {:?}", began.elapsed());
+    for path in [folder.history(), folder.report_json(), folder.report_html()] {
+        let size = std::fs::metadata(&path).map_err(|e| e.to_string())?.len();
+        println!("{}: {} KiB", path.display(), size.div_ceil(1024));
+    }
+    if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
+        let peak = status.lines().find(|l| l.starts_with("VmHWM"));
+        println!("{}", peak.unwrap_or("VmHWM is not known here"));
+    }
     println!("{}", report.overall.sentence);
     Ok(())
 }

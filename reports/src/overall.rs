@@ -1,7 +1,7 @@
 //! From facts to one verdict. A pass needs everything: clean, nothing failed,
 //! nothing unknown.
 
-use crate::report::{AlarmRow, Ending, Headline, InjectionReport, SloRow};
+use crate::report::{AlarmRow, Ending, Headline, InjectionReport, ProofAt, SloRow};
 use gameday_record::{RunState, Verdict};
 
 /// Largest share of operations that the canaries may fail to send before the
@@ -36,6 +36,8 @@ pub struct Facts<'a> {
     pub injections: &'a [InjectionReport],
     /// What the runner noted that it could not take away.
     pub left_behind: &'a [String],
+    /// Whether every node reached every other after the last revert.
+    pub reachability: Option<&'a ProofAt>,
     /// Lines of the plan; a plan always has a step.
     pub planned: usize,
     /// Data verdict.
@@ -55,6 +57,11 @@ pub fn judge(f: &Facts<'_>) -> (Ending, Vec<String>) {
             .iter()
             .map(|what| format!("Left behind: {what}")),
     );
+    if let Some(why) = unreached(f.reachability, Verdict::Fail) {
+        unclean.push(format!(
+            "Left behind: not every node reaches every other after the last revert{why}"
+        ));
+    }
     let failed = failures(f);
     let doubts = doubts(f);
     let reason = |what: &str| match f.end_reason {
@@ -62,9 +69,7 @@ pub fn judge(f: &Facts<'_>) -> (Ending, Vec<String>) {
         None => format!("{what}."),
     };
     let cut = match f.state {
-        Some(RunState::Stopped) => {
-            Some((Ending::Stopped, reason("A stop condition ended the run")))
-        }
+        Some(RunState::Stopped) => Some((Ending::Stopped, reason("The run was stopped"))),
         Some(RunState::Interrupted) => {
             Some((Ending::Interrupted, reason("The run was interrupted")))
         }
@@ -128,6 +133,15 @@ fn not_clean(injections: &[InjectionReport]) -> Vec<String> {
     out
 }
 
+/// What the look at all pairs of nodes saw, if it came out like this.
+fn unreached(seen: Option<&ProofAt>, verdict: Verdict) -> Option<String> {
+    let proof = &seen.filter(|p| p.proof.verdict == verdict)?.proof;
+    Some(match proof.evidence.first() {
+        Some(text) => format!(": {}.", text.trim_end_matches('.')),
+        None => ".".into(),
+    })
+}
+
 fn failures(f: &Facts<'_>) -> Vec<String> {
     let mut out = Vec::new();
     if f.data == Verdict::Fail {
@@ -145,9 +159,14 @@ fn failures(f: &Facts<'_>) -> Vec<String> {
         f.alarms
             .iter()
             .filter(|a| a.verdict == Verdict::Fail)
-            .map(|a| a.why.clone()),
+            .map(alarm),
     );
     out
+}
+
+/// What an alarm did, with its name: `Alarm x: it should have fired and did not.`
+fn alarm(a: &AlarmRow) -> String {
+    format!("Alarm {}: {}", a.name, lower_first(&a.why))
 }
 
 /// Names of tables and AZs stay as they are.
@@ -198,7 +217,7 @@ fn doubts(f: &Facts<'_>) -> Vec<String> {
             (&i.proof_held, "was in force to its end"),
             (&i.proof_reverted, "is gone"),
         ] {
-            let evidence = |p: &crate::report::ProofAt| match p.proof.evidence.first() {
+            let evidence = |p: &ProofAt| match p.proof.evidence.first() {
                 Some(e) => format!(": {}", e.trim_end_matches('.')),
                 None => String::new(),
             };
@@ -226,6 +245,11 @@ fn doubts(f: &Facts<'_>) -> Vec<String> {
             }
         }
     }
+    if let Some(why) = unreached(f.reachability, Verdict::Unknown) {
+        out.push(format!(
+            "It could not be seen whether every node reaches every other after the last revert{why}"
+        ));
+    }
     if f.data == Verdict::Unknown {
         out.push(format!("The data verdict is unknown: {}", f.data_why));
     }
@@ -239,12 +263,12 @@ fn doubts(f: &Facts<'_>) -> Vec<String> {
         f.alarms
             .iter()
             .filter(|a| a.verdict == Verdict::Unknown)
-            .map(|a| a.why.clone()),
+            .map(alarm),
     );
     out
 }
 
-fn shown(proof: &Option<crate::report::ProofAt>) -> bool {
+fn shown(proof: &Option<ProofAt>) -> bool {
     proof
         .as_ref()
         .is_some_and(|p| p.proof.verdict == Verdict::Pass)

@@ -1,5 +1,6 @@
 //! What a sample proves about availability, and what it does not.
 
+use crate::numbers::{at_least, at_most};
 use crate::report::{ProofMethod, Proven};
 
 /// Lower bound of an availability with no failure in `n` operations, one-sided
@@ -109,9 +110,9 @@ pub fn proven(n: u64, missed: u64, clusters: u64) -> Proven {
     let nines = low.map_or(0, nines);
     let bounds = match (low, high) {
         (Some(low), Some(high)) => {
-            format!("{} to {}", percent_down(low), percent_up(high))
+            format!("{} to {}", at_least(low), at_most(high))
         }
-        (Some(low), None) => format!("at least {}", percent_down(low)),
+        (Some(low), None) => format!("at least {}", at_least(low)),
         _ => "nothing".into(),
     };
     let how = match method {
@@ -141,25 +142,6 @@ pub fn proven(n: u64, missed: u64, clusters: u64) -> Proven {
         nines,
         text: format!("{bounds} (95 %, {how}{together})"),
     }
-}
-
-/// A share in percent, floored two digits after its nines.
-pub fn percent_down(share: f64) -> String {
-    let d = decimals(share);
-    let scale = 10f64.powi(d);
-    let floored = (share * 100.0 * scale).floor() / scale;
-    format!("{floored:.*} %", d as usize)
-}
-
-fn percent_up(share: f64) -> String {
-    let d = decimals(share);
-    let scale = 10f64.powi(d);
-    let raised = ((share * 100.0 * scale).ceil() / scale).min(100.0);
-    format!("{raised:.*} %", d as usize)
-}
-
-fn decimals(share: f64) -> i32 {
-    nines(share).min(7).saturating_sub(1).max(1) as i32
 }
 
 #[cfg(test)]
@@ -243,13 +225,5 @@ mod tests {
         assert_eq!(proven(10, 3, 9).clusters, 3);
         // All failed: nothing is proven.
         assert_eq!(proven(10, 10, 10).nines, 0);
-    }
-
-    #[test]
-    fn percents_are_not_flattered() {
-        assert_eq!(percent_down(0.99938), "99.93 %");
-        assert_eq!(percent_up(0.99931), "99.94 %");
-        assert_eq!(percent_down(0.5), "50.0 %");
-        assert_eq!(percent_up(1.0), "100.000000 %");
     }
 }

@@ -55,6 +55,10 @@ pub struct Report {
     pub series: Series,
     /// What was injected and what it cost.
     pub injections: Vec<InjectionReport>,
+    /// Whether every node reached every other after the last revert; absent if nothing was
+    /// injected, and in reports of older versions.
+    #[serde(default)]
+    pub reachability: Option<ProofAt>,
     /// What the cluster did by itself, at most 500 events.
     pub cluster_events: Vec<ClusterEvent>,
     /// Remarks of the runner.
@@ -72,6 +76,19 @@ pub struct Report {
     /// What the words and numbers of the report mean.
     #[serde(default)]
     pub definitions: Vec<Definition>,
+}
+
+impl Report {
+    /// True if faults were injected: only then are pairs told apart by whether
+    /// one touched them.
+    pub fn faulted(&self) -> bool {
+        !self.injections.is_empty()
+    }
+
+    /// True if this is no game day but a canary that measured by itself.
+    pub fn canary_alone(&self) -> bool {
+        self.run.topology.nodes.is_empty() && self.run.plan.is_empty() && !self.faulted()
+    }
 }
 
 /// What a word of the report means.
@@ -129,7 +146,7 @@ pub enum Ending {
     Fail,
     /// It cannot be said.
     Inconclusive,
-    /// A stop condition ended it.
+    /// A stop condition, or somebody who asked for it, ended it.
     Stopped,
     /// Something could not be reverted.
     NotClean,

@@ -163,7 +163,10 @@ fn expectations_decide_and_alarms_say_how_soon() {
         assert_eq!(a.outcome, outcome, "{expect:?}: {}", a.why);
         assert_eq!(r.overall.ending, ending, "{:?}", r.overall.reasons);
         if ending == Ending::Fail {
-            assert_eq!(r.overall.reasons[0], a.why);
+            // The table names it beside the sentence; a reason stands alone.
+            let (first, rest) = a.why.split_at(1);
+            let reason = format!("Alarm customers: {}{rest}", first.to_lowercase());
+            assert_eq!(r.overall.reasons[0], reason);
         }
         if outcome == AlarmOutcome::Fired {
             // Third bad second; the pairs through b are bad to 41.6 s.
@@ -176,6 +179,110 @@ fn expectations_decide_and_alarms_say_how_soon() {
             assert_eq!(a.after[0].fired_ms, Some(3_000));
         }
     }
+}
+
+/// AZ b is off from 20 to 40 s and its pairs answer again from 41.6 s on.
+fn with_alarm(rule: AlarmRule, expect: Option<bool>) -> Report {
+    let mut s = Synthetic::az_power_off();
+    s.run.slo = SloSpec::default();
+    s.run.alarms = vec![alarm("slow", rule, expect)];
+    report(&s)
+}
+
+#[test]
+fn an_alarm_that_waits_for_the_revert_is_late() {
+    // The 21st bad second is the one from 40 to 41 s: a second after the revert.
+    let rule = AlarmRule::Failures {
+        share: 0.01,
+        bad: 21,
+        of: 30,
+        failures: 5,
+    };
+    for expect in [Some(true), None] {
+        let r = with_alarm(rule.clone(), expect);
+        let a = row(&r, "slow");
+        assert_eq!((a.outcome, a.verdict), (AlarmOutcome::Late, Verdict::Pass));
+        assert_eq!(a.firings[0].at, ms(41_000));
+        assert_eq!(a.after[0].fired_ms, Some(21_000));
+        assert!(
+            a.why
+                .ends_with(": late, the fault had been reverted after 20.0 s."),
+            "{}",
+            a.why
+        );
+        assert!(!a.why.contains("slow"), "{}", a.why);
+        // Late is said; it does not decide.
+        assert_eq!(r.overall.ending, Ending::Pass, "{:?}", r.overall.reasons);
+        let page = gameday_reports::render::html(&r);
+        assert!(page.contains("</span>late</span>"), "the outcome is shown");
+    }
+    // One bad second sooner it is in time.
+    let AlarmRule::Failures {
+        share, failures, ..
+    } = rule
+    else {
+        unreachable!("a rule of failures");
+    };
+    let in_time = AlarmRule::Failures {
+        share,
+        bad: 20,
+        of: 30,
+        failures,
+    };
+    let r = with_alarm(in_time, Some(true));
+    assert_eq!(row(&r, "slow").outcome, AlarmOutcome::Fired);
+}
+
+#[test]
+fn a_burn_rate_alarm_is_late_against_its_formula() {
+    // All fails, but only from 32 s on: the formula, which knows the mean of
+    // the impact alone, expects the alarm far sooner.
+    let mut s = Synthetic::az_power_off();
+    s.run.slo = SloSpec::default();
+    for o in &mut s.operations {
+        let due = o.due.0 / 1_000_000;
+        o.outcome = Outcome::Ok { value: None };
+        if due == 20_000 || (32_000..40_000).contains(&due) {
+            spoil(o, ErrorClass::Server, "500", true, 1);
+        }
+    }
+    s.run.alarms = vec![alarm("slow", burn(0.9, 20, 5, 1.0), Some(true))];
+    let r = report(&s);
+    let a = row(&r, "slow");
+    let after = &a.after[0];
+    let (fired, formula) = (after.fired_ms.unwrap(), after.formula_ms.unwrap());
+    assert!(fired > 2 * formula + 2_000, "{fired} {formula}");
+    assert_eq!((a.outcome, a.verdict), (AlarmOutcome::Late, Verdict::Pass));
+    assert!(a.why.contains("late, its formula says"), "{}", a.why);
+}
+
+#[test]
+fn a_missed_alarm_is_the_first_thing_that_is_said() {
+    // 23 bad seconds never come.
+    let rule = AlarmRule::Failures {
+        share: 0.01,
+        bad: 30,
+        of: 40,
+        failures: 5,
+    };
+    let r = with_alarm(rule, Some(true));
+    let a = row(&r, "slow");
+    assert_eq!(
+        (a.outcome, a.verdict),
+        (AlarmOutcome::Missed, Verdict::Fail)
+    );
+    assert!(a.firings.is_empty() && a.after[0].fired_ms.is_none());
+    assert_eq!(r.overall.ending, Ending::Fail);
+    assert_eq!(
+        r.overall.sentence,
+        "Alarm slow: it should have fired and did not."
+    );
+    let page = gameday_reports::render::html(&r);
+    for text in ["Expected, but silent: ", "</span>missed</span>"] {
+        assert!(page.contains(text), "{text}");
+    }
+    let summary = gameday_reports::render::markdown(&r);
+    assert!(summary.contains("| slow | missed |"), "{summary}");
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn every_target_is_judged_over_all_pairs_and_over_the_untouched() {
     let row = judged(|_| (), All, Target::Availability { at_least: 0.9 });
     // 15.76 % missed of the 10 % that may be.
     assert!((row.budget_used.unwrap() - 1.5757).abs() < 1e-3);
-    assert_eq!(row.margin, "-5.7576 points");
+    assert_eq!(row.margin, "-5.8 points");
     let proven = row.proven.unwrap();
     // Seconds 20 to 41 are one stretch.
     assert_eq!((proven.missed, proven.clusters, proven.nines), (624, 1, 0));

@@ -223,7 +223,7 @@ fn every_doubt_is_inconclusive_and_said() {
             Box::new(|s| end(s, RunState::Failed, "baseline unhealthy")),
         ),
         (
-            "stop condition ended the run: too many errors",
+            "The run was stopped: too many errors",
             Ending::Stopped,
             Box::new(|s| end(s, RunState::Stopped, "too many errors")),
         ),
@@ -290,6 +290,16 @@ fn every_doubt_is_inconclusive_and_said() {
             }),
         ),
         (
+            "not every node reaches every other after the last revert: b1 → a1 carries nothing",
+            Ending::NotClean,
+            Box::new(|s| reachability(s, Verdict::Fail)),
+        ),
+        (
+            "could not be seen whether every node reaches every other",
+            Ending::Inconclusive,
+            Box::new(|s| reachability(s, Verdict::Unknown)),
+        ),
+        (
             // Gravest first: a failure is not hidden by an interruption.
             "lost write on key k17",
             Ending::Fail,
@@ -311,6 +321,16 @@ fn every_doubt_is_inconclusive_and_said() {
         assert_ne!(r.overall.verdict, Verdict::Pass);
         sound_page(&html(&r));
     }
+}
+
+fn reachability(s: &mut Synthetic, verdict: Verdict) {
+    let proof = Proof {
+        verdict,
+        evidence: vec!["b1 → a1 carries nothing".into()],
+    };
+    let at = s.timeline.len() - 1;
+    s.timeline
+        .insert(at, line(63_000, TimelineEvent::Reachability { proof }));
 }
 
 #[test]

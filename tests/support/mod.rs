@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod canary;
 pub mod stub;
 
 use std::path::{Path, PathBuf};
@@ -85,6 +86,30 @@ for = "8s"
 /// One step of a short game day.
 pub fn step(fault: &str, target: &str, seconds: u32) -> String {
     format!("fault = \"{fault}\"\ntarget = {target}\nat = \"0s\"\nfor = \"{seconds}s\"")
+}
+
+/// Another build of the binary under test: what follows an ELF file's sections is not looked at.
+pub fn another_build(dir: &Path) -> PathBuf {
+    let path = dir.join("another-build");
+    let mut bytes = std::fs::read(env!("CARGO_BIN_EXE_gameday")).expect("the binary");
+    bytes.extend_from_slice(b"another build");
+    std::fs::write(&path, bytes).expect("the temporary folder is writable");
+    path
+}
+
+/// Whether all proofs of one side on a run's timeline are a pass, and their evidence.
+pub fn proofs(folder: &Path, side: &str) -> (bool, String) {
+    let text = std::fs::read_to_string(folder.join("timeline.jsonl")).expect("a timeline");
+    let lines = text.lines().map(|l| serde_json::from_str(l).expect("JSON"));
+    let of: Vec<serde_json::Value> = lines
+        .filter(|l: &serde_json::Value| l["event"] == "proof" && l["side"] == side)
+        .collect();
+    let pass = of.iter().all(|p| p["proof"]["verdict"] == "pass");
+    let evidence: Vec<String> = of
+        .iter()
+        .map(|p| p["proof"]["evidence"].to_string())
+        .collect();
+    (pass && !of.is_empty(), evidence.join("\n"))
 }
 
 /// A short game day in a folder of its own.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// What is stored, and what was asked.
@@ -18,6 +18,7 @@ pub struct Store {
     /// `authorization` of the last request.
     pub authorization: String,
     puts: u64,
+    measured: u64,
 }
 
 /// A running stub. It ends with the test's process.
@@ -28,24 +29,33 @@ pub struct Stub {
     pub store: Arc<Mutex<Store>>,
     /// True: every tenth write is acknowledged and forgotten.
     pub forgetful: Arc<AtomicBool>,
-    /// True: what a canary measures is answered with 503.
-    pub failing: Arc<AtomicBool>,
+    /// One in so many calls that a canary measures is answered with 503; 0: none.
+    pub failing: Arc<AtomicU64>,
+    /// Number of connections that were opened.
+    pub connections: Arc<AtomicU64>,
 }
 
 impl Stub {
     /// Starts one on loopback.
     pub fn start() -> Stub {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Stub::start_at("127.0.0.1:0", Arc::default())
+    }
+
+    /// Starts one at this address, on what may be another one's store.
+    pub fn start_at(addr: &str, store: Arc<Mutex<Store>>) -> Stub {
+        let listener = TcpListener::bind(addr).expect("a port");
         let stub = Stub {
             addr: listener.local_addr().expect("its address"),
-            store: Arc::default(),
+            store,
             forgetful: Arc::default(),
             failing: Arc::default(),
+            connections: Arc::default(),
         };
         let (store, forgetful) = (stub.store.clone(), stub.forgetful.clone());
-        let failing = stub.failing.clone();
+        let (failing, connections) = (stub.failing.clone(), stub.connections.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                connections.fetch_add(1, Ordering::Relaxed);
                 let (store, forgetful) = (store.clone(), forgetful.clone());
                 let failing = failing.clone();
                 // A client that goes away ends its thread.
@@ -66,7 +76,7 @@ fn serve(
     stream: TcpStream,
     store: &Mutex<Store>,
     forgetful: &AtomicBool,
-    failing: &AtomicBool,
+    failing: &AtomicU64,
 ) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut input = BufReader::new(stream.try_clone().ok()?);
@@ -98,8 +108,10 @@ fn serve(
             let mut store = store.lock().unwrap();
             *store.asked.entry(operation.clone()).or_default() += 1;
             store.authorization = authorization;
-            let measured = matches!(operation.as_str(), "GetItem" | "PutItem");
-            if measured && failing.load(Ordering::Relaxed) {
+            let measured = matches!(operation.as_str(), "GetItem" | "PutItem" | "UpdateItem");
+            store.measured += u64::from(measured);
+            let one_in = failing.load(Ordering::Relaxed);
+            if measured && one_in > 0 && store.measured.is_multiple_of(one_in) {
                 (
                     503,
                     json!({"__type": "x#InternalServerError", "message": "no"}),
@@ -148,6 +160,22 @@ impl Store {
             "DeleteItem" => {
                 items.remove(&key(&request["Key"]));
                 (200, json!({}))
+            }
+            "UpdateItem" => {
+                let number = |v: &Value| v["N"].as_str().and_then(|n| n.parse::<i64>().ok());
+                let delta = number(&request["ExpressionAttributeValues"][":d"]).unwrap_or(0);
+                let (name, adds) = (key(&request["Key"]), "ADD #n :d");
+                if request["UpdateExpression"] != adds {
+                    return refuse("ValidationException");
+                }
+                let sum = items.get(&name).and_then(|i| number(&i["v"])).unwrap_or(0) + delta;
+                self.puts += 1;
+                if !(forgetful && self.puts.is_multiple_of(10)) {
+                    let item = json!({"pk": {"S": name}, "v": {"N": sum.to_string()}});
+                    items.insert(name, item);
+                }
+                let made = json!({"v": {"N": sum.to_string()}});
+                (200, json!({ "Attributes": made }))
             }
             "PutItem" => {
                 let item = &request["Item"];

@@ -25,6 +25,7 @@ use crate::measure::{measure, millis};
 use crate::say::{self, who};
 use crate::tally::Tally;
 use crate::violation::Kind;
+use gameday_record::Model;
 use gameday_record::verdict::{Check, Measure};
 
 /// Collects over all elements.
@@ -169,7 +170,14 @@ impl DurableSet {
                 who(log, insert),
                 who(log, read)
             );
-            explain::anomaly(kind, "durability", summary, &[insert, read], intake, key)
+            explain::anomaly(
+                kind,
+                Model::Durability,
+                summary,
+                &[insert, read],
+                intake,
+                key,
+            )
         });
     }
 
@@ -194,7 +202,7 @@ impl DurableSet {
             let summary = format!("{}, with an element {why}", who(log, read));
             let mut shown = vec![read];
             shown.extend(insert);
-            explain::anomaly(kind, "read committed", summary, &shown, intake, key)
+            explain::anomaly(kind, Model::ReadCommitted, summary, &shown, intake, key)
         });
     }
 

@@ -11,6 +11,7 @@ use crate::sort::sort;
 use crate::tally::Tally;
 use crate::violation::Kind;
 use crate::zones::Analysis;
+use gameday_record::Model;
 use gameday_record::verdict::Check;
 
 /// Collects over all keys.
@@ -140,13 +141,13 @@ impl EventualReads {
             }
             None => (
                 Kind::PhantomRead,
-                "read committed",
+                Model::ReadCommitted,
                 format!("{}, and nobody wrote what it found", reader()),
                 vec![at],
             ),
             Some(&(_, w, true)) => (
                 Kind::DirtyRead,
-                "read committed",
+                Model::ReadCommitted,
                 format!(
                     "{}, the value of a write that certainly failed: {}",
                     reader(),
@@ -156,7 +157,7 @@ impl EventualReads {
             ),
             Some(&(_, w, false)) if e.finish < intake.op(w).start => (
                 Kind::FutureRead,
-                "eventual consistency",
+                Model::EventualConsistency,
                 format!("{}, before this began: {}", reader(), who(log, w)),
                 vec![at, w],
             ),

@@ -4,6 +4,7 @@
 use crate::intake::Intake;
 use crate::say::{self, who};
 use crate::violation::{Kind, Violation};
+use gameday_record::Model;
 use gameday_record::verdict::Anomaly;
 
 /// Operations shown around an anomaly, at most.
@@ -15,7 +16,7 @@ const CORE: usize = 4;
 /// `violates`: the weakest consistency model that it breaks.
 pub(crate) fn anomaly(
     kind: Kind,
-    violates: &str,
+    violates: Model,
     summary: String,
     operations: &[u32],
     intake: &Intake<'_>,
@@ -36,7 +37,7 @@ pub(crate) fn anomaly(
         key: log.key_name(key).into(),
         summary,
         operations: core.iter().map(|i| say::record(log, *i)).collect(),
-        violates: violates.into(),
+        violates: violates.name().into(),
         around: around.iter().map(|i| say::record(log, *i)).collect(),
     }
 }
@@ -64,7 +65,7 @@ fn around(core: &[u32], positions: &[u32], intake: &Intake<'_>) -> Vec<u32> {
 /// to the log.
 pub(crate) fn explain(
     v: &Violation,
-    violates: &str,
+    violates: Model,
     key: u32,
     at: &[u32],
     intake: &Intake<'_>,
@@ -95,12 +96,9 @@ pub(crate) fn explain(
         }
         _ => format!("no order of the operations on this key explains this one: {culprit}"),
     };
-    if violates == LINEARIZABILITY && v.kind != Kind::NotLinearizable {
+    if violates == Model::Linearizability && v.kind != Kind::NotLinearizable {
         summary.push_str("; sequential consistency of the key still holds");
     }
     let positions: Vec<u32> = v.operations().iter().map(|i| at[*i as usize]).collect();
     anomaly(v.kind, violates, summary, &positions, intake, key)
 }
-
-/// The strongest model that is judged.
-pub(crate) const LINEARIZABILITY: &str = "linearizability";

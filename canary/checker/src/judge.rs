@@ -18,6 +18,7 @@ use crate::tally::Tally;
 use crate::violation::{Kind, Violation};
 use crate::zones::{NotUnique, Undecided, Zones};
 use crate::{say, sets};
+use gameday_record::Model;
 use gameday_record::verdict::Check;
 use models::Models;
 
@@ -207,8 +208,8 @@ impl Judge {
         };
         for violation in &found.kept {
             let violates = match violation.kind {
-                Kind::FutureRead => LINEARIZABILITY_AT_LEAST,
-                _ => "read committed",
+                Kind::FutureRead => Model::LinearizabilityAtLeast,
+                _ => Model::ReadCommitted,
             };
             self.order
                 .list(|| explain::explain(violation, violates, key, ops.at, intake));
@@ -268,7 +269,7 @@ impl Judge {
                     against: None,
                     context: Vec::new(),
                 };
-                let violates = LINEARIZABILITY_AT_LEAST;
+                let violates = Model::LinearizabilityAtLeast;
                 self.order
                     .list(|| explain::explain(&violation, violates, key, ops.at, intake));
             }
@@ -367,6 +368,3 @@ fn unfinished(done: Result<(), Exhausted>, tally: &mut Tally, key: u32, intake: 
         tally.unknown_key(&reason, &say::key(intake.log, key));
     }
 }
-
-/// Named where it is not known whether something weaker is violated too.
-const LINEARIZABILITY_AT_LEAST: &str = "linearizability (at least)";

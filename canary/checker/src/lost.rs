@@ -35,6 +35,7 @@ use crate::say::who;
 use crate::tally::{self, Tally};
 use crate::violation::Kind;
 use crate::zones::{Analysis, Replaced};
+use gameday_record::Model;
 use gameday_record::verdict::{Anomaly, Check};
 
 /// An acknowledged write that is gone. Positions in the key's operations.
@@ -189,7 +190,14 @@ impl LostWrites {
                         shown.push(op);
                     }
                 }
-                explain::anomaly(Kind::LostWrite, "durability", summary, &shown, intake, key)
+                explain::anomaly(
+                    Kind::LostWrite,
+                    Model::Durability,
+                    summary,
+                    &shown,
+                    intake,
+                    key,
+                )
             };
             if rank == 0 {
                 self.tally.list(describe);

@@ -1,5 +1,6 @@
 //! Replicas of a partition must hold the same items in the end.
 
+use gameday_record::AnomalyKind;
 use gameday_record::verdict::{Anomaly, Check, PartitionDigests, ReplicaDigest, Verdict};
 
 /// Anomalies listed; the rest is counted.
@@ -39,7 +40,7 @@ pub fn replicas_equal(partitions: &[PartitionDigests]) -> Check {
             total += 1;
             if anomalies.len() < LISTED {
                 anomalies.push(Anomaly {
-                    name: "replica divergence".into(),
+                    name: AnomalyKind::ReplicaDivergence.name().into(),
                     key: p.partition.clone(),
                     summary: format!("partition {}: {} but {}", p.partition, say(a), say(b)),
                     operations: Vec::new(),

@@ -29,6 +29,7 @@ use crate::say::who;
 use crate::tally::Tally;
 use crate::violation::Kind;
 use crate::zones::{Analysis, Version};
+use gameday_record::Model;
 use gameday_record::verdict::Check;
 use hashbrown::{HashMap, HashSet};
 
@@ -236,7 +237,7 @@ impl Sessions {
                 let shown = [*first, *later, *last];
                 self.tally.list(|| {
                     let kind = Kind::NonMonotonicWrite;
-                    explain::anomaly(kind, "monotonic writes", summary, &shown, intake, key)
+                    explain::anomaly(kind, Model::MonotonicWrites, summary, &shown, intake, key)
                 });
                 return;
             }
@@ -248,10 +249,13 @@ impl Sessions {
         let log = intake.log;
         let (violates, why) = match kind {
             Kind::ReadYourWrites => (
-                "read your writes",
+                Model::ReadYourWrites,
                 "older than what its process had written",
             ),
-            _ => ("monotonic reads", "older than what its process had found"),
+            _ => (
+                Model::MonotonicReads,
+                "older than what its process had found",
+            ),
         };
         self.tally.list(|| {
             let summary = format!("{}, {why}: {}", who(log, read), who(log, against));

@@ -16,7 +16,7 @@
 
 use crate::budget::{Budget, Exhausted};
 use crate::durable::DurableSet;
-use crate::explain::{self, LINEARIZABILITY};
+use crate::explain;
 use crate::intake::Intake;
 use crate::log::{Code, Outcome};
 use crate::register::FOREVER;
@@ -24,6 +24,7 @@ use crate::say::{self, who};
 use crate::sort::{sort, sort_by};
 use crate::tally::Tally;
 use crate::violation::Kind;
+use gameday_record::Model;
 
 /// An addition that took effect or may have.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +135,7 @@ fn duplicated(key: u32, at: u32, n: usize, durable: &mut DurableSet, intake: &In
         let summary = format!("{}, {n} of them more than once", who(intake.log, at));
         explain::anomaly(
             Kind::Duplicate,
-            "read committed",
+            Model::ReadCommitted,
             summary,
             &[at],
             intake,
@@ -235,7 +236,7 @@ fn explained(
                 None => durable.unexpected(key, at, None, intake),
                 Some(a) if a.failed => durable.unexpected(key, at, Some(a.at), intake),
                 Some(a) if finish < a.start => order.list(|| {
-                    let (kind, violates) = (Kind::FutureRead, "eventual consistency");
+                    let (kind, violates) = (Kind::FutureRead, Model::EventualConsistency);
                     let summary =
                         format!("{}, before this began: {}", who(log, at), who(log, a.at));
                     explain::anomaly(kind, violates, summary, &[at, a.at], intake, key)
@@ -282,7 +283,7 @@ fn chain(
                 additions[a].value
             );
             let shown = [less.at, more.at, additions[a].at, additions[b].at];
-            let violates = "sequential consistency";
+            let violates = Model::SequentialConsistency;
             explain::anomaly(Kind::LongFork, violates, summary, &shown, intake, key)
         });
     }
@@ -350,9 +351,9 @@ fn real_time(
             let (log, kind) = (intake.log, Kind::StaleRead);
             let same = intake.op(over).process == intake.op(late).process;
             let violates = match (same, intake.op(over).code) {
-                (true, Code::AddElement) => "read your writes",
-                (true, _) => "monotonic reads",
-                _ => LINEARIZABILITY,
+                (true, Code::AddElement) => Model::ReadYourWrites,
+                (true, _) => Model::MonotonicReads,
+                _ => Model::Linearizability,
             };
             order.list(|| {
                 let summary = format!(

@@ -11,14 +11,13 @@ mod wire;
 
 use crate::cli::CanaryArgs;
 use crate::exit::Exit;
-use crate::identity;
 use crate::stop::Stop;
+use crate::{ask, identity};
 use gameday_canary::control::Control;
 use gameday_canary::protocol::Command;
 use gameday_canary::publish::hlog::LatencyLog;
 use gameday_canary::publish::rotate::Limits;
 use gameday_canary::publish::segments::{Segment, Segments};
-use gameday_canary::workload::Workload;
 use gameday_canary::{CanaryConfig, Wire};
 use gameday_record::history::HISTORY_VERSION;
 use gameday_record::timeline::TimelineWriter;
@@ -28,6 +27,8 @@ use gameday_record::{
 use publisher::{Progress, Publisher};
 use setup::Setup;
 use std::io::IsTerminal;
+use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncWriteExt, BufReader, DuplexStream, duplex};
@@ -97,9 +98,6 @@ struct Prepared {
 
 /// Credentials, names, the table, the port of the metrics.
 async fn prepare(args: &CanaryArgs, setup: &Setup, seed: u64) -> Result<Prepared, String> {
-    for remark in &setup.remarks {
-        println!("{remark}");
-    }
     let metrics = match args.listen {
         None => None,
         Some(addr) => Some(
@@ -119,6 +117,7 @@ async fn prepare(args: &CanaryArgs, setup: &Setup, seed: u64) -> Result<Prepared
         table: setup.table.clone(),
         attributes: Default::default(),
         workload: setup.measuring.workload.clone(),
+        alone: true,
     };
     config.validate().map_err(|e| e.to_string())?;
     let own = config.endpoints.iter().find(|e| e.az == config.az);
@@ -132,8 +131,7 @@ async fn prepare(args: &CanaryArgs, setup: &Setup, seed: u64) -> Result<Prepared
             println!("made table {table}");
             continue;
         }
-        let n = config.endpoints.len();
-        let keys = Workload::new(&config.workload, seed, config.index, n).keys();
+        let keys = config.drawing().ever();
         let keys = keys.filter_map(|(of, key)| (of == number).then_some(key));
         control
             .clear(&table, &config.attributes, keys)
@@ -214,7 +212,15 @@ async fn run(
     let judging = tokio::spawn(finish::judge_segments(finished, publisher.clone()));
     let patience = config.timeout() + DONE;
     let mut canary = Canary::start(config, wire, &publisher, judge);
-    let measured = measure(&mut canary, &publisher, &view, &stop, setup, &mut news).await;
+    let measured = measure(
+        &mut canary,
+        &publisher,
+        &view,
+        (&stop, &folder.stop()),
+        setup,
+        &mut news,
+    )
+    .await;
     let stopped_by = match measured {
         Ok(condition) => condition,
         Err(why) => {
@@ -267,13 +273,13 @@ async fn run(
     finish::conclude(folder)
 }
 
-/// Until the time is over, a signal comes, an alarm that is a stop condition
+/// Until the time is over, a signal comes, somebody asks, an alarm that is a stop condition
 /// fires (which is then told), or something breaks.
 async fn measure(
     canary: &mut Canary,
     publisher: &Arc<Publisher>,
     view: &View,
-    stop: &Stop,
+    (stop, stop_file): (&Stop, &Path),
     setup: &Setup,
     news: &mut mpsc::Receiver<String>,
 ) -> Result<Option<String>, String> {
@@ -290,9 +296,11 @@ async fn measure(
     let mut shown = every(view.pace());
     let mut logged = every(INTERVAL);
     let mut progress = canary.progress.clone();
+    let mut asked = pin!(ask::asked(stop_file));
     loop {
         tokio::select! {
             _ = stop.stopped() => return Ok(None),
+            why = &mut asked => return Ok(Some(why)),
             () = until(end) => return Ok(None),
             _ = second.tick() => {
                 for change in publisher.step(canary.clock.now()) {

@@ -30,8 +30,6 @@ pub struct Setup {
     pub text: String,
     /// When it ends by itself.
     pub duration: Option<Duration>,
-    /// What should be known about how it was read.
-    pub remarks: Vec<String>,
 }
 
 impl Setup {
@@ -62,8 +60,7 @@ impl Setup {
             }
             None => (String::new(), Measuring::default()),
         };
-        let mut remarks = Vec::new();
-        workload(args, &mut measuring, &mut remarks)?;
+        workload(args, &mut measuring)?;
         let promise = |name: &str, text: &Option<String>| match text {
             None => Ok(None),
             Some(t) => values::promised(t)
@@ -85,7 +82,6 @@ impl Setup {
             measuring,
             text,
             duration: duration("for", &args.duration)?,
-            remarks,
         })
     }
 }
@@ -132,12 +128,7 @@ fn config_text(path: &Path) -> Result<String, String> {
 }
 
 /// The workload of the file, then the options.
-fn workload(
-    args: &CanaryArgs,
-    measuring: &mut Measuring,
-    remarks: &mut Vec<String>,
-) -> Result<(), String> {
-    let from_file = args.config.is_some();
+fn workload(args: &CanaryArgs, measuring: &mut Measuring) -> Result<(), String> {
     let w = &mut measuring.workload;
     if let Some(rate) = args.rate {
         w.rate = rate;
@@ -160,34 +151,30 @@ fn workload(
     }
     if let Some(mix) = &args.mix {
         let shares = mix_shares(mix)?;
-        [w.writes, w.cas, w.strong_reads, w.eventual_reads] = shares;
-        (w.inserts, w.adds) = (0.0, 0.0);
-    }
-    if w.adds > 0.0 {
-        return Err(
-            "adds: a canary that runs alone keeps its history in segments, and a counter has no \
-             value that tells them apart; set adds = 0"
-                .into(),
-        );
-    }
-    if w.inserts > 0.0 {
-        // Without limit, a table would grow for as long as the canary runs.
-        w.writes += w.inserts;
-        w.inserts = 0.0;
-        if from_file {
-            remarks.push(
-                "inserts are made as writes: a canary that runs alone does not fill its table"
-                    .into(),
-            );
-        }
+        [
+            w.writes,
+            w.inserts,
+            w.cas,
+            w.adds,
+            w.strong_reads,
+            w.eventual_reads,
+        ] = shares;
     }
     Ok(())
 }
 
-/// `writes=0.2,strong_reads=0.8` → writes, cas, strong reads, eventual reads.
-fn mix_shares(text: &str) -> Result<[f64; 4], String> {
-    const NAMES: [&str; 4] = ["writes", "cas", "strong_reads", "eventual_reads"];
-    let mut shares = [0.0; 4];
+/// `writes=0.2,strong_reads=0.8` → the shares of writes, inserts, cas, adds,
+/// strong reads, eventual reads.
+fn mix_shares(text: &str) -> Result<[f64; 6], String> {
+    const NAMES: [&str; 6] = [
+        "writes",
+        "inserts",
+        "cas",
+        "adds",
+        "strong_reads",
+        "eventual_reads",
+    ];
+    let mut shares = [0.0; 6];
     for part in text.split(',') {
         let read = part.split_once('=').and_then(|(name, share)| {
             let at = NAMES.iter().position(|n| *n == name.trim())?;
@@ -286,13 +273,22 @@ mod tests {
     }
 
     #[test]
-    fn a_durable_set_becomes_writes() {
-        let s = read("--endpoint http://127.0.0.1:1").unwrap();
+    fn every_kind_of_call_can_be_in_the_mix() {
+        let s = read(
+            "--endpoint http://127.0.0.1:1 --mix \
+             writes=0.1,inserts=0.2,cas=0.1,adds=0.3,strong_reads=0.2,eventual_reads=0.1",
+        )
+        .unwrap();
         let w = &s.measuring.workload;
-        assert_eq!(w.inserts, 0.0);
-        let sum = w.writes + w.cas + w.strong_reads + w.eventual_reads;
-        assert!((sum - 1.0).abs() < 1e-9);
-        assert!(s.remarks.is_empty(), "nobody asked for inserts");
+        let got = [
+            w.writes,
+            w.inserts,
+            w.cas,
+            w.adds,
+            w.strong_reads,
+            w.eventual_reads,
+        ];
+        assert_eq!(got, [0.1, 0.2, 0.1, 0.3, 0.2, 0.1]);
     }
 
     #[test]
@@ -330,7 +326,6 @@ mod tests {
         let s = read(&line).unwrap();
         assert_eq!(s.measuring.workload.rate, 7.0);
         assert_eq!(s.measuring.slo.read_availability, Some(0.995));
-        assert_eq!(s.remarks.len(), 1, "the default inserts are told");
         std::fs::write(&path, "[workload]\nrat = 7\n").unwrap();
         let e = read(&line).unwrap_err();
         assert!(e.contains("canary.toml") && e.contains("rat"), "{e}");

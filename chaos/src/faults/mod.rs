@@ -7,6 +7,7 @@
 //! 2. `inject` acts through [`Runtime`] and nothing else, on all targets at
 //!    once, and returns an error if any of them refused. It is called once.
 //!    If the runtime cannot do it yet, the runtime's trait grows first.
+//!    One that takes its time says how long (`takes`), and may be abandoned half way.
 //! 3. `revert` undoes it. It is called again when it fails, and after an
 //!    `inject` that failed half way, so it must be fine on what is not broken.
 //! 4. `prove_injected` and `prove_reverted` look once and say what they saw,
@@ -18,7 +19,8 @@
 //!    *unknown* for "it is gone, but not by us".
 //! 5. `undo` is a sentence that an operator could follow by hand.
 //! 6. Add a variant to [`FaultKind`]; the compiler names the rest: its name in
-//!    playbooks, its [`Layer`] (which decides what it excludes), `build`.
+//!    playbooks, its [`Layer`] (which decides what it excludes), the
+//!    [`Ability`] that it needs of a runtime, `build`.
 //! 7. Tests: the decision from what was seen to a verdict is a pure function
 //!    with a table test; the runner's tests have a fake runtime with
 //!    misbehaviour switches for the rest. Then a playbook that shows it.
@@ -33,25 +35,41 @@
 //! | `power-off`, `kill`, `stop` | the engine or the kernel says that the process exited, and `/health` is silent | a process with another pid and start time runs, and `/health` answers |
 //! | `restart` | a process with another pid and start time runs | the same, and `/health` answers |
 //! | `crash-loop` | as `restart`, and again another one at the end of the hold | a process runs, and `/health` answers |
+//! | `rolling-restart` | of every target in turn: a process with another pid and start time runs, and `/health` answers | processes run, and `/health` answers |
+//! | `rolling-upgrade` | the same, and the kernel or the engine says that each executes the other program | each executes the program that it was launched with, and `/health` answers |
 //! | `pause` | the process is stopped or frozen, is the same, and `/health` is silent | it runs, is the same, and `/health` answers |
+//! | `disk-full`, `disk-slow`, `disk-error` | the node tries its disk: a block that is written, synced and read meets the condition; or the node ended by itself after it had met it | the same is done without error and in less time, and the node runs |
+//! | `bit-flip`, `truncate` | the process exited, and the file, read back, differs from its copy in exactly that bit, or ends there | another process runs, and `/health` answers: it says so only when every replica is repaired |
 //! | `isolate`, `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | messages over every link between nodes that should be cut do not arrive, over those beside them they do | messages over all of them arrive |
 
 mod crash_loop;
+mod damage;
+mod disk;
+mod disk_error;
+mod disk_full;
+mod disk_slow;
 mod kill;
 mod partition;
 mod pause;
 mod power_off;
 mod process;
+mod resources;
 mod restart;
+mod rolling;
+mod rolling_restart;
+mod rolling_upgrade;
 mod shape;
 mod stop;
 
+use crate::abilities::Ability;
 use crate::runtime::{Fut, Runtime};
 use futures_util::future::BoxFuture;
 use gameday_record::timeline::Proof;
 use gameday_record::{Node, Topology, Verdict};
+pub use resources::Resources;
 use shape::Shape;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +86,10 @@ pub enum FaultKind {
     Restart,
     /// SIGKILL and started again at once, over and over.
     CrashLoop,
+    /// As [`FaultKind::Restart`], but one node after the other, each when the one before serves.
+    RollingRestart,
+    /// Each node in turn is started as another build of its program; the revert is the way back.
+    RollingUpgrade,
     /// The process is frozen.
     Pause,
     /// The targets and everybody else cannot reach each other.
@@ -84,6 +106,16 @@ pub enum FaultKind {
     MajoritiesRing,
     /// The leader of a partition and its followers cannot reach each other; clients reach all.
     Leader,
+    /// The node's disk has no room left.
+    DiskFull,
+    /// Every sync of the node's disk takes longer.
+    DiskSlow,
+    /// Operations of one kind fail on the node's disk.
+    DiskError,
+    /// The node dies, and comes back with one bit of what it stored flipped.
+    BitFlip,
+    /// The node dies, and comes back with the end of a stored file missing.
+    Truncate,
 }
 
 /// What a fault acts on; decides which faults exclude each other.
@@ -93,6 +125,8 @@ pub enum Layer {
     Process,
     /// The links between the targets and everybody else.
     Network,
+    /// The node's disk, which the process may end of.
+    Disk,
 }
 
 /// Seen from the targets.
@@ -107,12 +141,19 @@ pub enum Direction {
 
 /// What a playbook can say about a fault beside its target; each kind has its
 /// own and ignores none that the parser accepts for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Params {
     /// Of [`FaultKind::OneWay`].
     pub direction: Direction,
     /// Of [`FaultKind::CrashLoop`]: how long the process lives after each start.
     pub uptime: Duration,
+    /// Of the faults on what a node has: its disk.
+    pub resources: Resources,
+    /// Of rolling changes: between one node that serves again and the next.
+    pub pause: Duration,
+    /// Of [`FaultKind::RollingUpgrade`]: another build of our program, for the same system.
+    /// Without one there is nothing to upgrade to.
+    pub binary: Option<PathBuf>,
 }
 
 impl Default for Params {
@@ -120,7 +161,18 @@ impl Default for Params {
         Params {
             direction: Direction::default(),
             uptime: Duration::from_secs(2),
+            resources: Resources::default(),
+            pause: Duration::from_secs(2),
+            binary: None,
         }
+    }
+}
+
+impl Params {
+    /// The same, with what is left to chance drawn.
+    pub(crate) fn drawn(mut self, seed: u64) -> Self {
+        self.resources.seed = seed;
+        self
     }
 }
 
@@ -135,6 +187,8 @@ impl FaultKind {
         FaultKind::Stop,
         FaultKind::Restart,
         FaultKind::CrashLoop,
+        FaultKind::RollingRestart,
+        FaultKind::RollingUpgrade,
         FaultKind::Pause,
         FaultKind::Isolate,
         FaultKind::Split,
@@ -143,6 +197,11 @@ impl FaultKind {
         FaultKind::Bridge,
         FaultKind::MajoritiesRing,
         FaultKind::Leader,
+        FaultKind::DiskFull,
+        FaultKind::DiskSlow,
+        FaultKind::DiskError,
+        FaultKind::BitFlip,
+        FaultKind::Truncate,
     ];
 
     /// Its name in playbooks and timelines.
@@ -153,6 +212,8 @@ impl FaultKind {
             FaultKind::Stop => "stop",
             FaultKind::Restart => "restart",
             FaultKind::CrashLoop => "crash-loop",
+            FaultKind::RollingRestart => "rolling-restart",
+            FaultKind::RollingUpgrade => "rolling-upgrade",
             FaultKind::Pause => "pause",
             FaultKind::Isolate => "isolate",
             FaultKind::Split => "split",
@@ -161,6 +222,11 @@ impl FaultKind {
             FaultKind::Bridge => "bridge",
             FaultKind::MajoritiesRing => "majorities-ring",
             FaultKind::Leader => "leader",
+            FaultKind::DiskFull => "disk-full",
+            FaultKind::DiskSlow => "disk-slow",
+            FaultKind::DiskError => "disk-error",
+            FaultKind::BitFlip => "bit-flip",
+            FaultKind::Truncate => "truncate",
         }
     }
 
@@ -169,6 +235,8 @@ impl FaultKind {
         match self {
             FaultKind::Isolate => &["partition"],
             FaultKind::Majority => &["minority"],
+            // To an older build and back.
+            FaultKind::RollingUpgrade => &["rolling-downgrade"],
             _ => &[],
         }
     }
@@ -181,9 +249,10 @@ impl FaultKind {
 
     /// What it acts on.
     pub fn layer(self) -> Layer {
-        match self.shape(&Params::default()) {
-            None => Layer::Process,
-            Some(_) => Layer::Network,
+        match self {
+            FaultKind::DiskFull | FaultKind::DiskSlow | FaultKind::DiskError => Layer::Disk,
+            _ if self.shape(&Params::default()).is_some() => Layer::Network,
+            _ => Layer::Process,
         }
     }
 
@@ -195,7 +264,14 @@ impl FaultKind {
             | FaultKind::Stop
             | FaultKind::Restart
             | FaultKind::CrashLoop
-            | FaultKind::Pause => None,
+            | FaultKind::RollingRestart
+            | FaultKind::RollingUpgrade
+            | FaultKind::Pause
+            | FaultKind::DiskFull
+            | FaultKind::DiskSlow
+            | FaultKind::DiskError
+            | FaultKind::BitFlip
+            | FaultKind::Truncate => None,
             FaultKind::Isolate | FaultKind::Majority => Some(Shape::Isolate),
             FaultKind::Split | FaultKind::Leader => Some(Shape::Split),
             FaultKind::OneWay => Some(match params.direction {
@@ -204,6 +280,26 @@ impl FaultKind {
             }),
             FaultKind::Bridge => Some(Shape::Bridge),
             FaultKind::MajoritiesRing => Some(Shape::Ring),
+        }
+    }
+
+    /// Whether it destroys what a node has stored: done only where the playbook allows it, and
+    /// never to more than a minority of a quorum.
+    pub fn damages_data(self) -> bool {
+        matches!(self, FaultKind::BitFlip | FaultKind::Truncate)
+    }
+
+    /// What a place must be able to do for it.
+    pub fn needs(self, _params: &Params) -> &'static [Ability] {
+        match self.layer() {
+            // Its network falls silent before its process is killed.
+            _ if self == FaultKind::PowerOff => &[Ability::Processes, Ability::Cuts],
+            _ if self.damages_data() => &[Ability::Processes, Ability::StoredData],
+            _ if self == FaultKind::RollingUpgrade => &[Ability::Processes, Ability::Programs],
+            Layer::Process => &[Ability::Processes],
+            Layer::Network => &[Ability::Cuts],
+            // A node may end of its disk, and is started again.
+            Layer::Disk => &[Ability::Disks, Ability::Processes],
         }
     }
 
@@ -227,6 +323,9 @@ impl FaultKind {
     pub fn check(self, params: &Params, sides: &Sides, topology: &Topology) -> Result<(), String> {
         match self.shape(params) {
             Some(shape) => shape::check(shape, sides, topology),
+            None if self.layer() == Layer::Disk || self.damages_data() => {
+                resources::have_data(sides, topology)
+            }
             None => Ok(()),
         }
     }
@@ -236,6 +335,21 @@ impl FaultKind {
         match self.shape(params) {
             Some(shape) => shape::hurt(shape, sides, topology),
             None => sides.concat(),
+        }
+    }
+
+    /// Whether it takes its targets away one at a time, never two at once.
+    pub fn one_at_a_time(self) -> bool {
+        matches!(self, FaultKind::RollingRestart | FaultKind::RollingUpgrade)
+    }
+
+    /// How long it usually takes until it is in force on so many nodes, at least and at most;
+    /// its revert takes as long.
+    pub fn rollout(self, params: &Params, nodes: usize) -> (Duration, Duration) {
+        if self.one_at_a_time() {
+            rolling::usually(nodes, params.pause)
+        } else {
+            (Duration::ZERO, Duration::ZERO)
         }
     }
 
@@ -252,12 +366,27 @@ impl FaultKind {
             return Arc::new(partition::Partition::new(shape, sides.clone()));
         }
         let nodes = sides.concat();
+        let resources = &params.resources;
         match self {
+            FaultKind::DiskFull => Arc::new(disk_full::fault(nodes, resources)),
+            FaultKind::DiskSlow => Arc::new(disk_slow::fault(nodes, resources)),
+            FaultKind::DiskError => Arc::new(disk_error::fault(nodes, resources)),
+            FaultKind::BitFlip => Arc::new(damage::bit_flip(nodes, resources)),
+            FaultKind::Truncate => Arc::new(damage::truncate(nodes, resources)),
             FaultKind::PowerOff => Arc::new(power_off::PowerOff::new(nodes)),
             FaultKind::Kill => Arc::new(kill::Kill::new(nodes)),
             FaultKind::Stop => Arc::new(stop::Stop::new(nodes)),
             FaultKind::Restart => Arc::new(restart::Restart::new(nodes)),
             FaultKind::CrashLoop => Arc::new(crash_loop::CrashLoop::new(nodes, params.uptime)),
+            FaultKind::RollingRestart => {
+                Arc::new(rolling_restart::RollingRestart::new(nodes, params.pause))
+            }
+            FaultKind::RollingUpgrade => {
+                // The parser wants one; an empty path is refused when it is to be read.
+                let binary = params.binary.clone().unwrap_or_default();
+                let pause = params.pause;
+                Arc::new(rolling_upgrade::RollingUpgrade::new(nodes, binary, pause))
+            }
             _ => Arc::new(pause::Pause::new(nodes)),
         }
     }
@@ -278,6 +407,12 @@ pub struct Scene {
 pub trait Fault: Send + Sync {
     /// How to undo it by hand.
     fn undo(&self) -> String;
+
+    /// Of a fault that is no single act: deadline of its injection, and of its revert. Its
+    /// injection may be dropped at any moment, and must leave the rest to the revert.
+    fn takes(&self) -> Option<Duration> {
+        None
+    }
 
     /// Makes it wrong.
     fn inject<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()>;

@@ -3,6 +3,7 @@
 use super::diagnostic::{Diagnostic, Source};
 use super::fields::{Fields, Mistakes, clip, wrong_type};
 use super::random::{self, Weighted};
+use super::resources;
 use super::selector::{self, Draw, Selector};
 use super::suggest::hint;
 use super::values::{self, MAX_DURATION};
@@ -10,6 +11,7 @@ use crate::faults::{Direction, FaultKind, Params};
 use gameday_record::ClusterSpec;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
@@ -197,6 +199,12 @@ const STEP: &[&str] = &[
     "groups",
     "direction",
     "uptime",
+    "refuses",
+    "sync_delay",
+    "operation",
+    "file",
+    "pause",
+    "binary",
     "at",
     "after",
     "delay",
@@ -213,6 +221,12 @@ const DRAWN: &[&str] = &[
     "groups",
     "direction",
     "uptime",
+    "refuses",
+    "sync_delay",
+    "operation",
+    "file",
+    "pause",
+    "binary",
     "for",
 ];
 
@@ -367,7 +381,7 @@ fn fault(f: &Fields<'_, '_>, m: &mut Mistakes<'_>) -> Option<FaultKind> {
 
 /// Says so if a key is there that another fault has. Of an unknown fault
 /// nothing is said.
-fn only(
+pub(super) fn only(
     f: &Fields<'_, '_>,
     key: &str,
     owners: &[FaultKind],
@@ -413,6 +427,23 @@ fn params(f: &Fields<'_, '_>, fault: Option<FaultKind>, m: &mut Mistakes<'_>) ->
         && let Some(uptime) = f.duration("uptime", limits, m)
     {
         params.uptime = uptime;
+    }
+    params.resources = resources::read(f, fault, m);
+    let rolling = [FaultKind::RollingRestart, FaultKind::RollingUpgrade];
+    if only(f, "pause", &rolling, fault, m)
+        && let Some(pause) = f.duration("pause", Duration::ZERO..=Duration::from_secs(600), m)
+    {
+        params.pause = pause;
+    }
+    if only(f, "binary", &[FaultKind::RollingUpgrade], fault, m) {
+        params.binary = f.text("binary", 4096, m).map(PathBuf::from);
+        if fault == Some(FaultKind::RollingUpgrade) && f.get("binary").is_none() {
+            m.missing(
+                f.span.clone(),
+                "an upgrade does not say to what",
+                "binary = \"path of another build of gameday\"",
+            );
+        }
     }
     params
 }

@@ -51,14 +51,15 @@ impl Admission {
         let mut state = self.lock();
         let others: Vec<&Active> = state.active.values().collect();
         excluded(&new, &others)?;
-        if !allow_quorum_loss {
-            let mut hurt: BTreeSet<&str> = new.hurt.iter().map(String::as_str).collect();
-            hurt.extend(
-                others
-                    .iter()
-                    .flat_map(|a| a.hurt.iter().map(String::as_str)),
-            );
-            quorums_remain(&new.hurt, &hurt, groups, topology)?;
+        let all = || others.iter().copied().chain([&new]);
+        let damages = all().any(|a| a.kind.damages_data());
+        if damages || !allow_quorum_loss {
+            let rule = if damages {
+                "stored data are never damaged where that leaves no majority"
+            } else {
+                "allow_quorum_loss is not set"
+            };
+            quorums_remain(&new.hurt, &Hurt::of(all()), groups, topology, rule)?;
         }
         state.last += 1;
         let id = state.last;
@@ -76,7 +77,7 @@ impl Admission {
         self.lock()
             .active
             .iter()
-            .filter(|(other, a)| **other != id && a.kind.layer() == Layer::Process)
+            .filter(|(other, a)| **other != id && a.kind.layer() != Layer::Network)
             .flat_map(|(_, a)| a.nodes.iter().cloned())
             .collect()
     }
@@ -100,13 +101,52 @@ fn excluded(new: &Active, others: &[&Active]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether every group keeps a majority with the nodes in `hurt` gone. Without
+/// What is taken away at the worst moment.
+struct Hurt<'a> {
+    /// All of these.
+    together: BTreeSet<&'a str>,
+    /// Of each of these, one.
+    in_turn: Vec<BTreeSet<&'a str>>,
+}
+
+impl<'a> Hurt<'a> {
+    fn of(all: impl Iterator<Item = &'a Active>) -> Self {
+        let mut hurt = Hurt {
+            together: BTreeSet::new(),
+            in_turn: Vec::new(),
+        };
+        for active in all {
+            let nodes = active.hurt.iter().map(String::as_str);
+            if active.kind.one_at_a_time() {
+                hurt.in_turn.push(nodes.collect());
+            } else {
+                hurt.together.extend(nodes);
+            }
+        }
+        hurt
+    }
+
+    /// Most that are away at once of those that `is` chooses, and who may be.
+    fn most(&self, is: impl Fn(&str) -> bool) -> (usize, Vec<&'a str>) {
+        let mut who: Vec<&str> = self.together.iter().copied().filter(|n| is(n)).collect();
+        let mut count = who.len();
+        for turn in &self.in_turn {
+            let before = who.len();
+            who.extend(turn.iter().filter(|n| is(n) && !self.together.contains(*n)));
+            count += usize::from(who.len() > before);
+        }
+        (count, who)
+    }
+}
+
+/// Whether every group keeps a majority with those in `hurt` gone. Without
 /// knowledge of the groups, replicas are taken to be one per AZ, anywhere in it.
 fn quorums_remain(
     new: &[String],
-    hurt: &BTreeSet<&str>,
+    hurt: &Hurt<'_>,
     groups: &Result<Vec<Group>, String>,
     topology: &Topology,
+    rule: &str,
 ) -> Result<(), String> {
     let all = replica_azs(topology, |_| true).len();
     if replica_azs(topology, |n| new.iter().any(|t| t == n)).is_empty() {
@@ -115,29 +155,59 @@ fn quorums_remain(
     match groups {
         Ok(groups) => {
             for g in groups {
-                let lost = g.members.iter().filter(|m| hurt.contains(m.as_str()));
-                let lost: Vec<&str> = lost.map(String::as_str).collect();
-                if lost.len() > minority(g.members.len()) {
+                let (lost, who) = hurt.most(|n| g.members.iter().any(|m| m == n));
+                if lost > minority(g.members.len()) {
                     return Err(format!(
-                        "{} would lose {} of {} replicas ({}), and allow_quorum_loss is not set",
+                        "{} would lose {} of {} replicas ({}), and {rule}",
                         g.name,
-                        lost.len(),
+                        lost,
                         g.members.len(),
-                        lost.join(", ")
+                        who.join(", ")
                     ));
                 }
             }
             Ok(())
         }
         Err(why) => {
-            let azs = replica_azs(topology, |n| hurt.contains(n)).len();
+            let together = replica_azs(topology, |n| hurt.together.contains(n)).len();
+            let in_turn = hurt.in_turn.iter();
+            let in_turn = in_turn.filter(|t| !replica_azs(topology, |n| t.contains(n)).is_empty());
+            let azs = (together + in_turn.count()).min(all);
             if azs > minority(all) {
                 return Err(format!(
-                    "{REPLICA_ROLE} nodes of {azs} of {all} AZs would be hurt, allow_quorum_loss \
-                     is not set, and the groups are not known: {why}"
+                    "{REPLICA_ROLE} nodes of {azs} of {all} AZs would be hurt, {rule}, and the groups are not known: {why}"
                 ));
             }
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faults::Params;
+
+    fn active(kind: FaultKind, nodes: &[&str]) -> Active {
+        let nodes: Vec<String> = nodes.iter().map(|n| n.to_string()).collect();
+        Active {
+            step: kind.name().into(),
+            kind,
+            hurt: nodes.clone(),
+            fault: kind.build(&Params::default(), &vec![nodes.clone()]),
+            nodes,
+        }
+    }
+
+    #[test]
+    fn what_goes_in_turn_is_away_one_at_a_time() {
+        let rolling = active(FaultKind::RollingRestart, &["a", "b", "c"]);
+        let dead = active(FaultKind::Kill, &["d"]);
+        let both = [rolling, dead];
+        let hurt = Hurt::of(both.iter());
+        assert_eq!(hurt.most(|_| true).0, 2);
+        assert_eq!(hurt.most(|n| n != "d").0, 1);
+        assert_eq!(hurt.most(|n| n == "x").0, 0);
+        assert_eq!(Hurt::of(both[..1].iter()).most(|_| true).0, 1);
     }
 }

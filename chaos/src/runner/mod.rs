@@ -5,10 +5,12 @@
 //! disk, act, proof, hold, proof that it still holds, revert, proof that it is
 //! gone. Whatever ends the steps early (a stop signal, a fault that cannot be
 //! proven, a timeline that cannot be written, a bug) ends only the *waiting*:
-//! reverts run on deadlines of their own, always.
+//! reverts run on deadlines of their own, always. After the last of them it is
+//! looked whether every node reaches every other.
 
 mod admission;
 mod prove;
+mod reach;
 mod seams;
 mod step;
 mod timeline;
@@ -217,6 +219,7 @@ async fn steps(
     let begun = Instant::now();
     let count = shared.plan.steps.len();
     let (done, ended): (Vec<_>, Vec<_>) = (0..count).map(|_| watch::channel(false)).unzip();
+    let ended: Arc<[_]> = ended.into();
     let mut tasks = JoinSet::new();
     for (index, done) in done.into_iter().enumerate() {
         let shared = shared.clone();
@@ -247,6 +250,7 @@ async fn steps(
     for (id, active) in shared.admission.left() {
         step::end(shared, id, &active).await;
     }
+    reach::check(shared).await;
     let ran = shared
         .begun
         .lock()
@@ -276,7 +280,7 @@ fn summary(stopped: Option<Stop>, f: Findings) -> ExecutionSummary {
         .or(unhealthy);
     let (state, reason) = match (stopped, trouble) {
         (Some(Stop::Interrupted(why)), _) => (RunState::Interrupted, Some(why)),
-        (Some(Stop::Condition(why)), _) => (RunState::Stopped, Some(why)),
+        (Some(Stop::Condition(why) | Stop::Asked(why)), _) => (RunState::Stopped, Some(why)),
         (None, Some(why)) => (RunState::Failed, Some(why)),
         (None, None) => (RunState::Completed, None),
     };

@@ -89,4 +89,6 @@ pub enum Stop {
     Interrupted(String),
     /// A stop condition, and what it saw.
     Condition(String),
+    /// Somebody asked for it, and why.
+    Asked(String),
 }

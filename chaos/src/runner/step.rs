@@ -8,6 +8,7 @@ use crate::faults::Sides;
 use crate::plan::{Leaders, PlannedStart, PlannedTarget, azs, resolve_all, stream};
 use gameday_record::timeline::{Injection, Proof};
 use gameday_record::{ProofSide, TimelineEvent, Verdict};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -37,7 +38,7 @@ pub(super) async fn run(
     shared: &Shared,
     index: usize,
     begun: Instant,
-    mut ended: Vec<watch::Receiver<bool>>,
+    ended: Arc<[watch::Receiver<bool>]>,
     done: watch::Sender<bool>,
 ) {
     let mut halt = shared.halt.subscribe();
@@ -45,7 +46,7 @@ pub(super) async fn run(
         match shared.plan.steps[index].start {
             PlannedStart::At(at) => sleep_until(begun + at).await,
             PlannedStart::After(other, delay) => {
-                if ended[other].wait_for(|e| *e).await.is_err() {
+                if ended[other].clone().wait_for(|e| *e).await.is_err() {
                     // The other ended without being reverted; the halt comes.
                     std::future::pending::<()>().await;
                 }
@@ -186,9 +187,18 @@ async fn hold(
     active: &Active,
     halt: &mut watch::Receiver<bool>,
 ) {
-    let injected = match timeout(INJECT, active.fault.inject(&shared.scene)).await {
+    let limit = active.fault.takes().unwrap_or(INJECT);
+    let injecting = timeout(limit, active.fault.inject(&shared.scene));
+    let injected = match active.fault.takes() {
+        None => injecting.await,
+        Some(_) => match unless(halt, injecting).await {
+            Some(injected) => injected,
+            None => return,
+        },
+    };
+    let injected = match injected {
         Ok(done) => done.map_err(|e| e.0),
-        Err(_) => Err(format!("it took longer than {} s", INJECT.as_secs())),
+        Err(_) => Err(format!("it took longer than {} s", limit.as_secs())),
     };
     if let Err(why) = injected {
         let proof = Proof {
@@ -250,9 +260,10 @@ pub(super) async fn end(shared: &Shared, id: u32, active: &Active) -> bool {
             sleep(ASK_AGAIN).await;
         }
     };
-    let reverted = match timeout(REVERT, attempts).await {
+    let limit = active.fault.takes().unwrap_or_default().max(REVERT);
+    let reverted = match timeout(limit, attempts).await {
         Ok(done) => done,
-        Err(_) => Err(format!("it took longer than {} s", REVERT.as_secs())),
+        Err(_) => Err(format!("it took longer than {} s", limit.as_secs())),
     };
     let proven = match reverted {
         Ok(()) => {

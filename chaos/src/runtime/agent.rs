@@ -1,14 +1,16 @@
 //! The fault agent of a pod: it holds the network namespace, so that rules
 //! outlive the node's process, and acts in it when asked over its standard
-//! input: packet filter rules with a lease, probes, and requests to the node's
-//! admin port over loopback, which no rule touches.
+//! input: packet filter rules with a lease, probes, requests to the node's
+//! admin port over loopback, which no rule touches, and the node's data folder.
 
 use crate::runtime::control::{self, Reply, lock};
+use crate::runtime::files::{self, FilesAnswer, FilesRequest};
 use crate::runtime::http;
 use crate::runtime::nft::{Drops, Filter};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -31,6 +33,8 @@ pub struct AgentConfig {
     pub table: String,
     /// Milliseconds after which rules lapse that are not renewed.
     pub lease_ms: u64,
+    /// Where the node's data folder is for the agent.
+    pub folder: PathBuf,
 }
 
 /// A request to an agent. Each can be repeated without harm.
@@ -59,6 +63,8 @@ pub(crate) enum AgentRequest {
     },
     /// Which of these numbers have arrived.
     Seen(Vec<u64>),
+    /// In the node's data folder.
+    Files(FilesRequest),
     /// `GET` on loopback.
     Get {
         /// Port.
@@ -83,6 +89,8 @@ pub(crate) enum AgentAnswer {
     Sent,
     /// To `Seen`.
     Seen(Vec<bool>),
+    /// To `Files`.
+    Files(FilesAnswer),
     /// To `Get`.
     Body(String),
 }
@@ -123,6 +131,7 @@ pub async fn run(
     let socket = Arc::new(socket.map_err(|e| format!("UDP port {PROBE_PORT}: {e}"))?);
     let seen = Arc::new(Mutex::new(VecDeque::new()));
     tokio::spawn(receive(socket.clone(), seen.clone()));
+    let folder = config.folder;
 
     let served = control::serve(stdin, stdout, |request| match request {
         AgentRequest::Drop { from, to, silent } => {
@@ -146,6 +155,15 @@ pub async fn run(
             let seen = lock(&seen);
             let found = numbers.iter().map(|n| seen.contains(n)).collect();
             Reply::Now(Ok(AgentAnswer::Seen(found)))
+        }
+        AgentRequest::Files(request) => {
+            let folder = folder.clone();
+            Reply::Later(Box::pin(async move {
+                let done = tokio::task::spawn_blocking(move || files::act(&folder, &request));
+                done.await
+                    .map_err(|e| e.to_string())?
+                    .map(AgentAnswer::Files)
+            }))
         }
         AgentRequest::Get {
             port,

@@ -3,7 +3,7 @@
 //! runner's or a kept cluster's things may go is for the caller to decide.
 
 use crate::runtime::docker::leftovers as containers;
-use crate::runtime::marks::{ProcStat, RunMarks};
+use crate::runtime::marks::{ProcStat, RunMarks, WATCHDOG};
 use crate::runtime::process::scan;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -164,9 +164,12 @@ async fn end_process(pid: u32, start_ticks: u64, run: &str) -> Result<(), String
         .map_err(|_| format!("still there {END:?} after SIGKILL"))
 }
 
-/// Ends every process with the marks of this run.
+/// Ends every process with the marks of this run, but its watchdog, which watches on until the
+/// runner has nothing left to do.
 pub(crate) async fn end_processes_of(run: &str) -> Result<(), String> {
     let mut things = scan::find()?;
-    things.retain(|l| l.marks.run == run && matches!(l.thing, Thing::Process { .. }));
+    things.retain(|l| {
+        l.marks.run == run && l.unit != WATCHDOG && matches!(l.thing, Thing::Process { .. })
+    });
     remove(&things).await.into_iter().collect()
 }

@@ -20,6 +20,9 @@ const NAMES: [(&str, &str); 5] = [
 /// Label that holds the run's id.
 pub const RUN_LABEL: &str = NAMES[0].0;
 
+/// Unit of the process that watches over the runner: it goes last of all.
+pub const WATCHDOG: &str = "watchdog";
+
 /// Whether something goes away with its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

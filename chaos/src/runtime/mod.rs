@@ -6,15 +6,20 @@
 
 pub mod agent;
 pub(crate) mod control;
+pub mod damage;
 pub mod docker;
+pub mod facilities;
+pub mod files;
 pub(crate) mod http;
 pub mod leftovers;
 pub mod links;
 pub mod marks;
 pub mod nft;
 pub mod process;
+pub(crate) mod program;
 pub(crate) mod wanted;
 
+use self::files::{FilesAnswer, FilesRequest};
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -137,12 +142,25 @@ pub trait Runtime: Send + Sync {
     /// Power off: every link of the node goes silent first (nothing is reset), then SIGKILL.
     fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()>;
     /// After `kill` or `power_off`: the links carry again and the process starts as it was
-    /// launched, on the same data folder. Fine on a node that runs already.
+    /// launched or is installed since, on the same data folder. Fine on a node that runs already.
     fn start<'a>(&'a self, node: &'a str) -> Fut<'a, ()>;
     /// Freezes the process.
     fn pause<'a>(&'a self, node: &'a str) -> Fut<'a, ()>;
     /// Thaws it. Fine on a node that is not frozen.
     fn resume<'a>(&'a self, node: &'a str) -> Fut<'a, ()>;
+    /// Makes a build of our program ready to be run by nodes, and names it as [`Runtime::executes`]
+    /// does. `None` is the one that nodes are launched with.
+    ///
+    /// # Errors
+    /// The file cannot be read or is no program.
+    fn provide<'a>(&'a self, binary: Option<&'a Path>) -> Fut<'a, String>;
+    /// From now on `start` runs this program, which was provided. The node must not run.
+    fn install<'a>(&'a self, node: &'a str, program: &'a str) -> Fut<'a, ()>;
+    /// Which program the node's process executes, as the kernel or the engine says.
+    ///
+    /// # Errors
+    /// It does not run, or cannot be looked at.
+    fn executes<'a>(&'a self, node: &'a str) -> Fut<'a, String>;
     /// What its process is doing.
     fn process<'a>(&'a self, node: &'a str) -> Fut<'a, ProcessState>;
 
@@ -164,6 +182,9 @@ pub trait Runtime: Send + Sync {
     /// `GET path` on the node's `admin` port, over a path that no fault touches; the body of a
     /// 200 answer, at most 1 MiB.
     fn admin<'a>(&'a self, node: &'a str, path: &'a str, deadline: Duration) -> Fut<'a, String>;
+
+    /// Does or looks at something in the node's data folder, whether its process runs or not.
+    fn files<'a>(&'a self, node: &'a str, request: FilesRequest) -> Fut<'a, FilesAnswer>;
 
     /// Saves every unit's standard error (and a node's standard output) as `<dir>/<unit>.log`.
     fn collect_logs<'a>(&'a self, dir: &'a Path) -> Fut<'a, ()>;

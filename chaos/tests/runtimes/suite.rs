@@ -150,6 +150,7 @@ pub async fn does_what_it_says(runtime: &dyn Runtime, run: &str) {
     a_kill_is_heard_and_a_power_off_is_not(&c).await;
     a_paused_node_is_silent_and_goes_on(&c).await;
     a_node_that_is_asked_to_stop_stops(&c).await;
+    a_node_becomes_another_program_and_back(&c).await;
     let mut canary = (canary, canary_out);
     an_instrument_is_cut_off_like_others(&c, &mut canary).await;
     assert_eq!(runtime.lapses(), Vec::<String>::new());
@@ -320,6 +321,36 @@ async fn a_node_that_is_asked_to_stop_stops(c: &Cluster<'_>) {
     c.0.start("a2").await.expect("start");
     until(c.0, "a2", "/boots", "2").await;
     assert_ne!(c.identity("a2").await, before);
+}
+
+async fn a_node_becomes_another_program_and_back(c: &Cluster<'_>) {
+    let own = c.0.provide(None).await.expect("own");
+    assert_eq!(c.0.executes("a2").await.as_ref(), Ok(&own));
+    // The same program in other bytes: what follows an ELF file's sections is not looked at.
+    let folder = tempfile::tempdir().expect("a folder");
+    let other = folder.path().join("other");
+    let mut bytes = std::fs::read("/proc/self/exe").expect("this program");
+    bytes.extend_from_slice(b"another build");
+    std::fs::write(&other, bytes).expect("a copy");
+    let another = c.0.provide(Some(&other)).await.expect("another");
+    assert_ne!(own, another);
+    assert!(c.0.install("a2", &another).await.is_err(), "it runs");
+    for (program, boots) in [(&another, "3"), (&own, "4"), (&another, "5")] {
+        c.0.stop("a2").await.expect("stop");
+        c.0.install("a2", program).await.expect("install");
+        assert!(c.0.executes("a2").await.is_err(), "it does not run");
+        c.0.start("a2").await.expect("start");
+        until(c.0, "a2", "/boots", boots).await;
+        assert_eq!(c.0.executes("a2").await.as_ref(), Ok(program));
+    }
+    let text = folder.path().join("text");
+    std::fs::write(&text, "no program").expect("a file");
+    assert!(c.0.provide(Some(&text)).await.is_err());
+    assert!(
+        c.0.provide(Some(&folder.path().join("none")))
+            .await
+            .is_err()
+    );
 }
 
 async fn an_instrument_is_cut_off_like_others(c: &Cluster<'_>, canary: &mut Canary) {

@@ -3,6 +3,7 @@
 use super::topology;
 use futures_util::future::BoxFuture;
 use gameday_chaos::runner::{Group, Health, Observer, Progress, Roles, Sink};
+use gameday_chaos::runtime::files::{FilesAnswer, FilesRequest};
 use gameday_chaos::runtime::{
     Fut, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError,
 };
@@ -85,7 +86,9 @@ impl Sink for Memory {
                 _ => {}
             }
         }
-        if let TimelineEvent::Proof { proof, .. } = &line.event {
+        if let TimelineEvent::Proof { proof, .. } | TimelineEvent::Reachability { proof } =
+            &line.event
+        {
             text.push_str(&format!(" {:?}", proof.verdict));
         }
         self.log.push(text);
@@ -99,6 +102,8 @@ impl Sink for Memory {
 pub struct Switches {
     /// This link stays open whatever is cut.
     pub leaks: Option<Link>,
+    /// This link carries nothing, whatever is opened.
+    pub broken: Option<Link>,
     /// While links are cut, this is said to have ended a cut for a while.
     pub lapsed: Option<String>,
     /// So long after a kill or a power-off, the node runs again by itself.
@@ -119,6 +124,8 @@ pub struct Switches {
     pub never_serves: bool,
     /// Killing a node does nothing to it after the first time.
     pub survives: bool,
+    /// Whatever is installed, nodes are started as they were launched.
+    pub keeps_its_program: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -131,6 +138,7 @@ enum Shape {
 struct Unit {
     shape: Shape,
     starts: u32,
+    program: String,
 }
 
 /// The runtime.
@@ -146,7 +154,13 @@ impl Fake {
     pub fn new(log: Log, switches: Switches) -> Self {
         let unit = |name: String| {
             let shape = Shape::Runs;
-            (name, Unit { shape, starts: 0 })
+            let program = "as launched".to_string();
+            let unit = Unit {
+                shape,
+                starts: 0,
+                program,
+            };
+            (name, unit)
         };
         Fake {
             log,
@@ -280,6 +294,22 @@ impl Runtime for Fake {
             }
         })
     }
+    fn provide<'a>(&'a self, binary: Option<&'a Path>) -> Fut<'a, String> {
+        let name = binary.map_or("as launched".into(), |p| p.display().to_string());
+        Box::pin(async move { Ok(name) })
+    }
+    fn install<'a>(&'a self, node: &'a str, program: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.log.push(format!("install {node} {program}"));
+            if !self.switches.keeps_its_program {
+                self.units.lock().unwrap().get_mut(node).unwrap().program = program.into();
+            }
+            Ok(())
+        })
+    }
+    fn executes<'a>(&'a self, node: &'a str) -> Fut<'a, String> {
+        Box::pin(async move { Ok(self.units.lock().unwrap()[node].program.clone()) })
+    }
     fn cut<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
         Box::pin(async move {
             self.log.push(format!("cut {}", links.len()));
@@ -312,7 +342,8 @@ impl Runtime for Fake {
                     matches!(unit.shape, Shape::Dead(_))
                 };
                 let leaks = self.switches.leaks.as_ref() == Some(l);
-                if dead(&l.from) || dead(&l.to) || (cut.contains(l) && !leaks) {
+                let broken = self.switches.broken.as_ref() == Some(l);
+                if dead(&l.from) || dead(&l.to) || (cut.contains(l) && !leaks) || broken {
                     LinkState::Cut
                 } else {
                     LinkState::Open
@@ -353,6 +384,9 @@ impl Runtime for Fake {
                 }
             }
         })
+    }
+    fn files<'a>(&'a self, _: &'a str, _: FilesRequest) -> Fut<'a, FilesAnswer> {
+        panic!("no test of the runner touches files")
     }
     fn collect_logs<'a>(&'a self, _: &'a Path) -> Fut<'a, ()> {
         panic!("the runner collects nothing")

@@ -1,6 +1,6 @@
 //! The disk layer: the only way the write-ahead log and the B-tree touch files.
 //!
-//! A [`Disk`] is a folder with one level of promises, the same for both
+//! A [`Disk`] is a folder with one level of promises, the same for all
 //! implementations, and callers may rely on nothing more:
 //!
 //! - **Contents** of a file are durable after [`DiskFile::sync_data`] of that
@@ -17,9 +17,12 @@
 //!   kernel may have dropped the dirty pages and report success the next time.
 //!
 //! [`RealDisk`] is the host's file system. [`VolatileDisk`] keeps what was not
-//! synced in this process only, so that a SIGKILL is a power-off.
+//! synced in this process only, so that a SIGKILL is a power-off. A [`GivenDisk`]
+//! before one of them is full, slow or failing when somebody outside says so.
 
+mod given;
 mod overlay;
+mod probe;
 mod real;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -27,6 +30,8 @@ pub(crate) mod testing;
 mod tests;
 mod volatile;
 
+pub use given::{GivenDisk, given};
+pub use probe::{has_room, probe};
 pub use real::{RealDisk, real};
 pub use volatile::{VolatileDisk, volatile};
 

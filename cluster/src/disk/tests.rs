@@ -1,5 +1,6 @@
 use super::real::RealFile;
 use super::*;
+use gameday_record::conditions::{self, DiskEffects, Ended};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -183,6 +184,108 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Sync),
         1 => Just(Op::PowerOff),
     ]
+}
+
+/// A volatile disk under this condition.
+fn under(dir: &std::path::Path, condition: &str) -> Arc<GivenDisk> {
+    let inner = volatile(dir, 1).unwrap();
+    std::fs::write(dir.join(conditions::DISK), condition).unwrap();
+    given(inner, dir)
+}
+
+fn effects(dir: &std::path::Path) -> DiskEffects {
+    let text = std::fs::read(dir.join(conditions::DISK_EFFECTS)).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+#[test]
+fn a_full_disk_refuses_growth_or_every_write_and_reads_on() {
+    for (condition, in_place) in [
+        (r#"{"full":"growth"}"#, true),
+        (r#"{"full":"writes"}"#, false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let healthy = given(volatile(dir.path(), 1).unwrap(), dir.path());
+        let f = healthy.create("f").unwrap();
+        f.write_at(0, &[7; 100]).unwrap();
+        f.sync_data().unwrap();
+        healthy.sync_dir("").unwrap();
+        drop((f, healthy));
+        let disk = under(dir.path(), condition);
+        let f = disk.open("f").unwrap();
+        let full = |done: io::Result<()>| done.unwrap_err().kind() == io::ErrorKind::StorageFull;
+        assert!(full(f.write_at(1, &[8; 100])), "{condition}");
+        assert!(full(f.set_len(101)));
+        assert_eq!(f.write_at(0, &[8; 100]).is_ok(), in_place, "{condition}");
+        assert_eq!(disk.create("g").is_ok(), in_place, "{condition}");
+        assert_eq!(contents(f.as_ref())[99], if in_place { 8 } else { 7 });
+        f.sync_data().unwrap();
+        assert_eq!(f.set_len(50).is_ok(), in_place, "{condition}");
+        let probed = probe(disk.as_ref());
+        assert_eq!(probed.write.ended, Ended::Full, "{probed:?}");
+        assert_eq!(probed.read, None);
+        let met = effects(dir.path());
+        assert!(met.refused >= 3 && met.failed == 0, "{met:?}");
+    }
+}
+
+#[test]
+fn a_failed_operation_is_an_error_and_a_failed_sync_is_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = under(dir.path(), r#"{"fails":"sync"}"#);
+    let f = disk.create("f").unwrap();
+    f.write_at(0, b"x").unwrap();
+    assert_eq!(f.sync_data().unwrap_err().raw_os_error(), Some(libc::EIO));
+    assert!(
+        f.write_at(0, b"y")
+            .unwrap_err()
+            .to_string()
+            .contains("earlier sync")
+    );
+    assert!(disk.sync_dir("").is_err());
+    // The condition is over, what the drive has is not known any more.
+    std::fs::remove_file(dir.path().join(conditions::DISK)).unwrap();
+    assert!(f.sync_data().is_err() && disk.sync_dir("").is_err());
+    assert_eq!(effects(dir.path()).failed, 2);
+    drop((f, disk));
+
+    let disk = under(dir.path(), r#"{"fails":"write"}"#);
+    assert_eq!(
+        disk.create("g").unwrap_err().raw_os_error(),
+        Some(libc::EIO)
+    );
+    assert!(disk.rename("f", "g").is_err() && disk.remove("f").is_err());
+    assert_eq!(effects(dir.path()).failed, 5, "counting goes on");
+    assert_eq!(probe(disk.as_ref()).write.ended, Ended::Failed);
+    drop(disk);
+
+    let disk = under(dir.path(), r#"{"fails":"read"}"#);
+    let f = disk.create("h").unwrap();
+    f.write_at(0, b"x").unwrap();
+    f.sync_data().unwrap();
+    let read = f.read_at(0, &mut [0]).unwrap_err();
+    assert_eq!(read.raw_os_error(), Some(libc::EIO));
+    let probed = probe(disk.as_ref());
+    assert_eq!(probed.read.map(|r| r.ended), Some(Ended::Failed));
+}
+
+#[test]
+fn a_slow_disk_takes_its_time_to_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = under(dir.path(), r#"{"sync_delay_ms":30}"#);
+    let probed = probe(disk.as_ref());
+    let sync = probed.sync.unwrap();
+    assert!(
+        sync.ended == Ended::Done && sync.micros >= 30_000,
+        "{sync:?}"
+    );
+    assert_eq!(effects(dir.path()).delayed, 1);
+    assert!(!disk.exists("probe").unwrap(), "nothing is left of it");
+    drop(disk);
+    // What cannot be understood is not heeded.
+    let disk = under(dir.path(), r#"{"sync_delay_ms":30,"unknown":1}"#);
+    assert_eq!(probe(disk.as_ref()).write.ended, Ended::Done);
+    assert_eq!(effects(dir.path()).delayed, 1);
 }
 
 proptest! {

@@ -1,5 +1,6 @@
-//! The admin port: `GET /health`, `/status`, `/digest` and `/applied` for whoever
-//! runs the cluster. It only tells and changes nothing.
+//! The admin port: `GET /health`, `/status`, `/digest`, `/applied` and `/disk` for
+//! whoever runs the cluster. It only tells; `/disk` writes a block to a file of
+//! its own to see what happens.
 
 use super::storage::Storage;
 use crate::consensus::group::Role;
@@ -7,6 +8,7 @@ use crate::consensus::recent::Written;
 use crate::meta::META_GROUP;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use gameday_record::conditions::DiskProbe;
 use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -37,6 +39,8 @@ pub trait Admin: Send + Sync + 'static {
     fn digest(&self) -> BoxFuture<'_, Result<Vec<ReplicaDigest>, String>>;
     /// `GET /applied?writes=KEY:NUMBER,…`: which of these writes took effect.
     fn applied(&self, writes: &BTreeSet<Written>) -> Vec<ReplicaApplied>;
+    /// `GET /disk`: what happens when its disk is tried; absent without a disk.
+    fn disk(&self) -> Option<BoxFuture<'_, Result<DiskProbe, String>>>;
 }
 
 /// `GET /status`.
@@ -136,13 +140,10 @@ async fn answer<B>(admin: &dyn Admin, request: &Request<B>) -> Response<Full<Byt
             Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
         },
         (&Method::GET, "/status") => json(&admin.status()),
-        (&Method::GET, "/digest") => match tokio::time::timeout(LIMIT, admin.digest()).await {
-            Ok(Ok(digest)) => json(&digest),
-            Ok(Err(why)) => (StatusCode::INTERNAL_SERVER_ERROR, why + "\n"),
-            Err(_) => (
-                StatusCode::GATEWAY_TIMEOUT,
-                "it takes too long\n".to_owned(),
-            ),
+        (&Method::GET, "/digest") => within(admin.digest()).await,
+        (&Method::GET, "/disk") => match admin.disk() {
+            Some(tried) => within(tried).await,
+            None => (StatusCode::NOT_FOUND, "this node has no disk\n".to_owned()),
         },
         (&Method::GET, "/applied") => match writes(request.uri().query().unwrap_or_default()) {
             Ok(writes) => json(&admin.applied(&writes)),
@@ -150,13 +151,25 @@ async fn answer<B>(admin: &dyn Admin, request: &Request<B>) -> Response<Full<Byt
         },
         (&Method::GET, _) => (
             StatusCode::NOT_FOUND,
-            "there are /health, /status, /digest and /applied\n".to_owned(),
+            "there are /health, /status, /digest, /applied and /disk\n".to_owned(),
         ),
         _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     response
+}
+
+/// An answer that takes time, but not for ever.
+async fn within<T: Serialize>(work: BoxFuture<'_, Result<T, String>>) -> (StatusCode, String) {
+    match tokio::time::timeout(LIMIT, work).await {
+        Ok(Ok(answer)) => json(&answer),
+        Ok(Err(why)) => (StatusCode::INTERNAL_SERVER_ERROR, why + "\n"),
+        Err(_) => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "it takes too long\n".to_owned(),
+        ),
+    }
 }
 
 /// Reads `writes=KEY:NUMBER,…`, where KEY is a string partition key. Keys stand there as they are: without commas,
@@ -202,8 +215,15 @@ impl Storage {
 
 impl Admin for Storage {
     fn health(&self) -> Result<(), String> {
-        // Its ports are open only after everything is recovered.
-        Ok(())
+        // Its ports are open only after everything is recovered; but what was found damaged is
+        // repaired from the other replicas after that.
+        match self.all_groups().into_iter().find(|g| g.amnesiac()) {
+            Some(group) => Err(format!(
+                "the replica of {} is being repaired",
+                self.group_name(group.id)
+            )),
+            None => Ok(()),
+        }
     }
 
     fn status(&self) -> Status {
@@ -265,6 +285,15 @@ impl Admin for Storage {
                 })
             })
             .collect()
+    }
+
+    fn disk(&self) -> Option<BoxFuture<'_, Result<DiskProbe, String>>> {
+        let disk = self.disk.clone();
+        Some(Box::pin(async move {
+            tokio::task::spawn_blocking(move || crate::disk::probe(disk.as_ref()))
+                .await
+                .map_err(|e| e.to_string())
+        }))
     }
 }
 

@@ -56,6 +56,11 @@ pub fn open(config: &StorageConfig) -> Result<Found, NodeError> {
             disk
         }
     };
+    let disk: Arc<dyn Disk> = if config.conditions {
+        disk::given(disk, &config.data)
+    } else {
+        disk
+    };
     let io = |e: io::Error| failed(&format!("data folder {data}"), e);
     for dir in [LOG, TREES, STATE] {
         disk.create_dir(dir).map_err(io)?;

@@ -9,7 +9,7 @@ use crate::consensus::group::{Group, Parts};
 use crate::consensus::log::Log;
 use crate::consensus::network::{Peer, Peers, call};
 use crate::consensus::types::{GroupId, NodeId};
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::meta::{META_GROUP, RoutingMap};
 use crate::rpc::protocol::{Request, Response};
 use crate::wal::{Record, RecoveredGroup, Wal};
@@ -22,13 +22,15 @@ use tokio::task::JoinSet;
 
 /// How often checkpoints and failures are looked for.
 const WATCH: Duration = Duration::from_secs(1);
+/// How long a replica may take to end.
+const STOP: Duration = Duration::from_secs(3);
 
 /// A running storage node.
 pub struct Storage {
     pub(super) config: StorageConfig,
     pub(super) me: NodeId,
     pub(super) peers: Peers,
-    disk: Arc<dyn Disk>,
+    pub(super) disk: Arc<dyn Disk>,
     #[cfg(test)]
     pub(super) power: Option<Arc<crate::disk::VolatileDisk>>,
     wal: Wal,
@@ -408,6 +410,14 @@ impl Storage {
                 let full = new >= limits.entries || (new > 0 && group.log_bytes() > limits.bytes);
                 if full || (new > 0 && since.elapsed() >= every && !one_due) {
                     one_due = true;
+                    // The tree takes every error for its end; the log keeps what it has until
+                    // there is room again.
+                    let disk = self.disk.clone();
+                    let room = tokio::task::spawn_blocking(move || disk::has_room(disk.as_ref()));
+                    if matches!(room.await, Ok(false)) {
+                        tracing::warn!(group = group.id, "no checkpoint: the disk is full");
+                        continue;
+                    }
                     (*applied, *since) = (status.applied, Instant::now());
                     group.checkpoint().await;
                 }
@@ -421,8 +431,13 @@ impl Storage {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .abort_all();
-        for group in self.all_groups() {
-            group.stop().await;
+        let ended =
+            futures_util::future::join_all(self.all_groups().into_iter().map(|group| async move {
+                // One that waits for its disk does not end by itself; the process does.
+                tokio::time::timeout(STOP, group.stop()).await
+            }));
+        if ended.await.iter().any(Result::is_err) {
+            tracing::warn!("some replicas did not end within {STOP:?}");
         }
     }
 

@@ -13,6 +13,7 @@ use crate::config::{
 };
 use crate::consensus::group::Role;
 use crate::consensus::recent::Written;
+use crate::disk;
 use crate::router::Router;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -121,6 +122,7 @@ impl Cluster {
             peers: self.peers.clone(),
             data: self.data(name),
             disk: (self.disk)(self.peers[name].id),
+            conditions: true,
             timing: Timing::default(),
             checkpoint: Checkpoint {
                 every_ms: 300,
@@ -555,6 +557,82 @@ async fn a_damaged_tree_is_moved_aside_and_repaired() {
             .join("quarantine-1/trees-1.tree")
             .is_file()
     );
+    cluster.replicas_equal().await;
+    cluster.stop().await;
+}
+
+/// Gives a node's disk a condition; an empty one ends it.
+fn give(cluster: &Cluster, name: &str, condition: &str) {
+    let file = cluster.data(name).join(gameday_record::conditions::DISK);
+    if condition.is_empty() {
+        std::fs::remove_file(file).unwrap();
+    } else {
+        std::fs::write(file, condition).unwrap();
+    }
+}
+
+/// A sync that fails is never taken for one that was done: the node ends, and says why. Started
+/// again on a disk that works, it has everything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_sync_fails_ends_and_comes_back() {
+    let mut cluster = Cluster::start(|seed| DiskMode::Volatile { seed }).await;
+    let table = cluster.table().await;
+    let victim = "storage-b1";
+    give(&cluster, victim, r#"{"fails":"sync"}"#);
+    for k in 0..30 {
+        cluster.put(&table, k, k.into()).await;
+    }
+    let ended = cluster.nodes.remove(victim).unwrap();
+    drop(ended.storage);
+    let why = ended.task.await.unwrap().unwrap_err().to_string();
+    assert!(why.contains("write-ahead log"), "{why}");
+    drop(ended.stop);
+    for k in 0..30 {
+        let item = cluster.get(&table, k, true).await;
+        assert_eq!(item, Some(value(k.into())), "{k}");
+    }
+    give(&cluster, victim, "");
+    cluster.up(victim).await;
+    cluster.replicas_equal().await;
+    cluster.stop().await;
+}
+
+/// A node without room for any write acknowledges nothing, and its trees may end it; the others
+/// go on. When there is room it has everything again, started anew if it had to end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_room_acknowledges_nothing_and_comes_back() {
+    let mut cluster = Cluster::start(|seed| DiskMode::Volatile { seed }).await;
+    let table = cluster.table().await;
+    cluster.put(&table, 1, 1).await;
+    let victim = "storage-b1";
+    let disk = cluster.nodes[victim].storage.disk.clone();
+    give(&cluster, victim, r#"{"full":"writes"}"#);
+    until("the disk is full", async || {
+        (!disk::has_room(disk.as_ref())).then_some(())
+    })
+    .await;
+    drop(disk);
+    for k in 0..30 {
+        cluster.put(&table, k, 100 + i64::from(k)).await;
+    }
+    // With one more gone there is no quorum that has it on disk.
+    cluster.down("storage-c1").await;
+    let op = WriteOp::new(Action::Put(value(999)));
+    let unanswered = cluster.router.write(&table, key(7), op).await;
+    assert!(unanswered.is_err(), "{unanswered:?}");
+    give(&cluster, victim, "");
+    let running = cluster.nodes.remove(victim).unwrap();
+    drop(running.storage);
+    // One that ended by itself does not hear it.
+    let _ = running.stop.send(());
+    if let Err(why) = running.task.await.unwrap() {
+        assert!(why.to_string().contains("space"), "{why}");
+    }
+    cluster.up(victim).await;
+    for k in 0..30 {
+        cluster.put(&table, k, 200 + i64::from(k)).await;
+    }
+    cluster.up("storage-c1").await;
     cluster.replicas_equal().await;
     cluster.stop().await;
 }

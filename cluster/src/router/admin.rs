@@ -4,6 +4,7 @@ use super::Router;
 use crate::consensus::recent::Written;
 use crate::node::admin::{Admin, GroupView, ReplicaApplied, ReplicaDigest, Status};
 use futures_util::future::BoxFuture;
+use gameday_record::conditions::DiskProbe;
 use std::collections::BTreeSet;
 
 impl Admin for Router {
@@ -45,5 +46,9 @@ impl Admin for Router {
 
     fn applied(&self, _: &BTreeSet<Written>) -> Vec<ReplicaApplied> {
         Vec::new()
+    }
+
+    fn disk(&self) -> Option<BoxFuture<'_, Result<DiskProbe, String>>> {
+        None
     }
 }

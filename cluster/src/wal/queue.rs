@@ -289,6 +289,15 @@ impl Shared {
         Taken::Jobs
     }
 
+    /// Waits so long at most; whether the last handle is gone.
+    pub fn closed_within(&self, wait: Duration) -> bool {
+        let queue = self.queue();
+        let waited = self
+            .work
+            .wait_timeout_while(queue, wait, |queue| !queue.closed);
+        waited.unwrap_or_else(PoisonError::into_inner).0.closed
+    }
+
     /// Fails everything queued and everything to come.
     pub fn fail(&self, failure: &Failure) {
         let jobs = {

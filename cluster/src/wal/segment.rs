@@ -141,6 +141,16 @@ pub(super) fn spare(disk: &dyn Disk, options: &WalOptions) -> io::Result<Arc<dyn
     Ok(file)
 }
 
+/// Removes what an interrupted [`create`] or [`spare`] left, so that it can be tried again.
+pub(super) fn discard(disk: &dyn Disk, options: &WalOptions) -> io::Result<()> {
+    for file in disk.list(&options.dir)? {
+        if file.ends_with(".tmp") {
+            disk.remove(&format!("{}/{file}", options.dir))?;
+        }
+    }
+    Ok(())
+}
+
 fn spare_name(options: &WalOptions) -> String {
     format!("{}/spare.tmp", options.dir)
 }

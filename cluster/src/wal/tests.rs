@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::disk::testing::CutDisk;
-use crate::disk::{Disk, DiskFile, real, volatile};
+use crate::disk::{Disk, DiskFile, given, real, volatile};
+use gameday_record::conditions;
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 pub(super) fn entry(group: u64, index: u64, body: &[u8]) -> Record {
     Record::Entry {
@@ -242,6 +244,55 @@ fn after_a_failure_everything_fails() {
     append(&wal, vec![entry(1, 2, b"b")]).unwrap_err();
     append(&wal, vec![entry(1, 3, b"c")]).unwrap_err();
     assert!(wal.failure().is_some());
+}
+
+/// Nothing is acknowledged while there is no room, and nothing is given up: neither within a
+/// segment nor where a new one is needed.
+#[test]
+fn a_full_disk_is_waited_for() {
+    const QUIET: Duration = Duration::from_millis(300);
+    let dir = tempfile::tempdir().unwrap();
+    let condition = dir.path().join(conditions::DISK);
+    let disk = given(volatile(dir.path(), 7).unwrap(), dir.path());
+    let (wal, _) = Wal::open(disk, small()).unwrap();
+    let mut last = 0;
+    for (full, in_place) in [
+        (r#"{"full":"writes"}"#, false),
+        (r#"{"full":"growth"}"#, true),
+    ] {
+        append(&wal, vec![entry(1, last + 1, b"before")]).unwrap();
+        std::fs::write(&condition, full).unwrap();
+        // The disk looks at its condition a moment late.
+        std::thread::sleep(Duration::from_millis(50));
+        let (tx, rx) = mpsc::channel();
+        let appending = wal.clone();
+        let more = std::thread::spawn(move || {
+            for i in last + 2..last + 100 {
+                let tx = tx.clone();
+                let done = Box::new(move |r| tx.send(r).unwrap());
+                appending.append(vec![entry(1, i, &[7; 100])], done);
+            }
+        });
+        let mut done = 0;
+        while let Ok(result) = rx.recv_timeout(QUIET) {
+            result.unwrap();
+            done += 1;
+        }
+        assert!(
+            done < 98 && (in_place || done == 0),
+            "{full}: {done} acknowledged"
+        );
+        std::fs::remove_file(&condition).unwrap();
+        more.join().unwrap();
+        done += rx.iter().map(io::Result::unwrap).count();
+        assert_eq!(done, 98, "{full}");
+        last += 99;
+        assert!(wal.failure().is_none());
+    }
+    drop(wal);
+    let (_wal, found) = Wal::open(volatile(dir.path(), 8).unwrap(), small()).unwrap();
+    assert_eq!(found.groups[&1].entries.len(), last as usize);
+    assert_eq!(found.torn, None);
 }
 
 #[test]

@@ -13,6 +13,18 @@ use std::time::Duration;
 
 /// After this long without work the last batch is proven durable.
 const IDLE: Duration = Duration::from_secs(1);
+/// How often a full disk is tried again.
+const ROOM: Duration = Duration::from_millis(100);
+
+/// Sets "the disk is full" apart from errors that end the log: a write that found no room was
+/// not done, and may be tried again. (A sync is never tried again, whatever it says.)
+fn no_room_or<T>(done: io::Result<T>) -> io::Result<Result<T, io::Error>> {
+    match done {
+        Ok(done) => Ok(Ok(done)),
+        Err(e) if e.kind() == io::ErrorKind::StorageFull => Ok(Err(e)),
+        Err(e) => Err(e),
+    }
+}
 
 pub(super) struct Writer {
     disk: Arc<dyn Disk>,
@@ -22,6 +34,8 @@ pub(super) struct Writer {
     buffer: Vec<u8>,
     /// The last batch is not followed by another one: see `prove_last`.
     unproven: bool,
+    /// The disk was full at the last try.
+    waited: bool,
     /// The next segment's file, being preallocated.
     spare: Option<JoinHandle<io::Result<Arc<dyn DiskFile>>>>,
     /// When the log that answers before it syncs last synced.
@@ -43,6 +57,7 @@ impl Writer {
             shared,
             buffer: Vec::new(),
             unproven: true,
+            waited: false,
             spare: None,
             #[cfg(feature = "seeded-bugs")]
             synced: std::time::Instant::now(),
@@ -165,10 +180,20 @@ impl Writer {
 
     /// One write, one sync.
     fn commit(&mut self, records: usize) -> io::Result<()> {
-        let active = &mut self.opened.active;
-        active.file.write_at(active.at, &self.buffer)?;
+        // Nothing of the batch was synced or answered, and the next try writes the same bytes
+        // at the same place.
+        loop {
+            let active = &self.opened.active;
+            match no_room_or(active.file.write_at(active.at, &self.buffer))? {
+                Ok(()) => break,
+                Err(full) => self.wait_for_room(full)?,
+            }
+        }
         if self.syncs() {
             self.opened.active.file.sync_data()?;
+        }
+        if std::mem::take(&mut self.waited) {
+            tracing::info!("the disk has room again, and the write-ahead log goes on");
         }
         let len = self.buffer.len() as u64;
         self.opened.active.at += len;
@@ -200,30 +225,63 @@ impl Writer {
     }
 
     fn rotate(&mut self, payload: usize) -> io::Result<()> {
-        let spare = match self.spare.take() {
+        let mut spare = match self.spare.take() {
             None => None,
-            Some(spare) => Some(
-                spare
+            Some(spare) => {
+                let made = spare
                     .join()
-                    .map_err(|_| io::Error::other("preparing a segment panicked"))??,
-            ),
+                    .map_err(|_| io::Error::other("preparing a segment panicked"))?;
+                match no_room_or(made)? {
+                    Ok(file) => Some(file),
+                    Err(full) => {
+                        tracing::warn!("no room for a segment ahead of time: {full}");
+                        segment::discard(self.disk.as_ref(), &self.options)?;
+                        None
+                    }
+                }
+            }
         };
-        let opened = &mut self.opened;
         // Nothing is unsynced here, except with the seeded bug, whose log would
         // otherwise not be lost but refused as corrupt.
         #[cfg(feature = "seeded-bugs")]
-        opened.active.file.sync_data()?;
-        opened.active = segment::create(
-            self.disk.as_ref(),
-            &self.options,
-            opened.active.number + 1,
-            &mut opened.next,
-            &opened.live,
-            payload,
-            spare,
-        )?;
-        opened.segments.push_back(opened.active.number);
-        self.count_segments();
+        self.opened.active.file.sync_data()?;
+        loop {
+            let opened = &mut self.opened;
+            let mut next = opened.next;
+            let made = segment::create(
+                self.disk.as_ref(),
+                &self.options,
+                opened.active.number + 1,
+                &mut next,
+                &opened.live,
+                payload,
+                spare.take(),
+            );
+            match no_room_or(made)? {
+                Ok(segment) => {
+                    opened.next = next;
+                    opened.active = segment;
+                    opened.segments.push_back(opened.active.number);
+                    self.count_segments();
+                    return Ok(());
+                }
+                Err(full) => {
+                    segment::discard(self.disk.as_ref(), &self.options)?;
+                    self.wait_for_room(full)?;
+                }
+            }
+        }
+    }
+
+    /// Waits a moment for a disk that is full; an error if nobody wants the log any more.
+    fn wait_for_room(&mut self, full: io::Error) -> io::Result<()> {
+        if !self.waited {
+            self.waited = true;
+            tracing::error!("the write-ahead log waits until the disk has room: {full}");
+        }
+        if self.shared.closed_within(ROOM) {
+            return Err(full);
+        }
         Ok(())
     }
 

@@ -83,6 +83,14 @@ impl RunFolder {
     pub fn summary(&self) -> PathBuf {
         self.root.join("summary.md")
     }
+    /// Asks the run to stop as soon as it exists; its text is the reason.
+    pub fn stop(&self) -> PathBuf {
+        self.root.join("stop")
+    }
+    /// What the watchdog said, once it had something to say.
+    pub fn watchdog_log(&self) -> PathBuf {
+        self.root.join("watchdog.log")
+    }
     /// The report for CI tools.
     pub fn junit(&self) -> PathBuf {
         self.root.join("junit.xml")

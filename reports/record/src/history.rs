@@ -56,9 +56,14 @@ pub enum EventValue {
     Pair(Option<i64>, i64),
 }
 
-/// One line of a history.
+/// One line of a history. Its texts are its own, or borrowed from the operation
+/// that it is written from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
+#[serde(bound(
+    serialize = "S: Serialize + AsRef<str>",
+    deserialize = "S: Deserialize<'de> + Default"
+))]
+pub struct Event<S = String> {
     /// Position in the file, given by the writer that merges the canaries' streams.
     #[serde(default)]
     pub index: u64,
@@ -70,12 +75,12 @@ pub struct Event {
     #[serde(rename = "type")]
     pub kind: EventKind,
     /// `read`, `eventual-read`, `write`, `insert`, `cas` or `add`.
-    pub f: String,
+    pub f: S,
     /// Table, if it has a name.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub table: String,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub table: S,
     /// Key.
-    pub key: String,
+    pub key: S,
     /// Invocation: what is written or added. `ok` of a read: what was read; of
     /// an addition: the sum that it made, or `null`.
     pub value: EventValue,
@@ -93,11 +98,11 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Nanos>,
     /// Invocation only: AZ of the canary.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub az: String,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub az: S,
     /// Invocation only: AZ whose endpoint is called.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub endpoint: String,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub endpoint: S,
     /// Invocation only: a final read after recovery.
     #[serde(default, skip_serializing_if = "is_false")]
     pub last: bool,
@@ -111,6 +116,10 @@ pub struct Event {
 
 fn is_false(b: &bool) -> bool {
     !*b
+}
+
+fn is_empty(s: &impl AsRef<str>) -> bool {
+    s.as_ref().is_empty()
 }
 
 mod maybe_observed {
@@ -141,9 +150,22 @@ pub enum HistoryLine {
     Event(Event),
 }
 
-impl Event {
-    /// The invocation of `op`.
-    pub fn invoke(op: &Operation) -> Event {
+impl HistoryLine {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// It is none of the three.
+    pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
+        // Nearly all are events, and trying that alone takes half the time.
+        serde_json::from_slice(line)
+            .map(HistoryLine::Event)
+            .or_else(|_| serde_json::from_slice(line))
+    }
+}
+
+impl<'a> Event<&'a str> {
+    /// The invocation of `op`, to be written.
+    pub fn of_invocation(op: &'a Operation) -> Self {
         let (f, value) = match &op.call {
             Call::Read { strong: true, .. } => ("read", EventValue::One(None)),
             Call::Read { strong: false, .. } => ("eventual-read", EventValue::One(None)),
@@ -157,31 +179,33 @@ impl Event {
             time: op.invoked,
             process: op.process,
             kind: EventKind::Invoke,
-            f: f.into(),
-            table: op.table.clone(),
-            key: op.call.key().into(),
+            f,
+            table: &op.table,
+            key: op.call.key(),
             value,
             observed: None,
             error: None,
             due: Some(op.due),
-            az: op.az.clone(),
-            endpoint: op.endpoint.clone(),
+            az: &op.az,
+            endpoint: &op.endpoint,
             last: op.last,
             fresh: op.fresh,
             attempt: op.attempt,
         }
     }
 
-    /// The completion of `op` at `at`.
-    pub fn complete(op: &Operation, at: Nanos) -> Event {
-        let mut e = Event::invoke(op);
-        e.time = at;
-        e.due = None;
-        e.az = String::new();
-        e.endpoint = String::new();
-        e.last = false;
-        e.fresh = false;
-        e.attempt = Attempt::default();
+    /// The completion of `op` at `at`, to be written.
+    pub fn of_completion(op: &'a Operation, at: Nanos) -> Self {
+        let mut e = Event {
+            time: at,
+            due: None,
+            az: "",
+            endpoint: "",
+            last: false,
+            fresh: false,
+            attempt: Attempt::default(),
+            ..Event::of_invocation(op)
+        };
         match &op.outcome {
             Outcome::Ok { value } => {
                 e.kind = EventKind::Ok;
@@ -200,6 +224,39 @@ impl Event {
             }
         }
         e
+    }
+
+    fn owned(self) -> Event {
+        Event {
+            index: self.index,
+            time: self.time,
+            process: self.process,
+            kind: self.kind,
+            f: self.f.into(),
+            table: self.table.into(),
+            key: self.key.into(),
+            value: self.value,
+            observed: self.observed,
+            error: self.error,
+            due: self.due,
+            az: self.az.into(),
+            endpoint: self.endpoint.into(),
+            last: self.last,
+            fresh: self.fresh,
+            attempt: self.attempt,
+        }
+    }
+}
+
+impl Event {
+    /// The invocation of `op`.
+    pub fn invoke(op: &Operation) -> Event {
+        Event::of_invocation(op).owned()
+    }
+
+    /// The completion of `op` at `at`.
+    pub fn complete(op: &Operation, at: Nanos) -> Event {
+        Event::of_completion(op, at).owned()
     }
 
     fn call(&self) -> Result<Call, String> {
@@ -419,7 +476,7 @@ pub fn read(mut input: impl BufRead) -> Result<History, String> {
         if complete {
             return Err(format!("line {number}: something follows the end marker"));
         }
-        let parsed: HistoryLine = serde_json::from_slice(&line).map_err(|e| {
+        let parsed = HistoryLine::parse(&line).map_err(|e| {
             format!("line {number}: neither an event, a header nor an end marker ({e})")
         })?;
         match parsed {

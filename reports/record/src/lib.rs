@@ -10,7 +10,9 @@
 
 #![warn(missing_docs)]
 
+pub mod anomaly;
 pub mod applied;
+pub mod conditions;
 pub mod folder;
 pub mod history;
 pub mod operation;
@@ -21,6 +23,7 @@ pub mod timeline;
 pub mod topology;
 pub mod verdict;
 
+pub use anomaly::{AnomalyKind, Model};
 pub use applied::{AppliedMemory, AppliedWrites, Fate, PartitionApplied, ReplicaApplied};
 pub use folder::RunFolder;
 pub use history::{Event, EventKind, HistoryHeader, HistoryLine};

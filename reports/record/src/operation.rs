@@ -201,7 +201,9 @@ pub struct Operation {
     pub call: Call,
     /// When the schedule wanted it sent. Latency counts from here.
     pub due: Nanos,
-    /// When it was sent.
+    /// When it was sent: the last instant before anything of it left the canary,
+    /// so never later than the service can have seen it. That is the write of
+    /// the request on a connection that was kept, else the beginning of connecting.
     pub invoked: Nanos,
     /// When the outcome was known; `None` for calls abandoned in flight.
     pub returned: Option<Nanos>,

@@ -12,7 +12,7 @@ pub enum RunState {
     Completed,
     /// The baseline was unhealthy, a fault could not be proven, or gameday itself failed.
     Failed,
-    /// A stop condition ended it.
+    /// A stop condition, or somebody who asked for it, ended it.
     Stopped,
     /// A signal ended it.
     Interrupted,
@@ -76,6 +76,9 @@ pub struct Versions {
 pub struct Replay {
     /// The whole command line, with the seed.
     pub command: String,
+    /// Those of its options that are neither playbook, seed nor runtime, word by word.
+    #[serde(default)]
+    pub options: Vec<String>,
     /// Cargo features beyond the default that the binary was built with (`seeded-bugs`).
     #[serde(default)]
     pub features: Vec<String>,

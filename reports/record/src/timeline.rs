@@ -125,6 +125,11 @@ pub enum TimelineEvent {
         /// Why.
         error: String,
     },
+    /// Every node's way to every other node, looked at after the last revert.
+    Reachability {
+        /// Pass: all of them carry.
+        proof: Proof,
+    },
     /// Something the cluster did by itself, for example a new leader.
     Cluster {
         /// Node it concerns.

@@ -31,14 +31,14 @@ impl Verdict {
 /// One thing wrong with the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Anomaly {
-    /// The field's term: `lost write`, `stale read`, `phantom read` …
+    /// The field's term: the name of an [`AnomalyKind`](crate::AnomalyKind).
     pub name: String,
     /// Key it is about.
     pub key: String,
     /// One sentence.
     pub summary: String,
-    /// The weakest consistency model that it violates: `linearizability`,
-    /// `sequential consistency`, `durability` …; empty if none was named.
+    /// The weakest consistency model that it violates: the name of a
+    /// [`Model`](crate::Model); empty if none was named.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub violates: String,
     /// The operations that show it, four at most.

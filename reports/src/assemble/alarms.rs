@@ -29,6 +29,8 @@ pub struct Observed<'a> {
     pub measured: Measured,
     /// True if the run went through all phases and its history is complete.
     pub whole: bool,
+    /// True if faults were to be injected; a canary that measures alone has none.
+    pub game_day: bool,
 }
 
 struct Asked {
@@ -69,6 +71,10 @@ fn asked(o: &Observed<'_>) -> Vec<Asked> {
         .collect();
     let (from, to) = seconds_of(o.measured);
     for source in [AlarmSource::Standard, AlarmSource::Scaled] {
+        if source == AlarmSource::Scaled && !o.game_day {
+            // Who measures for days has no need of windows of seconds.
+            continue;
+        }
         for objective in o.objectives {
             let Target::Availability { at_least } = objective.target else {
                 continue;
@@ -88,6 +94,10 @@ fn asked(o: &Observed<'_>) -> Vec<Asked> {
                     } => (window(long_ms), window(short_ms)),
                     AlarmRule::Failures { .. } => continue,
                 };
+                let watched = |a: &AlarmSpec| a.rule == rule && a.selection == objective.selection;
+                if o.alarms.iter().any(watched) {
+                    continue;
+                }
                 out.push(Asked {
                     spec: AlarmSpec {
                         name: format!("{} {} {long}/{short}", objective.name, s.severity),
@@ -207,20 +217,27 @@ fn formula(spec: &AlarmSpec, i: &InjectionReport, o: &Observed<'_>) -> Option<u6
     (t <= (to - from) as f64).then_some((t * 1000.0).ceil() as u64)
 }
 
-/// Later than twice what the formula says, and by more than the two seconds
-/// that whole seconds may cost; for other rules: after the fault was reverted.
-fn is_late(after: &AlarmAfter, o: &Observed<'_>) -> bool {
-    let Some(fired) = after.fired_ms else {
-        return false;
-    };
+/// Why a firing was late, if it was: later than twice what the formula says,
+/// and by more than the two seconds that whole seconds may cost; for other
+/// rules, after the fault had been reverted.
+fn lateness(after: &AlarmAfter, o: &Observed<'_>) -> Option<String> {
+    let fired = after.fired_ms?;
     match after.formula_ms {
-        Some(formula) => fired > 2 * formula + 2_000,
-        None => o
-            .injections
-            .iter()
-            .find(|i| i.injection.id == after.injection)
-            .and_then(|i| Some(up_to_millis(i.reverted?.0.saturating_sub(i.injected?.0))))
-            .is_some_and(|held| fired > held),
+        Some(formula) => (fired > 2 * formula + 2_000)
+            .then(|| format!("its formula says {}", crate::numbers::millis(formula))),
+        None => {
+            let i = o
+                .injections
+                .iter()
+                .find(|i| i.injection.id == after.injection)?;
+            let held = up_to_millis(i.reverted?.0.saturating_sub(i.injected?.0));
+            (fired > held).then(|| {
+                format!(
+                    "the fault had been reverted after {}",
+                    crate::numbers::millis(held)
+                )
+            })
+        }
     }
 }
 
@@ -231,23 +248,18 @@ fn judge(
     o: &Observed<'_>,
 ) -> (AlarmOutcome, Verdict, String) {
     use AlarmOutcome as O;
-    let name = &a.spec.name;
     if o.measured.operations == 0 {
         let verdict = match a.spec.expect {
             Some(_) => Verdict::Unknown,
             None => Verdict::Pass,
         };
-        return (
-            O::Unknown,
-            verdict,
-            format!("Alarm {name}: nothing was measured."),
-        );
+        return (O::Unknown, verdict, "Nothing was measured.".into());
     }
     let drill = !o.injections.is_empty();
     // In a drill, what fired before the first act was not its doing.
     let early = firings.iter().find(|f| drill && f.injection.is_none());
     let due = firings.iter().find(|f| !drill || f.injection.is_some());
-    let late = after.iter().any(|x| is_late(x, o));
+    let late = after.iter().find_map(|x| lateness(x, o));
     let when = |f: &Firing| match (f.injection, f.after_ms) {
         (Some(id), Some(ms)) => {
             let what = o.injections.iter().find(|i| i.injection.id == id);
@@ -262,9 +274,12 @@ fn judge(
     let part = if o.whole { "" } else { " in a part of the run" };
     match (a.spec.expect, due) {
         (Some(true), Some(f)) => (
-            if late { O::Late } else { O::Fired },
+            late.as_ref().map_or(O::Fired, |_| O::Late),
             Verdict::Pass,
-            format!("Expected alarm {name} {}.", when(f)),
+            match late {
+                Some(why) => format!("It was expected and {}: late, {why}.", when(f)),
+                None => format!("As expected, it {}.", when(f)),
+            },
         ),
         (Some(true), None) => (
             O::Missed,
@@ -274,7 +289,7 @@ fn judge(
                 Verdict::Unknown
             },
             format!(
-                "Alarm {name} should have fired and did not{part}{}.",
+                "It should have fired and did not{part}{}.",
                 early.map_or_else(String::new, |f| format!(" after a fault (it {})", when(f)))
             ),
         ),
@@ -282,7 +297,7 @@ fn judge(
             O::False,
             Verdict::Fail,
             format!(
-                "Alarm {name} should not have fired but {}: {}.",
+                "It should not have fired but {}: {}.",
                 when(&firings[0]),
                 firings[0].observed
             ),
@@ -294,13 +309,13 @@ fn judge(
             } else {
                 Verdict::Unknown
             },
-            format!("Alarm {name} was not to fire and did not{part}."),
+            format!("It was not to fire and did not{part}."),
         ),
         (None, _) if early.is_some() => (
             O::False,
             Verdict::Pass,
             format!(
-                "Alarm {name} fired before any fault: {}.",
+                "It fired before any fault: {}.",
                 early.map_or("", |f| &f.observed)
             ),
         ),
@@ -308,27 +323,29 @@ fn judge(
             let predicted = after
                 .iter()
                 .any(|x| x.formula_ms.is_some() && x.fired_ms.is_some());
-            let outcome = match (late, predicted) {
-                (true, _) => O::Late,
-                (false, true) => O::Fired,
-                (false, false) => O::Told,
-            };
-            (outcome, Verdict::Pass, format!("Alarm {name} {}.", when(f)))
+            match late {
+                Some(why) => (
+                    O::Late,
+                    Verdict::Pass,
+                    format!("It {}: late, {why}.", when(f)),
+                ),
+                None => (
+                    if predicted { O::Fired } else { O::Told },
+                    Verdict::Pass,
+                    format!("It {}.", when(f)),
+                ),
+            }
         }
         (None, None) => match after.iter().find_map(|x| x.formula_ms) {
             Some(ms) => (
                 O::Missed,
                 Verdict::Pass,
                 format!(
-                    "Alarm {name} did not fire, although its formula says {}.",
+                    "It did not fire, although its formula says {}.",
                     crate::numbers::millis(ms)
                 ),
             ),
-            None => (
-                O::Quiet,
-                Verdict::Pass,
-                format!("Alarm {name} did not fire."),
-            ),
+            None => (O::Quiet, Verdict::Pass, "It did not fire.".into()),
         },
     }
 }

@@ -37,19 +37,6 @@ pub fn clusters(seconds: &BTreeMap<u64, Counts>) -> u64 {
     found
 }
 
-/// A share as text: floored, four decimals of a percent.
-pub fn share_text(share: Option<f64>) -> String {
-    match share {
-        None => "no data".into(),
-        Some(s) if s >= 1.0 => "100 %".into(),
-        // A hair is added, so that 0.9 × 100 does not become 89.9999.
-        Some(s) => {
-            let text = format!("{:.4}", (s * 1e6 + 1e-6).floor() / 1e4);
-            format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
-        }
-    }
-}
-
 /// What the rows are computed from.
 pub struct Source<'a> {
     /// First attempts and retries of the measured time.
@@ -124,6 +111,7 @@ impl Source<'_> {
         let (from, to) = seconds_of(self.measured);
         let slice = self.slice(kind);
         let m = mcr::sliced(&seconds, from, to, slice);
+        let sample = first_attempts.all.attempts();
         let uptime = match group {
             SliGroup::Table | SliGroup::Connection => None,
             SliGroup::Overall | SliGroup::Az | SliGroup::Endpoint => {
@@ -140,11 +128,7 @@ impl Source<'_> {
             group,
             name: name.into(),
             kind,
-            proven: proof::proven(
-                first_attempts.all.attempts(),
-                first_attempts.all.missed(),
-                clusters(&seconds),
-            ),
+            proven: proof::proven(sample, first_attempts.all.missed(), clusters(&seconds)),
             first_attempts,
             requests: text(self.fold.requests(here), self.fold.requests(untouched)),
             sliced: Sliced {
@@ -152,7 +136,7 @@ impl Source<'_> {
                 with_data: m.with_data,
                 without_data: m.without_data,
                 mean: m.mean,
-                text: share_text(m.mean),
+                text: numbers::share(m.mean, sample, None),
             },
             uptime,
         }
@@ -257,6 +241,8 @@ pub struct PairTime<'a> {
     kind: Kind,
     time: Time,
     cutoff: u64,
+    /// Operations that it was computed from.
+    events: u64,
 }
 
 /// Up and down times of every cell. A kind's rate is that of its busiest pair:
@@ -287,6 +273,7 @@ pub fn pair_times(cells: &[Cell], m: Measured) -> Vec<PairTime<'_>> {
                 kind: c.kind,
                 time: uptime::of_user(&events, cutoff),
                 cutoff,
+                events: events.len() as u64,
             }
         })
         .collect()
@@ -295,9 +282,10 @@ pub fn pair_times(cells: &[Cell], m: Measured) -> Vec<PairTime<'_>> {
 /// Their sum.
 pub fn uptime_of<'a>(times: impl IntoIterator<Item = &'a PairTime<'a>>) -> Uptime {
     let mut sum = Time::default();
-    let mut cutoff = 0;
+    let (mut cutoff, mut events) = (0, 0);
     for t in times {
         sum += t.time;
+        events += t.events;
         cutoff = cutoff.max(t.cutoff);
     }
     let ms = |ns: u64| ns / 1_000_000;
@@ -307,7 +295,7 @@ pub fn uptime_of<'a>(times: impl IntoIterator<Item = &'a PairTime<'a>>) -> Uptim
         down_ms: ms(sum.down),
         inactive_ms: ms(sum.inactive),
         cutoff_ms: ms(cutoff),
-        text: share_text(sum.share()),
+        text: numbers::share(sum.share(), events, None),
     }
 }
 
@@ -357,14 +345,5 @@ mod tests {
                 .collect();
             assert_eq!(clusters(&seconds), want, "{bad:?}");
         }
-    }
-
-    #[test]
-    fn shares_are_floored() {
-        assert_eq!(share_text(Some(0.999_999_99)), "99.9999 %");
-        assert_eq!(share_text(Some(0.9)), "90 %");
-        assert_eq!(share_text(Some(1.0)), "100 %");
-        assert_eq!(share_text(Some(0.0)), "0 %");
-        assert_eq!(share_text(None), "no data");
     }
 }

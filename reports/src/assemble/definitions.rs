@@ -27,7 +27,7 @@ pub fn all() -> Vec<Definition> {
         ),
         (
             "Worst window",
-            "MCR(w): the least share answered in any window of length w (same source). The knee is about the length of the dominant outage.",
+            "MCR(w): the least share answered in any window of length w (same source). The knee is the shortest window whose double misses at most three quarters of its share: the outage that weighs most is that long, and at most twice.",
         ),
         (
             "Proven",

@@ -343,7 +343,7 @@ pub fn limits(
             out.push(format!(
                 "No {what} of {} failed. That shows an availability of at least {} (95 % confidence), not 100 %.",
                 numbers::count(c.attempts()),
-                proof::percent_down(a),
+                numbers::at_least(a),
             ));
         }
     }

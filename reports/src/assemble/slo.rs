@@ -5,7 +5,7 @@
 //! A limit that was exceeded is not called a failure if the canary itself may
 //! have done it: by operations that it did not send, or sent late.
 
-use super::availability::{clusters, pair_times, seconds_of, share_text, uptime_of};
+use super::availability::{clusters, pair_times, seconds_of, uptime_of};
 use super::lag::SUSPECT_MAX_US;
 use super::recovery_row;
 use crate::burn;
@@ -167,21 +167,27 @@ impl Observed<'_> {
                 let (from, to) = seconds_of(self.measured);
                 let seconds = self.fold.by_second(|c| self.is_in(c, s));
                 let m = mcr::sliced(&seconds, from, to, slice_ms / 1000);
+                let c = self.totals(s);
                 let text = format!(
                     "{} ({} with data, {} without)",
-                    share_text(m.mean),
+                    numbers::share(m.mean, c.attempts(), Some(at_least)),
                     numbers::plural(m.with_data, "slice"),
                     m.without_data
                 );
-                self.share(m.mean, text, at_least)
-                    .doubt(self.excuse(self.totals(s), s, at_least))
+                self.share(m.mean, text, c, at_least)
+                    .doubt(self.excuse(c, s, at_least))
             }
             Target::Uptime { at_least } => {
                 let cells = recovery::cells(self.selected(s));
                 let up = uptime_of(&pair_times(&cells, self.measured));
-                let text = format!("{} ({} down, over all pairs)", up.text, millis(up.down_ms));
-                self.share(up.share, text, at_least)
-                    .doubt(self.excuse(self.totals(s), s, at_least))
+                let c = self.totals(s);
+                let text = format!(
+                    "{} ({} down, over all pairs)",
+                    numbers::share(up.share, c.attempts(), Some(at_least)),
+                    millis(up.down_ms)
+                );
+                self.share(up.share, text, c, at_least)
+                    .doubt(self.excuse(c, s, at_least))
             }
             Target::WorstWindow {
                 window_ms,
@@ -215,11 +221,13 @@ impl Observed<'_> {
         self.share(
             c.availability(),
             if self.whole { long } else { text },
+            c,
             limit,
         )
     }
 
-    fn share(&self, seen: Option<f64>, text: String, limit: f64) -> Seen {
+    /// A share of `c`, against its limit.
+    fn share(&self, seen: Option<f64>, text: String, c: Counts, limit: f64) -> Seen {
         let Some(share) = seen else {
             return Seen::unknown("no operation was measured");
         };
@@ -234,7 +242,7 @@ impl Observed<'_> {
                 (true, true) => Verdict::Pass,
                 (true, false) => Verdict::Fail,
             },
-            margin: points(share - limit),
+            margin: numbers::points(share, c.attempts(), limit),
             doubt: String::new(),
             share: Some(share),
         }
@@ -289,7 +297,7 @@ impl Observed<'_> {
                 (false, true) => Verdict::Pass,
                 (false, false) => Verdict::Unknown,
             },
-            margin: points(w.availability() - limit),
+            margin: numbers::points(w.availability(), w.counts.attempts(), limit),
             doubt: String::new(),
             share: Some(w.availability()),
         }
@@ -424,15 +432,9 @@ fn nearest(values: &mut [u64], rank: usize) -> Option<u64> {
 /// How far from a limit that is a time.
 pub fn time_margin(seen: u64, limit: u64) -> String {
     match limit.checked_sub(seen) {
-        Some(spare) => format!("{} to spare", millis(spare)),
+        Some(spare) => format!("{} to spare", numbers::millis_left(spare)),
         None => format!("{} too long", millis(seen - limit)),
     }
-}
-
-/// Percentage points with their sign, floored.
-fn points(difference: f64) -> String {
-    let points = (difference * 1e6).floor() / 1e4;
-    format!("{points:+.4} points")
 }
 
 /// The limit for people, and as a share if it is one.
@@ -479,7 +481,7 @@ fn describe(o: &Objective) -> String {
             )
         }
         Target::Latency { quantile, .. } => {
-            format!("{kind} latency, quantile {quantile}")
+            format!("{kind} latency, {}", numbers::quantile(quantile))
         }
         Target::LongestGap { .. } => format!("Longest {} gap", kind.to_lowercase()),
         Target::Recovery { .. } => "Recovery after the proven revert".to_string(),
@@ -516,7 +518,5 @@ mod tests {
     fn margins_have_their_sign() {
         assert_eq!(time_margin(800, 1_000), "200 ms to spare");
         assert_eq!(time_margin(1_200, 1_000), "200 ms too long");
-        assert_eq!(points(0.001), "+0.1000 points");
-        assert_eq!(points(-0.5), "-50.0000 points");
     }
 }

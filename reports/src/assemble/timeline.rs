@@ -21,6 +21,8 @@ pub struct Story {
     pub phases: Vec<PhaseMark>,
     /// Injections in order of their intent; without impact.
     pub injections: Vec<InjectionReport>,
+    /// Whether every node reached every other after the last revert.
+    pub reachability: Option<ProofAt>,
     /// What the cluster did.
     pub cluster_events: Vec<ClusterEvent>,
     /// Remarks.
@@ -99,6 +101,9 @@ impl Story {
             }),
             TimelineEvent::RevertFailed { id, error } => {
                 self.with(id, |i| i.revert_error = Some(error));
+            }
+            TimelineEvent::Reachability { proof } => {
+                self.reachability = Some(ProofAt { at, proof });
             }
             TimelineEvent::Cluster { node, kind, detail } => {
                 if self.cluster_events.len() < MAX_EVENTS {

@@ -1,6 +1,6 @@
 //! The chart of the worst windows (MCR curve): window length against nines.
 
-use super::{escape, nines, share};
+use super::{escape, nines};
 use crate::fold::Kind;
 use crate::report::{McrCurve, McrPoint, Report};
 use gameday_record::Target;
@@ -202,15 +202,15 @@ fn spread(mut names: Vec<(f64, String, &'static str)>) -> Vec<(f64, String, &'st
 fn describe(curves: &[&McrCurve]) -> String {
     let one = |c: &&McrCurve| {
         let (first, last) = (c.points.first()?, c.points.last()?);
-        let knee = c
-            .knee_s
-            .map_or(String::new(), |k| format!(", with a knee at {k} s"));
+        let knee = c.knee_s.map_or(String::new(), |k| {
+            format!(", with a knee from {k} to {} s", 2 * k)
+        });
         Some(format!(
             "{}s: {} in the worst {} s, {} over {} s{knee}.",
             c.kind.name(),
-            share(first.availability),
+            first.text(),
             first.window_s,
-            share(last.availability),
+            last.text(),
             last.window_s
         ))
     };

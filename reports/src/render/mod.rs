@@ -8,7 +8,6 @@ mod html;
 mod junit;
 mod markdown;
 mod terminal;
-mod words;
 
 use crate::report::{Headline, Report};
 use gameday_record::RunFolder;
@@ -67,18 +66,6 @@ fn nines_text(n: u32) -> String {
     }
 }
 
-/// A share as a percentage, floored: `floor_percent(0.99991, 2)` is `99.99 %`.
-/// `–` if there is none.
-fn floor_percent(share: f64, decimals: usize) -> String {
-    if share.is_nan() {
-        return "–".into();
-    }
-    let scale = 10f64.powi(decimals.min(6) as i32);
-    // What only floating point took away is given back.
-    let scaled = (share.clamp(0.0, 1.0) * 100.0 * scale + 1e-7).floor();
-    format!("{:.*} %", decimals.min(6), scaled / scale)
-}
-
 /// `-log10(1 - a)`: 0.99 is 2; infinite if nothing was missed.
 fn nines(a: f64) -> f64 {
     if a >= 1.0 {
@@ -86,16 +73,6 @@ fn nines(a: f64) -> f64 {
     } else {
         -(1.0 - a.max(0.0)).log10()
     }
-}
-
-/// A share with as many digits as it has nines, floored: `31 %`, `99.9 %`.
-fn share(a: f64) -> String {
-    if a >= 1.0 {
-        return "100 %".into();
-    }
-    // What only floating point took away is given back.
-    let whole = (nines(a) + 1e-9).floor() as usize;
-    floor_percent(a, whole.saturating_sub(1))
 }
 
 /// Text for XML and HTML.
@@ -141,21 +118,7 @@ fn day(utc: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{floor_percent, nines, share};
-
-    #[test]
-    fn shares_are_floored() {
-        for (share, decimals, text) in [
-            (0.9999, 0, "99 %"),
-            (0.9999, 2, "99.99 %"),
-            (0.29, 0, "29 %"),
-            (1.0, 3, "100.000 %"),
-            (-0.5, 0, "0 %"),
-            (0.999_999_99, 4, "99.9999 %"),
-        ] {
-            assert_eq!(floor_percent(share, decimals), text);
-        }
-    }
+    use super::nines;
 
     #[test]
     fn nines_of_shares() {
@@ -163,18 +126,5 @@ mod tests {
             assert!((nines(a) - n).abs() < 1e-9, "{a}");
         }
         assert!(nines(1.0).is_infinite());
-    }
-
-    #[test]
-    fn shares_have_as_many_digits_as_nines() {
-        for (a, text) in [
-            (0.0, "0 %"),
-            (0.319, "31 %"),
-            (0.99, "99.0 %"),
-            (0.9996, "99.96 %"),
-            (1.0, "100 %"),
-        ] {
-            assert_eq!(share(a), text);
-        }
     }
 }

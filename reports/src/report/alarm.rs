@@ -28,7 +28,8 @@ pub enum AlarmOutcome {
     Quiet,
     /// It was expected, or the formula says that it had to fire, and it did not.
     Missed,
-    /// It fired, but more than twice as late as the formula says.
+    /// It fired, but more than twice as late as the formula says; for rules
+    /// without a formula, only after the fault had been reverted.
     Late,
     /// It fired although it was expected not to, or while nothing was injected.
     False,
@@ -64,7 +65,7 @@ pub struct AlarmRow {
     pub outcome: AlarmOutcome,
     /// Its part of the overall verdict: fail if an expectation was not met.
     pub verdict: Verdict,
-    /// Why, in one sentence.
+    /// Why, in one sentence about "it".
     pub why: String,
 }
 

@@ -1,7 +1,7 @@
 //! Availability in the terms that operators use, as it stands in a report.
 
 use super::Availability;
-use crate::fold::Kind;
+use crate::fold::{Counts, Kind};
 use gameday_record::Nanos;
 use serde::{Deserialize, Serialize};
 
@@ -143,6 +143,18 @@ pub struct McrPoint {
     pub attempts: u64,
     /// … that were not answered.
     pub missed: u64,
+}
+
+impl McrPoint {
+    /// The share answered, floored to the digits that its operations support.
+    pub fn text(&self) -> String {
+        let counts = Counts {
+            answered: self.attempts.saturating_sub(self.missed),
+            failed: self.missed,
+            ..Counts::default()
+        };
+        crate::numbers::availability(counts, None)
+    }
 }
 
 /// How many incidents like those of this run a month survives.

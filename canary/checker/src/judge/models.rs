@@ -1,10 +1,9 @@
 //! Which consistency model a violation breaks.
 
-use super::LINEARIZABILITY_AT_LEAST;
-use crate::explain::LINEARIZABILITY;
 use crate::intake::KeyOps;
 use crate::violation::{Kind, Violation};
 use crate::zones::Analysis;
+use gameday_record::Model;
 
 /// Which consistency model a violation of one key breaks: the weakest that can
 /// be named.
@@ -22,10 +21,12 @@ impl<'a> Models<'a> {
         }
     }
 
-    pub fn violated(&mut self, v: &Violation, ops: &KeyOps<'_>) -> &'static str {
+    pub fn violated(&mut self, v: &Violation, ops: &KeyOps<'_>) -> Model {
         match v.kind {
-            Kind::DirtyRead | Kind::PhantomRead => return "read committed",
-            Kind::CyclicInformationFlow | Kind::FalseCasFailure => return "sequential consistency",
+            Kind::DirtyRead | Kind::PhantomRead => return Model::ReadCommitted,
+            Kind::CyclicInformationFlow | Kind::FalseCasFailure => {
+                return Model::SequentialConsistency;
+            }
             _ => {}
         }
         let culprit = ops.entry(v.culprit);
@@ -34,8 +35,8 @@ impl<'a> Models<'a> {
             && culprit.found().is_some()
         {
             return match against.writes() {
-                Some(_) => "read your writes",
-                None => "monotonic reads",
+                Some(_) => Model::ReadYourWrites,
+                None => Model::MonotonicReads,
             };
         }
         let process = |i: u32| ops.entry(i).process;
@@ -46,9 +47,9 @@ impl<'a> Models<'a> {
             .coherent
             .get_or_insert_with(|| self.analysis.coherent(ops, process));
         match (coherent, others) {
-            (false, _) => "sequential consistency",
-            (true, false) => LINEARIZABILITY,
-            (true, true) => LINEARIZABILITY_AT_LEAST,
+            (false, _) => Model::SequentialConsistency,
+            (true, false) => Model::Linearizability,
+            (true, true) => Model::LinearizabilityAtLeast,
         }
     }
 }

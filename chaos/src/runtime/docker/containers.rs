@@ -4,7 +4,7 @@ use super::image;
 use super::subnet::Subnet;
 use crate::runtime::marks::RunMarks;
 use crate::runtime::wanted::LEASE;
-use crate::runtime::{Launch, agent};
+use crate::runtime::{Launch, agent, facilities};
 use bollard::Docker;
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig,
@@ -19,6 +19,8 @@ use std::net::Ipv4Addr;
 
 /// Where a node's volume is mounted.
 const DATA: &str = "/data";
+/// Where its agent has it.
+const NODE_DATA: &str = "/node";
 /// Bounds of a node's log.
 const LOG_FILES: u32 = 2;
 const LOG_FILE_SIZE: &str = "10m";
@@ -42,6 +44,15 @@ fn table_name(run: &str) -> String {
 /// Name of a run's network, and first part of all other names.
 pub(super) fn base_name(marks: &RunMarks) -> String {
     format!("gameday-{}", marks.run)
+}
+
+fn mount(volume: String, target: &str) -> Mount {
+    Mount {
+        target: Some(target.into()),
+        source: Some(volume),
+        typ: Some(MountType::VOLUME),
+        ..Default::default()
+    }
 }
 
 fn text(e: bollard::errors::Error) -> String {
@@ -137,16 +148,33 @@ impl Maker {
             .map_err(text)
     }
 
-    /// The agent's container, which holds the pod's network namespace and address.
+    /// The node's volume; made if it is not there. Its name.
+    async fn volume(&self, unit: &str) -> Result<String, String> {
+        let volume = self.name(unit);
+        let request = VolumeCreateRequest {
+            name: Some(volume.clone()),
+            labels: Some(self.marks.labels(unit)),
+            ..Default::default()
+        };
+        let made = self.docker.create_volume(request).await;
+        made.map_err(|e| format!("volume {volume}: {e}"))?;
+        Ok(volume)
+    }
+
+    /// The agent's container, which holds the pod's network namespace and address, and reaches
+    /// the node's volume.
     pub async fn agent(&self, unit: &str, ip: Ipv4Addr) -> Result<String, String> {
         let config = agent::AgentConfig {
             table: table_name(&self.marks.run),
             lease_ms: LEASE.as_millis() as u64,
+            folder: NODE_DATA.into(),
         };
+        let volume = self.volume(unit).await?;
         let config = serde_json::to_string(&config).map_err(|e| e.to_string())?;
         let host = HostConfig {
             network_mode: Some(self.network.clone()),
             cap_add: Some(vec!["NET_ADMIN".into()]),
+            mounts: Some(vec![mount(volume, NODE_DATA)]),
             ..Self::host()
         };
         let args = ["internal", "agent"].map(String::from);
@@ -165,30 +193,54 @@ impl Maker {
             .await
     }
 
+    /// A container with an agent's rights that tries what can be done with them. The engine
+    /// removes it when it ends, whether or not we still live.
+    pub async fn prober(&self) -> Result<String, String> {
+        let host = HostConfig {
+            network_mode: Some(self.network.clone()),
+            cap_add: Some(vec!["NET_ADMIN".into()]),
+            auto_remove: Some(true),
+            ..Self::host()
+        };
+        let args = ["internal", "probe"].map(String::from);
+        let env = format!("{}={}", facilities::CONFIG_VAR, facilities::HERE);
+        let body = Self::attached(self.body("probe", &args, vec![env], host), true);
+        self.create(&base_name(&self.marks), body).await
+    }
+
     /// The node's container in the agent's network namespace, with its volume.
     pub async fn node(&self, launch: &Launch, agent: &str) -> Result<String, String> {
-        let volume = self.name(&launch.unit);
-        let request = VolumeCreateRequest {
-            name: Some(volume.clone()),
-            labels: Some(self.marks.labels(&launch.unit)),
-            ..Default::default()
-        };
-        self.docker
-            .create_volume(request)
-            .await
-            .map_err(|e| format!("volume {volume}: {e}"))?;
+        let name = self.name(&launch.unit);
+        self.node_of(launch, agent, &self.image, &name).await
+    }
+
+    /// A further container of the node, on the same volume, from another image.
+    pub async fn other_node(
+        &self,
+        launch: &Launch,
+        agent: &str,
+        image: &str,
+        number: usize,
+    ) -> Result<String, String> {
+        let name = format!("{}-{number}", self.name(&launch.unit));
+        self.node_of(launch, agent, image, &name).await
+    }
+
+    async fn node_of(
+        &self,
+        launch: &Launch,
+        agent: &str,
+        image: &str,
+        name: &str,
+    ) -> Result<String, String> {
+        let volume = self.volume(&launch.unit).await?;
         let log = HashMap::from([
             ("max-size".to_string(), LOG_FILE_SIZE.to_string()),
             ("max-file".to_string(), LOG_FILES.to_string()),
         ]);
         let host = HostConfig {
             network_mode: Some(format!("container:{agent}")),
-            mounts: Some(vec![Mount {
-                target: Some(DATA.into()),
-                source: Some(volume),
-                typ: Some(MountType::VOLUME),
-                ..Default::default()
-            }]),
+            mounts: Some(vec![mount(volume, DATA)]),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".into()),
                 config: Some(log),
@@ -197,8 +249,11 @@ impl Maker {
         };
         let mut env: Vec<String> = launch.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
         env.push(format!("GAMEDAY_DATA={DATA}"));
-        let body = self.body(&launch.unit, &launch.args, env, host);
-        self.create(&self.name(&launch.unit), body).await
+        let body = ContainerCreateBody {
+            image: Some(image.into()),
+            ..self.body(&launch.unit, &launch.args, env, host)
+        };
+        self.create(name, body).await
     }
 
     /// An instrument's container.

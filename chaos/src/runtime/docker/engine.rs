@@ -21,6 +21,38 @@ pub struct EngineInfo {
     pub kernel: Option<String>,
 }
 
+/// What the engine says about the host that its containers run on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineDetails {
+    /// Storage driver, for example `overlay2`.
+    pub storage: Option<String>,
+    /// Version of its control groups, for example `2`.
+    pub cgroup: Option<String>,
+    /// Who manages them: `systemd` or `cgroupfs`.
+    pub cgroup_driver: Option<String>,
+    /// Whether it runs without root.
+    pub rootless: bool,
+}
+
+/// Asks the engine about its host.
+///
+/// # Errors
+/// No engine, or it does not answer: one sentence for people.
+pub async fn details() -> Result<EngineDetails, String> {
+    let (docker, _) = connect().await?;
+    let info = tokio::time::timeout(PROBE, docker.info()).await;
+    let info = info
+        .map_err(|_| format!("the engine does not describe itself within {PROBE:?}"))?
+        .map_err(|e| format!("the engine does not describe itself: {e}"))?;
+    let options = info.security_options.unwrap_or_default();
+    Ok(EngineDetails {
+        storage: info.driver,
+        cgroup: info.cgroup_version.map(|v| v.to_string()),
+        cgroup_driver: info.cgroup_driver.map(|d| d.to_string()),
+        rootless: options.iter().any(|o| o.contains("rootless")),
+    })
+}
+
 /// Whether the docker runtime can be used: the engine, or why not.
 ///
 /// # Errors

@@ -27,10 +27,13 @@ struct Contents {
     files: BTreeMap<String, Vec<u8>>,
 }
 
-/// Reads the running binary, and, if it is dynamically linked, its loader and the libraries that
-/// it maps.
-fn contents() -> Result<Contents, String> {
-    let program = read(Path::new("/proc/self/exe"))?;
+/// The running binary, even if its file has been replaced since.
+const OWN: &str = "/proc/self/exe";
+
+/// Reads a build of our program, and, if it is dynamically linked, its loader and the libraries
+/// that the running one maps.
+fn contents(program: &Path) -> Result<Contents, String> {
+    let program = read(program)?;
     let mut files = BTreeMap::new();
     if let Some(loader) = elf::interpreter(&program)? {
         // The kernel looks for the loader under the very path that the binary names.
@@ -107,9 +110,10 @@ pub(super) fn env() -> String {
     format!("LD_LIBRARY_PATH={LIBRARIES}")
 }
 
-async fn read_contents() -> Result<(Contents, String), String> {
-    let read = tokio::task::spawn_blocking(|| {
-        let contents = contents()?;
+async fn read_contents(program: &Path) -> Result<(Contents, String), String> {
+    let program = program.to_path_buf();
+    let read = tokio::task::spawn_blocking(move || {
+        let contents = contents(&program)?;
         let tag = contents.tag();
         Ok((contents, tag))
     });
@@ -118,7 +122,12 @@ async fn read_contents() -> Result<(Contents, String), String> {
 
 /// Makes sure that the image of the running binary is there; its name.
 pub(super) async fn ensure(docker: &Docker) -> Result<String, String> {
-    let (contents, tag) = read_contents().await?;
+    ensure_of(docker, Path::new(OWN)).await
+}
+
+/// The same of another build of it.
+pub(super) async fn ensure_of(docker: &Docker, program: &Path) -> Result<String, String> {
+    let (contents, tag) = read_contents(program).await?;
     let name = format!("{REPO}:{tag}");
     match docker.inspect_image(&name).await {
         Ok(_) => return Ok(name),
@@ -149,6 +158,15 @@ pub(super) async fn ensure(docker: &Docker) -> Result<String, String> {
     Ok(name)
 }
 
+/// The id of an image, as the engine names it of its containers.
+pub(super) async fn id(docker: &Docker, name: &str) -> Result<String, String> {
+    let found = docker.inspect_image(name).await;
+    let found = found.map_err(|e| format!("image {name}: {e}"))?;
+    found
+        .id
+        .ok_or_else(|| format!("image {name}: Docker does not say its id"))
+}
+
 /// Our images that no container uses, by name: older binaries left them. That of the running
 /// binary is not among them.
 ///
@@ -156,7 +174,7 @@ pub(super) async fn ensure(docker: &Docker) -> Result<String, String> {
 /// Docker does not answer.
 pub async fn unused_images() -> Result<Vec<String>, String> {
     let (docker, _) = engine::connect().await?;
-    let (_, tag) = read_contents().await?;
+    let (_, tag) = read_contents(Path::new(OWN)).await?;
     list(&docker, &format!("{REPO}:{tag}"))
         .await
         .map_err(|e| e.to_string())
@@ -213,7 +231,7 @@ mod tests {
 
     #[test]
     fn the_running_test_and_its_libraries_are_found() {
-        let contents = contents().unwrap();
+        let contents = contents(Path::new(OWN)).unwrap();
         assert!(contents.files.contains_key(PROGRAM));
         let dynamic = elf::interpreter(&contents.files[PROGRAM]).unwrap();
         let libc = contents.files.keys().any(|p| p.starts_with("/lib/libc."));

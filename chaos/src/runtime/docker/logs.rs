@@ -8,10 +8,11 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-/// Most bytes of one log. The engine keeps about as many: see the containers' log options.
+/// Most bytes of one container's log. The engine keeps about as many: see the containers' log options.
 const MAX_LOG: usize = 32 << 20;
 
-/// Saves a node's log as `<dir>/<unit>.log`, and what its agent complained about, if anything.
+/// Saves a node's log as `<dir>/<unit>.log`, one after the other of its containers, and what its
+/// agent complained about, if anything.
 pub(super) async fn save(docker: &Docker, pod: &Pod, dir: &Path) -> Result<(), String> {
     let path = dir.join(format!("{}.log", pod.unit));
     let say = |e: std::io::Error| format!("{}: {e}", path.display());
@@ -22,16 +23,18 @@ pub(super) async fn save(docker: &Docker, pod: &Pod, dir: &Path) -> Result<(), S
         tail: "all".into(),
         ..Default::default()
     };
-    let mut written = 0;
-    let mut log = std::pin::pin!(docker.logs(&pod.node, Some(options)));
-    while let Some(part) = log.next().await {
-        let bytes = part.map_err(|e| e.to_string())?.into_bytes();
-        let room = MAX_LOG - written;
-        let bytes = &bytes[..bytes.len().min(room)];
-        file.write_all(bytes).map_err(say)?;
-        written += bytes.len();
-        if written == MAX_LOG {
-            break;
+    for node in pod.nodes() {
+        let mut written = 0;
+        let mut log = std::pin::pin!(docker.logs(&node, Some(options.clone())));
+        while let Some(part) = log.next().await {
+            let bytes = part.map_err(|e| e.to_string())?.into_bytes();
+            let room = MAX_LOG - written;
+            let bytes = &bytes[..bytes.len().min(room)];
+            file.write_all(bytes).map_err(say)?;
+            written += bytes.len();
+            if written == MAX_LOG {
+                break;
+            }
         }
     }
     file.flush().map_err(say)?;

@@ -13,10 +13,12 @@ pub(crate) mod leftovers;
 mod logs;
 mod pod;
 mod probe;
+mod prober;
 mod rules;
 mod subnet;
 
-pub use engine::{EngineInfo, available};
+pub use engine::{EngineDetails, EngineInfo, available, details};
+pub use prober::facilities;
 
 use self::attach::{Stderr, attach};
 use self::containers::Maker;
@@ -26,12 +28,15 @@ use self::rules::Rules;
 use self::subnet::Subnet;
 use super::agent::{AgentAnswer, AgentRequest};
 use super::control::lock;
+use super::facilities::Facility;
+use super::files::{FilesAnswer, FilesRequest};
 use super::leftovers::Thing;
 use super::marks::RunMarks;
 use super::wanted::RENEW_EVERY;
 use super::{
     Fut, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec,
 };
+use crate::abilities::{Abilities, Ability, Offer};
 use bollard::Docker;
 use bollard::query_parameters::{InspectContainerOptions, KillContainerOptions};
 use futures_util::future::{join_all, try_join_all};
@@ -47,6 +52,8 @@ use tokio::task::JoinHandle;
 const ENGINE: Duration = Duration::from_secs(60);
 /// How long a node may take to exit after SIGTERM.
 const STOP: Duration = Duration::from_secs(10);
+/// How long an agent may be at work on a node's files.
+const FILES: Duration = Duration::from_secs(20);
 /// Deadline of making the image: a debug build is large.
 const IMAGE: Duration = Duration::from_secs(180);
 
@@ -57,6 +64,8 @@ pub struct DockerRuntime {
     units: Vec<UnitSpec>,
     ips: HashMap<String, Ipv4Addr>,
     maker: Maker,
+    /// Id of the image that nodes are launched from.
+    image: String,
     pods: Mutex<HashMap<String, Arc<Pod>>>,
     instruments: Mutex<HashMap<String, Stderr>>,
     rules: Arc<Rules>,
@@ -103,6 +112,7 @@ impl DockerRuntime {
         let ips = subnet.place(&units).map_err(err)?;
         let (docker, engine) = engine::connect().await.map_err(err)?;
         let image = bounded_by(IMAGE, "image", image::ensure(&docker)).await?;
+        let image_id = bounded("image", image::id(&docker, &image)).await?;
         let network = bounded("network", containers::network(&docker, &marks, subnet)).await?;
         let rules = Arc::new(Rules::new(ips.clone()));
         let renewing = tokio::spawn(rules.clone().renew(RENEW_EVERY));
@@ -118,11 +128,29 @@ impl DockerRuntime {
             units,
             ips,
             maker,
+            image: image_id,
             pods: Mutex::new(HashMap::new()),
             instruments: Mutex::new(HashMap::new()),
             rules,
             renewing,
         })
+    }
+
+    /// What can be made wrong in containers on this host; tried, once in the life of this process.
+    pub async fn abilities() -> Abilities {
+        let by = |technique: &str| Offer::By(technique.into());
+        let found = prober::facilities().await;
+        Abilities {
+            runtime: "docker",
+            offers: [
+                (Ability::Processes, by("Docker")),
+                (Ability::Programs, by("images")),
+                (Ability::Cuts, found.offer(Facility::Nftables)),
+                (Ability::Disks, by("the store's disk layer")),
+                (Ability::StoredData, by("the nodes' volumes")),
+            ]
+            .into(),
+        }
     }
 
     fn unit(&self, name: &str) -> Result<&UnitSpec, RuntimeError> {
@@ -173,14 +201,16 @@ impl DockerRuntime {
         };
         let (agent, node) = tokio::try_join!(agent, self.maker.node(&launch, &agent_id))?;
         self.maker.start(&node).await?;
-        Ok(Arc::new(Pod { unit, node, agent }))
+        let image = self.image.clone();
+        Ok(Arc::new(Pod::new(launch, agent, agent_id, image, node)))
     }
 
     async fn inspect(&self, pod: &Pod) -> Result<ProcessState, RuntimeError> {
         let what = format!("state of {}", pod.unit);
+        let node = pod.node();
         let asked = self
             .docker
-            .inspect_container(&pod.node, None::<InspectContainerOptions>);
+            .inspect_container(&node, None::<InspectContainerOptions>);
         let state = bounded(&what, asked).await?.state;
         let state = state.ok_or_else(|| err(format!("{what}: Docker does not say")))?;
         let identity = format!(
@@ -221,7 +251,8 @@ impl DockerRuntime {
         let signal = KillContainerOptions {
             signal: signal.into(),
         };
-        let killed = self.docker.kill_container(&pod.node, Some(signal));
+        let node = pod.node();
+        let killed = self.docker.kill_container(&node, Some(signal));
         match bounded(&what, async { Ok::<_, String>(killed.await) }).await? {
             Ok(()) => {}
             // It does not run: what was wanted.
@@ -344,7 +375,54 @@ impl Runtime for DockerRuntime {
             if !matches!(self.inspect(&pod).await?, ProcessState::Exited { .. }) {
                 return Ok(());
             }
-            bounded(&format!("start of {node}"), self.maker.start(&pod.node)).await
+            bounded(&format!("start of {node}"), self.maker.start(&pod.node())).await
+        })
+    }
+
+    fn provide<'a>(&'a self, binary: Option<&'a Path>) -> Fut<'a, String> {
+        Box::pin(async move {
+            let Some(binary) = binary else {
+                return Ok(self.image.clone());
+            };
+            let made = async {
+                let name = image::ensure_of(&self.docker, binary).await?;
+                image::id(&self.docker, &name).await
+            };
+            bounded_by(IMAGE, &format!("image of {}", binary.display()), made).await
+        })
+    }
+
+    fn install<'a>(&'a self, node: &'a str, program: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            let pod = self.pod(node)?;
+            if !matches!(self.inspect(&pod).await?, ProcessState::Exited { .. }) {
+                return Err(err(format!("{node} runs: it cannot be another program")));
+            }
+            if !pod.choose(program) {
+                let number = pod.nodes().len();
+                let made = self
+                    .maker
+                    .other_node(&pod.launch, &pod.agent_id, program, number);
+                let made = bounded(&format!("container of {node}"), made).await?;
+                pod.add(program.to_string(), made);
+            }
+            Ok(())
+        })
+    }
+
+    fn executes<'a>(&'a self, node: &'a str) -> Fut<'a, String> {
+        Box::pin(async move {
+            let pod = self.pod(node)?;
+            if !matches!(self.inspect(&pod).await?, ProcessState::Running { .. }) {
+                return Err(err(format!("{node} does not run")));
+            }
+            let what = format!("image of {node}");
+            let id = pod.node();
+            let asked = self
+                .docker
+                .inspect_container(&id, None::<InspectContainerOptions>);
+            let image = bounded(&what, asked).await?.image;
+            image.ok_or_else(|| err(format!("{what}: Docker does not say")))
         })
     }
 
@@ -356,7 +434,7 @@ impl Runtime for DockerRuntime {
             }
             bounded(
                 &format!("pause of {node}"),
-                self.docker.pause_container(&pod.node),
+                self.docker.pause_container(&pod.node()),
             )
             .await
         })
@@ -370,7 +448,7 @@ impl Runtime for DockerRuntime {
             }
             bounded(
                 &format!("resumption of {node}"),
-                self.docker.unpause_container(&pod.node),
+                self.docker.unpause_container(&pod.node()),
             )
             .await
         })
@@ -442,6 +520,17 @@ impl Runtime for DockerRuntime {
                 Ok(Ok(other)) => Err(err(format!("{node}: unexpected answer {other:?}"))),
                 Ok(Err(e)) => Err(err(format!("{node}: {e}"))),
                 Err(_) => Err(err(format!("{node}: its agent does not answer"))),
+            }
+        })
+    }
+
+    fn files<'a>(&'a self, node: &'a str, request: FilesRequest) -> Fut<'a, FilesAnswer> {
+        Box::pin(async move {
+            let pod = self.pod(node)?;
+            match pod.agent.ask(&AgentRequest::Files(request), FILES).await {
+                Ok(AgentAnswer::Files(answer)) => Ok(answer),
+                Ok(other) => Err(err(format!("{node}: unexpected answer {other:?}"))),
+                Err(e) => Err(err(format!("{node}: {e}"))),
             }
         })
     }

@@ -1,6 +1,7 @@
 //! A node's two containers and the agent's control.
 
 use super::attach::{Stderr, Streams, attach};
+use crate::runtime::Launch;
 use crate::runtime::agent::{AgentAnswer, AgentRequest};
 use crate::runtime::control::{CallError, Control, lock};
 use bollard::Docker;
@@ -96,10 +97,71 @@ impl Agent {
 pub(super) struct Pod {
     /// Its name.
     pub unit: String,
-    /// Id of the container that runs it.
-    pub node: String,
+    /// How it is started.
+    pub launch: Launch,
     /// Who acts in its network namespace.
     pub agent: Agent,
+    /// Id of the agent's container.
+    pub agent_id: String,
+    containers: Mutex<Containers>,
+}
+
+/// One container for each program that the node has been so far, all on the same data; never
+/// two of them run.
+struct Containers {
+    /// Image and container, in the order in which they were made.
+    all: Vec<(String, String)>,
+    /// Which one it is now.
+    current: usize,
+}
+
+impl Pod {
+    /// A node that was made from `image` in the container `node`.
+    pub fn new(
+        launch: Launch,
+        agent: Agent,
+        agent_id: String,
+        image: String,
+        node: String,
+    ) -> Self {
+        Pod {
+            unit: launch.unit.clone(),
+            launch,
+            agent,
+            agent_id,
+            containers: Mutex::new(Containers {
+                all: vec![(image, node)],
+                current: 0,
+            }),
+        }
+    }
+
+    /// Id of the container that runs it.
+    pub fn node(&self) -> String {
+        let containers = lock(&self.containers);
+        containers.all[containers.current].1.clone()
+    }
+
+    /// Ids of all its containers.
+    pub fn nodes(&self) -> Vec<String> {
+        let containers = lock(&self.containers);
+        containers.all.iter().map(|(_, id)| id.clone()).collect()
+    }
+
+    /// Makes the container of this image the current one; `false` if there is none.
+    pub fn choose(&self, image: &str) -> bool {
+        let mut containers = lock(&self.containers);
+        let found = containers.all.iter().position(|(i, _)| i == image);
+        containers.current = found.unwrap_or(containers.current);
+        found.is_some()
+    }
+
+    /// A further container, which becomes the current one.
+    pub fn add(&self, image: String, node: String) {
+        let mut containers = lock(&self.containers);
+        containers.all.push((image, node));
+        containers.current = containers.all.len() - 1;
+    }
 }
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ use nix::unistd::Pid;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 /// The running binary, even if its file has been replaced since.
-const PROGRAM: &str = "/proc/self/exe";
+pub(super) const PROGRAM: &str = "/proc/self/exe";
 /// Variables of the caller that children see; everything else they are told explicitly.
 const PASSED_ON: [&str; 5] = [
     "PATH",
@@ -24,7 +25,12 @@ const PASSED_ON: [&str; 5] = [
 /// Our own binary with these arguments and only this environment, in a session of its own, so
 /// that neither Ctrl-C nor the end of the terminal reaches it.
 pub(crate) fn command(args: &[String], env: &[(String, String)]) -> Command {
-    let mut command = Command::new(PROGRAM);
+    command_of(Path::new(PROGRAM), args, env)
+}
+
+/// The same with another build of it.
+fn command_of(program: &Path, args: &[String], env: &[(String, String)]) -> Command {
+    let mut command = Command::new(program);
     command.arg0("gameday").args(args).env_clear();
     for name in PASSED_ON {
         if let Some(value) = std::env::var_os(name) {
@@ -47,9 +53,14 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts it with its output appended to `log`.
-    pub fn spawn(args: &[String], env: &[(String, String)], log: File) -> io::Result<Self> {
-        let child = command(args, env)
+    /// Starts a program with its output appended to `log`.
+    pub fn spawn(
+        program: &Path,
+        args: &[String],
+        env: &[(String, String)],
+        log: File,
+    ) -> io::Result<Self> {
+        let child = command_of(program, args, env)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -81,6 +92,11 @@ impl Node {
             start_ticks,
             exited: None,
         }
+    }
+
+    /// Its process id; another's once it was seen to have exited.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for its end; blocks.

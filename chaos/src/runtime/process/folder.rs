@@ -12,6 +12,8 @@ pub(crate) const PREFIX: &str = "gameday-";
 pub(crate) const MARKS: &str = "marks.json";
 /// Folder of the logs in it; no unit is named so.
 const LOGS: &str = ".logs";
+/// Folder of the programs in it that nodes are upgraded to.
+const PROGRAMS: &str = ".programs";
 /// Most bytes of a log that are kept, its last ones.
 const MAX_LOG: u64 = 20 << 20;
 
@@ -39,6 +41,11 @@ impl RunDir {
         let path = self.root.join(unit);
         fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(path)
+    }
+
+    /// Where programs are kept that nodes are upgraded to; made by whoever needs it.
+    pub fn programs(&self) -> PathBuf {
+        self.root.join(PROGRAMS)
     }
 
     fn log_path(&self, unit: &str) -> PathBuf {

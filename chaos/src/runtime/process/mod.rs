@@ -4,12 +4,17 @@
 pub mod addresses;
 mod child;
 mod folder;
+mod programs;
 pub(crate) mod scan;
+
+pub(crate) use self::child::command as program;
 
 use self::addresses::AddressPlan;
 use self::child::Node;
 use self::folder::RunDir;
+use self::programs::Programs;
 use super::control::{CallError, Control, lock};
+use super::files::{self, FilesAnswer, FilesRequest};
 use super::leftovers;
 use super::links::{CONFIG_VAR, LinksAnswer, LinksConfig, LinksRequest};
 use super::marks::RunMarks;
@@ -17,10 +22,11 @@ use super::wanted::{LEASE, RENEW_EVERY, Wanted};
 use super::{
     Fut, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec, http,
 };
+use crate::abilities::{Abilities, Ability, Offer};
 use nix::sys::signal::Signal;
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -30,6 +36,10 @@ use tokio::task::JoinHandle;
 const ASK: Duration = Duration::from_secs(5);
 /// Deadline of a signal's effect.
 const SIGNAL: Duration = Duration::from_secs(10);
+/// Deadline of what is done to a node's files.
+const FILES: Duration = Duration::from_secs(20);
+/// Deadline of reading or copying a program.
+const PROGRAM: Duration = Duration::from_secs(60);
 /// How often an expected effect is looked for.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -39,6 +49,7 @@ pub struct ProcessRuntime {
     units: Vec<UnitSpec>,
     plan: AddressPlan,
     dir: RunDir,
+    programs: Arc<Programs>,
     links: Arc<Links>,
     renewing: JoinHandle<()>,
     nodes: Mutex<HashMap<String, (Launch, Node)>>,
@@ -52,7 +63,41 @@ fn err(text: impl Into<String>) -> RuntimeError {
     RuntimeError(text.into())
 }
 
+/// Whether the process runtime can be used.
+///
+/// # Errors
+/// One sentence for people.
+pub fn available() -> Result<(), String> {
+    AddressPlan::find_free(&[], std::process::id())?;
+    let folder = std::env::temp_dir();
+    let rights = nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK;
+    nix::unistd::access(&folder, rights).map_err(|e| {
+        format!(
+            "{}: {}: set TMPDIR to a folder of yours",
+            folder.display(),
+            e.desc()
+        )
+    })?;
+    Ok(())
+}
+
 impl ProcessRuntime {
+    /// What can be made wrong with processes on this host.
+    pub async fn abilities() -> Abilities {
+        let by = |technique: &str| Offer::By(technique.into());
+        Abilities {
+            runtime: "process",
+            offers: [
+                (Ability::Processes, by("signals")),
+                (Ability::Programs, by("executables")),
+                (Ability::Cuts, by("proxied links")),
+                (Ability::Disks, by("the store's disk layer")),
+                (Ability::StoredData, by("the nodes' folders")),
+            ]
+            .into(),
+        }
+    }
+
     /// Chooses addresses and starts the links.
     ///
     /// # Errors
@@ -86,6 +131,7 @@ impl ProcessRuntime {
             units,
             plan,
             dir,
+            programs: Arc::default(),
             links,
             renewing,
             nodes: Mutex::new(HashMap::new()),
@@ -110,7 +156,8 @@ impl ProcessRuntime {
 
     fn spawn(&self, launch: &Launch) -> Result<Node, RuntimeError> {
         let log = self.dir.log(&launch.unit).map_err(err)?;
-        Node::spawn(&launch.args, &self.env(launch)?, log)
+        let program = self.programs.of(&launch.unit);
+        Node::spawn(&program, &launch.args, &self.env(launch)?, log)
             .map_err(|e| err(format!("{}: cannot be started: {e}", launch.unit)))
     }
 
@@ -205,6 +252,15 @@ fn join(error: String, cleaned: Result<(), String>) -> String {
         Ok(()) => error,
         Err(e) => format!("{error}; cleaning up failed too: {e}"),
     }
+}
+
+/// Reads or copies a whole program elsewhere than on the threads that run everything.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, RuntimeError> {
+    let done = tokio::time::timeout(PROGRAM, tokio::task::spawn_blocking(work)).await;
+    let done = done.map_err(|_| err(format!("a program was not read within {PROGRAM:?}")))?;
+    done.map_err(|e| err(e.to_string()))?.map_err(err)
 }
 
 /// Starts the child that hosts the links.
@@ -394,6 +450,35 @@ impl Runtime for ProcessRuntime {
         })
     }
 
+    fn provide<'a>(&'a self, binary: Option<&'a Path>) -> Fut<'a, String> {
+        Box::pin(async move {
+            let (programs, folder) = (self.programs.clone(), self.dir.programs());
+            let binary = binary.map(Path::to_path_buf);
+            blocking(move || programs.provide(binary.as_deref(), &folder)).await
+        })
+    }
+
+    fn install<'a>(&'a self, node: &'a str, program: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            match self.with_node(node, Node::state)? {
+                ProcessState::Exited { .. } => self.programs.install(node, program).map_err(err),
+                _ => Err(err(format!("{node} runs: it cannot be another program"))),
+            }
+        })
+    }
+
+    fn executes<'a>(&'a self, node: &'a str) -> Fut<'a, String> {
+        Box::pin(async move {
+            let state = |n: &mut Node| Ok((n.state()?, n.pid()));
+            let (ProcessState::Running { .. }, pid) = self.with_node(node, state)? else {
+                return Err(err(format!("{node} does not run")));
+            };
+            let programs = self.programs.clone();
+            let path = PathBuf::from(format!("/proc/{pid}/exe"));
+            blocking(move || programs.name(&path)).await
+        })
+    }
+
     fn pause<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             if !self.with_node(node, |n| n.signal(Signal::SIGSTOP))? {
@@ -481,6 +566,19 @@ impl Runtime for ProcessRuntime {
             http::get(addr, path, deadline)
                 .await
                 .map_err(|e| err(format!("{node}: {e}")))
+        })
+    }
+
+    fn files<'a>(&'a self, node: &'a str, request: FilesRequest) -> Fut<'a, FilesAnswer> {
+        Box::pin(async move {
+            self.with_node(node, |_| Ok(()))?;
+            let folder = self.dir.data(node).map_err(err)?;
+            let done = tokio::task::spawn_blocking(move || files::act(&folder, &request));
+            match tokio::time::timeout(FILES, done).await {
+                Ok(Ok(done)) => done.map_err(|e| err(format!("{node}: {e}"))),
+                Ok(Err(e)) => Err(err(format!("{node}: {e}"))),
+                Err(_) => Err(err(format!("{node}: its files took longer than {FILES:?}"))),
+            }
         })
     }
 

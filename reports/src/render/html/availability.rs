@@ -2,7 +2,7 @@
 
 use crate::fold::Kind;
 use crate::numbers::{count, limit_percent, millis};
-use crate::render::{curve, floor_percent, share as share_text};
+use crate::render::curve;
 use crate::report::{Availability, Proven, Report, SliGroup, SliRow, Sliced};
 use maud::{Markup, PreEscaped, html};
 
@@ -17,7 +17,7 @@ pub fn section(r: &Report) -> Markup {
         @else {
             p.lead {
                 "Reads and writes are never merged. "
-                "An untouched pair is a canary and an endpoint in AZs without a target: what a service promises to those whom the fault did not hit."
+                @if r.faulted() { "An untouched pair is a canary and an endpoint in AZs without a target: what a service promises to those whom the fault did not hit." }
             }
             (table(&overall, "", r))
             @if overall.iter().any(|s| s.proven.n > 0) {
@@ -48,6 +48,7 @@ fn capital(s: &str) -> String {
 fn table(rows: &[&SliRow], column: &str, r: &Report) -> Markup {
     let retries = r.run.workload.as_ref().is_some_and(|w| w.attempts > 1)
         || rows.iter().any(|s| s.requests.all != s.first_attempts.all);
+    let faulted = r.faulted();
     let uptime = rows.iter().any(|s| s.uptime.is_some());
     let slice = rows.first().map_or(0, |s| s.sliced.slice_ms);
     html! {
@@ -61,8 +62,12 @@ fn table(rows: &[&SliRow], column: &str, r: &Report) -> Markup {
             thead { tr {
                 @if !column.is_empty() { th scope="col" { (column) } }
                 th scope="col" { "Operation" }
-                th.r scope="col" { "Per attempt, all pairs" } th.r scope="col" { "… untouched pairs" }
-                @if retries { th.r scope="col" { "After retries, all" } th.r scope="col" { "… untouched" } }
+                th.r scope="col" { "Per attempt, all pairs" }
+                @if faulted { th.r scope="col" { "… untouched pairs" } }
+                @if retries {
+                    th.r scope="col" { "After retries, all" }
+                    @if faulted { th.r scope="col" { "… untouched" } }
+                }
                 th.r scope="col" { "Mean of slices" }
                 @if uptime { th.r scope="col" { "Uptime" } }
                 th.r scope="col" { "Proven, 95 %" }
@@ -70,8 +75,8 @@ fn table(rows: &[&SliRow], column: &str, r: &Report) -> Markup {
             tbody { @for s in rows.iter().take(MAX_ROWS) { tr {
                 @if !column.is_empty() { th.nw scope="row" { (s.name) } }
                 th.nw scope="row" { (s.kind.name()) }
-                (share(&s.first_attempts)) (untouched(&s.first_attempts))
-                @if retries { (share(&s.requests)) (untouched(&s.requests)) }
+                (share(&s.first_attempts)) @if faulted { (untouched(&s.first_attempts)) }
+                @if retries { (share(&s.requests)) @if faulted { (untouched(&s.requests)) } }
                 td.r { (s.sliced.text) (gaps(&s.sliced)) }
                 @if uptime { td.r { @match &s.uptime {
                     None => "–",
@@ -103,14 +108,11 @@ fn gaps(s: &Sliced) -> Markup {
     } }
 }
 
-/// `≥ 99.9 %`, never more digits than are proven and one.
+/// `≥ 99.93 %`.
 pub fn at_least(p: &Proven) -> String {
     match p.low {
         None => "–".into(),
-        Some(low) => format!(
-            "≥ {}",
-            floor_percent(low, (p.nines as usize).saturating_sub(1))
-        ),
+        Some(low) => format!("≥ {}", crate::numbers::at_least(low)),
     }
 }
 
@@ -124,7 +126,7 @@ fn windows(r: &Report) -> Markup {
                 @if let Some(svg) = curve::curve(r) { div.scroll { (PreEscaped(svg)) } }
                 figcaption {
                     "How bad was the worst second, the worst ten seconds, and so on: the least share answered in any window of that length (Google's MCR curve). "
-                    "The right end is the availability of the whole run. A circle or square marks the knee: an outage about that long dominates."
+                    "The right end is the availability of the whole run. A circle or square marks the knee, the length from which on windows get better: the outage that weighs most is that long, and at most twice."
                     @if r.mcr.iter().all(|c| c.points.len() < 5) { " So short a run has only a few windows, so no line is drawn." }
                 }
             }
@@ -133,10 +135,10 @@ fn windows(r: &Report) -> Markup {
                     (capital(c.kind.name())) "s: "
                     @if last.missed == 0 { "nothing was missed in any window." }
                     @else {
-                        "in the worst " (span(first.window_s)) ", from " (first.from) ", " (share_text(first.availability)) " were answered"
+                        "in the worst " (span(first.window_s)) ", from " (first.from) ", " (first.text()) " were answered"
                         @match c.knee_s {
-                            Some(k) => { "; the knee is at " (span(k)) "." },
-                            None => "; there is no knee: no window is longer than the outage.",
+                            Some(k) => { "; an outage of " (span(k)) " to " (span(2 * k)) " weighs most." },
+                            None => "; there is no knee: windows twice as long were nowhere much better, so no outage within the run stands out.",
                         }
                     }
                 }
@@ -146,7 +148,7 @@ fn windows(r: &Report) -> Markup {
                 div.scroll { table {
                     thead { tr { th scope="col" { "Operation" } th.r scope="col" { "Window" } th.r scope="col" { "Worst share answered" } th.r scope="col" { "Missed" } th.r scope="col" { "From" } } }
                     tbody { @for c in &r.mcr { @for p in c.points.iter().take(40) { tr {
-                        th.nw scope="row" { (c.kind.name()) } td.r { (span(p.window_s)) } td.r { (share_text(p.availability)) }
+                        th.nw scope="row" { (c.kind.name()) } td.r { (span(p.window_s)) } td.r { (p.text()) }
                         td.r { (count(p.missed)) " of " (count(p.attempts)) } td.r { (p.from) }
                     } } } }
                 } }

@@ -3,10 +3,10 @@
 
 use super::mark;
 use crate::numbers::{count, plural, shorten};
-use crate::render::{anomaly, words};
+use crate::render::anomaly;
 use crate::report::{InjectionReport, Report};
 use gameday_record::verdict::OperationRecord;
-use gameday_record::{Anomaly, Check, Measure, Verdict};
+use gameday_record::{Anomaly, AnomalyKind, Check, Measure, Model, Verdict};
 use maud::{Markup, PreEscaped, html};
 
 /// Anomalies of a check that are drawn; the others are listed.
@@ -43,7 +43,8 @@ pub fn section(r: &Report) -> Markup {
             } }
             p.muted {
                 @match r.measured.final_reads { 0 => "No final read", n => (plural(n, "final read")) }
-                @if r.measured.final_reads > 1 { " were" } @else { " was" } " made after recovery."
+                @if r.measured.final_reads > 1 { " were" } @else { " was" }
+                @if r.faulted() { " made after recovery." } @else { " made at the end." }
             }
             @if drawn.iter().any(|n| *n > 0) { (legend()) }
             @for (n, c) in r.data.checks.iter().enumerate() { (anomalies(n, c, drawn[n], &r.injections)) }
@@ -120,10 +121,10 @@ fn one(a: &Anomaly, new: bool, injections: &[InjectionReport], id: &str) -> Mark
             p { (shorten(&a.summary, 600)) }
             @if new {
                 p.muted {
-                    @if let Some(what) = words::anomaly(&a.name) { (what) " " }
+                    @if let Some(what) = AnomalyKind::of(&a.name) { (what.meaning()) " " }
                     @if !a.violates.is_empty() {
                         "What is violated is " strong { (shorten(&a.violates, 60)) }
-                        @if let Some(what) = words::model(&a.violates) { ": " (what) } "."
+                        @if let Some(what) = Model::of(&a.violates) { ": " (what.meaning()) } "."
                     }
                 }
             }

@@ -4,7 +4,7 @@ use super::{mark, timing};
 use crate::numbers::{count, millis};
 use crate::recovery::SPAN;
 use crate::report::{Impact, InjectionReport, PairOutage, ProofAt, Report, Timing};
-use gameday_record::Nanos;
+use gameday_record::{Nanos, Verdict};
 use maud::{Markup, html};
 
 /// Most injections shown in full.
@@ -23,6 +23,14 @@ pub fn section(r: &Report) -> Markup {
             }
             @for i in r.injections.iter().take(MAX) { (one(i)) }
             @if r.injections.len() > MAX { p.muted { "The rest is in report.json." } }
+            @if let Some(seen) = &r.reachability {
+                h3 { "After the last revert: does every node reach every other?" }
+                ol.steps { (proof(&r.reachability, match seen.proof.verdict {
+                    Verdict::Pass => "all of them",
+                    Verdict::Fail => "not all of them",
+                    Verdict::Unknown => "not known",
+                })) }
+            }
         }
     }
 }

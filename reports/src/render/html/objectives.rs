@@ -34,39 +34,66 @@ pub fn section(r: &Report) -> Markup {
 fn table(rows: &[&SloRow], r: &Report) -> Markup {
     let budget = rows.iter().any(|r| r.budget_used.is_some());
     let proven = rows.iter().any(|r| r.proven.is_some());
+    let faulted = r.faulted();
     html! {
-        div.scroll { table {
+        div.scroll { table.cards {
             caption {
                 "Over the whole measured time, " (r.measured.from) " to " (r.measured.to)
-                ". Both numbers are given for every objective; the bold one was judged: all pairs of canary and endpoint unless the playbook says "
-                code { "untouched" } " (those in AZs without a target)."
+                @if faulted {
+                    ". Both numbers are given for every objective; the bold one was judged: all pairs of canary and endpoint unless the playbook says "
+                    code { "untouched" } " (those in AZs without a target)."
+                } @else { ". No fault was injected, so every pair of canary and endpoint is untouched: all of them count." }
             }
             thead { tr {
                 th scope="col" { "Verdict" } th scope="col" { "Objective" } th.r scope="col" { "Limit" }
-                th.r scope="col" { "All pairs" } th.r scope="col" { "Untouched pairs" } th.r scope="col" { "Margin" }
+                th.r scope="col" { "All pairs" }
+                @if faulted { th.r scope="col" { "Untouched pairs" } }
+                th.r scope="col" { "Margin" }
                 @if budget { th.r scope="col" { "Budget used" } }
                 @if proven { th.r scope="col" { "Proven, 95 %" } }
             } }
             tbody { @for row in rows { tr {
                 td { (mark(row.verdict)) }
-                th scope="row" {
+                th.wide scope="row" {
                     (row.objective)
                     @if row.observed != row.all_text && row.observed != row.untouched_text { small.sub { (row.observed) } }
                     @if !row.doubt.is_empty() { small.sub { (row.doubt) } }
                 }
-                td.r { (row.limit) }
-                (number(&row.all_text, row.selection.scope == Scope::All))
-                (number(&row.untouched_text, row.selection.scope == Scope::Untouched))
-                td.r { (dash(&row.margin)) }
-                @if budget { td.r { @match row.budget_used { Some(b) => (used(b)), None => "–" } } }
-                @if proven { td.r { @match &row.proven { Some(p) => (super::availability::at_least(p)), None => "–" } } }
+                td.r data-k="Limit" { (row.limit) }
+                (number("All pairs", &row.all_text, !faulted || row.selection.scope == Scope::All))
+                @if faulted { (number("Untouched pairs", &row.untouched_text, row.selection.scope == Scope::Untouched)) }
+                td.r data-k="Margin" { (dash(&row.margin)) }
+                @if budget { td.r data-k="Budget used" { @match row.budget_used { Some(b) => (used(b)), None => "–" } } }
+                @if proven { td.r data-k="Proven, 95 %" { @match &row.proven { Some(p) => (super::availability::at_least(p)), None => "–" } } }
             } } }
         } }
     }
 }
 
-fn number(text: &str, judged: bool) -> Markup {
-    html! { td.r { @if judged { strong { (dash(text)) } } @else { span.muted { (dash(text)) } } } }
+/// What was seen: the number, and what it is of in small print.
+fn number(name: &str, text: &str, judged: bool) -> Markup {
+    let (number, detail) = parts(dash(text));
+    html! { td.r data-k=(name) {
+        @if judged { strong { (number) } } @else { span.muted { (number) } }
+        @if !detail.is_empty() { small.sub { (detail) } }
+    } }
+}
+
+/// `86.3 % (451 of 3 222 missed)` as `86.3 %` and `451 of 3 222 missed`.
+fn parts(text: &str) -> (&str, &str) {
+    let cut = [" (", " from ", " after ", ", ", ": "]
+        .iter()
+        .filter_map(|mark| text.find(mark))
+        .min();
+    let Some((number, detail)) = cut.and_then(|at| text.split_at_checked(at)) else {
+        return (text, "");
+    };
+    let detail = detail.trim_start_matches([' ', ',', ':']);
+    let bare = detail
+        .strip_prefix('(')
+        .and_then(|d| d.strip_suffix(')'))
+        .filter(|d| !d.contains(['(', ')']));
+    (number, bare.unwrap_or(detail))
 }
 
 fn dash(text: &str) -> &str {
@@ -88,6 +115,37 @@ fn used(share: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn numbers_stand_before_what_they_are_of() {
+        for (text, number, detail) in [
+            (
+                "86.3 % (451 of 3 222 missed)",
+                "86.3 %",
+                "451 of 3 222 missed",
+            ),
+            ("160 ms from +11.532 s", "160 ms", "from +11.532 s"),
+            (
+                "0 ms after kill on b (injection 1)",
+                "0 ms",
+                "after kill on b (injection 1)",
+            ),
+            (
+                "99 % (4 of 5 missed), but (so) it is",
+                "99 %",
+                "(4 of 5 missed), but (so) it is",
+            ),
+            (
+                "no answer: 2 of 3 were missed",
+                "no answer",
+                "2 of 3 were missed",
+            ),
+            ("1.2 s", "1.2 s", ""),
+            ("–", "–", ""),
+        ] {
+            assert_eq!(super::parts(text), (number, detail));
+        }
+    }
+
     #[test]
     fn budgets_are_rounded_up() {
         for (share, text) in [

@@ -1,0 +1,195 @@
+//! The diagnosis for people.
+
+use super::{Diagnosis, Docker, Residue, Tried};
+use gameday_chaos::runtime::facilities::Seen;
+use std::collections::BTreeMap;
+
+/// All of it, a line each.
+pub fn lines(found: &Diagnosis) -> Vec<String> {
+    let mut out = vec![docker(&found.docker)];
+    out.push(match &found.process.why_not {
+        None => "process: yes, on loopback, without privileges".into(),
+        Some(why) => format!("process: no, {why}"),
+    });
+    if let Some(engine) = &found.docker.engine {
+        out.push(String::new());
+        out.push("in containers, with the capability NET_ADMIN alone (never --privileged):".into());
+        out.extend(engine.containers.iter().map(tried));
+    }
+    let host = &found.host;
+    out.push(String::new());
+    out.push(format!(
+        "on this host, kernel {}, {} processors, cgroup {}, as this user:",
+        host.kernel,
+        host.cpus,
+        host.cgroup_version
+            .map_or("unknown".into(), |v| format!("v{v}"))
+    ));
+    out.extend(host.facilities.iter().map(tried));
+    out.push(String::new());
+    out.extend(faults(found));
+    out.push(String::new());
+    out.extend(residue(&found.leftovers));
+    out
+}
+
+fn docker(found: &Docker) -> String {
+    let Some(engine) = &found.engine else {
+        let why = found.usable.why_not.as_deref().unwrap_or_default();
+        return format!("docker: no, {why}");
+    };
+    let said = |what: &Option<String>| what.clone().unwrap_or_else(|| "unknown".into());
+    format!(
+        "docker: yes, engine {}, API {}, storage {}, cgroup v{} ({}){}",
+        engine.engine,
+        engine.api,
+        said(&engine.storage),
+        said(&engine.cgroup),
+        said(&engine.cgroup_driver),
+        if engine.rootless { ", rootless" } else { "" }
+    )
+}
+
+fn tried(one: &Tried) -> String {
+    let (word, why) = match &one.seen {
+        Seen::Yes => ("yes", String::new()),
+        Seen::No(why) => ("no", why.clone()),
+        Seen::Unknown(why) => ("unknown", why.clone()),
+    };
+    let mut line = format!("  {:<16} {word:<8} {why}", one.name);
+    if let Some(remedy) = one.remedy {
+        line.push_str(&format!("; it takes {remedy}"));
+    }
+    line.trim_end().to_string()
+}
+
+/// A line for each fault, then the reasons, each once.
+fn faults(found: &Diagnosis) -> Vec<String> {
+    let Some(first) = found.faults.first() else {
+        return Vec::new();
+    };
+    let runtimes: Vec<&str> = first.runtimes.keys().copied().collect();
+    let cell = |row: &super::FaultRow, runtime: &str| match row.runtimes.get(runtime) {
+        Some(p) if p.possible => p.by.join(", "),
+        _ => "-".into(),
+    };
+    let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
+    let name = width(&mut found.faults.iter().map(|r| r.fault.len()));
+    let cells: Vec<usize> = runtimes
+        .iter()
+        .map(|r| {
+            let all = &mut found.faults.iter().map(|row| cell(row, r).len());
+            width(all).max(r.len())
+        })
+        .collect();
+    let line = |first: &str, cell: &dyn Fn(&str) -> String| {
+        let mut line = format!("{first:<name$}");
+        for (runtime, width) in runtimes.iter().zip(&cells) {
+            line.push_str(&format!("  {:<width$}", cell(runtime)));
+        }
+        line.trim_end().to_string()
+    };
+    let mut out = vec![line("fault", &|runtime| runtime.to_string())];
+    // Why not: the faults that it is true of.
+    let mut reasons: BTreeMap<(&str, String), Vec<&str>> = BTreeMap::new();
+    for row in &found.faults {
+        out.push(line(row.fault, &|runtime| cell(row, runtime)));
+        for (runtime, possible) in &row.runtimes {
+            if let Some(why) = &possible.why_not {
+                let instead = possible.instead.as_ref();
+                let instead = instead.map_or(String::new(), |i| format!("; it takes {i}"));
+                let reason = (*runtime, format!("{why}{instead}"));
+                reasons.entry(reason).or_default().push(row.fault);
+            }
+        }
+    }
+    for ((runtime, why), faults) in reasons {
+        out.push(format!("not in {runtime}: {}: {why}", faults.join(", ")));
+    }
+    out
+}
+
+fn residue(found: &Residue) -> Vec<String> {
+    let mut out = Vec::new();
+    for why in &found.unsearched {
+        out.push(format!("leftovers: not looked at: {why}"));
+    }
+    for (run, pid) in &found.in_progress {
+        out.push(format!("in progress: {run}, by process {pid}"));
+    }
+    for run in &found.kept {
+        out.push(format!(
+            "kept: cluster {run}; gameday cluster down {run} ends it"
+        ));
+    }
+    for (run, things) in &found.dead {
+        out.push(format!(
+            "leftovers: {} of {run}, whose runner is dead: {}; gameday revert --all removes them",
+            things.len(),
+            things.join(", ")
+        ));
+    }
+    if found.dead.is_empty() {
+        out.push("leftovers: none".into());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{FaultRow, Host, Possible, Usable};
+    use super::*;
+
+    #[test]
+    fn reasons_are_told_once_with_all_that_they_forbid() {
+        let no = || Possible {
+            possible: false,
+            by: Vec::new(),
+            why_not: Some("no nftables".into()),
+            instead: Some("another kernel".into()),
+        };
+        let yes = || Possible {
+            possible: true,
+            by: vec!["signals".into()],
+            why_not: None,
+            instead: None,
+        };
+        let row = |fault| FaultRow {
+            fault,
+            runtimes: [("docker", no()), ("process", yes())].into(),
+        };
+        let found = Diagnosis {
+            docker: Docker {
+                usable: Usable::from(Err("no engine".to_string())),
+                engine: None,
+            },
+            process: Ok(()).into(),
+            host: Host {
+                kernel: "6".into(),
+                cpus: 2,
+                cgroup_version: None,
+                facilities: vec![Tried {
+                    name: "FUSE",
+                    seen: Seen::No("there is no /dev/fuse".into()),
+                    remedy: Some("the kernel module fuse"),
+                }],
+            },
+            faults: vec![row("split"), row("isolate")],
+            leftovers: Residue::default(),
+        };
+        let lines = lines(&found);
+        let all = lines.join("\n");
+        assert!(lines[0] == "docker: no, no engine", "{all}");
+        let reason = "not in docker: split, isolate: no nftables; it takes another kernel";
+        assert!(lines.iter().any(|l| l == reason), "{all}");
+        assert!(
+            lines.iter().any(|l| l == "split    -       signals"),
+            "{all}"
+        );
+        assert!(
+            all.contains("no       there is no /dev/fuse; it takes the kernel"),
+            "{all}"
+        );
+        assert!(lines.iter().any(|l| l == "leftovers: none"), "{all}");
+    }
+}

@@ -1,0 +1,104 @@
+//! The pods of a run in containers, asked without its runner.
+
+use crate::docker_lines;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Everything that carries the mark of `run`.
+pub fn left_of(run: &str) -> Vec<String> {
+    let filter = format!("label=gameday.run={run}");
+    let mut all = docker_lines(&["ps", "-aq", "--filter", &filter]);
+    all.extend(docker_lines(&["volume", "ls", "-q", "--filter", &filter]));
+    all.extend(docker_lines(&["network", "ls", "-q", "--filter", &filter]));
+    all
+}
+
+/// Asks an agent over its attached streams; `None` if it is gone.
+pub fn ask(container: &str, request: &Value) -> Option<Value> {
+    // Far from the numbers that the runner has used.
+    let id = 1u64 << 40;
+    let mut child = Command::new("docker")
+        .args(["attach", "--sig-proxy=false", container])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the docker command runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let line = json!({ "id": id, "request": request });
+    let asked = writeln!(stdin, "{line}").and_then(|()| stdin.flush());
+    let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let answer = asked.ok().and_then(|()| {
+        lines
+            .map_while(Result::ok)
+            .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
+            .find(|answer| answer["id"] == id)
+    });
+    // The container goes on; only the attachment ends.
+    let _ = child.kill();
+    let _ = child.wait();
+    answer
+}
+
+/// Waits until messages pass between all pods; how many links there are. `None` if there are no
+/// two pods.
+pub fn until_all_links_carry(run: &str, limit: Duration) -> Option<usize> {
+    let began = Instant::now();
+    let mut number = 1u64 << 50;
+    loop {
+        let agents = agents(run);
+        if agents.len() < 2 {
+            return None;
+        }
+        // What each sends to each of the others, in the order of `agents`.
+        let mut sent = vec![Vec::new(); agents.len()];
+        let mut expected = vec![Vec::new(); agents.len()];
+        for (from, sent) in sent.iter_mut().enumerate() {
+            for (to, (_, ip)) in agents.iter().enumerate().filter(|(to, _)| *to != from) {
+                number += 1;
+                sent.push(json!([ip, number]));
+                expected[to].push(number);
+            }
+        }
+        let every = |requests: Vec<Value>| -> Vec<Option<Value>> {
+            std::thread::scope(|scope| {
+                let asked: Vec<_> = agents
+                    .iter()
+                    .zip(requests)
+                    .map(|((agent, _), request)| scope.spawn(move || ask(agent, &request)))
+                    .collect();
+                asked
+                    .into_iter()
+                    .map(|a| a.join().expect("asked"))
+                    .collect()
+            })
+        };
+        let send = |messages: Vec<Value>| json!({ "send": { "messages": messages, "times": 4, "gap_ms": 25 } });
+        every(sent.into_iter().map(send).collect());
+        let links = expected.iter().map(Vec::len).sum();
+        let seen = every(expected.into_iter().map(|e| json!({ "seen": e })).collect());
+        let arrived = |answer: &Option<Value>| {
+            let all = answer.as_ref().and_then(|a| a["answer"]["seen"].as_array());
+            all.is_some_and(|all| all.iter().all(|seen| seen == true))
+        };
+        if seen.iter().all(arrived) {
+            return Some(links);
+        }
+        assert!(began.elapsed() < limit, "{run}: links stay cut: {seen:?}");
+    }
+}
+
+/// Agents that run, and their addresses.
+fn agents(run: &str) -> Vec<(String, String)> {
+    let filter = format!("label=gameday.run={run}");
+    let names = docker_lines(&["ps", "--filter", &filter, "--format", "{{.Names}}"]);
+    let agents = names.into_iter().filter(|n| n.ends_with("-agent"));
+    let addressed = agents.map(|name| {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        let ip = docker_lines(&["inspect", "--format", format, &name]);
+        (name, ip.into_iter().next().unwrap_or_default())
+    });
+    addressed.filter(|(_, ip)| !ip.is_empty()).collect()
+}
