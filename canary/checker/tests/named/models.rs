@@ -10,10 +10,10 @@ fn violates(s: &Script, model: &str) {
 }
 
 /// Adds a call that begins at a time.
-type Adds = fn(&mut Script, u64);
+type Add = fn(&mut Script, u64);
 
 /// Three writes or reads after each other, of the processes given.
-fn script(calls: [(u64, Adds); 3]) -> Script {
+fn script(calls: [(u64, Add); 3]) -> Script {
     let mut s = Script::default();
     for (n, (process, call)) in (0u64..).zip(calls) {
         call(&mut s, 20 * n);
