@@ -17,12 +17,20 @@ pub enum Ability {
     Programs,
     /// To drop everything on chosen links.
     Cuts,
+    /// To make the nodes' disks full, slow or failing.
+    Disks,
+    /// To damage files that nodes have stored.
+    StoredData,
     /// To drop it and tell the sender.
     Rejects,
     /// To delay what crosses chosen links, or to limit its rate.
     SlowLinks,
     /// To lose, double, damage or turn around single messages on chosen links.
     SpoiltMessages,
+    /// To set the nodes' clocks wrong.
+    Clocks,
+    /// To bound what nodes use of processor and memory.
+    Bounds,
 }
 
 impl Ability {
@@ -31,9 +39,13 @@ impl Ability {
         Ability::Processes,
         Ability::Programs,
         Ability::Cuts,
+        Ability::Disks,
+        Ability::StoredData,
         Ability::Rejects,
         Ability::SlowLinks,
         Ability::SpoiltMessages,
+        Ability::Clocks,
+        Ability::Bounds,
     ];
 
     /// For people.
@@ -42,9 +54,13 @@ impl Ability {
             Ability::Processes => "processes",
             Ability::Programs => "programs",
             Ability::Cuts => "cuts",
+            Ability::Disks => "disks",
+            Ability::StoredData => "stored data",
             Ability::Rejects => "rejects",
             Ability::SlowLinks => "slow links",
             Ability::SpoiltMessages => "spoilt messages",
+            Ability::Clocks => "clocks",
+            Ability::Bounds => "bounds",
         }
     }
 }

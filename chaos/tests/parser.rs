@@ -694,3 +694,76 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_said_about_disks_data_clocks_and_bounds() {
+    use gameday_chaos::faults::Resources;
+    use gameday_record::conditions::{DiskOperation, Full};
+    let on = |fault: &str, more: &str| {
+        format!(
+            "[playbook]\ntitle = \"t\"\n[[step]]\nat = \"0s\"\nfor = \"5s\"\nfault = \"{fault}\"\n\
+             target = {{ node = \"storage-a1\" }}\n{more}"
+        )
+    };
+    let read = |fault: &str, more: &str| -> Resources {
+        let p = Playbook::parse("p.toml", &on(fault, more));
+        p.unwrap_or_else(|e| panic!("{}", render(&e))).steps[0]
+            .params
+            .resources
+    };
+    assert_eq!(read("disk-full", "").refuses, Full::Growth);
+    assert_eq!(
+        read("disk-full", "refuses = \"writes\"").refuses,
+        Full::Writes
+    );
+    let slow = read("disk-slow", "sync_delay = \"50ms\"");
+    assert_eq!(slow.sync_delay, Duration::from_millis(50));
+    assert_eq!(
+        read("disk-error", "operation = \"read\"").operation,
+        DiskOperation::Read
+    );
+    let clock = read("clock-skew", "jump = \"-1h\"\ndrift = \"2.5%\"").clock;
+    assert_eq!((clock.jump_ms, clock.drift_ppm), (-3_600_000, 25_000));
+    assert_eq!(
+        read("clock-skew", "drift = \"-50%\"").clock.drift_ppm,
+        -500_000
+    );
+    assert_eq!(read("slow-node", "cpus = 0.25").cpu_percent, 25);
+    assert_eq!(read("memory-limit", "memory_mib = 6").memory, 6 << 20);
+    for (fault, more, told) in [
+        (
+            "disk-full",
+            "refuses = \"reads\"",
+            "'refuses' cannot be 'reads'",
+        ),
+        (
+            "disk-slow",
+            "sync_delay = \"2s\"",
+            "'sync_delay' is from 1ms to 1s",
+        ),
+        (
+            "disk-slow",
+            "operation = \"sync\"",
+            "goes with 'disk-error', not with 'disk-slow'",
+        ),
+        (
+            "kill",
+            "file = \"any\"",
+            "goes with 'bit-flip' and 'truncate'",
+        ),
+        ("clock-skew", "", "does not say how wrong the clock is"),
+        ("clock-skew", "jump = \"500ms\"", "at least 1s"),
+        ("clock-skew", "drift = \"60%\"", "from 1% to 50%"),
+        (
+            "clock-skew",
+            "drift = \"fast\"",
+            "a share is written in percent",
+        ),
+        ("cpu-limit", "cpus = 0", "'cpus' is from 0.01 to 64"),
+        ("memory-limit", "memory_mib = 5", "memory_mib"),
+    ] {
+        let all = Playbook::parse("p.toml", &on(fault, more)).unwrap_err();
+        let text = render(&all);
+        assert!(text.contains(told), "{fault} {more}: {text}");
+    }
+}

@@ -340,8 +340,14 @@ fn what_is_drawn_at_random_is_the_same_for_the_same_seed_to_the_byte() {
 fn what_cannot_be_drawn_is_refused() {
     let short = RANDOM.replace("10m", "3s");
     assert!(refused("", &short)[0].contains("3s are too short"));
+    // A whole day is planned; only one of nothing but faults is not.
     let long = RANDOM.replace("10m", "24h");
-    assert!(refused("", &long)[0].contains("more than 300"));
+    let day = plan(&playbook("", &long), 1, &topology()).unwrap();
+    assert!(day.steps.len() > 2500, "{}", day.steps.len());
+    let hasty = long
+        .replace("\"15s\"", "\"5s\"")
+        .replace("\"20s\"", "\"5s\"");
+    assert!(refused("", &hasty)[0].contains("more than 5000"));
     let empty = RANDOM.replace("\"storage\"", "\"log\"");
     let all = refused("", &empty);
     assert!(
@@ -504,4 +510,52 @@ fn a_rollout_hurts_one_node_at_a_time_and_takes_its_time() {
     assert!(all[0].contains("the same node"), "{all:?}");
     let p = plan(&playbook("", &roll), 1, &topology()).unwrap();
     assert_eq!(p.least_steps(), Duration::from_secs(3 * 2 + 5));
+}
+
+/// What cannot be undone must be allowed, and a majority of every quorum stays whole whatever is
+/// allowed besides.
+#[test]
+fn stored_data_are_damaged_only_where_allowed_and_never_on_a_majority() {
+    let flip = |name: &str, target: &str, when: &str| {
+        format!(
+            "[[step]]\nname = \"{name}\"\nfault = \"bit-flip\"\ntarget = {target}\n{when}\n\
+             for = \"5s\"\n"
+        )
+    };
+    let one = flip("x", "{ node = \"storage-a1\" }", AT0);
+    let all = refused("", &one);
+    assert!(all[0].contains("allow_data_loss = true"), "{all:?}");
+    let all = refused("allow_quorum_loss = true", &one);
+    assert!(all[0].contains("cannot be undone"), "{all:?}");
+    planned("allow_data_loss = true", &one);
+
+    let both = "allow_quorum_loss = true\nallow_data_loss = true";
+    let all = refused(both, &flip("x", "{ all = \"storage\" }", AT0));
+    assert!(
+        all[0].contains("3 of 3 AZs") && all[0].contains("majority"),
+        "{all:?}"
+    );
+    let two = one.clone() + &flip("y", "{ node = \"storage-b1\" }", AT0);
+    assert!(refused(both, &two)[0].contains("2 of 3 AZs"));
+    let apart = one + &flip("y", "{ node = \"storage-b1\" }", "after = \"x\"");
+    planned(both, &apart);
+
+    let all = refused(both, &flip("x", "{ az = \"a\" }", AT0));
+    assert!(all[0].contains("stores nothing"), "{all:?}");
+}
+
+/// What a fault chooses by itself is drawn with the plan: the same for the same seed.
+#[test]
+fn where_stored_data_are_damaged_depends_on_the_seed() {
+    let text = "[[step]]\nfault = \"truncate\"\ntarget = { node = \"storage-a1\" }\nat = \"0s\"\n\
+                for = \"5s\"\n";
+    let book = playbook("allow_data_loss = true", text);
+    let seed = |n| {
+        plan(&book, n, &topology()).unwrap().steps[0]
+            .params
+            .resources
+            .seed
+    };
+    assert_eq!(seed(1), seed(1));
+    assert_ne!(seed(1), seed(2));
 }

@@ -51,7 +51,7 @@ pub struct StorageConfig {
     /// What a power-off does to its files.
     #[serde(default)]
     pub disk: DiskMode,
-    /// Whether the condition of the disk is given from outside, see
+    /// Whether the condition of disk and clock is given from outside, see
     /// [`gameday_record::conditions`].
     #[serde(default)]
     pub conditions: bool,

@@ -68,10 +68,11 @@ fn playbook_of(kind: FaultKind) -> String {
         "majorities-ring" => "target = { role = \"storage\" }",
         "leader" => "target = { leader = \"canary/0\" }",
         "isolate" | "one-way" | "power-off" => "target = { az = \"b\" }",
+        "clock-skew" => "target = { node = \"storage-b1\" }\njump = \"1h\"",
         _ => "target = { node = \"storage-b1\" }",
     };
     format!(
-        "[playbook]\ntitle = \"killed\"\nseed = 3\nallow_quorum_loss = true\n\
+        "[playbook]\ntitle = \"killed\"\nseed = 3\nallow_quorum_loss = true\nallow_data_loss = true\n\
          [cluster]\nstorage_nodes_per_az = 1\npartitions = 3\n\
          [workload]\nrate = 30\nkeys = 20\n[baseline]\nfor = \"3s\"\n\
          [[step]]\nfault = \"{}\"\n{target}\nat = \"0s\"\nfor = \"4s\"\n[cooldown]\nfor = \"2s\"\n",

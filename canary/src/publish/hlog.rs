@@ -138,7 +138,10 @@ impl LatencyLog {
             .map_err(|e| format!("latency log: {e}"))?;
         let say = |e: io::Error| format!("{}: {e}", path.display());
         let mut out = BufWriter::new(File::create_new(&path).map_err(say)?);
-        let start = self.epoch + Duration::from_nanos(from.0);
+        // A moment before the first interval: readers compare the two as they are
+        // rounded, and pass over what seems to begin before the start.
+        let before = Duration::from_nanos(from.0).as_secs().saturating_sub(1);
+        let start = self.epoch + Duration::from_secs(before);
         let head = format!(
             "#[Logged by gameday, nanoseconds from the due time]\n\
              #[Histogram log format version 1.3]\n\
@@ -261,6 +264,33 @@ mod tests {
         assert!(near(lines[2].4, MAX_NS / 1000), "saturated: {lines:?}");
         let text = std::fs::read_to_string(&files[0]).unwrap();
         assert!(text.contains("#[StartTime: 1700000000.500 "), "{text}");
+    }
+
+    /// Other libraries add the times as floating-point numbers and leave out
+    /// what is before the start.
+    #[test]
+    fn no_interval_seems_to_begin_before_the_start() {
+        for micros in (0..4_000_000).step_by(77_777) {
+            let dir = tempfile::tempdir().unwrap();
+            let limits = Limits {
+                bytes: 1 << 20,
+                files: 3,
+            };
+            let epoch = Duration::from_micros(1_795_598_627_306_249 + 13 * micros);
+            let began = Nanos(micros * 1000);
+            let mut log = LatencyLog::new(dir.path(), limits, epoch, began);
+            log.operation(&op("a", 100, ok()));
+            log.interval(Nanos(began.0 + 5_000_000_000)).unwrap();
+            let text = std::fs::read_to_string(&log.files()[0]).unwrap();
+            let head = |name: &str| -> f64 {
+                let (_, rest) = text.split_once(&format!("#[{name}: ")).unwrap();
+                rest.split(' ').next().unwrap().parse().unwrap()
+            };
+            let (_, line) = text.split_once("Tag=").unwrap();
+            let first: f64 = line.split(',').nth(1).unwrap().parse().unwrap();
+            let since = head("BaseTime") + first - head("StartTime");
+            assert!((0.0..2.1).contains(&since), "{since}: {text}");
+        }
     }
 
     #[test]

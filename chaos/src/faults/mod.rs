@@ -40,6 +40,11 @@
 //! | `rolling-restart` | of every target in turn: a process with another pid and start time runs, and `/health` answers | processes run, and `/health` answers |
 //! | `rolling-upgrade` | the same, and the kernel or the engine says that each executes the other program | each executes the program that it was launched with, and `/health` answers |
 //! | `pause` | the process is stopped or frozen, is the same, and `/health` is silent | it runs, is the same, and `/health` answers |
+//! | `disk-full`, `disk-slow`, `disk-error` | the node tries its disk: a block that is written, synced and read meets the condition; or the node ended by itself after it had met it | the same is done without error and in less time, and the node runs |
+//! | `bit-flip`, `truncate` | the process exited, and the file, read back, differs from its copy in exactly that bit, or ends there | another process runs, and `/health` answers: it says so only when every replica is repaired |
+//! | `clock-skew` | the node's clock, read over a while, is compared with this host's: it has moved, or goes, as far wrong as asked | compared again from the revert on, it has moved back, or goes right |
+//! | `cpu-limit` | the kernel counts periods of the bound, and such in which the node had to wait | the node runs, and the kernel counts no period |
+//! | `memory-limit` | the kernel has the bound, and refused the node memory since; or it ended the node for want of it | the kernel has no such bound, and the node runs |
 //! | `isolate`, `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | messages over every link between nodes that should be cut do not arrive, over those beside them they do | messages over all of them arrive |
 //! | the same with `how = "reject"`, and `reset` | they do not arrive, and the sender is told so | the same |
 //! | `delay`, `jitter` | of our own messages none is faster than asked, the median is not much slower, and with jitter some are faster than the delay | the median is as before the injection |
@@ -49,12 +54,20 @@
 //! Faults of traffic are also measured beside: over links of the targets that
 //! are left alone, all is as before.
 
+mod clock_skew;
 mod crash_loop;
+mod damage;
+mod disk;
+mod disk_error;
+mod disk_full;
+mod disk_slow;
 mod kill;
+mod limits;
 mod partition;
 mod pause;
 mod power_off;
 mod process;
+mod resources;
 mod restart;
 mod rolling;
 mod rolling_restart;
@@ -69,6 +82,7 @@ use crate::runtime::{Fut, Runtime};
 use futures_util::future::BoxFuture;
 use gameday_record::timeline::Proof;
 use gameday_record::{Node, Topology, Verdict};
+pub use resources::Resources;
 use shape::Shape;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -108,6 +122,16 @@ pub enum FaultKind {
     MajoritiesRing,
     /// The leader of a partition and its followers cannot reach each other; clients reach all.
     Leader,
+    /// The node's disk has no room left.
+    DiskFull,
+    /// Every sync of the node's disk takes longer.
+    DiskSlow,
+    /// Operations of one kind fail on the node's disk.
+    DiskError,
+    /// The node dies, and comes back with one bit of what it stored flipped.
+    BitFlip,
+    /// The node dies, and comes back with the end of a stored file missing.
+    Truncate,
     /// As [`FaultKind::Isolate`], but connections are reset and new ones refused.
     Reset,
     /// Messages arrive later.
@@ -124,6 +148,12 @@ pub enum FaultKind {
     Rate,
     /// Several of these at once.
     Traffic,
+    /// The node's wall clock jumps, or its monotonic clock goes at another rate.
+    ClockSkew,
+    /// The node's process may use so much of a processor and no more: a slow node.
+    CpuLimit,
+    /// The node's process may use so much memory and no more.
+    MemoryLimit,
 }
 
 /// What a fault acts on; decides which faults exclude each other.
@@ -133,6 +163,12 @@ pub enum Layer {
     Process,
     /// The links between the targets and everybody else.
     Network,
+    /// The node's disk, which the process may end of.
+    Disk,
+    /// The node's clock.
+    Clock,
+    /// What the node's process may use of the machine; it may end for want of memory.
+    Bounds,
 }
 
 /// Seen from the targets.
@@ -168,6 +204,8 @@ pub struct Params {
     pub traffic: Traffic,
     /// Of [`FaultKind::CrashLoop`]: how long the process lives after each start.
     pub uptime: Duration,
+    /// Of the faults on what a node has: its disk.
+    pub resources: Resources,
     /// Of rolling changes: between one node that serves again and the next.
     pub pause: Duration,
     /// Of [`FaultKind::RollingUpgrade`]: another build of our program, for the same system.
@@ -182,9 +220,18 @@ impl Default for Params {
             how: How::Drop,
             traffic: Traffic::default(),
             uptime: Duration::from_secs(2),
+            resources: Resources::default(),
             pause: Duration::from_secs(2),
             binary: None,
         }
+    }
+}
+
+impl Params {
+    /// The same, with what is left to chance drawn.
+    pub(crate) fn drawn(mut self, seed: u64) -> Self {
+        self.resources.seed = seed;
+        self
     }
 }
 
@@ -209,6 +256,11 @@ impl FaultKind {
         FaultKind::Bridge,
         FaultKind::MajoritiesRing,
         FaultKind::Leader,
+        FaultKind::DiskFull,
+        FaultKind::DiskSlow,
+        FaultKind::DiskError,
+        FaultKind::BitFlip,
+        FaultKind::Truncate,
         FaultKind::Reset,
         FaultKind::Delay,
         FaultKind::Loss,
@@ -239,6 +291,9 @@ impl FaultKind {
         FaultKind::Bridge,
         FaultKind::MajoritiesRing,
         FaultKind::Leader,
+        FaultKind::ClockSkew,
+        FaultKind::CpuLimit,
+        FaultKind::MemoryLimit,
     ];
 
     /// Its name in playbooks and timelines.
@@ -259,6 +314,11 @@ impl FaultKind {
             FaultKind::Bridge => "bridge",
             FaultKind::MajoritiesRing => "majorities-ring",
             FaultKind::Leader => "leader",
+            FaultKind::DiskFull => "disk-full",
+            FaultKind::DiskSlow => "disk-slow",
+            FaultKind::DiskError => "disk-error",
+            FaultKind::BitFlip => "bit-flip",
+            FaultKind::Truncate => "truncate",
             FaultKind::Reset => "reset",
             FaultKind::Delay => "delay",
             FaultKind::Loss => "loss",
@@ -267,6 +327,9 @@ impl FaultKind {
             FaultKind::Reorder => "reorder",
             FaultKind::Rate => "rate",
             FaultKind::Traffic => "traffic",
+            FaultKind::ClockSkew => "clock-skew",
+            FaultKind::CpuLimit => "cpu-limit",
+            FaultKind::MemoryLimit => "memory-limit",
         }
     }
 
@@ -275,6 +338,7 @@ impl FaultKind {
         match self {
             FaultKind::Isolate => &["partition", "stall"],
             FaultKind::Majority => &["minority"],
+            FaultKind::CpuLimit => &["slow-node"],
             // To an older build and back.
             FaultKind::RollingUpgrade => &["rolling-downgrade"],
             _ => &[],
@@ -289,9 +353,12 @@ impl FaultKind {
 
     /// What it acts on.
     pub fn layer(self) -> Layer {
-        match self.shape(&Params::default()) {
-            None => Layer::Process,
-            Some(_) => Layer::Network,
+        match self {
+            FaultKind::DiskFull | FaultKind::DiskSlow | FaultKind::DiskError => Layer::Disk,
+            FaultKind::ClockSkew => Layer::Clock,
+            FaultKind::CpuLimit | FaultKind::MemoryLimit => Layer::Bounds,
+            _ if self.shape(&Params::default()).is_some() => Layer::Network,
+            _ => Layer::Process,
         }
     }
 
@@ -305,7 +372,15 @@ impl FaultKind {
             | FaultKind::CrashLoop
             | FaultKind::RollingRestart
             | FaultKind::RollingUpgrade
-            | FaultKind::Pause => None,
+            | FaultKind::Pause
+            | FaultKind::DiskFull
+            | FaultKind::DiskSlow
+            | FaultKind::DiskError
+            | FaultKind::BitFlip
+            | FaultKind::Truncate
+            | FaultKind::ClockSkew
+            | FaultKind::CpuLimit
+            | FaultKind::MemoryLimit => None,
             FaultKind::Isolate | FaultKind::Majority | FaultKind::Reset => Some(Shape::Isolate),
             FaultKind::Split | FaultKind::Leader => Some(Shape::Split),
             FaultKind::OneWay
@@ -325,22 +400,34 @@ impl FaultKind {
         }
     }
 
+    /// Whether it destroys what a node has stored: done only where the playbook allows it, and
+    /// never to more than a minority of a quorum.
+    pub fn damages_data(self) -> bool {
+        matches!(self, FaultKind::BitFlip | FaultKind::Truncate)
+    }
+
     /// What a place must be able to do for it.
     pub fn needs(self, params: &Params) -> &'static [Ability] {
-        if self.layer() == Layer::Process {
-            return match self {
-                // Its network falls silent before its process is killed.
-                FaultKind::PowerOff => &[Ability::Processes, Ability::Cuts],
-                FaultKind::RollingUpgrade => &[Ability::Processes, Ability::Programs],
-                _ => &[Ability::Processes],
-            };
-        }
-        if !self.is_traffic() {
-            return match self.how(params) {
+        match self.layer() {
+            // Its network falls silent before its process is killed.
+            _ if self == FaultKind::PowerOff => &[Ability::Processes, Ability::Cuts],
+            _ if self.damages_data() => &[Ability::Processes, Ability::StoredData],
+            _ if self == FaultKind::RollingUpgrade => &[Ability::Processes, Ability::Programs],
+            Layer::Process => &[Ability::Processes],
+            // A node may end of its disk, and is started again.
+            Layer::Disk => &[Ability::Disks, Ability::Processes],
+            Layer::Clock => &[Ability::Clocks],
+            Layer::Bounds => &[Ability::Bounds, Ability::Processes],
+            Layer::Network if self.is_traffic() => self.needs_of_links(params),
+            Layer::Network => match self.how(params) {
                 How::Drop => &[Ability::Cuts],
                 How::Reject => &[Ability::Rejects],
-            };
+            },
         }
+    }
+
+    /// What a place must be able to do with links to make their traffic worse.
+    fn needs_of_links(self, params: &Params) -> &'static [Ability] {
         use FaultKind::{Corrupt, Delay, Duplicate, Loss, Rate, Reorder};
         let traffic = params.traffic;
         let slow = matches!(self, Delay | Reorder | Rate)
@@ -376,6 +463,8 @@ impl FaultKind {
                 "two faults of links at once meet on the same ones, and neither could be proven or \
                  reverted by itself",
             ),
+            // A clock is wrong whatever happens to the links.
+            (Layer::Clock, Layer::Network) | (Layer::Network, Layer::Clock) => None,
             _ if shared => Some("they act on the same node, and one would hide the other"),
             _ => None,
         }
@@ -388,6 +477,9 @@ impl FaultKind {
     pub fn check(self, params: &Params, sides: &Sides, topology: &Topology) -> Result<(), String> {
         match self.shape(params) {
             Some(shape) => shape::check(shape, sides, topology),
+            None if matches!(self.layer(), Layer::Disk | Layer::Clock) || self.damages_data() => {
+                resources::have_data(sides, topology)
+            }
             None => Ok(()),
         }
     }
@@ -398,6 +490,8 @@ impl FaultKind {
         match self.shape(params) {
             Some(_) if self.is_traffic() && !params.traffic.takes_away() => Vec::new(),
             Some(shape) => shape::hurt(shape, sides, topology),
+            // Its replicas are there, whatever time they think it is.
+            None if self.layer() == Layer::Clock => Vec::new(),
             None => sides.concat(),
         }
     }
@@ -437,7 +531,16 @@ impl FaultKind {
             };
         }
         let nodes = sides.concat();
+        let resources = &params.resources;
         match self {
+            FaultKind::DiskFull => Arc::new(disk_full::fault(nodes, resources)),
+            FaultKind::DiskSlow => Arc::new(disk_slow::fault(nodes, resources)),
+            FaultKind::DiskError => Arc::new(disk_error::fault(nodes, resources)),
+            FaultKind::BitFlip => Arc::new(damage::bit_flip(nodes, resources)),
+            FaultKind::Truncate => Arc::new(damage::truncate(nodes, resources)),
+            FaultKind::ClockSkew => Arc::new(clock_skew::ClockSkew::new(nodes, resources)),
+            FaultKind::CpuLimit => Arc::new(limits::cpu_limit(nodes, resources)),
+            FaultKind::MemoryLimit => Arc::new(limits::memory_limit(nodes, resources)),
             FaultKind::PowerOff => Arc::new(power_off::PowerOff::new(nodes)),
             FaultKind::Kill => Arc::new(kill::Kill::new(nodes)),
             FaultKind::Stop => Arc::new(stop::Stop::new(nodes)),

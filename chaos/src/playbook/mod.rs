@@ -10,6 +10,7 @@ mod fields;
 mod measuring;
 mod promises;
 mod random;
+mod resources;
 mod sections;
 mod selection;
 mod selector;
@@ -48,6 +49,8 @@ pub struct Playbook {
     pub seed: Option<u64>,
     /// Whether steps may take more than a minority of replicas.
     pub allow_quorum_loss: bool,
+    /// Whether steps may destroy what nodes have stored.
+    pub allow_data_loss: bool,
     /// The store to start.
     pub cluster: ClusterSpec,
     /// What the canaries do, what must hold, and what would wake somebody.
@@ -160,6 +163,7 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
         description: head.description,
         seed: head.seed,
         allow_quorum_loss: head.allow_quorum_loss,
+        allow_data_loss: head.allow_data_loss,
         cluster,
         measuring,
         baseline,

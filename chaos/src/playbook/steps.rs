@@ -3,6 +3,7 @@
 use super::diagnostic::{Diagnostic, Source};
 use super::fields::{Fields, Mistakes, clip, wrong_type};
 use super::random::{self, Weighted};
+use super::resources;
 use super::selector::{self, Draw, Selector};
 use super::suggest::hint;
 use super::traffic;
@@ -205,6 +206,14 @@ const OF_FAULTS: &[&str] = &[
     "direction",
     "how",
     "uptime",
+    "refuses",
+    "sync_delay",
+    "operation",
+    "file",
+    "jump",
+    "drift",
+    "cpus",
+    "memory_mib",
     "pause",
     "binary",
 ];
@@ -394,7 +403,7 @@ fn fault(f: &Fields<'_, '_>, m: &mut Mistakes<'_>) -> Option<FaultKind> {
 
 /// Says so if a key is there that another fault has. Of an unknown fault
 /// nothing is said.
-fn only(
+pub(super) fn only(
     f: &Fields<'_, '_>,
     key: &str,
     owners: &[FaultKind],
@@ -468,6 +477,7 @@ fn params(f: &Fields<'_, '_>, fault: Option<FaultKind>, m: &mut Mistakes<'_>) ->
     {
         params.uptime = uptime;
     }
+    params.resources = resources::read(f, fault, m);
     let rolling = [FaultKind::RollingRestart, FaultKind::RollingUpgrade];
     if only(f, "pause", &rolling, fault, m)
         && let Some(pause) = f.duration("pause", Duration::ZERO..=Duration::from_secs(600), m)

@@ -8,6 +8,7 @@ use crate::faults::Sides;
 use crate::plan::{Leaders, PlannedStart, PlannedTarget, azs, resolve_all, stream};
 use gameday_record::timeline::{Injection, Proof};
 use gameday_record::{ProofSide, TimelineEvent, Verdict};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -37,7 +38,7 @@ pub(super) async fn run(
     shared: &Shared,
     index: usize,
     begun: Instant,
-    mut ended: Vec<watch::Receiver<bool>>,
+    ended: Arc<[watch::Receiver<bool>]>,
     done: watch::Sender<bool>,
 ) {
     let mut halt = shared.halt.subscribe();
@@ -45,7 +46,7 @@ pub(super) async fn run(
         match shared.plan.steps[index].start {
             PlannedStart::At(at) => sleep_until(begun + at).await,
             PlannedStart::After(other, delay) => {
-                if ended[other].wait_for(|e| *e).await.is_err() {
+                if ended[other].clone().wait_for(|e| *e).await.is_err() {
                     // The other ended without being reverted; the halt comes.
                     std::future::pending::<()>().await;
                 }

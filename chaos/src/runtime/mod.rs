@@ -6,10 +6,13 @@
 
 pub mod agent;
 pub(crate) mod control;
+pub mod damage;
 pub mod docker;
 pub mod facilities;
+pub mod files;
 pub(crate) mod http;
 pub mod leftovers;
+pub mod limits;
 pub mod links;
 pub mod marks;
 pub mod nft;
@@ -19,6 +22,8 @@ pub(crate) mod queue;
 pub mod traffic;
 pub(crate) mod wanted;
 
+use self::files::{FilesAnswer, FilesRequest};
+use self::limits::{Limits, Usage};
 use self::traffic::{Heard, Sounding, Traffic};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -205,6 +210,24 @@ pub trait Runtime: Send + Sync {
     /// `GET path` on the node's `admin` port, over a path that no fault touches; the body of a
     /// 200 answer, at most 1 MiB.
     fn admin<'a>(&'a self, node: &'a str, path: &'a str, deadline: Duration) -> Fut<'a, String>;
+
+    /// Does or looks at something in the node's data folder, whether its process runs or not.
+    fn files<'a>(&'a self, node: &'a str, request: FilesRequest) -> Fut<'a, FilesAnswer>;
+
+    /// Gives the node's process these bounds and no others; they outlast its restart.
+    ///
+    /// # Errors
+    /// Always, in a runtime that does not say that it can.
+    fn limit<'a>(&'a self, node: &'a str, _limits: Limits) -> Fut<'a, ()> {
+        Box::pin(async move { Err(RuntimeError(format!("{node} cannot be bounded here"))) })
+    }
+    /// What the kernel says of its bounds, and what it has used.
+    ///
+    /// # Errors
+    /// Always, in a runtime that does not say that it can.
+    fn usage<'a>(&'a self, node: &'a str) -> Fut<'a, Usage> {
+        Box::pin(async move { Err(RuntimeError(format!("the bounds of {node} are not known"))) })
+    }
 
     /// Saves every unit's standard error (and a node's standard output) as `<dir>/<unit>.log`.
     fn collect_logs<'a>(&'a self, dir: &'a Path) -> Fut<'a, ()>;

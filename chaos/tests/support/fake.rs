@@ -3,6 +3,7 @@
 use super::topology;
 use futures_util::future::BoxFuture;
 use gameday_chaos::runner::{Group, Health, Observer, Progress, Roles, Sink};
+use gameday_chaos::runtime::files::{FilesAnswer, FilesRequest};
 use gameday_chaos::runtime::traffic::{Heard, Sounding, Traffic};
 use gameday_chaos::runtime::{
     Fut, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError,
@@ -443,6 +444,9 @@ impl Runtime for Fake {
                 }
             }
         })
+    }
+    fn files<'a>(&'a self, _: &'a str, _: FilesRequest) -> Fut<'a, FilesAnswer> {
+        panic!("no test of the runner touches files")
     }
     fn collect_logs<'a>(&'a self, _: &'a Path) -> Fut<'a, ()> {
         panic!("the runner collects nothing")

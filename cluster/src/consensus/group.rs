@@ -8,6 +8,7 @@ use super::recent::{Recent, Remembered, Written};
 use super::snapshot::{SnapshotData, Staged};
 use super::types::{Command, GroupId, NodeId, Outcome, Types, Vote};
 use crate::backend::StoreKey;
+use crate::clock::{self, Tick};
 use crate::config::{Checkpoint, Remember, Timing};
 use crate::disk::Disk;
 use crate::engine::{Digest, EngineError, Page, Tree};
@@ -24,7 +25,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
 /// What a replica is made of.
@@ -52,7 +53,7 @@ pub struct Parts {
     /// What to remember of applied writes.
     pub remember: Option<Remember>,
     /// Until when this replica neither votes nor campaigns.
-    pub silent_until: Instant,
+    pub silent_until: Tick,
     /// A bug to have on purpose.
     #[cfg(feature = "seeded-bugs")]
     pub bug: Option<crate::config::Bug>,
@@ -71,7 +72,7 @@ pub struct Group {
     tree: Arc<Tree>,
     disk: Arc<dyn Disk>,
     read_lease: Duration,
-    silent_until: Instant,
+    silent_until: Tick,
     amnesiac: AtomicBool,
     /// While amnesiac: the least term from which messages of leaders are taken.
     accepts: AtomicU64,
@@ -167,7 +168,7 @@ impl Group {
         .map_err(io::Error::other)?;
         // A blank replica has promised nothing to anybody.
         let silent_until = if blank {
-            Instant::now()
+            Tick::now()
         } else {
             parts.silent_until
         };
@@ -197,7 +198,7 @@ impl Group {
             let weak = Arc::downgrade(&group);
             let until = group.silent_until;
             tokio::spawn(async move {
-                tokio::time::sleep_until(until.into()).await;
+                clock::sleep_until(until).await;
                 if let Some(group) = weak.upgrade() {
                     group.raft.runtime_config().elect(true);
                 }
@@ -220,7 +221,6 @@ impl Group {
 
     /// Stops. Outcomes that are still awaited become unknown.
     pub async fn stop(&self) {
-        self.tree.end_waiting();
         if self.raft.shutdown().await.is_err() {
             tracing::warn!(group = self.id, "replica ended badly");
         }
@@ -486,7 +486,7 @@ impl Group {
         if self.amnesiac() {
             return Err("this replica is being repaired and does not vote".into());
         }
-        if Instant::now() < self.silent_until {
+        if Tick::now() < self.silent_until {
             return Err("this replica has just started and does not vote yet".into());
         }
         Ok(())

@@ -17,7 +17,8 @@
 //! `last_quorum_acked + lease_ms`, and every quorum of voters has one of them, or the leader
 //! itself. Both ends measure with CLOCK_MONOTONIC, which runs on while a process is frozen, so
 //! only the *rates* of two clocks matter: a tenth of the lease is a margin of 10 %, where real
-//! clocks differ by 0.02 %.
+//! clocks differ by 0.02 %. (A node whose clock is set wrong on purpose, see [`crate::clock`], can
+//! break the argument beyond the margin, and only then.)
 //!
 //! Three things that would break it are excluded elsewhere:
 //! - A restarted follower forgets its promise: for `silence_after_start` a node that has promised

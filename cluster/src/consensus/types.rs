@@ -20,6 +20,7 @@ openraft::declare_raft_types!(
         NodeId = NodeId,
         Node = openraft::EmptyNode,
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
+        AsyncRuntime = crate::clock::Clocked,
 );
 
 /// A log entry.

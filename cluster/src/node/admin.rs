@@ -1,5 +1,5 @@
-//! The admin port: `GET /health`, `/status`, `/digest`, `/applied` and `/disk` for
-//! whoever runs the cluster. It only tells; `/disk` writes a block to a file of
+//! The admin port: `GET /health`, `/status`, `/digest`, `/applied`, `/disk` and
+//! `/clock` for whoever runs the cluster. It only tells; `/disk` writes a block to a file of
 //! its own to see what happens.
 
 use super::storage::Storage;
@@ -145,13 +145,14 @@ async fn answer<B>(admin: &dyn Admin, request: &Request<B>) -> Response<Full<Byt
             Some(tried) => within(tried).await,
             None => (StatusCode::NOT_FOUND, "this node has no disk\n".to_owned()),
         },
+        (&Method::GET, "/clock") => json(&crate::clock::reading()),
         (&Method::GET, "/applied") => match writes(request.uri().query().unwrap_or_default()) {
             Ok(writes) => json(&admin.applied(&writes)),
             Err(why) => (StatusCode::BAD_REQUEST, why + "\n"),
         },
         (&Method::GET, _) => (
             StatusCode::NOT_FOUND,
-            "there are /health, /status, /digest, /applied and /disk\n".to_owned(),
+            "there are /health, /status, /digest, /applied, /disk and /clock\n".to_owned(),
         ),
         _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned()),
     };
@@ -215,8 +216,15 @@ impl Storage {
 
 impl Admin for Storage {
     fn health(&self) -> Result<(), String> {
-        // Its ports are open only after everything is recovered.
-        Ok(())
+        // Its ports are open only after everything is recovered; but what was found damaged is
+        // repaired from the other replicas after that.
+        match self.all_groups().into_iter().find(|g| g.amnesiac()) {
+            Some(group) => Err(format!(
+                "the replica of {} is being repaired",
+                self.group_name(group.id)
+            )),
+            None => Ok(()),
+        }
     }
 
     fn status(&self) -> Status {

@@ -36,7 +36,7 @@ pub async fn create(
     spec: TableSpec,
     partitions: u32,
 ) -> Result<Outcome, WriteFailure> {
-    let created = std::time::SystemTime::now()
+    let created = crate::clock::wall()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default()
         .as_millis() as f64

@@ -4,15 +4,17 @@ use super::NodeError;
 use super::follow::Follower;
 use super::{control, recover, repair};
 use crate::backend::TableStatus;
+use crate::clock::{self, Tick};
 use crate::config::StorageConfig;
 use crate::consensus::group::{Group, Parts};
 use crate::consensus::log::Log;
 use crate::consensus::network::{Peer, Peers, call};
 use crate::consensus::types::{GroupId, NodeId};
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::meta::{META_GROUP, RoutingMap};
 use crate::rpc::protocol::{Request, Response};
 use crate::wal::{Record, RecoveredGroup, Wal};
+use openraft::Instant as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -40,7 +42,7 @@ pub struct Storage {
     recovered: Mutex<BTreeMap<GroupId, RecoveredGroup>>,
     /// Groups from this number on certainly never had a replica here that is forgotten now.
     never_seen_from: GroupId,
-    silent_until: Instant,
+    silent_until: Tick,
     follower: Option<Follower>,
     /// Repairs and first elections.
     tasks: Mutex<JoinSet<()>>,
@@ -54,7 +56,10 @@ impl Storage {
     /// Recovers from disk and starts all replicas of the last known routing map: no other node
     /// is needed for that.
     pub async fn open(config: StorageConfig) -> Result<Arc<Self>, NodeError> {
-        let silent_until = Instant::now() + config.timing.silence_after_start();
+        if config.conditions {
+            clock::given(&config.data);
+        }
+        let silent_until = Tick::now() + config.timing.silence_after_start();
         let for_disk = config.clone();
         let found = tokio::task::spawn_blocking(move || recover::open(&for_disk))
             .await
@@ -410,6 +415,14 @@ impl Storage {
                 let full = new >= limits.entries || (new > 0 && group.log_bytes() > limits.bytes);
                 if full || (new > 0 && since.elapsed() >= every && !one_due) {
                     one_due = true;
+                    // The tree takes every error for its end; the log keeps what it has until
+                    // there is room again.
+                    let disk = self.disk.clone();
+                    let room = tokio::task::spawn_blocking(move || disk::has_room(disk.as_ref()));
+                    if matches!(room.await, Ok(false)) {
+                        tracing::warn!(group = group.id, "no checkpoint: the disk is full");
+                        continue;
+                    }
                     (*applied, *since) = (status.applied, Instant::now());
                     group.checkpoint().await;
                 }

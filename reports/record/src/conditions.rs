@@ -114,3 +114,37 @@ pub enum Ended {
     /// It failed otherwise.
     Failed,
 }
+
+/// File of the [`ClockCondition`].
+pub const CLOCK: &str = ".clock";
+
+/// How wrong the clock is. A jump moves the wall clock and nothing else; a
+/// drift changes the rate of the monotonic clock that leases are measured with,
+/// and nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClockCondition {
+    /// Milliseconds by which the wall clock is ahead.
+    pub jump_ms: i64,
+    /// Millionths by which the monotonic clock is too fast, at most [`MAX_DRIFT_PPM`] either way.
+    pub drift_ppm: i32,
+}
+
+/// Largest drift: half as fast again, or half as fast.
+pub const MAX_DRIFT_PPM: i32 = 500_000;
+
+impl ClockCondition {
+    /// The drift as a share: 0.05 is 5 % too fast.
+    pub fn drift(&self) -> f64 {
+        f64::from(self.drift_ppm) / 1e6
+    }
+}
+
+/// What a node's clocks read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockReading {
+    /// Nanoseconds on the monotonic clock; they begin anew with the process.
+    pub monotonic_ns: u64,
+    /// Nanoseconds since 1970 on the wall clock.
+    pub wall_ns: u64,
+}

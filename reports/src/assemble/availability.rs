@@ -209,6 +209,7 @@ impl Source<'_> {
                 out.push(Projection {
                     injection,
                     kind,
+                    scope: s.scope,
                     cost,
                     slo: at_least,
                     per_month: burn::incidents_per_month(cost, at_least)

@@ -389,7 +389,9 @@ pub fn limits(
     }
     if run.topology.nodes.is_empty() {
         out.push(
-            "Canaries measured a service from outside: nothing is known of its nodes, and no fault was injected."
+            "Canaries measured a service from outside: no fault was injected, and nothing is known of \
+             its nodes. Whether its replicas agree was not looked at, and what became of writes of \
+             unknown outcome is known only where a read found them."
                 .into(),
         );
         return out;

@@ -2,7 +2,7 @@
 
 use super::Availability;
 use crate::fold::{Counts, Kind};
-use gameday_record::Nanos;
+use gameday_record::{Nanos, Scope};
 use serde::{Deserialize, Serialize};
 
 /// By what a row of the breakdown is told from its sisters.
@@ -164,6 +164,9 @@ pub struct Projection {
     pub injection: Option<u32>,
     /// What was asked.
     pub kind: Kind,
+    /// Through which pairs.
+    #[serde(default)]
+    pub scope: Scope,
     /// `Σ (1 - A_k)` over five-minute intervals.
     pub cost: f64,
     /// Promised availability, 0 to 1.

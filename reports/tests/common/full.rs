@@ -177,6 +177,7 @@ pub fn fill(mut r: Report) -> Report {
         Projection {
             injection: None,
             kind: Kind::Write,
+            scope: Scope::All,
             cost: 0.0289,
             slo: 0.9999,
             per_month: Some(29.8),
@@ -184,6 +185,7 @@ pub fn fill(mut r: Report) -> Report {
         Projection {
             injection: Some(1),
             kind: Kind::EventualRead,
+            scope: Scope::Untouched,
             cost: 0.0,
             slo: 0.9999,
             per_month: None,

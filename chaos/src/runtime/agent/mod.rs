@@ -1,7 +1,8 @@
 //! The fault agent of a pod: it holds the network namespace, so that rules
 //! outlive the node's process, and acts in it when asked over its standard
-//! input: rules for its links with a lease, probes, measurements, and requests
-//! to the node's admin port over loopback, which no rule touches.
+//! input: rules for its links with a lease, probes, measurements, requests to
+//! the node's admin port over loopback, which no rule touches, and the node's
+//! data folder.
 
 mod measure;
 mod rules;
@@ -11,11 +12,13 @@ pub(crate) use self::rules::Orders;
 use self::measure::Meter;
 use self::rules::Rules;
 use crate::runtime::control::{self, Reply, lock};
+use crate::runtime::files::{self, FilesAnswer, FilesRequest};
 use crate::runtime::http;
 use crate::runtime::traffic::{Heard, Sounding};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -37,6 +40,8 @@ pub struct AgentConfig {
     pub table: String,
     /// Milliseconds after which rules lapse that are not renewed.
     pub lease_ms: u64,
+    /// Where the node's data folder is for the agent.
+    pub folder: PathBuf,
 }
 
 /// A request to an agent. Each can be repeated without harm.
@@ -58,6 +63,8 @@ pub(crate) enum AgentRequest {
     },
     /// Which of these numbers have arrived.
     Seen(Vec<u64>),
+    /// In the node's data folder.
+    Files(FilesRequest),
     /// Whether these refuse a connection.
     Dial {
         /// Whom.
@@ -99,6 +106,8 @@ pub(crate) enum AgentAnswer {
     Heard(Vec<Heard>),
     /// To `Seen`.
     Seen(Vec<bool>),
+    /// To `Files`.
+    Files(FilesAnswer),
     /// To `Get`.
     Body(String),
 }
@@ -134,6 +143,7 @@ pub async fn run(
     let socket = Arc::new(socket.map_err(|e| format!("UDP port {PROBE_PORT}: {e}"))?);
     let seen = Arc::new(Mutex::new(VecDeque::new()));
     tokio::spawn(receive(socket.clone(), seen.clone()));
+    let folder = config.folder;
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PROBE_PORT)).await;
     let listener = listener.map_err(|e| format!("TCP port {PROBE_PORT}: {e}"))?;
     tokio::spawn(async move {
@@ -165,6 +175,15 @@ pub async fn run(
             let seen = lock(&seen);
             let found = numbers.iter().map(|n| seen.contains(n)).collect();
             Reply::Now(Ok(AgentAnswer::Seen(found)))
+        }
+        AgentRequest::Files(request) => {
+            let folder = folder.clone();
+            Reply::Later(Box::pin(async move {
+                let done = tokio::task::spawn_blocking(move || files::act(&folder, &request));
+                done.await
+                    .map_err(|e| e.to_string())?
+                    .map(AgentAnswer::Files)
+            }))
         }
         AgentRequest::Dial { to, deadline_ms } => {
             let deadline = Duration::from_millis(deadline_ms.min(1000));

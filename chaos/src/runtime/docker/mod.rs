@@ -10,6 +10,7 @@ mod containers;
 mod engine;
 pub(crate) mod image;
 pub(crate) mod leftovers;
+mod limits;
 mod logs;
 mod measure;
 mod pod;
@@ -30,7 +31,9 @@ use self::subnet::Subnet;
 use super::agent::{AgentAnswer, AgentRequest};
 use super::control::lock;
 use super::facilities::Facility;
+use super::files::{FilesAnswer, FilesRequest};
 use super::leftovers::Thing;
+use super::limits::{Limits, Usage};
 use super::marks::RunMarks;
 use super::traffic::{Heard, Sounding, Traffic};
 use super::wanted::{Gate, RENEW_EVERY};
@@ -53,6 +56,8 @@ use tokio::task::JoinHandle;
 const ENGINE: Duration = Duration::from_secs(60);
 /// How long a node may take to exit after SIGTERM.
 const STOP: Duration = Duration::from_secs(10);
+/// How long an agent may be at work on a node's files.
+const FILES: Duration = Duration::from_secs(20);
 /// Deadline of making the image: a debug build is large.
 const IMAGE: Duration = Duration::from_secs(180);
 
@@ -150,9 +155,13 @@ impl DockerRuntime {
                 (Ability::Processes, by("Docker")),
                 (Ability::Programs, by("images")),
                 (Ability::Cuts, found.offer(Facility::Nftables)),
+                (Ability::Disks, by("the store's disk layer")),
+                (Ability::StoredData, by("the nodes' volumes")),
                 (Ability::Rejects, found.offer(Facility::Reject)),
                 (Ability::SlowLinks, found.offer(Facility::Nfqueue)),
                 (Ability::SpoiltMessages, found.offer(Facility::Nfqueue)),
+                (Ability::Clocks, by("the store's clock")),
+                (Ability::Bounds, by("control groups")),
             ]
             .into(),
         }
@@ -571,6 +580,33 @@ impl Runtime for DockerRuntime {
                 Ok(Err(e)) => Err(err(format!("{node}: {e}"))),
                 Err(_) => Err(err(format!("{node}: its agent does not answer"))),
             }
+        })
+    }
+
+    fn files<'a>(&'a self, node: &'a str, request: FilesRequest) -> Fut<'a, FilesAnswer> {
+        Box::pin(async move {
+            let pod = self.pod(node)?;
+            match pod.agent.ask(&AgentRequest::Files(request), FILES).await {
+                Ok(AgentAnswer::Files(answer)) => Ok(answer),
+                Ok(other) => Err(err(format!("{node}: unexpected answer {other:?}"))),
+                Err(e) => Err(err(format!("{node}: {e}"))),
+            }
+        })
+    }
+
+    fn limit<'a>(&'a self, node: &'a str, bounds: Limits) -> Fut<'a, ()> {
+        Box::pin(async move {
+            let container = self.pod(node)?.node();
+            let set = limits::set(&self.docker, &container, bounds);
+            bounded(&format!("bounds of {node}"), set).await
+        })
+    }
+
+    fn usage<'a>(&'a self, node: &'a str) -> Fut<'a, Usage> {
+        Box::pin(async move {
+            let container = self.pod(node)?.node();
+            let asked = limits::usage(&self.docker, &container);
+            bounded(&format!("usage of {node}"), asked).await
         })
     }
 

@@ -14,6 +14,7 @@ use self::child::Node;
 use self::folder::RunDir;
 use self::programs::Programs;
 use super::control::{CallError, Control, lock};
+use super::files::{self, FilesAnswer, FilesRequest};
 use super::leftovers;
 use super::links::{CONFIG_VAR, LinksAnswer, LinksConfig, LinksRequest};
 use super::marks::RunMarks;
@@ -36,6 +37,8 @@ use tokio::task::JoinHandle;
 const ASK: Duration = Duration::from_secs(5);
 /// Deadline of a signal's effect.
 const SIGNAL: Duration = Duration::from_secs(10);
+/// Deadline of what is done to a node's files.
+const FILES: Duration = Duration::from_secs(20);
 /// Why some links are not looked at.
 const INSTRUMENT: &str = "one end is an instrument, which cannot be asked";
 /// Sender and receiver of a link, by their places in the plan.
@@ -93,6 +96,9 @@ impl ProcessRuntime {
                 (Ability::Processes, by("signals")),
                 (Ability::Programs, by("executables")),
                 (Ability::Cuts, by("proxied links")),
+                (Ability::Disks, by("the store's disk layer")),
+                (Ability::StoredData, by("the nodes' folders")),
+                (Ability::Clocks, by("the store's clock")),
                 (Ability::Rejects, by("proxied links")),
                 (Ability::SlowLinks, by("proxied links")),
                 (
@@ -102,6 +108,15 @@ impl ProcessRuntime {
                               lost, doubled, damaged or turned around"
                             .into(),
                         instead: Some("containers: --runtime docker".into()),
+                    },
+                ),
+                (
+                    Ability::Bounds,
+                    Offer::Not {
+                        why: "what a process may use of processor and memory is bounded by a \
+                              control group, which it takes privileges to make"
+                            .into(),
+                        instead: Some("run it with --runtime docker".into()),
                     },
                 ),
             ]
@@ -640,6 +655,19 @@ impl Runtime for ProcessRuntime {
             http::get(addr, path, deadline)
                 .await
                 .map_err(|e| err(format!("{node}: {e}")))
+        })
+    }
+
+    fn files<'a>(&'a self, node: &'a str, request: FilesRequest) -> Fut<'a, FilesAnswer> {
+        Box::pin(async move {
+            self.with_node(node, |_| Ok(()))?;
+            let folder = self.dir.data(node).map_err(err)?;
+            let done = tokio::task::spawn_blocking(move || files::act(&folder, &request));
+            match tokio::time::timeout(FILES, done).await {
+                Ok(Ok(done)) => done.map_err(|e| err(format!("{node}: {e}"))),
+                Ok(Err(e)) => Err(err(format!("{node}: {e}"))),
+                Err(_) => Err(err(format!("{node}: its files took longer than {FILES:?}"))),
+            }
         })
     }
 

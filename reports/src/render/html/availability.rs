@@ -4,8 +4,11 @@ use crate::fold::Kind;
 use crate::numbers::{count, limit_percent, millis};
 use crate::render::curve;
 use crate::report::{Availability, Proven, Report, SliGroup, SliRow, Sliced};
+use gameday_record::Scope;
 use maud::{Markup, PreEscaped, html};
 
+/// Five-minute intervals of 30 days: more incidents find no room in a month.
+const INTERVALS: f64 = 8640.0;
 /// Rows of a breakdown that are shown.
 const MAX_ROWS: usize = 120;
 
@@ -17,7 +20,7 @@ pub fn section(r: &Report) -> Markup {
         @else {
             p.lead {
                 "Reads and writes are never merged. "
-                "An untouched pair is a canary and an endpoint in AZs without a target: what a service promises to those whom the fault did not hit."
+                @if r.faulted() { "An untouched pair is a canary and an endpoint in AZs without a target: what a service promises to those whom the fault did not hit." }
             }
             (table(&overall, "", r))
             @if overall.iter().any(|s| s.proven.n > 0) {
@@ -48,6 +51,7 @@ fn capital(s: &str) -> String {
 fn table(rows: &[&SliRow], column: &str, r: &Report) -> Markup {
     let retries = r.run.workload.as_ref().is_some_and(|w| w.attempts > 1)
         || rows.iter().any(|s| s.requests.all != s.first_attempts.all);
+    let faulted = r.faulted();
     let uptime = rows.iter().any(|s| s.uptime.is_some());
     let slice = rows.first().map_or(0, |s| s.sliced.slice_ms);
     html! {
@@ -61,17 +65,21 @@ fn table(rows: &[&SliRow], column: &str, r: &Report) -> Markup {
             thead { tr {
                 @if !column.is_empty() { th scope="col" { (column) } }
                 th scope="col" { "Operation" }
-                th.r scope="col" { "Per attempt, all pairs" } th.r scope="col" { "… untouched pairs" }
-                @if retries { th.r scope="col" { "After retries, all" } th.r scope="col" { "… untouched" } }
+                th.r scope="col" { "Per attempt, all pairs" }
+                @if faulted { th.r scope="col" { "… untouched pairs" } }
+                @if retries {
+                    th.r scope="col" { "After retries, all" }
+                    @if faulted { th.r scope="col" { "… untouched" } }
+                }
                 th.r scope="col" { "Mean of slices" }
                 @if uptime { th.r scope="col" { "Uptime" } }
-                th.r scope="col" { "Proven, 95 %" }
+                th.r scope="col" { "Proven, 95\u{a0}%" }
             } }
             tbody { @for s in rows.iter().take(MAX_ROWS) { tr {
                 @if !column.is_empty() { th.nw scope="row" { (s.name) } }
                 th.nw scope="row" { (s.kind.name()) }
-                (share(&s.first_attempts)) (untouched(&s.first_attempts))
-                @if retries { (share(&s.requests)) (untouched(&s.requests)) }
+                (share(&s.first_attempts)) @if faulted { (untouched(&s.first_attempts)) }
+                @if retries { (share(&s.requests)) @if faulted { (untouched(&s.requests)) } }
                 td.r { (s.sliced.text) (gaps(&s.sliced)) }
                 @if uptime { td.r { @match &s.uptime {
                     None => "–",
@@ -130,7 +138,7 @@ fn windows(r: &Report) -> Markup {
                     (capital(c.kind.name())) "s: "
                     @if last.missed == 0 { "nothing was missed in any window." }
                     @else {
-                        "in the worst " (span(first.window_s)) ", from " (first.from) ", " (first.text()) " were answered"
+                        "in the worst " @if first.window_s == 1 { "second" } @else { (span(first.window_s)) } ", from " (first.from) ", " (first.text()) " were answered"
                         @match c.knee_s {
                             Some(k) => { "; an outage of " (span(k)) " to " (span(2 * k)) " weighs most." },
                             None => "; there is no knee: windows twice as long were nowhere much better, so no outage within the run stands out.",
@@ -182,9 +190,11 @@ fn projections(r: &Report) -> Markup {
                             None => { "injection " (id) },
                         } },
                     } }
-                    td.nw { (p.kind.name()) } td.r { @if p.cost.is_finite() { (format!("{:.4}", p.cost)) } @else { "–" } } td.r { (limit_percent(p.slo)) }
+                    td { (p.kind.name()) @if p.scope == Scope::Untouched { ", untouched pairs" } }
+                    td.r { @if p.cost.is_finite() { (format!("{:.4}", p.cost)) } @else { "–" } } td.r { (limit_percent(p.slo)) }
                     td.r { @match p.per_month {
                         Some(n) if n.is_finite() && n < 100.0 => (format!("{n:.1}")),
+                        Some(n) if n.is_finite() && n > INTERVALS => { "one every five minutes" },
                         Some(n) if n.is_finite() => (count(n as u64)),
                         Some(_) => "–",
                         None => "any number: it cost nothing",
