@@ -49,7 +49,7 @@
 //! | the same with `how = "reject"`, and `reset` | they do not arrive, and the sender is told so | the same |
 //! | `delay`, `jitter` | of our own messages none is faster than asked, the median is not much slower, and with jitter some are faster than the delay | the median is as before the injection |
 //! | `loss`, `duplicate`, `corrupt`, `reorder` | of so many of our own messages as many are hit as the share gives but for a chance of 10⁻⁶ | fewer are hit than that |
-//! | `rate` | a burst of our own is no faster than asked, and before it was | it is faster |
+//! | `rate` | bursts of our own, over some of the links, are no faster than asked, and before they were | they are faster |
 //!
 //! Faults of traffic are also measured beside: over links of the targets that
 //! are left alone, all is as before.

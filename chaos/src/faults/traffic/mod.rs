@@ -107,6 +107,13 @@ impl Shaped {
             seen.push((Verdict::Unknown, text));
         }
         let mut proof = merge(seen);
+        if self.traffic.rate.is_some() && bursts.len() < asked.len() {
+            proof.evidence.push(format!(
+                "bursts were sent over {} of {} links",
+                bursts.len(),
+                asked.len()
+            ));
+        }
         if all > asked.len() {
             proof.evidence.push(format!(
                 "{} links not looked at: their nodes are hurt by another step",
