@@ -28,7 +28,8 @@
 //!
 //! # How each fault is proven
 //!
-//! All of them run on both runtimes, `docker` and `process`.
+//! All of them run on both runtimes, `docker` and `process`, but `cpu-limit` and
+//! `memory-limit`, which take control groups and so Docker.
 //!
 //! | fault | proven in force by | proven gone by |
 //! | --- | --- | --- |
