@@ -25,6 +25,12 @@ pub enum Ability {
     Clocks,
     /// To bound what nodes use of processor and memory.
     Bounds,
+    /// To drop it and tell the sender.
+    Rejects,
+    /// To delay what crosses chosen links, or to limit its rate.
+    SlowLinks,
+    /// To lose, double, damage or turn around single messages on chosen links.
+    SpoiltMessages,
 }
 
 impl Ability {
@@ -37,6 +43,9 @@ impl Ability {
         Ability::StoredData,
         Ability::Clocks,
         Ability::Bounds,
+        Ability::Rejects,
+        Ability::SlowLinks,
+        Ability::SpoiltMessages,
     ];
 
     /// For people.
@@ -49,6 +58,9 @@ impl Ability {
             Ability::StoredData => "stored data",
             Ability::Clocks => "clocks",
             Ability::Bounds => "bounds",
+            Ability::Rejects => "rejects",
+            Ability::SlowLinks => "slow links",
+            Ability::SpoiltMessages => "spoilt messages",
         }
     }
 }

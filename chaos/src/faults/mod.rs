@@ -28,8 +28,10 @@
 //!
 //! # How each fault is proven
 //!
-//! All of them run on both runtimes, `docker` and `process`, but `cpu-limit` and
-//! `memory-limit`, which take control groups and so Docker.
+//! All of them run on both runtimes, `docker` and `process`, but for `cpu-limit`
+//! and `memory-limit`, which take control groups and so Docker, and those of
+//! single messages: `loss`, `duplicate`, `corrupt`, `reorder` need packets,
+//! which the proxied links of `process` do not have.
 //!
 //! | fault | proven in force by | proven gone by |
 //! | --- | --- | --- |
@@ -45,6 +47,13 @@
 //! | `cpu-limit` | the kernel counts periods of the bound, and such in which the node had to wait | the node runs, and the kernel counts no period |
 //! | `memory-limit` | the kernel has the bound, and refused the node memory since; or it ended the node for want of it | the kernel has no such bound, and the node runs |
 //! | `isolate`, `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | messages over every link between nodes that should be cut do not arrive, over those beside them they do | messages over all of them arrive |
+//! | the same with `how = "reject"`, and `reset` | they do not arrive, and the sender is told so | the same |
+//! | `delay`, `jitter` | of our own messages none is faster than asked, the median is not much slower, and with jitter some are faster than the delay | the median is as before the injection |
+//! | `loss`, `duplicate`, `corrupt`, `reorder` | of so many of our own messages as many are hit as the share gives but for a chance of 10⁻⁶ | fewer are hit than that |
+//! | `rate` | a burst of our own is no faster than asked, and before it was | it is faster |
+//!
+//! Faults of traffic are also measured beside: over links of the targets that
+//! are left alone, all is as before.
 
 mod clock_skew;
 mod crash_loop;
@@ -66,8 +75,10 @@ mod rolling_restart;
 mod rolling_upgrade;
 mod shape;
 mod stop;
+mod traffic;
 
 use crate::abilities::Ability;
+use crate::runtime::traffic::Traffic;
 use crate::runtime::{Fut, Runtime};
 use futures_util::future::BoxFuture;
 use gameday_record::timeline::Proof;
@@ -128,6 +139,22 @@ pub enum FaultKind {
     CpuLimit,
     /// The node's process may use so much memory and no more.
     MemoryLimit,
+    /// As [`FaultKind::Isolate`], but connections are reset and new ones refused.
+    Reset,
+    /// Messages arrive later.
+    Delay,
+    /// Some messages never arrive.
+    Loss,
+    /// Some messages arrive twice.
+    Duplicate,
+    /// Of some messages a bit is another one.
+    Corrupt,
+    /// Some messages overtake others.
+    Reorder,
+    /// Links carry no more than a rate.
+    Rate,
+    /// Several of these at once.
+    Traffic,
 }
 
 /// What a fault acts on; decides which faults exclude each other.
@@ -146,21 +173,36 @@ pub enum Layer {
 }
 
 /// Seen from the targets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// What they are sent is lost.
+    /// What they are sent.
     In,
-    /// What they send is lost.
-    #[default]
+    /// What they send.
     Out,
+    /// Both.
+    Both,
+}
+
+/// What becomes of what a partition holds back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum How {
+    /// It vanishes, or stalls.
+    #[default]
+    Drop,
+    /// Its sender is told: connections are reset, new ones refused.
+    Reject,
 }
 
 /// What a playbook can say about a fault beside its target; each kind has its
 /// own and ignores none that the parser accepts for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Params {
-    /// Of [`FaultKind::OneWay`].
+    /// Of [`FaultKind::OneWay`], one of both; and of faults of traffic.
     pub direction: Direction,
+    /// Of partitions.
+    pub how: How,
+    /// Of faults of traffic: something.
+    pub traffic: Traffic,
     /// Of [`FaultKind::CrashLoop`]: how long the process lives after each start.
     pub uptime: Duration,
     /// Of the faults on what a node has: its disk.
@@ -175,7 +217,9 @@ pub struct Params {
 impl Default for Params {
     fn default() -> Self {
         Params {
-            direction: Direction::default(),
+            direction: Direction::Both,
+            how: How::Drop,
+            traffic: Traffic::default(),
             uptime: Duration::from_secs(2),
             resources: Resources::default(),
             pause: Duration::from_secs(2),
@@ -221,6 +265,36 @@ impl FaultKind {
         FaultKind::ClockSkew,
         FaultKind::CpuLimit,
         FaultKind::MemoryLimit,
+        FaultKind::Reset,
+        FaultKind::Delay,
+        FaultKind::Loss,
+        FaultKind::Duplicate,
+        FaultKind::Corrupt,
+        FaultKind::Reorder,
+        FaultKind::Rate,
+        FaultKind::Traffic,
+    ];
+
+    /// Those that make the traffic of links worse.
+    pub const TRAFFIC: &'static [FaultKind] = &[
+        FaultKind::Delay,
+        FaultKind::Loss,
+        FaultKind::Duplicate,
+        FaultKind::Corrupt,
+        FaultKind::Reorder,
+        FaultKind::Rate,
+        FaultKind::Traffic,
+    ];
+
+    /// Those that cut links, and can drop or reject.
+    pub const PARTITIONS: &'static [FaultKind] = &[
+        FaultKind::Isolate,
+        FaultKind::Split,
+        FaultKind::Majority,
+        FaultKind::OneWay,
+        FaultKind::Bridge,
+        FaultKind::MajoritiesRing,
+        FaultKind::Leader,
     ];
 
     /// Its name in playbooks and timelines.
@@ -249,13 +323,21 @@ impl FaultKind {
             FaultKind::ClockSkew => "clock-skew",
             FaultKind::CpuLimit => "cpu-limit",
             FaultKind::MemoryLimit => "memory-limit",
+            FaultKind::Reset => "reset",
+            FaultKind::Delay => "delay",
+            FaultKind::Loss => "loss",
+            FaultKind::Duplicate => "duplicate",
+            FaultKind::Corrupt => "corrupt",
+            FaultKind::Reorder => "reorder",
+            FaultKind::Rate => "rate",
+            FaultKind::Traffic => "traffic",
         }
     }
 
     /// Further names that playbooks may use.
     pub fn aliases(self) -> &'static [&'static str] {
         match self {
-            FaultKind::Isolate => &["partition"],
+            FaultKind::Isolate => &["partition", "stall"],
             FaultKind::Majority => &["minority"],
             FaultKind::CpuLimit => &["slow-node"],
             // To an older build and back.
@@ -281,7 +363,7 @@ impl FaultKind {
         }
     }
 
-    /// The shape of a partition.
+    /// The shape of a partition, or of the links whose traffic is made worse.
     fn shape(self, params: &Params) -> Option<Shape> {
         match self {
             FaultKind::PowerOff
@@ -300,11 +382,19 @@ impl FaultKind {
             | FaultKind::ClockSkew
             | FaultKind::CpuLimit
             | FaultKind::MemoryLimit => None,
-            FaultKind::Isolate | FaultKind::Majority => Some(Shape::Isolate),
+            FaultKind::Isolate | FaultKind::Majority | FaultKind::Reset => Some(Shape::Isolate),
             FaultKind::Split | FaultKind::Leader => Some(Shape::Split),
-            FaultKind::OneWay => Some(match params.direction {
+            FaultKind::OneWay
+            | FaultKind::Delay
+            | FaultKind::Loss
+            | FaultKind::Duplicate
+            | FaultKind::Corrupt
+            | FaultKind::Reorder
+            | FaultKind::Rate
+            | FaultKind::Traffic => Some(match params.direction {
                 Direction::In => Shape::Deaf,
                 Direction::Out => Shape::Mute,
+                Direction::Both => Shape::Isolate,
             }),
             FaultKind::Bridge => Some(Shape::Bridge),
             FaultKind::MajoritiesRing => Some(Shape::Ring),
@@ -318,18 +408,53 @@ impl FaultKind {
     }
 
     /// What a place must be able to do for it.
-    pub fn needs(self, _params: &Params) -> &'static [Ability] {
+    pub fn needs(self, params: &Params) -> &'static [Ability] {
         match self.layer() {
-            // Its network falls silent before its process is killed.
-            _ if self == FaultKind::PowerOff => &[Ability::Processes, Ability::Cuts],
-            _ if self.damages_data() => &[Ability::Processes, Ability::StoredData],
-            _ if self == FaultKind::RollingUpgrade => &[Ability::Processes, Ability::Programs],
-            Layer::Process => &[Ability::Processes],
-            Layer::Network => &[Ability::Cuts],
-            // A node may end of its disk, and is started again.
-            Layer::Disk => &[Ability::Disks, Ability::Processes],
-            Layer::Clock => &[Ability::Clocks],
-            Layer::Bounds => &[Ability::Bounds, Ability::Processes],
+            // A node may end of its disk, or for want of memory, and is started again.
+            Layer::Disk => return &[Ability::Disks, Ability::Processes],
+            Layer::Bounds => return &[Ability::Bounds, Ability::Processes],
+            Layer::Clock => return &[Ability::Clocks],
+            Layer::Process => {
+                return match self {
+                    _ if self.damages_data() => &[Ability::Processes, Ability::StoredData],
+                    // Its network falls silent before its process is killed.
+                    FaultKind::PowerOff => &[Ability::Processes, Ability::Cuts],
+                    FaultKind::RollingUpgrade => &[Ability::Processes, Ability::Programs],
+                    _ => &[Ability::Processes],
+                };
+            }
+            Layer::Network => {}
+        }
+        if !self.is_traffic() {
+            return match self.how(params) {
+                How::Drop => &[Ability::Cuts],
+                How::Reject => &[Ability::Rejects],
+            };
+        }
+        use FaultKind::{Corrupt, Delay, Duplicate, Loss, Rate, Reorder};
+        let traffic = params.traffic;
+        let slow = matches!(self, Delay | Reorder | Rate)
+            || !traffic.delay.is_zero()
+            || traffic.rate.is_some();
+        let spoils =
+            matches!(self, Loss | Duplicate | Corrupt | Reorder) || traffic.spoils_messages();
+        match (slow, spoils) {
+            (true, true) => &[Ability::SlowLinks, Ability::SpoiltMessages],
+            (false, true) => &[Ability::SpoiltMessages],
+            (_, false) => &[Ability::SlowLinks],
+        }
+    }
+
+    /// Whether it makes the traffic of links worse.
+    fn is_traffic(self) -> bool {
+        FaultKind::TRAFFIC.contains(&self)
+    }
+
+    /// What becomes of what a partition holds back.
+    fn how(self, params: &Params) -> How {
+        match self {
+            FaultKind::Reset => How::Reject,
+            _ => params.how,
         }
     }
 
@@ -338,7 +463,7 @@ impl FaultKind {
     pub fn excludes(self, other: FaultKind, shared: bool) -> Option<&'static str> {
         match (self.layer(), other.layer()) {
             (Layer::Network, Layer::Network) => Some(
-                "two partitions at once cut the same links, and neither could be proven or \
+                "two faults of links at once meet on the same ones, and neither could be proven or \
                  reverted by itself",
             ),
             // A clock is wrong whatever happens to the links.
@@ -362,9 +487,11 @@ impl FaultKind {
         }
     }
 
-    /// The nodes whose replicas it takes away.
+    /// The nodes whose replicas it takes away. A replica behind bad links is not away, unless
+    /// they are so bad that it must be expected to fall out ([`Traffic::takes_away`]).
     pub fn hurt(self, params: &Params, sides: &Sides, topology: &Topology) -> Vec<String> {
         match self.shape(params) {
+            Some(_) if self.is_traffic() && !params.traffic.takes_away() => Vec::new(),
             Some(shape) => shape::hurt(shape, sides, topology),
             // Its replicas are there, whatever time they think it is.
             None if self.layer() == Layer::Clock => Vec::new(),
@@ -390,6 +517,9 @@ impl FaultKind {
     /// In how many AZs of `all` it takes replicas away at most, if its sides
     /// have replicas in at most so many AZs each.
     pub fn most_azs(self, params: &Params, sides: &[usize], all: usize) -> usize {
+        if self.is_traffic() && !params.traffic.takes_away() {
+            return 0;
+        }
         let shape = self.shape(params).unwrap_or(Shape::Isolate);
         shape::most_azs(shape, sides, all)
     }
@@ -397,7 +527,11 @@ impl FaultKind {
     /// The fault on these nodes.
     pub fn build(self, params: &Params, sides: &Sides) -> Arc<dyn Fault> {
         if let Some(shape) = self.shape(params) {
-            return Arc::new(partition::Partition::new(shape, sides.clone()));
+            let sides = sides.clone();
+            return match self.is_traffic() {
+                true => Arc::new(traffic::Shaped::new(shape, sides, params.traffic)),
+                false => Arc::new(partition::Partition::new(shape, sides, self.how(params))),
+            };
         }
         let nodes = sides.concat();
         let resources = &params.resources;
@@ -453,6 +587,11 @@ pub trait Fault: Send + Sync {
 
     /// Makes it wrong.
     fn inject<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()>;
+
+    /// How long it takes at least to look at it once.
+    fn looking(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Looks once whether it took effect. Nodes in `away` are hurt by other
     /// injections at the same time; what they would show is not looked at.

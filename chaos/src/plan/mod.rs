@@ -7,10 +7,11 @@
 
 mod draw;
 mod overlap;
+mod schedule;
 mod target;
 
-pub use overlap::REVERT_ALLOWANCE;
 pub(crate) use overlap::{minority, replica_azs};
+pub use schedule::REVERT_ALLOWANCE;
 pub use target::PlannedTarget;
 pub(crate) use target::{Leaders, azs, resolve_all, stream};
 
@@ -72,6 +73,17 @@ pub struct PlannedStep {
     pub hold: Duration,
     /// Number of its own stream of random choices.
     pub stream: u64,
+    /// What in the playbook it comes from.
+    pub origin: Origin,
+}
+
+/// Where in a playbook a planned step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The `[[step]]` of this index.
+    Step(usize),
+    /// The `[[random.fault]]` of this index.
+    Drawn(usize),
 }
 
 /// When a step begins.
@@ -120,6 +132,7 @@ pub fn plan(playbook: &Playbook, seed: u64, topology: &Topology) -> Result<Plan,
                 start,
                 hold: step.hold,
                 stream: i as u64 + (u64::from(time) << 32),
+                origin: Origin::Step(i),
             };
             planned.add(playbook, step, one, seed, topology, &mut problems);
         }
@@ -203,6 +216,7 @@ struct Fixed {
     start: PlannedStart,
     hold: Duration,
     stream: u64,
+    origin: Origin,
 }
 
 impl Planned {
@@ -231,6 +245,7 @@ impl Planned {
                     start: one.start,
                     hold: one.hold,
                     stream: one.stream,
+                    origin: one.origin,
                 });
             }
             Err(why) => {
@@ -290,6 +305,7 @@ fn draw_all(
             start,
             hold: one.hold,
             stream: DRAWING + 1 + number as u64,
+            origin: Origin::Drawn(one.index),
         };
         planned.add(playbook, &one.of.step, fixed, seed, topology, problems);
         if !problems.is_empty() {
@@ -307,10 +323,11 @@ impl Plan {
 
     /// The least time of the steps phase.
     pub fn least_steps(&self) -> Duration {
-        overlap::windows(&self.steps)
+        schedule::Schedule::of(&self.steps)
+            .windows()
             .iter()
             .zip(&self.steps)
-            .map(|(w, s)| w.first + overlap::lasts(s).0)
+            .map(|(w, s)| w.first + schedule::lasts(s).0)
             .max()
             .unwrap_or_default()
     }

@@ -16,6 +16,7 @@ mod selection;
 mod selector;
 mod steps;
 pub mod suggest;
+mod traffic;
 pub mod values;
 mod words;
 mod workload;

@@ -17,6 +17,8 @@ use bollard::query_parameters::{
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
+/// Capabilities of an agent: to filter packets, and to send once more one that is to arrive twice.
+const AGENT_RIGHTS: [&str; 2] = ["NET_ADMIN", "NET_RAW"];
 /// Where a node's volume is mounted.
 const DATA: &str = "/data";
 /// Where its agent has it.
@@ -173,7 +175,7 @@ impl Maker {
         let config = serde_json::to_string(&config).map_err(|e| e.to_string())?;
         let host = HostConfig {
             network_mode: Some(self.network.clone()),
-            cap_add: Some(vec!["NET_ADMIN".into()]),
+            cap_add: Some(AGENT_RIGHTS.map(String::from).to_vec()),
             mounts: Some(vec![mount(volume, NODE_DATA)]),
             ..Self::host()
         };
@@ -198,7 +200,7 @@ impl Maker {
     pub async fn prober(&self) -> Result<String, String> {
         let host = HostConfig {
             network_mode: Some(self.network.clone()),
-            cap_add: Some(vec!["NET_ADMIN".into()]),
+            cap_add: Some(AGENT_RIGHTS.map(String::from).to_vec()),
             auto_remove: Some(true),
             ..Self::host()
         };
