@@ -110,7 +110,7 @@ fn processor_and_memory_of_containers() {
     if docker() {
         let steps = [
             ("cpu-limit", "cpus = 0.02", "the kernel made it wait"),
-            ("memory-limit", "memory_mib = 40", "KiB"),
+            ("memory-limit", "memory_mib = 64", "KiB"),
         ];
         run("docker", &steps);
     }

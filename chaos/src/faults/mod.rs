@@ -28,7 +28,8 @@
 //!
 //! # How each fault is proven
 //!
-//! All of them run on both runtimes, `docker` and `process`, but for those of
+//! All of them run on both runtimes, `docker` and `process`, but for `cpu-limit`
+//! and `memory-limit`, which take control groups and so Docker, and those of
 //! single messages: `loss`, `duplicate`, `corrupt`, `reorder` need packets,
 //! which the proxied links of `process` do not have.
 //!
