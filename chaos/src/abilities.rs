@@ -89,7 +89,12 @@ impl Abilities {
         let mut by = Vec::new();
         for need in fault.needs(params) {
             match self.offers.get(need) {
-                Some(Offer::By(technique)) => by.push(technique.as_str()),
+                Some(Offer::By(technique)) => {
+                    // Several needs may be met by one.
+                    if !by.contains(&technique.as_str()) {
+                        by.push(technique.as_str());
+                    }
+                }
                 Some(Offer::Not { why, instead }) => {
                     return Err(Refusal {
                         why: why.clone(),
