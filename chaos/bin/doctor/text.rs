@@ -100,7 +100,7 @@ fn faults(found: &Diagnosis) -> Vec<String> {
         for (runtime, possible) in &row.runtimes {
             if let Some(why) = &possible.why_not {
                 let instead = possible.instead.as_ref();
-                let instead = instead.map_or(String::new(), |i| format!("; it takes {i}"));
+                let instead = instead.map_or(String::new(), |i| format!("; what helps: {i}"));
                 let reason = (*runtime, format!("{why}{instead}"));
                 reasons.entry(reason).or_default().push(row.fault);
             }
@@ -183,7 +183,7 @@ mod tests {
         let lines = lines(&found);
         let all = lines.join("\n");
         assert!(lines[0] == "docker: no, no engine", "{all}");
-        let reason = "not in docker: split, isolate: no nftables; it takes another kernel";
+        let reason = "not in docker: split, isolate: no nftables; what helps: another kernel";
         assert!(lines.iter().any(|l| l == reason), "{all}");
         assert!(
             lines.iter().any(|l| l == "split    -       signals"),
