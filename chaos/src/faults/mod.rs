@@ -262,6 +262,9 @@ impl FaultKind {
         FaultKind::DiskError,
         FaultKind::BitFlip,
         FaultKind::Truncate,
+        FaultKind::ClockSkew,
+        FaultKind::CpuLimit,
+        FaultKind::MemoryLimit,
         FaultKind::Reset,
         FaultKind::Delay,
         FaultKind::Loss,
@@ -292,9 +295,6 @@ impl FaultKind {
         FaultKind::Bridge,
         FaultKind::MajoritiesRing,
         FaultKind::Leader,
-        FaultKind::ClockSkew,
-        FaultKind::CpuLimit,
-        FaultKind::MemoryLimit,
     ];
 
     /// Its name in playbooks and timelines.
