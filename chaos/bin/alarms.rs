@@ -3,9 +3,12 @@
 
 use crate::live::Live;
 use crate::recorder::Recorder;
-use gameday_chaos::runner::{Observer, Progress, Timeline};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use gameday_chaos::runner::{Firing, Observer, Progress, Timeline};
 use gameday_record::{AlarmSpec, RunClock, TimelineEvent};
 use gameday_reports::{Change, Watch};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -20,6 +23,8 @@ pub struct Alarms {
     watch: Mutex<Watch>,
     /// Why the run should end, as soon as an alarm says so.
     stop: watch::Sender<Option<String>>,
+    /// What fires now: the alarm and for whom, and what was seen.
+    firing: watch::Sender<BTreeMap<(String, String), String>>,
 }
 
 impl Alarms {
@@ -35,6 +40,7 @@ impl Alarms {
             live,
             watch: Mutex::new(Watch::new(specs, clock.now(), timeout + MARGIN)),
             stop: watch::Sender::new(None),
+            firing: watch::Sender::default(),
         })
     }
 
@@ -55,6 +61,14 @@ impl Alarms {
             for change in changes {
                 let text = words(&change);
                 self.live.note(&text);
+                let which = (change.name.clone(), change.who.clone());
+                self.firing.send_modify(|firing| {
+                    if change.firing {
+                        firing.insert(which, text.clone());
+                    } else {
+                        firing.remove(&which);
+                    }
+                });
                 if change.stop && change.firing {
                     self.stop
                         .send_if_modified(|why| why.replace(text.clone()).is_none());
@@ -94,6 +108,26 @@ fn words(change: &Change) -> String {
         what => format!(": {what},"),
     };
     format!("alarm '{}' {does}{who}{what} at {}", change.name, change.at)
+}
+
+impl Firing for Alarms {
+    fn fires<'a>(&'a self, alarm: &'a str) -> BoxFuture<'a, String> {
+        let mut firing = self.firing.subscribe();
+        async move {
+            let mine = |(of, _): &&(String, String)| of == alarm;
+            let fires = firing.wait_for(|all| all.keys().any(|key| mine(&key)));
+            let seen = fires.await.ok().and_then(|all| {
+                let key = all.keys().find(mine)?;
+                all.get(key).cloned()
+            });
+            match seen {
+                Some(seen) => seen,
+                // The sender lives as long as `self`.
+                None => std::future::pending().await,
+            }
+        }
+        .boxed()
+    }
 }
 
 impl Observer for Alarms {

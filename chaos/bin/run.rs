@@ -339,6 +339,7 @@ impl Run {
                     &self.prepared.playbook.measuring.workload,
                 ),
             }),
+            alarms: alarms.clone(),
             observer: alarms.clone(),
         };
         let stopped = async {

@@ -197,6 +197,7 @@ mod tests {
             fault: "pause".into(),
             selector: String::new(),
             targets: vec![],
+            hurt: vec![],
             azs: vec![],
             hold_ms: 1,
             undo: String::new(),

@@ -569,3 +569,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_step_is_held_until_an_alarm_of_the_playbook_or_a_change_of_leader() {
+    let with = |until: &str| {
+        format!(
+            "[playbook]\ntitle = \"t\"\n[[step]]\nfault = \"pause\"\ntarget = {{ az = \"b\" }}\n\
+             at = \"0s\"\nfor = \"5s\"\nuntil = \"{until}\"\n[[alarm]]\nname = \"pager\"\n\
+             failures = {{ above = \"50%\" }}\n"
+        )
+    };
+    for (text, said) in [
+        ("pager", "alarm 'pager' fires"),
+        ("leader-change", "a leader changes"),
+    ] {
+        let book = Playbook::parse("p.toml", &with(text)).expect("it is right");
+        let until = book.steps[0].until.as_ref().expect("it is there");
+        assert_eq!(until.to_string(), said);
+    }
+    let wrong = errors(&with("pagar"));
+    assert!(wrong.contains("neither an alarm"), "{wrong}");
+    assert!(wrong.contains("did you mean 'pager'?"), "{wrong}");
+}

@@ -7,10 +7,13 @@ mod rolling;
 mod support;
 
 use fake::{Fake, Judged, Log, Memory, Switches, Told, Watcher, group};
+use futures_util::future::BoxFuture;
 use gameday_chaos::plan::plan;
-use gameday_chaos::runner::{Cast, ExecutionSummary, Group, Progress, Stop, Timeline, execute};
+use gameday_chaos::runner::{
+    Cast, ExecutionSummary, Firing, Group, Progress, Stop, Timeline, execute,
+};
 use gameday_chaos::runtime::Link;
-use gameday_record::{Node, RunClock, RunState, TimelineEvent, Verdict};
+use gameday_record::{Injection, Node, RunClock, RunState, TimelineEvent, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 use support::{playbook, step, topology};
@@ -27,6 +30,8 @@ struct Run {
     groups: Vec<Result<Vec<Group>, String>>,
     health: Result<(), Vec<String>>,
     refuse: fn(&TimelineEvent) -> bool,
+    /// When the playbook's alarms fire, from the start.
+    alarm: Option<Duration>,
     stop: Option<(Duration, Stop)>,
 }
 
@@ -52,11 +57,13 @@ impl Run {
             )])],
             health: Ok(()),
             refuse: |_| false,
+            alarm: None,
             stop: None,
         }
     }
 
     async fn go(self) -> Seen {
+        let began = tokio::time::Instant::now();
         let book = playbook(&format!("{}{HEAD}", self.head), &self.steps);
         let plan = plan(&book, 7, &topology()).expect("plans");
         let log = Log::new();
@@ -72,6 +79,7 @@ impl Run {
             timeline: Timeline::new(sink, RunClock::start()),
             roles: Arc::new(Told::new(self.groups)),
             health: Arc::new(Judged(self.health)),
+            alarms: Arc::new(FiresAt(self.alarm.map(|at| began + at))),
             observer: observer.clone(),
         };
         let stop = async {
@@ -83,7 +91,6 @@ impl Run {
                 None => std::future::pending().await,
             }
         };
-        let began = tokio::time::Instant::now();
         let summary = execute(plan, cast, stop).await;
         let progress = observer.0.lock().unwrap().clone();
         Seen {
@@ -94,6 +101,25 @@ impl Run {
             took: began.elapsed(),
         }
     }
+}
+
+/// Alarms that fire at this time, or never.
+struct FiresAt(Option<tokio::time::Instant>);
+
+impl Firing for FiresAt {
+    fn fires<'a>(&'a self, alarm: &'a str) -> BoxFuture<'a, String> {
+        Box::pin(async move {
+            match self.0 {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+            format!("alarm '{alarm}' fires: 60 % failed")
+        })
+    }
+}
+
+fn names(of: &[&str]) -> Vec<String> {
+    of.iter().map(|name| name.to_string()).collect()
 }
 
 fn canary(az: &str) -> Node {
@@ -113,6 +139,16 @@ impl Seen {
             _ => None,
         };
         events.iter().filter_map(proof).collect()
+    }
+
+    /// The first injection.
+    fn injection(&self) -> Injection {
+        let events = self.log.events();
+        let intent = events.iter().find_map(|e| match e {
+            TimelineEvent::Intent { injection } => Some(injection.clone()),
+            _ => None,
+        });
+        intent.expect("something was injected")
     }
 
     /// The run failed because a fault was not proven; nothing is left of it.
@@ -264,6 +300,27 @@ async fn a_leader_apart_from_its_followers_still_serves_clients() {
     );
     // Two followers, both ways, and no canary.
     assert!(seen.log.has("cut 4"), "{:#?}", seen.log.all());
+    let injection = seen.injection();
+    assert_eq!(injection.targets.len(), 3);
+    assert_eq!(
+        (injection.hurt, injection.azs),
+        (names(&["storage-a1"]), names(&["a"]))
+    );
+}
+
+/// It reaches everybody; those beside it do not.
+#[tokio::test(start_paused = true)]
+async fn the_bridge_itself_is_not_touched() {
+    let mut run = Run::of(step("x", "bridge", "az = \"b\"", AT0, "8s"));
+    run.head = "allow_quorum_loss = true";
+    let injection = run.go().await.injection();
+    assert_eq!(injection.azs, names(&["a", "c"]));
+    assert!(
+        injection
+            .targets
+            .iter()
+            .all(|t| !injection.hurt.contains(t))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -367,6 +424,88 @@ async fn a_crash_loop_crashes_until_it_is_reverted_and_never_after() {
     let seen = run.go().await;
     seen.is_unproven("was not started again");
     assert_eq!(seen.proofs(1), [Pass, Fail, Pass]);
+}
+
+const ALARM: &str = "\n[[alarm]]\nname = \"pager\"\nfailures = { above = \"50%\" }\n";
+
+/// What the runner noted about the condition.
+fn condition_of(seen: &Seen) -> String {
+    let events = seen.log.events();
+    let note = events.iter().find_map(|e| match e {
+        TimelineEvent::Note { text } if text.contains("was held until") => Some(text.clone()),
+        _ => None,
+    });
+    note.unwrap_or_else(|| panic!("no word about the condition: {:#?}", seen.log.all()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_ends_when_its_alarm_fires_or_else_in_its_time() {
+    let until = "at = \"0s\"\nuntil = \"pager\"";
+    let steps = step("x", "pause", "node = \"storage-b1\"", until, "60s") + ALARM;
+    // The baseline takes 10 s.
+    let mut run = Run::of(steps.clone());
+    run.alarm = Some(Duration::from_secs(17));
+    let seen = run.go().await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    assert_eq!(
+        seen.proofs(1),
+        [Pass; 3],
+        "it held to its end, whenever that was"
+    );
+    // The proof that it held takes 700 ms.
+    assert_eq!(seen.log.at("resume"), 17_700);
+    let said = condition_of(&seen);
+    assert!(
+        said.contains("for 7.0 s: alarm 'pager' fires: 60 %"),
+        "{said}"
+    );
+
+    let seen = Run::of(steps).go().await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    assert_eq!(seen.proofs(1), [Pass; 3]);
+    assert_eq!(seen.log.at("resume"), 70_000);
+    let said = condition_of(&seen);
+    assert!(said.contains("which did not come in 59.0 s"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_ends_when_another_node_leads() {
+    let until = "at = \"0s\"\nuntil = \"leader-change\"";
+    let mut run = Run::of(step("x", "pause", "node = \"storage-a1\"", until, "60s"));
+    let members = ["storage-a1", "storage-b1", "storage-c1"];
+    let led_by = |leader| Ok(vec![group("canary/0", leader, members)]);
+    // For the blast radius, before the act, and then every half second; the last one stays.
+    run.groups = vec![
+        led_by(Some("storage-a1")),
+        led_by(Some("storage-a1")),
+        led_by(None),
+        Err("no answer".into()),
+        led_by(Some("storage-c1")),
+    ];
+    let seen = run.go().await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    let said = condition_of(&seen);
+    assert!(
+        said.contains("storage-c1 leads canary/0 instead of storage-a1"),
+        "{said}"
+    );
+    // Proven in force after 0.7 s; asked then, and twice more; and the proof that it held.
+    assert_eq!(seen.log.at("resume"), 12_400);
 }
 
 #[tokio::test(start_paused = true)]

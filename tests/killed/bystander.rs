@@ -1,7 +1,6 @@
 //! Somebody else's process, container and packet rules.
 
-use crate::docker::ask;
-use crate::docker_lines;
+use crate::support::engine::{ask, docker_lines};
 use serde_json::json;
 use std::process::{Child, Command, Stdio};
 

@@ -15,8 +15,9 @@ mod process;
 
 use gameday_chaos::faults::FaultKind;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
+use support::engine::left_of as left_in_docker;
 use support::*;
 
 /// Kills if `GAMEDAY_KILLS` does not say.
@@ -271,12 +272,14 @@ fn left_of(run: &str, with_docker: bool) -> Vec<String> {
         .into_iter()
         .map(|p| format!("process {} ({})", p.pid, p.unit))
         .collect();
-    let folder = std::env::temp_dir().join(format!("gameday-{run}"));
-    if folder.exists() {
-        left.push(folder.display().to_string());
+    for name in [format!("gameday-{run}"), format!("gameday-{run}.marks")] {
+        let path = std::env::temp_dir().join(name);
+        if path.exists() {
+            left.push(path.display().to_string());
+        }
     }
     if with_docker {
-        left.extend(docker::left_of(run));
+        left.extend(left_in_docker(run));
     }
     left
 }
@@ -396,16 +399,4 @@ fn judge(attempt: &Attempt, died: Instant, with_docker: bool, seen: &mut Seen) -
     said.push_str(&format!("{removed} things removed by command"));
     assert_eq!(left_of(&run, with_docker), Vec::<String>::new());
     said
-}
-
-/// `docker …`, its lines.
-pub fn docker_lines(args: &[&str]) -> Vec<String> {
-    let out = Command::new("docker")
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the docker command runs");
-    assert!(out.status.success(), "docker {args:?}: {}", text(&out));
-    let said = String::from_utf8_lossy(&out.stdout);
-    said.lines().map(str::to_string).collect()
 }

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod engine;
 pub mod stub;
 
 use std::path::{Path, PathBuf};

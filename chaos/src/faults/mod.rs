@@ -278,6 +278,19 @@ impl FaultKind {
         }
     }
 
+    /// The nodes that it takes away, or cuts off from somebody whom they need. Clients of others
+    /// should not notice.
+    pub fn touched(self, params: &Params, sides: &Sides, topology: &Topology) -> Vec<String> {
+        let mut nodes = match self {
+            // Clients reach the leader and its followers, and the followers each other.
+            FaultKind::Leader => self.hurt(params, sides, topology),
+            FaultKind::Bridge => shape::beside(&sides.concat(), topology),
+            _ => sides.concat(),
+        };
+        nodes.sort();
+        nodes
+    }
+
     /// Whether it takes its targets away one at a time, never two at once.
     pub fn one_at_a_time(self) -> bool {
         matches!(self, FaultKind::RollingRestart | FaultKind::RollingUpgrade)

@@ -133,6 +133,12 @@ fn halves<'a>(bridge: &[String], topology: &'a Topology) -> Places<'a> {
     azs.iter().enumerate().flat_map(of_az).collect()
 }
 
+/// Who is not on the bridge.
+pub(super) fn beside(bridge: &[String], topology: &Topology) -> Vec<String> {
+    let names = topology.nodes.iter().map(|n| n.name.clone());
+    names.filter(|n| !bridge.contains(n)).collect()
+}
+
 /// Whether nothing passes from one place to another, of `count` sides.
 fn blocks(shape: Shape, count: usize, from: Option<usize>, to: Option<usize>) -> bool {
     match shape {

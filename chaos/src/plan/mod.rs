@@ -17,7 +17,7 @@ pub(crate) use target::{Leaders, azs, resolve_all, stream};
 use crate::abilities::Abilities;
 use crate::faults::{FaultKind, Params};
 use crate::playbook::values::show;
-use crate::playbook::{Diagnostic, Playbook, Random, Start, Step};
+use crate::playbook::{Diagnostic, Playbook, Random, Start, Step, Until};
 use gameday_record::Topology;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -65,8 +65,10 @@ pub struct PlannedStep {
     pub target: PlannedTarget,
     /// When it begins.
     pub start: PlannedStart,
-    /// For how long.
+    /// For how long; at most, if it is held until something comes.
     pub hold: Duration,
+    /// What ends the hold before its time.
+    pub until: Option<Until>,
     /// Number of its own stream of random choices.
     pub stream: u64,
 }
@@ -148,7 +150,9 @@ pub fn plan(playbook: &Playbook, seed: u64, topology: &Topology) -> Result<Plan,
     }
     let steps = planned.steps;
     let touched = steps.iter().flat_map(|s| match &s.target {
-        PlannedTarget::Nodes(sides) => target::azs(&sides.concat(), topology),
+        PlannedTarget::Nodes(sides) => {
+            target::azs(&s.fault.touched(&s.params, sides, topology), topology)
+        }
         PlannedTarget::Later { .. } => BTreeSet::new(),
     });
     problems.extend(playbook.measuring.misplaced(
@@ -207,6 +211,7 @@ impl Planned {
                     target,
                     start: one.start,
                     hold: one.hold,
+                    until: step.until.clone(),
                     stream: one.stream,
                 });
             }
@@ -324,6 +329,10 @@ impl Plan {
                     ("then".to_string(), format!(", {when} '{name}' is reverted"))
                 }
             };
+            let note = match &step.until {
+                Some(until) => format!("{note}, until {until}"),
+                None => note,
+            };
             let target = match &step.target {
                 PlannedTarget::Nodes(sides) => show_sides(sides),
                 PlannedTarget::Later { .. } => "whoever that is then".to_string(),
@@ -340,8 +349,8 @@ impl Plan {
             let PlannedTarget::Nodes(sides) = &step.target else {
                 continue;
             };
-            let nodes = sides.concat();
-            let azs: BTreeSet<&str> = target::azs(&nodes, &self.topology);
+            let touched = step.fault.touched(&step.params, sides, &self.topology);
+            let azs: BTreeSet<&str> = target::azs(&touched, &self.topology);
             out.push(format!(
                 "{:<9} undo: {} (AZ {})",
                 "",

@@ -15,6 +15,7 @@ mod selection;
 mod selector;
 mod steps;
 pub mod suggest;
+mod until;
 pub mod values;
 mod words;
 mod workload;
@@ -24,6 +25,7 @@ pub use measuring::Measuring;
 pub use random::{Random, Weighted};
 pub use selector::{Draw, Selector};
 pub use steps::{Start, Step};
+pub use until::Until;
 
 use fields::{Fields, Mistakes, wrong_type};
 use gameday_record::ClusterSpec;
@@ -152,7 +154,7 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
         .and_then(|(t, span)| sections::lasting(t, span, "[cooldown]", Duration::from_secs(1), m))
         .unwrap_or(Duration::from_secs(15));
     let random = random::read(&top, &cluster, m);
-    let steps = steps::read(&top, &cluster, m);
+    let steps = steps::read(&top, &cluster, &measuring.alarms, m);
     let head = head.flatten()?;
     Some(Playbook {
         title: head.title,

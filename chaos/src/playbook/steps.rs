@@ -5,9 +5,10 @@ use super::fields::{Fields, Mistakes, clip, wrong_type};
 use super::random::{self, Weighted};
 use super::selector::{self, Draw, Selector};
 use super::suggest::hint;
+use super::until::{self, Until};
 use super::values::{self, MAX_DURATION};
 use crate::faults::{Direction, FaultKind, Params};
-use gameday_record::ClusterSpec;
+use gameday_record::{AlarmSpec, ClusterSpec};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -34,8 +35,10 @@ pub struct Step {
     pub sides: Vec<Selector>,
     /// When.
     pub start: Start,
-    /// For how long; above zero.
+    /// For how long; above zero. At most, if it is held until something comes.
     pub hold: Duration,
+    /// What ends the hold before its time.
+    pub until: Option<Until>,
     /// How many times; at least once.
     pub times: u32,
     /// From the beginning of one time to the next; longer than the hold.
@@ -74,7 +77,12 @@ fn selectors(sides: &[Selector]) -> String {
 }
 
 /// All steps, in the order of the text. Steps with mistakes are left out.
-pub(super) fn read(top: &Fields<'_, '_>, cluster: &ClusterSpec, m: &mut Mistakes<'_>) -> Vec<Step> {
+pub(super) fn read(
+    top: &Fields<'_, '_>,
+    cluster: &ClusterSpec,
+    alarms: &[AlarmSpec],
+    m: &mut Mistakes<'_>,
+) -> Vec<Step> {
     let Some(value) = top.get("step") else {
         if top.get("random").is_some() {
             return Vec::new();
@@ -113,7 +121,7 @@ pub(super) fn read(top: &Fields<'_, '_>, cluster: &ClusterSpec, m: &mut Mistakes
     let mut drafts = Vec::new();
     for item in array.iter() {
         match item.get_ref() {
-            DeValue::Table(t) => drafts.push(draft(t, item.span(), cluster, STEP, m)),
+            DeValue::Table(t) => drafts.push(draft(t, item.span(), (cluster, alarms), STEP, m)),
             other => {
                 let _: Option<()> = wrong_type("step", "a table", other, item.span(), m);
             }
@@ -135,7 +143,7 @@ pub(super) fn weighted(
     cluster: &ClusterSpec,
     m: &mut Mistakes<'_>,
 ) -> Option<Weighted> {
-    let mut d = draft(t, span, cluster, DRAWN, m);
+    let mut d = draft(t, span, (cluster, &[]), DRAWN, m);
     let weight = d.weight?;
     let (_, longest) = d.range?;
     d.start = Some((Start::At(Duration::ZERO), 0..0));
@@ -157,6 +165,7 @@ struct Draft {
     start: Option<(Start, Range<usize>)>,
     /// How long it is held, from and to: the same but for what is drawn.
     range: Option<(Duration, Duration)>,
+    until: Option<Until>,
     times: u32,
     every: Duration,
     weight: Option<u32>,
@@ -174,6 +183,7 @@ impl Draft {
             sides: self.sides?,
             start: self.start?.0,
             hold: self.range?.0,
+            until: self.until,
             times: self.times,
             every: self.every,
             span: self.span,
@@ -206,6 +216,7 @@ const STEP: &[&str] = &[
     "times",
     "every",
     "for",
+    "until",
 ];
 /// Keys of a fault that is drawn.
 const DRAWN: &[&str] = &[
@@ -224,7 +235,7 @@ const DRAWN: &[&str] = &[
 fn draft(
     t: &DeTable<'_>,
     span: Range<usize>,
-    cluster: &ClusterSpec,
+    (cluster, alarms): (&ClusterSpec, &[AlarmSpec]),
     known: &[&str],
     m: &mut Mistakes<'_>,
 ) -> Draft {
@@ -275,6 +286,7 @@ fn draft(
         sides: sides(&f, fault, cluster, m),
         start,
         range,
+        until: until::read(&f, alarms, m),
         times,
         every,
         weight,

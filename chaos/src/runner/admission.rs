@@ -15,6 +15,8 @@ pub(super) struct Active {
     pub(super) kind: FaultKind,
     /// The targets.
     pub(super) nodes: Vec<String>,
+    /// Those that it takes away or cuts off.
+    pub(super) touched: Vec<String>,
     /// Those whose replicas it takes away.
     pub(super) hurt: Vec<String>,
     pub(super) fault: Arc<dyn Fault>,
@@ -187,6 +189,7 @@ mod tests {
         Active {
             step: kind.name().into(),
             kind,
+            touched: nodes.clone(),
             hurt: nodes.clone(),
             fault: kind.build(&Params::default(), &vec![nodes.clone()]),
             nodes,

@@ -9,13 +9,14 @@
 //! looked whether every node reaches every other.
 
 mod admission;
+mod condition;
 mod prove;
 mod reach;
 mod seams;
 mod step;
 mod timeline;
 
-pub use seams::{Group, Health, Observer, Progress, Roles, Stop};
+pub use seams::{Firing, Group, Health, Observer, Progress, Roles, Stop};
 pub use timeline::{Sink, Timeline};
 
 use crate::faults::Scene;
@@ -46,6 +47,8 @@ pub struct Cast {
     pub roles: Arc<dyn Roles>,
     /// Judges the baseline.
     pub health: Arc<dyn Health>,
+    /// Knows which alarms fire, for steps that are held until one does.
+    pub alarms: Arc<dyn Firing>,
     /// Watches.
     pub observer: Arc<dyn Observer>,
 }
@@ -79,6 +82,7 @@ struct Shared {
     scene: Scene,
     timeline: Timeline,
     roles: Arc<dyn Roles>,
+    alarms: Arc<dyn Firing>,
     observer: Arc<dyn Observer>,
     admission: Admission,
     halt: watch::Sender<bool>,
@@ -151,6 +155,7 @@ pub async fn execute(
         plan,
         timeline: cast.timeline,
         roles: cast.roles,
+        alarms: cast.alarms,
         observer: cast.observer,
         admission: Admission::default(),
         halt: watch::Sender::new(false),

@@ -35,6 +35,12 @@ pub trait Health: Send + Sync {
     fn baseline(&self) -> BoxFuture<'_, Result<(), Vec<String>>>;
 }
 
+/// Knows the playbook's alarms.
+pub trait Firing: Send + Sync {
+    /// Resolves with what was seen when the alarm of this name fires; at once if it does already.
+    fn fires<'a>(&'a self, alarm: &'a str) -> BoxFuture<'a, String>;
+}
+
 /// What the live view is told. The timeline has the same, for keeps.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Progress {

@@ -1,16 +1,16 @@
 //! One step, from its due time to the proof that nothing of it is left.
 
-use super::Shared;
 use super::admission::Active;
 use super::prove::{describe, until};
 use super::seams::{Group, Progress};
+use super::{Shared, condition};
 use crate::faults::Sides;
 use crate::plan::{Leaders, PlannedStart, PlannedTarget, azs, resolve_all, stream};
 use gameday_record::timeline::{Injection, Proof};
 use gameday_record::{ProofSide, TimelineEvent, Verdict};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 /// Finding the leader, or the groups for the blast radius.
 const RESOLVE: Duration = Duration::from_secs(10);
@@ -122,6 +122,7 @@ async fn admit(shared: &Shared, index: usize) -> Option<(u32, Injection, Active)
         let active = Active {
             step: step.name.clone(),
             kind: step.fault,
+            touched: step.fault.touched(&step.params, &sides, &plan.topology),
             hurt: step.fault.hurt(&step.params, &sides, &plan.topology),
             fault: step.fault.build(&step.params, &sides),
             nodes,
@@ -137,13 +138,14 @@ async fn admit(shared: &Shared, index: usize) -> Option<(u32, Injection, Active)
     });
     match admitted {
         Ok((id, active)) => {
-            let azs = azs(&active.nodes, &plan.topology);
+            let azs = azs(&active.touched, &plan.topology);
             let injection = Injection {
                 id,
                 step: step.name.clone(),
                 fault: step.fault.name().into(),
                 selector: step.selector.clone(),
                 targets: active.nodes.clone(),
+                hurt: active.touched.clone(),
                 azs: azs.into_iter().map(String::from).collect(),
                 hold_ms: step.hold.as_millis() as u64,
                 undo: active.fault.undo(),
@@ -186,6 +188,8 @@ async fn hold(
     active: &Active,
     halt: &mut watch::Receiver<bool>,
 ) {
+    let step = &shared.plan.steps[index];
+    let before = condition::before(shared, step.until.as_ref()).await;
     let limit = active.fault.takes().unwrap_or(INJECT);
     let injecting = timeout(limit, active.fault.inject(&shared.scene));
     let injected = match active.fault.takes() {
@@ -207,8 +211,9 @@ async fn hold(
         take(shared, id, active, ProofSide::Injected, proof).await;
         return;
     }
-    let hold_end = Instant::now() + shared.plan.steps[index].hold;
-    let lead = HELD_LEAD.min(shared.plan.steps[index].hold / 4);
+    let began = Instant::now();
+    let mut hold_end = began + step.hold;
+    let lead = HELD_LEAD.min(step.hold / 4);
     shared.write(TimelineEvent::Injected { id }).await;
     let look = || async {
         let away = shared.admission.away(id);
@@ -219,10 +224,34 @@ async fn hold(
     let Some(proof) = unless(halt, proof).await else {
         return;
     };
-    if !take(shared, id, active, ProofSide::Injected, proof).await
-        || unless(halt, sleep_until(hold_end - lead)).await.is_none()
-    {
+    if !take(shared, id, active, ProofSide::Injected, proof).await {
         return;
+    }
+    let almost = hold_end - lead;
+    match &step.until {
+        None => {
+            if unless(halt, sleep_until(almost)).await.is_none() {
+                return;
+            }
+        }
+        Some(until) => {
+            let comes = timeout_at(almost, condition::comes(shared, until, before));
+            let Some(came) = unless(halt, comes).await else {
+                return;
+            };
+            let after = began.elapsed().as_secs_f64();
+            let name = &step.name;
+            let text = match came {
+                Ok(seen) => {
+                    hold_end = Instant::now();
+                    format!("'{name}' was held until {until}, for {after:.1} s: {seen}")
+                }
+                Err(_) => {
+                    format!("'{name}' was held until {until}, which did not come in {after:.1} s")
+                }
+            };
+            shared.note(text).await;
+        }
     }
     // A fault that is seen to have ended is not asked again: it should have lasted.
     let proof = until(PROVE_HELD, |v| v != Verdict::Unknown, look);

@@ -4,10 +4,9 @@
 
 use crate::runtime::docker::leftovers as containers;
 use crate::runtime::marks::{ProcStat, RunMarks, WATCHDOG};
-use crate::runtime::process::scan;
+use crate::runtime::process::{folder, scan};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -140,10 +139,7 @@ async fn remove_one(leftover: &Leftover) -> Result<(), String> {
         Thing::Process { pid, start_ticks } => {
             end_process(*pid, *start_ticks, &leftover.marks.run).await
         }
-        Thing::Folder(path) => match fs::remove_dir_all(path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            done => done.map_err(|e| e.to_string()),
-        },
+        Thing::Folder(path) => folder::remove(path),
         docker => containers::remove_one(docker).await,
     }
 }

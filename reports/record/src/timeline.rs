@@ -72,7 +72,12 @@ pub struct Injection {
     pub selector: String,
     /// What it resolved to: node names.
     pub targets: Vec<String>,
-    /// The AZs of the targets.
+    /// The nodes that it takes away, or cuts off from somebody whom they need: the targets, but
+    /// of a leader and its followers only the leader, and around a bridge those beside it. Empty
+    /// in timelines of older versions.
+    #[serde(default)]
+    pub hurt: Vec<String>,
+    /// The AZs of those nodes.
     pub azs: Vec<String>,
     /// Planned hold, in milliseconds.
     pub hold_ms: u64,

@@ -284,6 +284,7 @@ impl Synthetic {
             fault: "power-off".into(),
             selector: "az b".into(),
             targets: vec!["router-b".into(), "storage-b1".into(), "storage-b2".into()],
+            hurt: vec!["router-b".into(), "storage-b1".into(), "storage-b2".into()],
             azs: vec!["b".into()],
             hold_ms: 20_000,
             undo: "start router-b, storage-b1 and storage-b2 again".into(),

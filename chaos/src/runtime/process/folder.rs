@@ -1,15 +1,18 @@
 //! `<tmp>/gameday-<run id>`: data folders and logs of the process runtime.
+//!
+//! To which run it belongs is said beside it, in a file that is made before it
+//! and removed after it: whoever dies in between, it is found again.
 
 use crate::runtime::marks::RunMarks;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// First part of the folder's name.
 pub(crate) const PREFIX: &str = "gameday-";
-/// File in it that says to which run it belongs.
-pub(crate) const MARKS: &str = "marks.json";
+/// Last part of the name of the file beside it that says to which run it belongs.
+pub(crate) const MARKS: &str = ".marks";
 /// Folder of the logs in it; no unit is named so.
 const LOGS: &str = ".logs";
 /// Folder of the programs in it that nodes are upgraded to.
@@ -27,11 +30,18 @@ impl RunDir {
     pub fn create(marks: &RunMarks) -> Result<Self, String> {
         let root = std::env::temp_dir().join(format!("{PREFIX}{}", marks.run));
         let say = |e: io::Error| format!("{}: {e}", root.display());
+        let text = serde_json::to_vec(marks).map_err(|e| e.to_string())?;
+        let beside = beside(&root);
+        OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(&beside)
+            .and_then(|mut file| file.write_all(&text))
+            .map_err(|e| format!("{}: {e}", beside.display()))?;
         let mut private = DirBuilder::new();
         private.mode(0o700);
         private.create(&root).map_err(say)?;
-        let text = serde_json::to_vec(marks).map_err(|e| e.to_string())?;
-        fs::write(root.join(MARKS), text).map_err(say)?;
         private.create(root.join(LOGS)).map_err(say)?;
         Ok(RunDir { root })
     }
@@ -92,9 +102,55 @@ impl RunDir {
 
     /// Removes everything.
     pub fn remove(&self) -> Result<(), String> {
-        match fs::remove_dir_all(&self.root) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            done => done.map_err(|e| format!("{}: {e}", self.root.display())),
-        }
+        remove(&self.root)
+    }
+}
+
+/// The file beside a run's folder.
+fn beside(root: &Path) -> PathBuf {
+    let mut name = root.as_os_str().to_os_string();
+    name.push(MARKS);
+    name.into()
+}
+
+/// Removes a run's folder, then its marks; fine if they are gone.
+pub(crate) fn remove(root: &Path) -> Result<(), String> {
+    let gone = |path: &Path, done: io::Result<()>| match done {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done.map_err(|e| format!("{}: {e}", path.display())),
+    };
+    gone(root, fs::remove_dir_all(root))?;
+    let beside = beside(root);
+    gone(&beside, fs::remove_file(&beside))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::leftovers::Thing;
+    use crate::runtime::marks::Kind;
+    use crate::runtime::process::scan;
+
+    /// As if it had been killed after each of the steps of making and removing it.
+    #[test]
+    fn it_is_found_again_as_long_as_a_part_of_it_is_there() {
+        let run = format!("folder-test-{}", std::process::id());
+        let marks = RunMarks::new(&run, Kind::Run, "/nowhere").unwrap();
+        let found = || -> Vec<Thing> {
+            let all = scan::find().unwrap().into_iter();
+            all.filter(|l| l.marks.run == run)
+                .map(|l| l.thing)
+                .collect()
+        };
+        let dir = RunDir::create(&marks).unwrap();
+        let whole = [Thing::Folder(dir.root.clone())];
+        assert_eq!(found(), whole);
+        fs::remove_dir(dir.root.join(LOGS)).unwrap();
+        assert_eq!(found(), whole);
+        fs::remove_dir(&dir.root).unwrap();
+        assert_eq!(found(), whole, "only its marks are left, or were made yet");
+        dir.remove().unwrap();
+        assert_eq!(found(), []);
+        dir.remove().unwrap();
     }
 }

@@ -3,7 +3,7 @@
 
 pub mod addresses;
 mod child;
-mod folder;
+pub(crate) mod folder;
 mod programs;
 pub(crate) mod scan;
 

@@ -48,23 +48,29 @@ pub(crate) fn find() -> Result<Vec<Leftover>, String> {
         .flatten()
         .flatten()
     {
-        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+        let name = entry.file_name();
+        let Some(run) = name
+            .to_str()
+            .and_then(|n| n.strip_prefix(PREFIX)?.strip_suffix(MARKS))
+        else {
+            continue;
+        };
+        let path = entry.path();
+        let ours = |meta: &fs::Metadata| meta.uid() == nix::unistd::getuid().as_raw();
+        if !fs::symlink_metadata(&path).is_ok_and(|m| m.is_file() && ours(&m)) {
             continue;
         }
-        let path = entry.path();
-        let ours = fs::symlink_metadata(&path)
-            .is_ok_and(|m| m.is_dir() && m.uid() == nix::unistd::getuid().as_raw());
-        let marks = read(&path.join(MARKS).display().to_string(), MAX_MARKS);
-        let marks = marks.and_then(|m| serde_json::from_slice::<RunMarks>(&m).ok());
-        if let (true, Some(marks)) = (ours, marks)
-            && entry.file_name().to_string_lossy() == format!("{PREFIX}{}", marks.run)
-        {
-            found.push(Leftover::new(
-                "process",
-                marks,
-                String::new(),
-                Thing::Folder(path),
-            ));
+        let marks = read(&path.display().to_string(), MAX_MARKS)
+            .and_then(|m| serde_json::from_slice::<RunMarks>(&m).ok());
+        // Gone, not yet there, or ours.
+        let folder = path.with_file_name(format!("{PREFIX}{run}"));
+        let fits = match fs::symlink_metadata(&folder) {
+            Ok(meta) => meta.is_dir() && ours(&meta),
+            Err(e) => e.kind() == io::ErrorKind::NotFound,
+        };
+        if let (true, Some(marks)) = (fits, marks.filter(|m| m.run == run)) {
+            let thing = Thing::Folder(folder);
+            found.push(Leftover::new("process", marks, String::new(), thing));
         }
     }
     Ok(found)

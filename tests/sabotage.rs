@@ -1,0 +1,102 @@
+//! Somebody undoes a fault behind our back: that is no resilience. The run is
+//! inconclusive (exit 2), says why, and leaves nothing.
+
+mod support;
+
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+use support::engine::{ask, docker_lines, left_of};
+use support::*;
+
+const LIMIT: Duration = Duration::from_secs(150);
+
+/// The pid of a unit of this run of processes.
+fn process(run: &str, unit: &str) -> u32 {
+    let mark = format!("GAMEDAY_UNIT={unit}");
+    let is = |pid: &u32| {
+        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environ.split(|b| *b == 0).any(|v| v == mark.as_bytes())
+    };
+    processes_of(run)
+        .into_iter()
+        .find(is)
+        .unwrap_or_else(|| panic!("{unit} of {run}"))
+}
+
+/// One step, hurt by `sabotage` as soon as it is proven to be in force.
+fn sabotaged(runtime: &'static str, step: &str, sabotage: impl Fn(&Path, &str)) -> Value {
+    let day = Short::new(runtime, step);
+    let child = day.hurt();
+    let (folder, run) = day.folder();
+    sabotage(&folder, &run);
+    let done = wait(child, LIMIT);
+    assert_eq!(done.status.code(), Some(2), "{}", text(&done));
+    let report = json(&folder.join("report.json"));
+    assert_eq!(report["overall"]["ending"], "inconclusive");
+    let said = report["overall"]["reasons"].to_string();
+    assert!(said.contains("ended before its revert"), "{said}");
+    let held = &report["injections"][0]["proof_held"];
+    assert_eq!(held["proof"]["verdict"], "fail", "{held}");
+    let html = std::fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(html.contains("ended before its revert"), "the page says it");
+    assert_eq!(processes_of(&run), Vec::<u32>::new(), "nothing is left");
+    if runtime == "docker" {
+        assert_eq!(left_of(&run), Vec::<String>::new());
+    }
+    report
+}
+
+#[test]
+fn links_that_somebody_opened_are_no_partition() {
+    let _one = alone();
+    let step = step("isolate", "{ az = \"b\" }", 6);
+    sabotaged("process", &step, |_, run| {
+        // Into the pipe of the process that hosts the links, beside the runner.
+        let pipe = format!("/proc/{}/fd/0", process(run, "links"));
+        let mut pipe = std::fs::OpenOptions::new().write(true).open(pipe).unwrap();
+        let request = json!({ "id": 1u64 << 40, "request": { "cut": [] } });
+        pipe.write_all(format!("{request}\n").as_bytes()).unwrap();
+    });
+}
+
+#[test]
+fn a_process_that_somebody_woke_is_not_paused() {
+    let _one = alone();
+    let step = step("pause", "{ node = \"storage-b1\" }", 6);
+    sabotaged("process", &step, |_, run| {
+        let pid = i32::try_from(process(run, "storage-b1")).unwrap();
+        assert_eq!(unsafe { libc::kill(pid, libc::SIGCONT) }, 0);
+    });
+}
+
+#[test]
+fn rules_that_somebody_removed_are_no_partition() {
+    if !docker() {
+        return;
+    }
+    let _one = alone();
+    let step = step("isolate", "{ az = \"b\" }", 8);
+    sabotaged("docker", &step, |_, run| {
+        let filter = format!("label=gameday.run={run}");
+        let names = docker_lines(&["ps", "--filter", &filter, "--format", "{{.Names}}"]);
+        let nothing = json!({ "drop": { "from": [], "to": [], "silent": false } });
+        let agents = names.iter().filter(|n| n.ends_with("-agent"));
+        for agent in agents {
+            ask(agent, &nothing).expect("the agent answers");
+        }
+    });
+}
+
+#[test]
+fn a_container_that_somebody_started_is_not_dead() {
+    if !docker() {
+        return;
+    }
+    let _one = alone();
+    let step = step("kill", "{ node = \"storage-b1\" }", 8);
+    sabotaged("docker", &step, |_, run| {
+        docker_lines(&["start", &format!("gameday-{run}-storage-b1")]);
+    });
+}
