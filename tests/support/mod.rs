@@ -150,21 +150,30 @@ impl Short {
 
     /// Starts it and waits until its fault is proven to be in force.
     pub fn hurt(&self) -> std::process::Child {
-        let child = self
+        let mut child = self
             .command()
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("it starts");
-        let timeline = || {
-            std::fs::read_dir(&self.out)
-                .ok()?
-                .next()?
+        let limit = Duration::from_secs(90);
+        let began = Instant::now();
+        loop {
+            let folder = std::fs::read_dir(&self.out)
                 .ok()
-                .map(|e| e.path().join("timeline.jsonl"))
-        };
-        wait_for_line(timeline, "\"side\":\"injected\"", Duration::from_secs(90));
-        child
+                .and_then(|mut all| all.next());
+            let timeline = folder.and_then(|f| Some(f.ok()?.path().join("timeline.jsonl")));
+            let told = timeline.and_then(|path| std::fs::read_to_string(path).ok());
+            if told.is_some_and(|t| t.contains("\"side\":\"injected\"")) {
+                return child;
+            }
+            if child.try_wait().expect("own child").is_some() {
+                let out = child.wait_with_output().expect("own child");
+                panic!("it ended before its fault was in force:\n{}", text(&out));
+            }
+            assert!(began.elapsed() < limit, "no fault within {limit:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Its run folder, and the run's id.
@@ -233,20 +242,6 @@ pub fn run_folder(out: &Path) -> PathBuf {
 pub fn json(path: &Path) -> serde_json::Value {
     let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
-/// Waits until `path` contains `needle`; fails after `limit`.
-pub fn wait_for_line(path: impl Fn() -> Option<PathBuf>, needle: &str, limit: Duration) {
-    let began = Instant::now();
-    loop {
-        if let Some(p) = path()
-            && std::fs::read_to_string(&p).is_ok_and(|t| t.contains(needle))
-        {
-            return;
-        }
-        assert!(began.elapsed() < limit, "no '{needle}' within {limit:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// Processes of ours that are marked with `run` (a run id), from /proc.
