@@ -3,114 +3,12 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
+use support::canary::*;
 use support::stub::Stub;
 use support::*;
-
-const LIMIT: Duration = Duration::from_secs(120);
-
-/// `gameday canary` without the AWS settings of whoever runs the tests.
-fn canary(dir: &Path) -> Command {
-    let mut c = gameday();
-    c.arg("canary")
-        .arg("--plain")
-        .arg("--out")
-        .arg(dir.join("runs"));
-    for name in [
-        "ACCESS_KEY_ID",
-        "SECRET_ACCESS_KEY",
-        "SESSION_TOKEN",
-        "PROFILE",
-        "REGION",
-    ] {
-        c.env_remove(format!("AWS_{name}"));
-    }
-    c.env_remove("AWS_DEFAULT_REGION");
-    c.env("HOME", dir);
-    c
-}
-
-fn folder(dir: &Path) -> std::path::PathBuf {
-    run_folder(&dir.join("runs"))
-}
-
-/// Starts it and waits until it says where its metrics are; the rest of its
-/// output is read in the background, so that its pipe never fills.
-fn started(command: &mut Command) -> (Child, String, std::thread::JoinHandle<String>) {
-    let mut child = command
-        .args(["--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut said = String::new();
-    let url = loop {
-        let Some(Ok(line)) = lines.next() else {
-            let mut why = String::new();
-            let mut stderr = child.stderr.take().unwrap();
-            let _ = stderr.read_to_string(&mut why);
-            panic!("no metrics: {said}{why}");
-        };
-        said += &format!("{line}\n");
-        if let Some((_, url)) = line.split_once("metrics at ") {
-            break url.to_string();
-        }
-    };
-    let rest = std::thread::spawn(move || {
-        lines
-            .map_while(Result::ok)
-            .fold(said, |said, line| said + &line + "\n")
-    });
-    (child, url, rest)
-}
-
-fn scrape(url: &str) -> String {
-    let addr = url
-        .trim_start_matches("http://")
-        .trim_end_matches("/metrics");
-    let mut stream = TcpStream::connect(addr).expect("it listens");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    let ask = format!("GET /metrics HTTP/1.1\r\nhost: {addr}\r\n\r\n");
-    stream.write_all(ask.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    answer.split_once("\r\n\r\n").unwrap().1.to_string()
-}
-
-/// Sum of all samples whose line begins so and contains so.
-fn sum(metrics: &str, name: &str, label: &str) -> f64 {
-    let of = |l: &&str| l.starts_with(name) && l.contains(label);
-    let value = |l: &str| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
-    metrics.lines().filter(of).map(value).sum()
-}
-
-/// Scrapes until enough operations were answered.
-fn wait_for_answers(url: &str, at_least: f64) -> String {
-    let began = Instant::now();
-    loop {
-        let metrics = scrape(url);
-        let ok = sum(&metrics, "gameday_canary_requests_total{", "outcome=\"ok\"");
-        if ok >= at_least {
-            return metrics;
-        }
-        assert!(began.elapsed() < LIMIT, "too few answers:\n{metrics}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-fn terminate(child: Child) -> std::process::Output {
-    let pid = i32::try_from(child.id()).unwrap();
-    assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
-    wait(child, LIMIT)
-}
 
 #[test]
 fn it_measures_until_it_is_told_to_end_and_leaves_a_report() {
@@ -187,31 +85,6 @@ fn hdrhistogram_reads(log: &Path, dir: &Path) {
 }
 
 #[test]
-fn a_store_that_forgets_writes_is_found() {
-    let stub = Stub::start();
-    let forgetful = &stub.forgetful;
-    forgetful.store(true, std::sync::atomic::Ordering::Relaxed);
-    let dir = tempfile::tempdir().unwrap();
-    let done = finish(
-        canary(dir.path())
-            .args(["--endpoint", &format!("http://{}", stub.addr), "--az", "a"])
-            .args([
-                "--create-table",
-                "--rate",
-                "100",
-                "--keys",
-                "5",
-                "--for",
-                "3s",
-            ]),
-        LIMIT,
-    );
-    assert_eq!(done.status.code(), Some(1), "{}", text(&done));
-    let verdict = json(&folder(dir.path()).join("verdict.json"));
-    assert_eq!(verdict["verdict"], "fail", "{verdict}");
-}
-
-#[test]
 fn an_alarm_that_is_a_stop_condition_ends_it() {
     let stub = Stub::start();
     let failing = &stub.failing;
@@ -236,200 +109,6 @@ fn an_alarm_that_is_a_stop_condition_ends_it() {
     assert_eq!(ending, Some("stopped"), "{}", report["overall"]);
     let why = report["overall"]["reasons"].to_string();
     assert!(why.contains("'down' fires"), "{why}");
-}
-
-#[test]
-fn a_table_that_is_used_again_begins_empty() {
-    let stub = Stub::start();
-    let endpoint = format!("http://{}", stub.addr);
-    for create in [true, false] {
-        let dir = tempfile::tempdir().unwrap();
-        let mut command = canary(dir.path());
-        command
-            .args([
-                "--endpoint",
-                &endpoint,
-                "--az",
-                "a",
-                "--rate",
-                "100",
-                "--keys",
-                "5",
-            ])
-            .args(["--mix", "writes=0.5,strong_reads=0.5", "--for", "1s"]);
-        if create {
-            command.arg("--create-table");
-        }
-        let done = finish(&mut command, LIMIT);
-        assert_eq!(done.status.code(), Some(0), "{}", text(&done));
-    }
-    assert!(stub.asked("DeleteItem") >= 5);
-}
-
-/// Every kind of call.
-const ALL_KINDS: &str =
-    "writes=0.15,inserts=0.15,cas=0.1,adds=0.2,strong_reads=0.3,eventual_reads=0.1";
-
-fn check<'a>(verdict: &'a serde_json::Value, name: &str) -> &'a serde_json::Value {
-    let checks = verdict["checks"].as_array().unwrap();
-    let found = checks.iter().find(|c| c["name"] == name);
-    found.unwrap_or_else(|| panic!("no check {name} in {verdict}"))
-}
-
-#[test]
-fn counters_and_inserts_are_judged_and_a_table_can_be_used_again() {
-    let stub = Stub::start();
-    // The second time with the same seed: the same keys would be there.
-    for create in [true, false] {
-        let dir = tempfile::tempdir().unwrap();
-        let mut command = canary(dir.path());
-        command
-            .args(["--endpoint", &format!("http://{}", stub.addr), "--az", "a"])
-            .args([
-                "--rate", "200", "--keys", "10", "--for", "4s", "--seed", "5",
-            ])
-            .args(["--mix", ALL_KINDS]);
-        if create {
-            command.arg("--create-table");
-        }
-        let done = finish(&mut command, LIMIT);
-        assert_eq!(done.status.code(), Some(0), "{}", text(&done));
-        let verdict = json(&folder(dir.path()).join("verdict.json"));
-        for name in [
-            "counters",
-            "durable-set",
-            "lost-writes",
-            "linearizability",
-            "eventual-reads",
-        ] {
-            assert_eq!(check(&verdict, name)["verdict"], "pass", "{verdict}");
-        }
-    }
-    assert!(stub.asked("UpdateItem") > 50);
-}
-
-#[test]
-fn a_store_that_forgets_additions_is_found() {
-    let stub = Stub::start();
-    let forgetful = &stub.forgetful;
-    forgetful.store(true, std::sync::atomic::Ordering::Relaxed);
-    let dir = tempfile::tempdir().unwrap();
-    let done = finish(
-        canary(dir.path())
-            .args(["--endpoint", &format!("http://{}", stub.addr), "--az", "a"])
-            .args(["--create-table", "--rate", "100", "--for", "3s"])
-            .args(["--mix", "adds=0.5,strong_reads=0.5"]),
-        LIMIT,
-    );
-    assert_eq!(done.status.code(), Some(1), "{}", text(&done));
-    let verdict = json(&folder(dir.path()).join("verdict.json"));
-    assert_eq!(check(&verdict, "counters")["verdict"], "fail", "{verdict}");
-}
-
-#[test]
-fn fresh_connections_are_opened_for_one_call_each() {
-    for (share, fresh) in [("1", true), ("0", false)] {
-        let stub = Stub::start();
-        let dir = tempfile::tempdir().unwrap();
-        let done = finish(
-            canary(dir.path())
-                .args(["--endpoint", &format!("http://{}", stub.addr), "--az", "a"])
-                .args(["--create-table", "--rate", "50", "--keys", "5"])
-                .args(["--for", "2s", "--fresh-connections", share]),
-            LIMIT,
-        );
-        assert_eq!(done.status.code(), Some(0), "{}", text(&done));
-        let report = json(&folder(dir.path()).join("report.json"));
-        let operations = report["measured"]["operations"].as_u64().unwrap();
-        let opened = stub.connections.load(std::sync::atomic::Ordering::Relaxed);
-        assert!(operations > 50, "{operations}");
-        // Kept ones are for the calls in flight, and for what is asked beside.
-        let expected = match fresh {
-            true => opened >= operations,
-            false => opened < operations / 2,
-        };
-        assert!(expected, "{opened} connections for {operations} operations");
-    }
-}
-
-#[test]
-fn retries_answer_requests_whose_first_attempt_failed() {
-    let stub = Stub::start();
-    let failing = &stub.failing;
-    failing.store(3, std::sync::atomic::Ordering::Relaxed);
-    let dir = tempfile::tempdir().unwrap();
-    let done = finish(
-        canary(dir.path())
-            .args(["--endpoint", &format!("http://{}", stub.addr), "--az", "a"])
-            .args(["--create-table", "--rate", "50", "--keys", "5"])
-            .args(["--for", "4s", "--attempts", "3", "--timeout", "2s"]),
-        LIMIT,
-    );
-    assert_eq!(done.status.code(), Some(0), "{}", text(&done));
-    let report = json(&folder(dir.path()).join("report.json"));
-    let retries = report["measured"]["retries"].as_u64().unwrap();
-    assert!(retries > 10, "{}", report["measured"]);
-    let overall = report["sli"].as_array().unwrap().iter();
-    let (mut first, mut requests) = (0, 0);
-    for row in overall.filter(|row| row["group"] == "overall") {
-        first += row["first_attempts"]["all"]["answered"].as_u64().unwrap();
-        requests += row["requests"]["all"]["answered"].as_u64().unwrap();
-    }
-    let operations = report["measured"]["operations"].as_u64().unwrap();
-    // A third of the first attempts failed; a few retries found no answer either.
-    assert!(first < operations * 3 / 4, "{first} of {operations}");
-    assert!(
-        requests > first + (operations - first) / 2,
-        "{requests} of {operations}"
-    );
-}
-
-/// A name service of its own is what a mount namespace gives a process: its
-/// own `/etc/hosts`. Needs root.
-#[test]
-fn a_name_that_gets_another_address_is_followed() {
-    let dir = tempfile::tempdir().unwrap();
-    let able = Command::new("unshare").args(["-m", "true"]).output();
-    if !able.is_ok_and(|done| done.status.success()) {
-        eprintln!("skipped: this process may not make a mount namespace");
-        return;
-    }
-    let before = Stub::start();
-    let port = before.addr.port();
-    let after = Stub::start_at(&format!("127.0.0.2:{port}"), before.store.clone());
-    let hosts = dir.path().join("hosts");
-    let of = |address: &str| format!("127.0.0.1 localhost\n{address} store.test\n");
-    std::fs::write(&hosts, of("127.0.0.1")).unwrap();
-    let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
-    let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", script]).arg(&hosts);
-    let measured = format!("http://store.test:{port}");
-    let plain = canary(dir.path());
-    command.arg(plain.get_program()).args(plain.get_args());
-    for (name, value) in plain.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command
-        .args(["--endpoint", &measured, "--az", "a", "--create-table"])
-        .args(["--rate", "50", "--keys", "5", "--fresh-connections", "0.5"]);
-    let (child, url, said) = started(&mut command);
-    wait_for_answers(&url, 20.0);
-    let opened = |stub: &Stub| stub.connections.load(std::sync::atomic::Ordering::Relaxed);
-    assert!(opened(&before) > 0 && opened(&after) == 0);
-    std::fs::write(&hosts, of("127.0.0.2")).unwrap();
-    let began = Instant::now();
-    while opened(&after) < 5 {
-        assert!(began.elapsed() < LIMIT, "nobody came to the new address");
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    let done = terminate(child);
-    let said = said.join().unwrap() + &text(&done);
-    assert_eq!(done.status.code(), Some(0), "{said}");
-    let news = format!("store.test:{port} has new addresses: 127.0.0.2:{port}");
-    assert!(said.contains(&news), "{said}");
 }
 
 #[test]
@@ -540,6 +219,9 @@ fn old_segments_go_and_are_judged_before() {
     let segments = left.filter(|e| e.file_name().to_string_lossy().starts_with("history-"));
     assert_eq!(segments.count(), 0);
     assert!(text(&done).contains("were removed"), "{}", text(&done));
+    let report = json(&folder.join("report.json"));
+    let limits = report["limits"].to_string();
+    assert!(limits.contains("newest part of the history"), "{limits}");
 }
 
 #[test]

@@ -100,6 +100,66 @@ fn a_killed_runner_leaves_nothing_that_revert_does_not_end_and_nobody_else_is_to
     );
 }
 
+/// Everything that a game day in containers needs of the host is the engine's socket.
+#[test]
+fn a_member_of_the_dockers_group_needs_no_root() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65534;
+    if !docker() {
+        return;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: whoever runs this is not root, so all other tests show it");
+        return;
+    }
+    let socket = std::fs::metadata("/var/run/docker.sock").expect("the engine's socket");
+    if socket.gid() == 0 || socket.mode() & 0o060 != 0o060 {
+        println!("skipped: no group but root's may use the engine's socket");
+        return;
+    }
+    let _one = alone();
+    let steps = step("power-off", "{ az = \"b\" }", 6)
+        + "\nname = \"dark\"\n\n[[step]]\n"
+        + &step("partition", "{ az = \"c\" }", 6).replace("at = \"0s\"", "after = \"dark\"");
+    let day = Short::new("docker", &steps);
+    // The binary where anybody may run it, and a folder of nobody's own.
+    let binary = day.dir.path().join("gameday");
+    std::fs::copy(env!("CARGO_BIN_EXE_gameday"), &binary).unwrap();
+    for path in [day.dir.path(), &binary] {
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(path, open).unwrap();
+    }
+    std::os::unix::fs::chown(day.dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let group = nix::unistd::Gid::from_raw(socket.gid());
+    let as_nobody = |args: &[&std::ffi::OsStr]| {
+        let mut c = Command::new(&binary);
+        c.args(args).current_dir(day.dir.path());
+        // SAFETY: these are system calls and nothing else.
+        unsafe {
+            c.pre_exec(move || {
+                nix::unistd::setgroups(&[group])?;
+                nix::unistd::setgid(nix::unistd::Gid::from_raw(NOBODY))?;
+                Ok(nix::unistd::setuid(nix::unistd::Uid::from_raw(NOBODY))?)
+            });
+        }
+        finish(&mut c, LIMIT)
+    };
+    let command = day.command();
+    let args: Vec<_> = command.get_args().collect();
+    let done = as_nobody(&args);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done));
+    let (folder, run) = day.folder();
+    for side in ["injected", "held", "reverted"] {
+        let (pass, evidence) = proofs(&folder, side);
+        assert!(pass, "{side}: {evidence}");
+    }
+    assert_eq!(std::fs::metadata(&folder).unwrap().uid(), NOBODY);
+    assert_eq!(left_of(&run), Vec::<String>::new());
+    let reverted = as_nobody(&["revert".as_ref(), run.as_ref()]);
+    assert_eq!(reverted.status.code(), Some(0), "{}", text(&reverted));
+}
+
 #[test]
 fn an_upgrade_rolls_over_the_containers_and_back() {
     if !docker() {

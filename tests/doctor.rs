@@ -75,6 +75,23 @@ fn a_plan_names_its_techniques_and_needs_no_docker() {
 }
 
 #[test]
+fn a_night_is_the_same_for_the_same_seed_to_the_byte() {
+    let plan = |seed: &str| {
+        let book = book("nightly");
+        let args = ["plan", &book, "--duration", "20m", "--seed", seed];
+        let done = finish(&mut alone_here(&args), LIMIT);
+        assert_eq!(done.status.code(), Some(0), "{}", text(&done));
+        done.stdout
+    };
+    let first = plan("5");
+    assert!(first.iter().filter(|b| **b == b'\n').count() > 100);
+    for _ in 0..9 {
+        assert_eq!(plan("5"), first);
+    }
+    assert_ne!(plan("6"), first);
+}
+
+#[test]
 fn an_output_that_nobody_reads_is_no_failure() {
     let mut doctor = alone_here(&["doctor"]);
     let mut child = doctor.stdout(Stdio::piped()).spawn().unwrap();

@@ -61,6 +61,10 @@ fn a_partition_is_survived_proven_and_reported() {
     let checked = finish(gameday().arg("check").arg(&folder), LIMIT);
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
 
+    // It did not fail: there is nothing to shrink.
+    let shrunk = finish(gameday().arg("shrink").arg(&folder), LIMIT);
+    assert_eq!(shrunk.status.code(), Some(64), "{}", text(&shrunk));
+
     // A history that lost its end marker is never a pass.
     let history = std::fs::read_to_string(folder.join("history.jsonl")).unwrap();
     let cut: Vec<_> = history.lines().take(history.lines().count() - 1).collect();

@@ -82,6 +82,90 @@ fn strong_reads_from_a_deposed_leader() {
     found("stale-leader-read", "az-partition", "stale read");
 }
 
+/// The nightly playbook with a smaller cluster and less time around and between its faults.
+fn short_night(dir: &Path) -> std::path::PathBuf {
+    let path = format!("{}/playbooks/nightly.toml", env!("CARGO_MANIFEST_DIR"));
+    let mut text = std::fs::read_to_string(path).unwrap();
+    let shorter = [
+        ("[baseline]\nfor = \"8s\"", "[baseline]\nfor = \"4s\""),
+        ("[cooldown]\nfor = \"12s\"", "[cooldown]\nfor = \"6s\""),
+        ("pause = [\"3s\", \"8s\"]", "pause = [\"1s\", \"2s\"]"),
+        ("for = [\"4s\", \"8s\"]", "for = [\"2s\", \"4s\"]"),
+    ];
+    for (long, short) in shorter {
+        assert!(text.contains(long), "{long} in the nightly playbook");
+        text = text.replace(long, short);
+    }
+    text.push_str("\n[cluster]\nstorage_nodes_per_az = 1\npartitions = 3\n");
+    let book = dir.join("night.toml");
+    std::fs::write(&book, text).unwrap();
+    book
+}
+
+/// A night finds a bug; the line that the report prints finds it again; and of the night's
+/// injections two at most are needed.
+#[test]
+fn a_night_finds_a_bug_that_is_replayed_and_shrunk() {
+    const BUG: &str = "ack-before-quorum";
+    let _one = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let book = short_night(dir.path());
+    let night = |seed: u64| {
+        let out = dir.path().join(format!("runs-{seed}"));
+        let mut c = gameday();
+        c.arg("run").arg(&book).args(["--bug", BUG]);
+        c.args(["--runtime", "process", "--plain", "--duration", "40s"]);
+        c.args(["--seed", &seed.to_string(), "--out"]).arg(&out);
+        let done = finish(&mut c, LIMIT);
+        let lost = || {
+            anomalies(&run_folder(&out))
+                .iter()
+                .any(|n| n == "lost write")
+        };
+        (done.status.code() == Some(1) && lost()).then(|| run_folder(&out))
+    };
+    let found = (1..=SEEDS).find_map(night).expect("a night finds it");
+
+    // The line is in everything that people and CI look at.
+    let line = json(&found.join("run.json"))["replay"]["command"].clone();
+    let line = line.as_str().unwrap();
+    for file in ["summary.md", "junit.xml", "report.html"] {
+        let text = std::fs::read_to_string(found.join(file)).unwrap();
+        assert!(text.contains(line), "{line} in {file}");
+    }
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[0], "gameday", "{line}");
+    let mut said = String::new();
+    let again = (1..=SEEDS).any(|attempt| {
+        let out = dir.path().join(format!("again-{attempt}"));
+        let mut c = gameday();
+        c.args(&words[1..]).args(["--plain", "--out"]).arg(&out);
+        let done = finish(&mut c, LIMIT);
+        said.push_str(&text(&done));
+        let plan = |folder: &Path| json(&folder.join("run.json"))["plan"].clone();
+        let folder = run_folder(&out);
+        assert_eq!(plan(&folder), plan(&found), "the same to the byte");
+        done.status.code() == Some(1) && anomalies(&folder).iter().any(|n| n == "lost write")
+    });
+    assert!(again, "{line} does not find it again:\n{said}");
+
+    let mut c = gameday();
+    c.arg("shrink").arg(&found);
+    let done = finish(c.args(["--budget", "8m"]), 2 * LIMIT + LIMIT / 2);
+    let said = text(&done);
+    println!("{said}");
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    let minimal = found.join("shrink").join("minimal.toml");
+    let steps = std::fs::read_to_string(&minimal).unwrap();
+    let left = steps.matches("[[step]]").count();
+    assert!(
+        (1..=2).contains(&left),
+        "{left} injections are left:\n{said}"
+    );
+    let planned = finish(gameday().arg("plan").arg(&minimal), LIMIT);
+    assert_eq!(planned.status.code(), Some(0), "{}", text(&planned));
+}
+
 #[test]
 fn the_honest_store_passes_the_same_playbooks() {
     let _one = alone();

@@ -67,7 +67,7 @@ pub fn main(args: CheckArgs) -> Exit {
             eprintln!("--edn writes one file: name one history");
             return Exit::Usage;
         }
-        if out.exists() {
+        if out.is_file() {
             let out = out.display();
             eprintln!("--edn {out}: there is a file already, which might be the only recording");
             return Exit::Usage;
@@ -238,11 +238,16 @@ fn write_edn(reading: &Reading, path: &Path) -> Result<(), Refused> {
         failed: None,
     };
     let written = write::edn(&reading.log, &mut out);
+    let flushed = out.out.flush();
+    if written.is_err() && path.is_file() {
+        // A part of a history must not be taken for one. The file is ours and new.
+        let _ = std::fs::remove_file(path);
+    }
     if let Some(e) = out.failed {
         return Err(say(e));
     }
     let written = written.map_err(|e| e.to_string())?;
-    out.out.flush().map_err(say)?;
+    flushed.map_err(say)?;
     eprintln!(
         "{}: {} operations written, {} eventually consistent reads left out",
         path.display(),

@@ -27,6 +27,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Render the report of a run folder again
     Report(ReportArgs),
+    /// Look for the smallest list of a failed run's injections that still fails
+    Shrink(ShrinkArgs),
     /// Keep a cluster to explore with any DynamoDB client
     Cluster {
         #[command(subcommand)]
@@ -180,6 +182,21 @@ pub enum NilChoice {
 pub struct ReportArgs {
     /// Run folder
     pub run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 found, and minimal · 2 the whole list did not fail again, or the budget was spent ·
+64 RUN did not fail · 130/143 interrupted, after reverting")]
+pub struct ShrinkArgs {
+    /// Folder of a run that failed
+    pub run: PathBuf,
+    /// Time for all runs together
+    #[arg(long, default_value = "30m", value_name = "DURATION", value_parser = gameday_chaos::playbook::values::duration)]
+    pub budget: std::time::Duration,
+    /// Most runs of each list before it counts as one that does not fail
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub runs: u32,
 }
 
 #[derive(Debug, Subcommand)]

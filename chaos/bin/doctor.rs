@@ -61,7 +61,7 @@ struct Engine {
     cgroup: Option<String>,
     cgroup_driver: Option<String>,
     rootless: bool,
-    /// In a container with NET_ADMIN and no other capability.
+    /// In a container with an agent's capabilities and no others.
     containers: Vec<Tried>,
 }
 

@@ -22,6 +22,7 @@ mod replicas;
 mod revert;
 mod roles;
 mod run;
+mod shrink;
 mod stop;
 mod stop_cmd;
 mod undo;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => concurrent(plan::main(args)),
         Command::Check(args) => check::main(args),
         Command::Report(args) => report(args),
+        Command::Shrink(args) => concurrent(shrink::main(args)),
         Command::Run(args) => concurrent(run::main(args)),
         Command::Cluster { action } => concurrent(cluster_cmd::main(action)),
         Command::Stop(args) => concurrent(stop_cmd::main(args)),

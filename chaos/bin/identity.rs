@@ -36,7 +36,7 @@ pub fn versions(engine: Option<String>) -> Versions {
     }
 }
 
-/// The command that runs the same again. `extra` are the options that were given.
+/// The command that runs the same again. `extra` are the words of further options that were given.
 pub fn replay(playbook: &str, seed: u64, runtime: &str, extra: &[String]) -> Replay {
     let features: Vec<String> = if cfg!(feature = "seeded-bugs") {
         vec!["seeded-bugs".into()]
@@ -48,7 +48,11 @@ pub fn replay(playbook: &str, seed: u64, runtime: &str, extra: &[String]) -> Rep
         command.push(' ');
         command.push_str(e);
     }
-    Replay { command, features }
+    Replay {
+        command,
+        options: extra.to_vec(),
+        features,
+    }
 }
 
 #[cfg(test)]

@@ -496,16 +496,16 @@ fn info(
     epoch_utc: &str,
     marks: &RunMarks,
 ) -> RunInfo {
-    let mut extra = Vec::new();
+    let mut extra: Vec<String> = Vec::new();
     if let Some(subnet) = &args.subnet {
-        extra.push(format!("--subnet {subnet}"));
+        extra.extend(["--subnet".into(), subnet.clone()]);
     }
     if let Some(duration) = args.duration {
-        extra.push(format!("--duration {}", values::show(duration)));
+        extra.extend(["--duration".into(), values::show(duration)]);
     }
     #[cfg(feature = "seeded-bugs")]
     if let Some(bug) = &args.bug {
-        extra.push(format!("--bug {bug}"));
+        extra.extend(["--bug".into(), bug.clone()]);
     }
     RunInfo {
         id: marks.run.clone(),

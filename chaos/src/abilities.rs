@@ -17,11 +17,30 @@ pub enum Ability {
     Programs,
     /// To drop everything on chosen links.
     Cuts,
+    /// To make the nodes' disks full, slow or failing.
+    Disks,
+    /// To damage files that nodes have stored.
+    StoredData,
+    /// To drop it and tell the sender.
+    Rejects,
+    /// To delay what crosses chosen links, or to limit its rate.
+    SlowLinks,
+    /// To lose, double, damage or turn around single messages on chosen links.
+    SpoiltMessages,
 }
 
 impl Ability {
     /// All, in the order in which they are listed to people.
-    pub const ALL: &'static [Ability] = &[Ability::Processes, Ability::Programs, Ability::Cuts];
+    pub const ALL: &'static [Ability] = &[
+        Ability::Processes,
+        Ability::Programs,
+        Ability::Cuts,
+        Ability::Disks,
+        Ability::StoredData,
+        Ability::Rejects,
+        Ability::SlowLinks,
+        Ability::SpoiltMessages,
+    ];
 
     /// For people.
     pub fn name(self) -> &'static str {
@@ -29,6 +48,11 @@ impl Ability {
             Ability::Processes => "processes",
             Ability::Programs => "programs",
             Ability::Cuts => "cuts",
+            Ability::Disks => "disks",
+            Ability::StoredData => "stored data",
+            Ability::Rejects => "rejects",
+            Ability::SlowLinks => "slow links",
+            Ability::SpoiltMessages => "spoilt messages",
         }
     }
 }

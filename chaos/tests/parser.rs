@@ -1,6 +1,6 @@
 //! Playbooks with mistakes: every one is told, with its place.
 
-use gameday_chaos::faults::{Direction, FaultKind};
+use gameday_chaos::faults::{Direction, FaultKind, How};
 use gameday_chaos::playbook::{Draw, Playbook, Selector, Start, render};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -371,7 +371,7 @@ fn every_partition_shape_is_read() {
         (direction("up").as_str(), "no direction 'up'"),
         (
             "fault = \"kill\"\ntarget = { az = \"b\" }\ndirection = \"in\"",
-            "'direction' goes with 'one-way', not with 'kill'",
+            "'direction' goes with 'one-way', 'delay', ",
         ),
         (
             "fault = \"kill\"\ngroups = [{ az = \"a\" }, { az = \"b\" }]",
@@ -416,6 +416,131 @@ fn every_partition_shape_is_read() {
             errors(&step(rest))
         );
     }
+}
+
+#[test]
+fn faults_of_traffic_are_read_with_what_is_usual() {
+    let read = |rest: &str| {
+        let text = format!(
+            "[playbook]\ntitle = \"t\"\n[[step]]\ntarget = {{ az = \"b\" }}\n{rest}\nat = \"0s\"\nfor = \"9s\"\n"
+        );
+        Playbook::parse("p.toml", &text).map(|p| p.steps[0].clone())
+    };
+    for (rest, traffic) in [
+        ("fault = \"delay\"", "delay 50ms ± 10ms"),
+        ("fault = \"delay\"\ndelay = \"200ms\"", "delay 200ms"),
+        ("fault = \"loss\"\ndelay = \"9ms\"", "delay 9ms, loss 20 %"),
+        ("fault = \"duplicate\"", "duplicate 20 %"),
+        ("fault = \"corrupt\"\ncorrupt = \"2.5%\"", "corrupt 2.5 %"),
+        ("fault = \"reorder\"", "delay 50ms, reorder 20 %"),
+        ("fault = \"rate\"", "rate 1mbit"),
+        (
+            "fault = \"traffic\"\ndelay = \"50ms\"\njitter = \"10ms\"\nloss = \"1%\"\nrate = \"64kbit\"",
+            "delay 50ms ± 10ms, loss 1 %, rate 64kbit",
+        ),
+    ] {
+        let step = read(rest).unwrap_or_else(|e| panic!("{rest}: {}", render(&e)));
+        assert_eq!(step.params.traffic.to_string(), traffic);
+        assert_eq!(step.params.direction, Direction::Both);
+    }
+    let step = read("fault = \"delay\"\nto = { az = \"c\" }\ndirection = \"in\"").unwrap();
+    assert_eq!(step.selector(), "az b | az c");
+    assert_eq!(step.params.direction, Direction::In);
+    let step = read("fault = \"partition\"\nhow = \"reject\"").unwrap();
+    assert_eq!(step.params.how, How::Reject);
+
+    for (rest, told) in [
+        ("fault = \"traffic\"", "does not say what is done"),
+        ("fault = \"loss\"\njitter = \"5ms\"", "there is none"),
+        (
+            "fault = \"delay\"\ndelay = \"5ms\"\njitter = \"6ms\"",
+            "at most the delay, 5ms",
+        ),
+        (
+            "fault = \"delay\"\ndelay = \"1m\"",
+            "'delay' is from 5ms to 5s",
+        ),
+        (
+            "fault = \"reorder\"\nrate = \"1mbit\"",
+            "no 'rate' with 'reorder'",
+        ),
+        (
+            "fault = \"loss\"\nreorder = \"5%\"",
+            "overtake others only if",
+        ),
+        (
+            "fault = \"loss\"\nloss = \"0.5%\"",
+            "'loss' is from 1% to 99%",
+        ),
+        (
+            "fault = \"loss\"\nloss = \"100%\"",
+            "all of it is a partition",
+        ),
+        ("fault = \"loss\"\nloss = 0.2", "'loss' is a share"),
+        (
+            "fault = \"rate\"\nrate = \"1kbit\"",
+            "from 64kbit to 100mbit",
+        ),
+        ("fault = \"rate\"\nrate = \"fast\"", "a rate is a number"),
+        ("fault = \"rate\"\nrate = 5", "'rate' is a rate such as"),
+        (
+            "fault = \"kill\"\nloss = \"5%\"",
+            "'loss' goes with 'delay', 'loss', ",
+        ),
+        (
+            "fault = \"kill\"\ndelay = \"5s\"",
+            "'delay' goes with 'after', or",
+        ),
+        (
+            "fault = \"kill\"\nhow = \"drop\"",
+            "'how' goes with 'isolate'",
+        ),
+        (
+            "fault = \"partition\"\nhow = \"maybe\"",
+            "'how' cannot be 'maybe'",
+        ),
+        ("fault = \"kill\"\nto = { az = \"c\" }", "'to' goes with"),
+        ("fault = \"delay\"\ndirection = \"up\"", "no direction 'up'"),
+        (
+            "fault = \"one-way\"\ndirection = \"both\"",
+            "no direction 'both'",
+        ),
+    ] {
+        let told_is = render(&read(rest).expect_err(rest));
+        assert!(told_is.contains(told), "{rest}: {told_is}");
+    }
+}
+
+#[test]
+fn a_step_of_traffic_can_begin_later_after_another() {
+    let steps = |after: &str| {
+        format!(
+            "[playbook]\ntitle = \"t\"\n[[step]]\nname = \"a\"\nfault = \"kill\"\ntarget = {{ az = \"b\" }}\n\
+             at = \"0s\"\nfor = \"9s\"\n[[step]]\nfault = \"delay\"\ntarget = {{ az = \"b\" }}\n{after}\nfor = \"9s\"\n"
+        )
+    };
+    let text = steps("after = { step = \"a\", delay = \"4s\" }\ndelay = \"70ms\"");
+    let p = Playbook::parse("p.toml", &text).unwrap_or_else(|e| panic!("{}", render(&e)));
+    let start = Start::After("a".into(), Duration::from_secs(4));
+    assert_eq!(p.steps[1].start, start);
+    assert_eq!(p.steps[1].params.traffic.to_string(), "delay 70ms");
+    for (after, told) in [
+        ("after = { delay = \"4s\" }", "names no step"),
+        ("after = { step = \"b\" }", "there is no step 'b'"),
+        (
+            "after = { step = \"a\", wait = \"4s\" }",
+            "unknown key 'wait' in 'after'",
+        ),
+    ] {
+        assert!(errors(&steps(after)).contains(told), "{after}");
+    }
+    let both = steps("after = { step = \"a\", delay = \"4s\" }\ndelay = \"5s\"")
+        .replace("\"delay\"\n", "\"pause\"\n");
+    assert!(
+        errors(&both).contains("in 'after' already"),
+        "{}",
+        errors(&both)
+    );
 }
 
 #[test]

@@ -288,6 +288,115 @@ async fn every_partition_shape_is_proven_and_gone_afterwards() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_partition_that_rejects_is_proven_to_reject() {
+    for step in [
+        step(
+            "x",
+            "partition",
+            "az = \"b\"",
+            "at = \"0s\"\nhow = \"reject\"",
+            "8s",
+        ),
+        step("x", "reset", "az = \"b\"", AT0, "8s"),
+    ] {
+        let seen = Run::of(step).go().await;
+        assert_eq!(seen.proofs(1), [Pass; 3], "{:?}", seen.summary);
+        assert!(seen.log.has("reject ") && !seen.log.has("cut "));
+        assert!(seen.clean);
+    }
+}
+
+/// Steps of one traffic fault on AZ b.
+fn traffic(fault: &str, rest: &str) -> String {
+    step("x", fault, "az = \"b\"", &format!("{AT0}\n{rest}"), "20s")
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_fault_of_traffic_is_proven_and_gone_afterwards() {
+    for (fault, rest, shaped) in [
+        ("delay", "", "delay 50ms ± 10ms"),
+        (
+            "delay",
+            "delay = \"300ms\"\ndirection = \"out\"",
+            "delay 300ms",
+        ),
+        ("loss", "", "loss 20 %"),
+        ("duplicate", "duplicate = \"10%\"", "duplicate 10 %"),
+        ("corrupt", "", "corrupt 20 %"),
+        ("reorder", "", "delay 50ms, reorder 20 %"),
+        ("rate", "direction = \"in\"", "rate 1mbit"),
+        (
+            "traffic",
+            "delay = \"100ms\"\nloss = \"5%\"\nrate = \"2mbit\"\nto = { az = \"c\" }",
+            "delay 100ms, loss 5 %, rate 2mbit",
+        ),
+    ] {
+        let seen = Run::of(traffic(fault, rest)).go().await;
+        assert_eq!(
+            seen.proofs(1),
+            [Pass; 3],
+            "{fault}: {:?} {:?}",
+            seen.summary,
+            seen.log.events()
+        );
+        assert!(
+            seen.log
+                .all()
+                .iter()
+                .any(|l| l.ends_with(&format!(": {shaped}"))),
+            "{fault}: {:#?}",
+            seen.log.all()
+        );
+        assert!(seen.clean, "{fault}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn traffic_that_is_not_as_asked_is_not_proven() {
+    let leak = Link {
+        from: "storage-b1".into(),
+        to: "storage-a1".into(),
+    };
+    for (fault, rest) in [
+        ("delay", ""),
+        ("loss", "loss = \"50%\""),
+        ("duplicate", "duplicate = \"50%\""),
+        ("corrupt", "corrupt = \"50%\""),
+        ("reorder", ""),
+        ("rate", ""),
+    ] {
+        let mut run = Run::of(traffic(fault, rest));
+        run.switches.leaks = Some(leak.clone());
+        let seen = run.go().await;
+        assert_eq!(seen.proofs(1)[0], Fail, "{fault}: {:?}", seen.summary);
+        let told = format!("{:?}", seen.summary);
+        assert!(told.contains("storage-b1 → storage-a1"), "{fault}: {told}");
+        assert!(seen.clean, "{fault}");
+
+        let mut run = Run::of(traffic(fault, &format!("{rest}\ndirection = \"in\"")));
+        run.switches.spreads = Some(leak.clone());
+        let seen = run.go().await;
+        if fault == "reorder" {
+            // It is seen by the delay that it needs.
+            assert!(format!("{:?}", seen.summary).contains("beside it: delay"));
+        }
+        assert_eq!(seen.proofs(1)[0], Fail, "{fault}: {:?}", seen.summary);
+
+        let mut run = Run::of(traffic(fault, rest));
+        run.switches.stays_shaped = true;
+        let seen = run.go().await;
+        assert_eq!(seen.proofs(1), [Pass, Pass, Fail], "{fault}");
+        assert!(!seen.clean, "{fault}");
+    }
+    let mut run = Run::of(traffic("delay", ""));
+    run.switches.blind = true;
+    assert_eq!(run.go().await.proofs(1)[0], Unknown);
+    let mut run = Run::of(traffic("delay", ""));
+    run.switches.lapsed = Some("the lease of b1 lapsed".into());
+    assert_eq!(run.go().await.proofs(1)[0], Unknown);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_leader_apart_from_its_followers_still_serves_clients() {
     let seen = Run::of(step("x", "leader", "leader = \"canary/0\"", AT0, "8s"))
         .go()

@@ -66,7 +66,12 @@ pub fn points(share: f64, sample: u64, limit: f64) -> String {
     let decimals = decimals(nines(share), sample, Some(limit));
     let scale = 10f64.powi(decimals as i32);
     let points = ((share - limit) * 100.0 * scale + HAIR).floor() / scale;
-    format!("{points:+.decimals$} points")
+    let s = if decimals == 0 && points.abs() == 1.0 {
+        ""
+    } else {
+        "s"
+    };
+    format!("{points:+.decimals$} point{s}")
 }
 
 /// A lower bound in percent: floored, one digit more than it has nines. `–`
@@ -259,6 +264,7 @@ mod tests {
         for (seen, sample, limit, want) in [
             (0.842_424, 10_000, 0.8, "+4.2 points"),
             (0.842_424, 100, 0.8, "+4 points"),
+            (1.0, 100, 0.99, "+1 point"),
             (0.842_424, 10_000, 0.9999, "-15.75 points"),
             (0.999_432, 1_000_000, 0.999, "+0.04 points"),
             (1.0, 10_000, 0.999, "+0.10 points"),

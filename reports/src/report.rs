@@ -78,6 +78,19 @@ pub struct Report {
     pub definitions: Vec<Definition>,
 }
 
+impl Report {
+    /// True if faults were injected: only then are pairs told apart by whether
+    /// one touched them.
+    pub fn faulted(&self) -> bool {
+        !self.injections.is_empty()
+    }
+
+    /// True if this is no game day but a canary that measured by itself.
+    pub fn canary_alone(&self) -> bool {
+        self.run.topology.nodes.is_empty() && self.run.plan.is_empty() && !self.faulted()
+    }
+}
+
 /// What a word of the report means.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Definition {

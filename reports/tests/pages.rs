@@ -643,3 +643,44 @@ fn ten_minutes_of_eighteen_noisy_pairs_fit_in_300_kilobytes() {
     let page = html(&r);
     sound_page(&page);
 }
+
+#[test]
+fn a_canary_alone_has_no_faults_to_tell_of() {
+    let mut s = Synthetic::healthy();
+    s.run.topology.nodes.clear();
+    s.run.plan.clear();
+    s.run.playbook_text.clear();
+    let r = report(&s);
+    assert!(r.canary_alone() && !r.faulted());
+    let page = html(&r);
+    sound_page(&page);
+    for words in [
+        "Faults and recovery",
+        "ntouched pairs",
+        "untouched AZs",
+        "The playbook<",
+        "a fault, from the act",
+        "windows scaled to the run",
+        "After the act",
+        "after recovery",
+    ] {
+        assert!(!page.contains(words), "'{words}' in the page");
+    }
+    assert!(page.contains("a canary alone"));
+    let said = terminal(&r, "report.html", false);
+    assert!(!said.contains("untouched"), "{said}");
+    // The same of a game day whose faults never came is not left out.
+    let r = report(&Synthetic::healthy());
+    assert!(!r.canary_alone());
+    assert!(html(&r).contains("No fault was injected."));
+}
+
+#[test]
+fn steps_can_be_asked_for_their_numbers() {
+    let page = html(&report(&Synthetic::az_power_off()));
+    // In the second from 20 s on only eventual reads elsewhere are answered.
+    let hint =
+        "<title>+20 s · writes 0 of 72 · strong reads 0 of 72 · eventual reads 24 of 36 answered";
+    assert!(page.contains(hint), "no '{hint}'");
+    assert!(page.contains("<title>+10 s · writes 72 of 72 "));
+}

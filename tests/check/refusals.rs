@@ -191,3 +191,21 @@ fn options_that_make_no_sense_are_refused() {
     }
     assert_eq!(check(&[]).code, 64, "no file");
 }
+
+/// What cannot be written leaves no file that would be taken for a history.
+#[test]
+fn a_history_that_edn_cannot_say_leaves_no_file() {
+    let dir = folder();
+    let recorded = std::fs::read_to_string(history("lost-write.jsonl")).expect("readable");
+    // Process 1 calls while process 0, which is the same now, waits for its answer.
+    let recorded = recorded
+        .replace("\"process\":1", "\"process\":0")
+        .replace("\"time\":2000000", "\"time\":3500000");
+    let path = written(&dir, "history.jsonl", &recorded);
+    let out = text(&dir.path().join("out.edn"));
+    let said = check(&[&path, "--edn", &out]);
+    assert_eq!(said.code, 64, "{}", said.out);
+    let what = "process 0 has more than one call open at once, which EDN cannot say";
+    assert!(said.err.contains(what), "{}", said.err);
+    assert!(!std::path::Path::new(&out).exists());
+}

@@ -60,6 +60,7 @@ fn judge(c: &mut Criterion) {
             writes: 0.5 - cas,
             eventual: 0.0,
             final_reads: true,
+            ..generate::Options::default()
         });
         let log = Log::of(&history).expect("it fits");
         group.bench_function(name, |b| {

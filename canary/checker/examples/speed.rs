@@ -29,6 +29,7 @@ fn main() {
             writes: 0.5 - cas,
             eventual: 0.0,
             final_reads: true,
+            ..generate::Options::default()
         });
         let (mut best, mut building) = (f64::INFINITY, f64::INFINITY);
         let mut verdicts = Vec::new();

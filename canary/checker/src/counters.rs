@@ -20,12 +20,17 @@
 //! These are necessary, not sufficient: what passes may still not be
 //! linearizable. O(n log n).
 
+mod bounds;
+
+use crate::budget::{Budget, Exhausted};
 use crate::explain;
 use crate::intake::Intake;
 use crate::log::{Code, Entry, Outcome};
 use crate::say::{self, who};
+use crate::sort::sort_by;
 use crate::tally::Tally;
 use crate::violation::Kind;
+use bounds::Bounds;
 use gameday_record::Model;
 use gameday_record::verdict::Check;
 
@@ -60,76 +65,6 @@ struct Sum {
     at: u32,
 }
 
-/// Sums of additions up to a time, the positive and the negative ones.
-#[derive(Debug, Default)]
-struct Prefix {
-    times: Vec<u64>,
-    sums: Vec<(i128, i128)>,
-}
-
-impl Prefix {
-    fn new(mut items: Vec<(u64, i128)>) -> Self {
-        items.sort_unstable();
-        let mut total = (0, 0);
-        let mut prefix = Prefix::default();
-        for (time, delta) in items {
-            total.0 += delta.max(0);
-            total.1 += delta.min(0);
-            prefix.times.push(time);
-            prefix.sums.push(total);
-        }
-        prefix
-    }
-
-    fn up_to(&self, n: usize) -> (i128, i128) {
-        n.checked_sub(1).map_or((0, 0), |i| self.sums[i])
-    }
-
-    fn before(&self, t: u64) -> (i128, i128) {
-        self.up_to(self.times.partition_point(|x| *x < t))
-    }
-
-    fn until(&self, t: u64) -> (i128, i128) {
-        self.up_to(self.times.partition_point(|x| *x <= t))
-    }
-}
-
-/// What a counter can show.
-struct Bounds {
-    initial: i128,
-    began: Prefix,
-    certain: Prefix,
-}
-
-impl Bounds {
-    fn of(additions: &[Addition], initial: i128) -> Self {
-        let acknowledged = additions.iter().filter(|a| a.ends != u64::MAX);
-        Bounds {
-            initial,
-            began: Prefix::new(additions.iter().map(|a| (a.start, a.delta)).collect()),
-            certain: Prefix::new(acknowledged.map(|a| (a.ends, a.delta)).collect()),
-        }
-    }
-
-    /// Least and greatest sum that a strong operation can show.
-    fn strong(&self, s: &Sum) -> (i128, i128) {
-        let (plus, minus) = self.certain.before(s.start);
-        let (may_plus, may_minus) = self.began.until(s.finish);
-        let sure = self.initial + plus + minus;
-        let own = s.own.unwrap_or(0);
-        (
-            sure + (may_minus - minus) + own.max(0),
-            sure + (may_plus - plus) + own.min(0),
-        )
-    }
-
-    /// The same of an eventual read that was answered at `finish`.
-    fn eventual(&self, finish: u64) -> (i128, i128) {
-        let (plus, minus) = self.began.until(finish);
-        (self.initial + minus, self.initial + plus)
-    }
-}
-
 impl Counters {
     pub fn new(tally: Tally, cut_off: bool) -> Self {
         Counters {
@@ -153,12 +88,37 @@ impl Counters {
     }
 
     /// Judges one counter.
-    pub fn key(&mut self, key: u32, intake: &Intake<'_>) {
+    ///
+    /// # Errors
+    /// The budget ran out; what was found stands.
+    pub fn key(
+        &mut self,
+        key: u32,
+        intake: &Intake<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), Exhausted> {
+        let done = self.judge(key, intake, budget);
+        budget.release();
+        done
+    }
+
+    fn judge(
+        &mut self,
+        key: u32,
+        intake: &Intake<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), Exhausted> {
+        // An operation is at most an addition, in two sorted lists, and a sum, twice.
+        const EACH: usize = size_of::<Addition>()
+            + 2 * size_of::<(u64, i128, u64, i128, i128)>()
+            + 2 * size_of::<Sum>();
         let positions = intake.of(key);
+        budget.holds(positions.len() * EACH)?;
         let initial = i128::from(intake.log.initial.unwrap_or(0));
         let mut additions = Vec::new();
         let mut sums = Vec::new();
         for at in positions {
+            budget.spend()?;
             let e = intake.op(*at);
             let own = (e.code == Code::Add).then(|| i128::from(e.second()));
             if let Some(delta) = own
@@ -189,23 +149,24 @@ impl Counters {
         }
         if sums.is_empty() && positions.iter().all(|at| carried(intake.op(*at))) {
             // Only what an earlier part of the history added is known: nothing was asked.
-            return;
+            return Ok(());
         }
         self.counters += 1;
         self.additions += additions.len() as u64;
         self.sums += sums.len() as u64;
-        let bounds = Bounds::of(&additions, initial);
-        let sound = self.within(key, &sums, &bounds, &additions, intake);
-        self.eventual(key, &bounds, intake);
+        let bounds = Bounds::of(&additions, initial, budget)?;
+        let sound = self.within(key, &sums, &bounds, &additions, intake, budget)?;
+        self.eventual(key, &bounds, intake, budget)?;
         // What is missing of a cut-off recording may have taken something away.
         if additions.iter().all(|a| a.delta > 0) && sound && !self.cut_off {
-            self.monotonic(key, &mut sums, intake);
+            self.monotonic(key, &mut sums, intake, budget)?;
         }
         if sums.is_empty() {
             self.unread = true;
             let reason = "no strongly consistent sum was reported";
             self.tally.unknown_key(reason, &say::key(intake.log, key));
         }
+        Ok(())
     }
 
     /// Strong sums against their bounds; true if all are within.
@@ -216,9 +177,11 @@ impl Counters {
         bounds: &Bounds,
         additions: &[Addition],
         intake: &Intake<'_>,
-    ) -> bool {
+        budget: &mut Budget,
+    ) -> Result<bool, Exhausted> {
         let mut sound = true;
         for s in sums {
+            budget.spend()?;
             let (least, most) = bounds.strong(s);
             if (least..=most).contains(&s.value) {
                 continue;
@@ -249,7 +212,7 @@ impl Counters {
                 explain::anomaly(kind, violates, summary, &shown, intake, key)
             });
         }
-        sound
+        Ok(sound)
     }
 
     fn may_be_missing(&mut self, key: u32, intake: &Intake<'_>) {
@@ -258,14 +221,21 @@ impl Counters {
         self.tally.unknown_key(reason, &say::key(intake.log, key));
     }
 
-    fn eventual(&mut self, key: u32, bounds: &Bounds, intake: &Intake<'_>) {
+    fn eventual(
+        &mut self,
+        key: u32,
+        bounds: &Bounds,
+        intake: &Intake<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), Exhausted> {
         for at in intake.of(key) {
+            budget.spend()?;
             let e = intake.op(*at);
             let (Code::EventualRead, Some(found)) = (e.code, e.found()) else {
                 continue;
             };
             self.eventual += 1;
-            let value = found.map_or(bounds.initial, i128::from);
+            let value = found.map_or(bounds.initial(), i128::from);
             let (least, most) = bounds.eventual(e.finish);
             if (least..=most).contains(&value) {
                 continue;
@@ -283,16 +253,26 @@ impl Counters {
                 explain::anomaly(Kind::Duplicate, violates, summary, &[*at], intake, key)
             });
         }
+        Ok(())
     }
 
     /// Of a counter that only grows: sums must not go back or repeat.
-    fn monotonic(&mut self, key: u32, sums: &mut [Sum], intake: &Intake<'_>) {
-        sums.sort_unstable_by_key(|s| (s.finish, s.at));
+    fn monotonic(
+        &mut self,
+        key: u32,
+        sums: &mut [Sum],
+        intake: &Intake<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), Exhausted> {
+        let finish = |a: &Sum, b: &Sum| (a.finish, a.at).cmp(&(b.finish, b.at));
+        let start = |a: &Sum, b: &Sum| (a.start, a.at).cmp(&(b.start, b.at));
+        sort_by(sums, &finish, budget)?;
         let mut by_start: Vec<Sum> = sums.to_vec();
-        by_start.sort_unstable_by_key(|s| (s.start, s.at));
+        sort_by(&mut by_start, &start, budget)?;
         let mut highest: Option<Sum> = None;
         let mut answered = 0;
         for s in &by_start {
+            budget.spend()?;
             while let Some(earlier) = sums.get(answered).filter(|e| e.finish < s.start) {
                 if highest.is_none_or(|h| h.value < earlier.value) {
                     highest = Some(*earlier);
@@ -318,7 +298,8 @@ impl Counters {
             });
         }
         let mut made: Vec<&Sum> = sums.iter().filter(|s| s.own.is_some()).collect();
-        made.sort_unstable_by_key(|s| (s.value, s.start, s.at));
+        let value = |a: &&Sum, b: &&Sum| (a.value, a.start, a.at).cmp(&(b.value, b.start, b.at));
+        sort_by(&mut made, &value, budget)?;
         for pair in made.windows(2).filter(|p| p[0].value == p[1].value) {
             self.tally.list(|| {
                 let (log, kind) = (intake.log, Kind::LostUpdate);
@@ -332,6 +313,7 @@ impl Counters {
                 explain::anomaly(kind, violates, summary, &shown, intake, key)
             });
         }
+        Ok(())
     }
 
     /// Takes over what was collected about later keys.
@@ -351,12 +333,13 @@ impl Counters {
                 .unknown("no strongly consistent sum was reported");
         }
         let examined = format!(
-            "{} additions to {} counters; {} strong sums and {} eventual reads against what they can be.",
+            "{} additions to {} counters; {} strong sums and {} eventual reads against what each can be. These bounds are necessary, not sufficient: one order that explains all sums was not looked for.",
             self.additions, self.counters, self.sums, self.eventual
         );
         self.tally.finish(&examined, Vec::new())
     }
 }
+
 /// An addition that is part of no load: it stands for what was added before
 /// the history began.
 fn carried(e: &Entry) -> bool {

@@ -17,6 +17,7 @@
 //! last read that missed it; 0 if none did. Measured for elements with a read
 //! after that moment. (Jepsen's `set-full` checker calls it stable latency.)
 
+use crate::budget::{Budget, Exhausted};
 use crate::explain;
 use crate::intake::Intake;
 use crate::log::{Clock, Code, Log, Outcome};
@@ -69,7 +70,15 @@ impl DurableSet {
     }
 
     /// Judges one inserted key; any other is let pass.
-    pub fn key(&mut self, key: u32, intake: &Intake<'_>) {
+    ///
+    /// # Errors
+    /// The budget ran out, and nothing is said about the key.
+    pub fn key(
+        &mut self,
+        key: u32,
+        intake: &Intake<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), Exhausted> {
         let positions = intake.of(key);
         let inserts = positions
             .iter()
@@ -77,6 +86,7 @@ impl DurableSet {
         let mut acknowledged: Option<u32> = None;
         let (mut any, mut unknown) = (None, false);
         for at in inserts {
+            budget.spend()?;
             let e = intake.op(*at);
             any = Some(*at);
             match e.outcome {
@@ -90,8 +100,9 @@ impl DurableSet {
             }
         }
         let Some(any) = any else {
-            return;
+            return Ok(());
         };
+        budget.look()?;
         let reads = || {
             positions.iter().filter_map(|at| {
                 let e = intake.op(*at);
@@ -131,6 +142,7 @@ impl DurableSet {
                 }
             }
         }
+        Ok(())
     }
 
     /// `reads`: when each began, and whether it found the element.

@@ -1,11 +1,13 @@
 //! Eventually consistent reads: as old as they like, but never invented; and
 //! how old they were.
 
+use crate::budget::{Budget, Exhausted};
 use crate::explain;
 use crate::intake::Intake;
 use crate::log::{Clock, Code, Log, Outcome};
 use crate::measure::{measure, millis};
 use crate::say::{self, who};
+use crate::sort::sort;
 use crate::tally::Tally;
 use crate::violation::Kind;
 use crate::zones::Analysis;
@@ -71,12 +73,21 @@ impl EventualReads {
     }
 
     /// Judges the reads of one register. `order`: what is known about its versions.
-    pub fn key(&mut self, key: u32, order: Option<&Analysis<'_>>, intake: &Intake<'_>) {
+    ///
+    /// # Errors
+    /// The budget ran out; what was found stands.
+    pub fn key(
+        &mut self,
+        key: u32,
+        order: Option<&Analysis<'_>>,
+        intake: &Intake<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), Exhausted> {
         let positions = intake.of(key);
         let is_eventual = |at: &&u32| intake.op(**at).code == Code::EventualRead;
         let invoked = positions.iter().filter(is_eventual).count() as u64;
         if invoked == 0 {
-            return;
+            return Ok(());
         }
         self.invoked += invoked;
         self.writes.clear();
@@ -89,13 +100,15 @@ impl EventualReads {
                 failed,
             ))
         }));
-        self.writes.sort_unstable();
+        sort(&mut self.writes, budget)?;
         if let Some(order) = order {
-            self.lifetimes.fill(order);
+            self.lifetimes.fill(order, budget)?;
         }
         for at in positions.iter().filter(is_eventual) {
+            budget.spend()?;
             self.read(key, *at, order, intake);
         }
+        Ok(())
     }
 
     fn read(&mut self, key: u32, at: u32, order: Option<&Analysis<'_>>, intake: &Intake<'_>) {
@@ -197,20 +210,22 @@ struct Lifetimes {
 }
 
 impl Lifetimes {
-    fn fill(&mut self, order: &Analysis<'_>) {
+    fn fill(&mut self, order: &Analysis<'_>, budget: &mut Budget) -> Result<(), Exhausted> {
         self.known.clear();
         self.touched.clear();
         for (f, s) in order.lifetimes() {
+            budget.spend()?;
             self.known.push(f);
             self.touched.push((s, f));
         }
-        self.known.sort_unstable();
-        self.touched.sort_unstable();
+        sort(&mut self.known, budget)?;
+        sort(&mut self.touched, budget)?;
         let mut earliest = u64::MAX;
         for (_, f) in self.touched.iter_mut().rev() {
             earliest = earliest.min(*f);
             *f = earliest;
         }
+        Ok(())
     }
 
     /// Nanoseconds and versions by which a read that began at `read` is stale

@@ -304,6 +304,9 @@ impl<'a, const W: usize> Search<'a, W> {
     /// and a small allocation.
     fn bytes(&self) -> usize {
         let one = size_of::<Configuration<W>>();
-        (self.next.len + self.seen.len) * (2 * one + 64) + self.queued * one + self.texts.bytes()
+        Plan::bytes(self.plan.steps.len())
+            + (self.next.len + self.seen.len) * (2 * one + 64)
+            + self.queued * one
+            + self.texts.bytes()
     }
 }

@@ -52,10 +52,12 @@ impl<'a> Intake<'a> {
     pub fn new(log: &'a Log, budget: &mut Budget) -> Result<Self, Refused> {
         check_times(log).map_err(Refused::Invalid)?;
         let n = log.entries.len();
+        let kept = (n + log.keys() + 1) * size_of::<u32>();
         let sorted = log.entries.is_sorted_by_key(|e: &Entry| (e.start, e.index));
         let mut by_time: Vec<u32> = Vec::new();
         if !sorted {
             let key = |e: &Entry| (e.start, e.index);
+            budget.holds(kept + n * size_of::<((u64, u64), u32)>())?;
             let mut order: Vec<((u64, u64), u32)> = (0u32..)
                 .zip(&log.entries)
                 .map(|(i, e)| (key(e), i))
@@ -64,9 +66,8 @@ impl<'a> Intake<'a> {
             by_time = order.into_iter().map(|(_, i)| i).collect();
         }
         let at = |i: usize| if sorted { i as u32 } else { by_time[i] };
-        budget.look()?;
-        check_processes(log, (0..n).map(at)).map_err(Refused::Invalid)?;
-        budget.look()?;
+        budget.holds(kept + by_time.len() * size_of::<u32>())?;
+        check_processes(log, (0..n).map(at), budget)?;
         let mut bounds = vec![0u32; log.keys() + 1];
         for e in &log.entries {
             bounds[e.key as usize + 1] += 1;
@@ -76,11 +77,12 @@ impl<'a> Intake<'a> {
         }
         let mut order = vec![0; n];
         for i in (0..n).map(at) {
+            budget.spend()?;
             let next = &mut bounds[log.entry(i).key as usize];
             order[*next as usize] = i;
             *next += 1;
         }
-        budget.look()?;
+        budget.holds(kept)?;
         // Each bound has moved to the end of its key.
         bounds.rotate_right(1);
         bounds[0] = 0;
@@ -218,9 +220,14 @@ fn check_times(log: &Log) -> Result<(), String> {
 
 /// A process has at most one call open. One of unknown outcome stays open for
 /// ever: its caller must go on under a new number.
-fn check_processes(log: &Log, by_time: impl Iterator<Item = u32>) -> Result<(), String> {
+fn check_processes(
+    log: &Log,
+    by_time: impl Iterator<Item = u32>,
+    budget: &mut Budget,
+) -> Result<(), Refused> {
     let mut latest: HashMap<u64, u32> = HashMap::new();
     for i in by_time {
+        budget.spend()?;
         let after = log.entry(i);
         let Some(before) = latest.insert(after.process, i) else {
             continue;
@@ -231,10 +238,10 @@ fn check_processes(log: &Log, by_time: impl Iterator<Item = u32>) -> Result<(), 
             _ if before.finish <= after.start => continue,
             _ => "while its last call is open",
         };
-        return Err(format!(
+        return Err(Refused::Invalid(format!(
             "process {} invokes operation {} {problem} (operation {})",
             after.process, after.index, before.index
-        ));
+        )));
     }
     Ok(())
 }

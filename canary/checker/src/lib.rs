@@ -14,6 +14,9 @@
 //!   logs of older tests); [`write`](mod@write) makes EDN of a [`Log`].
 //! - [`generate`] makes legal histories from a seed, to test checkers with.
 //!
+//! `examples/explain.rs` reads a file, judges it and explains what is wrong;
+//! `examples/speed.rs` measures.
+//!
 //! Verdicts have three values. What was not judged is not a pass, and what
 //! cannot be judged is not a fail.
 
@@ -35,6 +38,7 @@ mod eventual;
 mod explain;
 mod intake;
 mod intern;
+mod judge;
 mod lost;
 mod measure;
 mod parallel;

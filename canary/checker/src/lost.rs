@@ -26,6 +26,7 @@
 //! If no successful final read began after w was acknowledged, or the final
 //! reads found a value that has no write, nothing can be said: unknown.
 
+use crate::budget::{Budget, Exhausted};
 use crate::explain;
 use crate::intake::{Intake, KeyOps};
 use crate::log::{Code, Entry, Outcome};
@@ -77,13 +78,17 @@ impl LostWrites {
     }
 
     /// Judges one key.
+    ///
+    /// # Errors
+    /// The budget ran out, and nothing is said about the key.
     pub fn key(
         &mut self,
         key: u32,
         analysis: &Analysis<'_>,
         ops: &KeyOps<'_>,
         intake: &Intake<'_>,
-    ) {
+        budget: &mut Budget,
+    ) -> Result<(), Exhausted> {
         let acknowledged = |i: &u32| {
             let e = ops.entry(*i);
             e.outcome == Outcome::Ok && e.writes().is_some()
@@ -95,11 +100,13 @@ impl LostWrites {
         let mut writes = 0;
         let (mut unread, mut unexplained) = (false, false);
         for write in (0..ops.len() as u32).filter(acknowledged) {
+            budget.spend()?;
             writes += 1;
             let finish = ops.finish(write);
             let mut worst = None;
             let mut safe = false;
             for &read in &self.finals {
+                budget.spend()?;
                 if ops.start(read) <= finish {
                     break;
                 }
@@ -134,6 +141,7 @@ impl LostWrites {
             self.tally.unknown_key(reason, &name());
         }
         self.report(key, lost, ops, intake);
+        Ok(())
     }
 
     /// The successful final reads, the latest first; of those that found the

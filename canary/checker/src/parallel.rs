@@ -1,8 +1,8 @@
 //! Keys on all processors.
 
 use crate::budget::Budget;
-use crate::check::Judge;
 use crate::intake::Intake;
+use crate::judge::Judge;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ const SHARE: usize = 1 << 14;
 pub(crate) fn over_keys(intake: &Intake<'_>, budget: &Budget, threads: usize) -> Vec<Judge> {
     let shares = shares(intake);
     let judge = |share: &Range<u32>| {
-        let mut judge = Judge::new(intake.log, budget.share());
+        let mut judge = Judge::new(intake.log, budget);
         for key in share.clone() {
             judge.key(key, intake);
         }

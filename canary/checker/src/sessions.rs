@@ -21,6 +21,7 @@
 //! in any case. Strongly consistent operations must keep all three guarantees.
 //! Eventual reads promise none of them; theirs are counted.
 
+use crate::budget::{Budget, Exhausted};
 use crate::explain;
 use crate::intake::{Intake, KeyOps};
 use crate::log::{Code, Entry, Outcome};
@@ -41,6 +42,8 @@ pub(crate) struct Sessions {
     eventual: u64,
     own_missed: u64,
     went_back: u64,
+    /// A key was not judged to the end.
+    stopped: bool,
     /// Each process of the key.
     open: HashMap<u64, Session>,
     /// What a process found before it found something else.
@@ -89,6 +92,7 @@ impl Sessions {
             eventual: 0,
             own_missed: 0,
             went_back: 0,
+            stopped: false,
             open: HashMap::new(),
             left: HashSet::new(),
         }
@@ -98,26 +102,34 @@ impl Sessions {
         &mut self.tally
     }
 
-    /// True if there was anything to judge.
+    /// True if there was anything to judge, as far as is known.
     pub fn any(&self) -> bool {
-        self.compared > 0 || self.tally.total() > 0
+        self.compared > 0 || self.tally.total() > 0 || self.stopped
     }
 
     /// Judges one register. `ops`: those that took part, in the order of time,
     /// which is that of each session too.
+    ///
+    /// # Errors
+    /// The budget ran out; what was found stands.
     pub fn key(
         &mut self,
         key: u32,
         ops: &KeyOps<'_>,
         analysis: &Analysis<'_>,
         intake: &Intake<'_>,
-    ) {
+        budget: &mut Budget,
+    ) -> Result<(), Exhausted> {
         let order = Order { analysis, ops };
         let mut open = std::mem::take(&mut self.open);
         open.clear();
         self.left.clear();
         let mut part = 0;
         for at in intake.of(key) {
+            if let Err(e) = budget.spend() {
+                self.stopped = true;
+                return Err(e);
+            }
             let e = intake.op(*at);
             let op = (ops.at.get(part) == Some(at)).then_some(part as u32);
             part += usize::from(op.is_some());
@@ -127,6 +139,8 @@ impl Sessions {
             }
         }
         self.open = open;
+        self.finals(key, ops, analysis, intake);
+        Ok(())
     }
 
     /// One operation of a session. `op`: its number among those that took part.
@@ -187,13 +201,7 @@ impl Sessions {
 
     /// Judges the order in which the writes of a session took effect by what
     /// is left in the end: `last`, the latest final read.
-    pub fn finals(
-        &mut self,
-        key: u32,
-        ops: &KeyOps<'_>,
-        order: &Analysis<'_>,
-        intake: &Intake<'_>,
-    ) {
+    fn finals(&mut self, key: u32, ops: &KeyOps<'_>, order: &Analysis<'_>, intake: &Intake<'_>) {
         let is_final = |e: &Entry| e.last() && e.code == Code::Read && e.found().is_some();
         let finals = ops.at.iter().filter(|at| is_final(intake.op(**at)));
         let Some(last) = finals.max_by_key(|at| intake.op(**at).start) else {
@@ -263,6 +271,7 @@ impl Sessions {
         self.eventual += other.eventual;
         self.own_missed += other.own_missed;
         self.went_back += other.went_back;
+        self.stopped |= other.stopped;
     }
 
     /// What eventual reads showed their own clients, in a sentence.

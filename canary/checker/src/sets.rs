@@ -14,12 +14,14 @@
 //!
 //! O(m log m) in the number m of operations and elements found.
 
+use crate::budget::{Budget, Exhausted};
 use crate::durable::DurableSet;
 use crate::explain;
 use crate::intake::Intake;
 use crate::log::{Code, Outcome};
 use crate::register::FOREVER;
 use crate::say::{self, who};
+use crate::sort::{sort, sort_by};
 use crate::tally::Tally;
 use crate::violation::Kind;
 use gameday_record::Model;
@@ -44,10 +46,28 @@ struct Read {
 }
 
 /// Judges one set: its order into `order`, its elements into `durable`.
-pub(crate) fn judge(key: u32, order: &mut Tally, durable: &mut DurableSet, intake: &Intake<'_>) {
+///
+/// # Errors
+/// The budget ran out; what was found stands.
+pub(crate) fn judge(
+    key: u32,
+    order: &mut Tally,
+    durable: &mut DurableSet,
+    intake: &Intake<'_>,
+    budget: &mut Budget,
+) -> Result<(), Exhausted> {
     let mut additions: Vec<Addition> = Vec::new();
     let mut reads: Vec<Read> = Vec::new();
+    // Each operation is also placed once in the end.
+    const EACH: usize = size_of::<Addition>() + size_of::<(usize, u64, u64, u32)>();
+    let found = |at: &u32| match intake.op(*at) {
+        e if e.code == Code::ReadSet => intake.log.elements_of(e).len(),
+        _ => 0,
+    };
+    let all_found: usize = intake.of(key).iter().map(found).sum();
+    budget.holds(intake.of(key).len() * EACH + all_found * size_of::<i64>())?;
     for at in intake.of(key) {
+        budget.spend()?;
         let e = intake.op(*at);
         match (e.code, e.outcome) {
             (Code::AddElement, outcome) => additions.push(Addition {
@@ -60,7 +80,7 @@ pub(crate) fn judge(key: u32, order: &mut Tally, durable: &mut DurableSet, intak
             }),
             (Code::ReadSet, Outcome::Ok) => {
                 let mut found = intake.log.elements_of(e).to_vec();
-                found.sort_unstable();
+                sort(&mut found, budget)?;
                 let all = found.len();
                 found.dedup();
                 if found.len() < all {
@@ -71,7 +91,10 @@ pub(crate) fn judge(key: u32, order: &mut Tally, durable: &mut DurableSet, intak
             _ => {}
         }
     }
-    additions.sort_unstable_by_key(|a| (a.value, a.failed, a.start));
+    let value = |a: &Addition, b: &Addition| {
+        (a.value, a.failed, a.start).cmp(&(b.value, b.failed, b.start))
+    };
+    sort_by(&mut additions, &value, budget)?;
     let twice = |p: &[Addition]| p[0].value == p[1].value && !p[1].failed;
     if let Some(p) = additions.windows(2).find(|p| twice(p)) {
         let reason = format!(
@@ -81,15 +104,24 @@ pub(crate) fn judge(key: u32, order: &mut Tally, durable: &mut DurableSet, intak
         let name = say::key(intake.log, key);
         order.unknown_key(&reason, &name);
         durable.tally().unknown_key(&reason, &name);
-        return;
+        return Ok(());
     }
-    elements(key, &additions, &reads, durable, intake);
+    let part = Part { key, intake };
+    elements(&part, &additions, &reads, durable, budget)?;
     let before = order.total();
-    explained(key, &additions, &mut reads, order, durable, intake);
-    chain(key, &additions, &mut reads, order, intake);
+    explained(&part, &additions, &mut reads, order, durable, budget)?;
+    chain(&part, &additions, &mut reads, order, budget)?;
     if order.total() == before {
-        real_time(key, &mut additions, &reads, order, intake);
+        real_time(&part, &mut additions, &reads, order, budget)?;
     }
+    Ok(())
+}
+
+/// Which set it is, and in which history.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    key: u32,
+    intake: &'a Intake<'a>,
 }
 
 fn position(additions: &[Addition], value: i64) -> Option<usize> {
@@ -114,26 +146,29 @@ fn duplicated(key: u32, at: u32, n: usize, durable: &mut DurableSet, intake: &In
 
 /// What became of every element, by the last read.
 fn elements(
-    key: u32,
+    &Part { key, intake }: &Part<'_>,
     additions: &[Addition],
     reads: &[Read],
     durable: &mut DurableSet,
-    intake: &Intake<'_>,
-) {
+    budget: &mut Budget,
+) -> Result<(), Exhausted> {
     let last = reads.iter().max_by_key(|r| intake.op(r.at).start);
     // For each element, when it was first found and when the last read that missed it began.
     let mut known: Vec<u64> = additions.iter().map(|a| a.ends).collect();
     for r in reads {
         let finish = intake.op(r.at).finish;
         for v in &r.found {
+            budget.spend()?;
             if let Some(i) = position(additions, *v) {
                 known[i] = known[i].min(finish);
             }
         }
     }
     let mut by_start: Vec<&Read> = reads.iter().collect();
-    by_start.sort_unstable_by_key(|r| std::cmp::Reverse(intake.op(r.at).start));
+    let latest = |a: &&Read, b: &&Read| intake.op(b.at).start.cmp(&intake.op(a.at).start);
+    sort_by(&mut by_start, &latest, budget)?;
     for (a, known) in additions.iter().zip(known) {
+        budget.spend()?;
         if a.failed {
             continue;
         }
@@ -162,26 +197,40 @@ fn elements(
         let mut later = by_start.iter().take_while(start).peekable();
         if known != FOREVER && later.peek().is_some() {
             // From the last read backwards to the first that missed it.
-            let missed = later.find(|r| r.found.binary_search(&a.value).is_err());
-            let nanos = missed.map_or(0, |r| intake.op(r.at).start - known);
-            durable.visible.push(crate::measure::millis(nanos));
+            let mut missed = None;
+            for r in later {
+                budget.spend()?;
+                if r.found.binary_search(&a.value).is_err() {
+                    missed = Some(intake.op(r.at).start - known);
+                    break;
+                }
+            }
+            durable
+                .visible
+                .push(crate::measure::millis(missed.unwrap_or(0)));
         }
     }
+    Ok(())
 }
 
 /// Rule 1. What breaks it is taken out of the reads.
 fn explained(
-    key: u32,
+    &Part { key, intake }: &Part<'_>,
     additions: &[Addition],
     reads: &mut [Read],
     order: &mut Tally,
     durable: &mut DurableSet,
-    intake: &Intake<'_>,
-) {
+    budget: &mut Budget,
+) -> Result<(), Exhausted> {
     let log = intake.log;
     for r in reads {
         let (at, finish) = (r.at, intake.op(r.at).finish);
+        let mut over = Ok(());
         r.found.retain(|v| {
+            over = over.and_then(|()| budget.spend());
+            if over.is_err() {
+                return true;
+            }
             let addition = position(additions, *v).map(|i| &additions[i]);
             match addition {
                 None => durable.unexpected(key, at, None, intake),
@@ -196,33 +245,32 @@ fn explained(
             }
             false
         });
+        over?;
     }
+    Ok(())
 }
 
 /// Rule 2: sorts the reads by what they found; neighbours must include each other.
 fn chain(
-    key: u32,
+    &Part { key, intake }: &Part<'_>,
     additions: &[Addition],
     reads: &mut [Read],
     order: &mut Tally,
-    intake: &Intake<'_>,
-) {
+    budget: &mut Budget,
+) -> Result<(), Exhausted> {
     let time = |r: &Read| (intake.op(r.at).start, r.at);
-    reads.sort_unstable_by(|a, b| {
+    let size = |a: &Read, b: &Read| {
         let size = a.found.len().cmp(&b.found.len());
         size.then_with(|| a.found.cmp(&b.found))
             .then_with(|| time(a).cmp(&time(b)))
-    });
+    };
+    sort_by(reads, &size, budget)?;
     for pair in reads.windows(2) {
         let (less, more) = (&pair[0], &pair[1]);
-        let missing = |of: &Read, from: &Read| {
-            let gone = of
-                .found
-                .iter()
-                .find(|v| from.found.binary_search(v).is_err());
-            gone.and_then(|v| position(additions, *v))
+        let Some(a) = missing(less, more, additions, budget)? else {
+            continue;
         };
-        let (Some(a), Some(b)) = (missing(less, more), missing(more, less)) else {
+        let Some(b) = missing(more, less, additions, budget)? else {
             continue;
         };
         order.list(|| {
@@ -239,26 +287,47 @@ fn chain(
             explain::anomaly(Kind::LongFork, violates, summary, &shown, intake, key)
         });
     }
+    Ok(())
+}
+
+/// An element of one read that another did not find, as its addition.
+fn missing(
+    of: &Read,
+    from: &Read,
+    additions: &[Addition],
+    budget: &mut Budget,
+) -> Result<Option<usize>, Exhausted> {
+    for v in &of.found {
+        budget.spend()?;
+        if from.found.binary_search(v).is_err() {
+            return Ok(position(additions, *v));
+        }
+    }
+    Ok(None)
 }
 
 /// Rule 3, where the others hold. Operations stand in *places*: additions first
 /// found by read r of the chain at 2 r, reads at 2 r + 1, those with the same
 /// result together.
 fn real_time(
-    key: u32,
+    &Part { key, intake }: &Part<'_>,
     additions: &mut [Addition],
     reads: &[Read],
     order: &mut Tally,
-    intake: &Intake<'_>,
-) {
+    budget: &mut Budget,
+) -> Result<(), Exhausted> {
     let mut place = 0;
     let mut placed: Vec<(usize, u64, u64, u32)> = Vec::new();
     for (i, r) in reads.iter().enumerate() {
+        budget.spend()?;
         let before: &[i64] = if i == 0 { &[] } else { &reads[i - 1].found };
         if i == 0 || r.found.len() > before.len() {
             place += 2;
-            for v in r.found.iter().filter(|v| before.binary_search(v).is_err()) {
-                if let Some(at) = position(additions, *v) {
+            for v in &r.found {
+                budget.spend()?;
+                if before.binary_search(v).is_err()
+                    && let Some(at) = position(additions, *v)
+                {
                     additions[at].stands = place;
                 }
             }
@@ -271,9 +340,10 @@ fn real_time(
             placed.push((a.stands, a.start, a.ends, a.at));
         }
     }
-    placed.sort_unstable();
+    sort(&mut placed, budget)?;
     let mut latest: Option<(u64, u32)> = None;
     for group in placed.chunk_by(|a, b| a.0 == b.0) {
+        budget.spend()?;
         let early = group.iter().min_by_key(|o| o.2);
         if let (Some(&(_, _, finish, over)), Some((start, late))) = (early, latest)
             && finish < start
@@ -297,4 +367,5 @@ fn real_time(
         let last = group.iter().map(|o| (o.1, o.3)).max();
         latest = latest.max(last);
     }
+    Ok(())
 }

@@ -43,6 +43,16 @@ use crate::violation::{Kind, Violations};
 
 const NONE: u32 = u32::MAX;
 
+/// Memory of a vector.
+fn bytes<T>(v: &Vec<T>) -> usize {
+    v.capacity() * size_of::<T>()
+}
+
+/// Memory that an empty vector needs beside its own to hold `n` items.
+fn more<T>(v: &Vec<T>, n: usize) -> usize {
+    n.saturating_sub(v.capacity()) * size_of::<T>()
+}
+
 fn some(op: u32) -> Option<u32> {
     (op != NONE).then_some(op)
 }
@@ -188,18 +198,26 @@ impl Zones {
         let mut found = Violations::of(cut_off);
         let ignored_bare_failures = self.enter(ops, &mut found, budget)?;
         self.build_clusters(ops, initial, &mut found, budget)?;
-        self.spread_life();
-        self.link(ops, &mut found);
-        budget.look()?;
-        self.walk(ops, &mut found);
-        budget.look()?;
+        self.spread_life(budget)?;
+        self.link(ops, &mut found, budget)?;
+        self.walk(ops, &mut found, budget)?;
         self.compare_blocks(ops, &mut found, budget)?;
-        budget.look()?;
+        budget.holds(self.bytes())?;
         Ok(Analysis {
             zones: self,
             violations: found,
             ignored_bare_failures,
         })
+    }
+
+    /// Memory in use; it stays so for the next key.
+    fn bytes(&self) -> usize {
+        let numbers = [&self.cluster_of, &self.consumed, &self.work, &self.backward];
+        numbers.map(bytes).iter().sum::<usize>()
+            + bytes(&self.entries)
+            + bytes(&self.clusters)
+            + bytes(&self.blocks)
+            + bytes(&self.forward)
     }
 
     /// Lists who has to do with which value, sorted by value.
@@ -211,6 +229,7 @@ impl Zones {
     ) -> Result<u64, Exhausted> {
         let mut bare = 0;
         self.entries.clear();
+        budget.holds(self.bytes() + more(&self.entries, ops.len()))?;
         self.entries.reserve_exact(ops.len());
         for i in 0..ops.len() as u32 {
             budget.spend()?;
@@ -258,6 +277,10 @@ impl Zones {
     ) -> Result<(), Undecided> {
         self.clusters.clear();
         self.cluster_of.clear();
+        let values = self.entries.chunk_by(|a, b| a.0 == b.0).count();
+        let numbers = more(&self.cluster_of, ops.len()) + more(&self.consumed, ops.len());
+        budget.holds(self.bytes() + more(&self.clusters, values) + numbers)?;
+        self.clusters.reserve_exact(values);
         self.cluster_of.resize(ops.len(), NONE);
         self.consumed.clear();
         self.consumed.resize(ops.len(), NONE);
@@ -287,6 +310,7 @@ impl Zones {
                 Cluster::of_initial()
             };
             for &(_, role, i) in &group[sources..] {
+                budget.spend()?;
                 if role == Role::Consumes {
                     // Whether an unknown one really consumed it is known only
                     // when life has spread; if it did and nothing was there to
@@ -317,12 +341,13 @@ impl Zones {
     }
 
     /// What a conditional write that happened has consumed, happened too.
-    fn spread_life(&mut self) {
+    fn spread_life(&mut self, budget: &mut Budget) -> Result<(), Exhausted> {
         self.work.clear();
         let ids = 0..self.clusters.len() as u32;
         self.work
             .extend(ids.filter(|c| self.clusters[*c as usize].live));
         while let Some(c) = self.work.pop() {
+            budget.spend()?;
             let writer = self.clusters[c as usize].writer;
             if writer == NONE {
                 continue;
@@ -333,11 +358,18 @@ impl Zones {
                 self.work.push(parent);
             }
         }
+        Ok(())
     }
 
     /// Puts every conditional write that happened behind what it consumed.
-    fn link<O: Operations + ?Sized>(&mut self, ops: &O, found: &mut Violations) {
+    fn link<O: Operations + ?Sized>(
+        &mut self,
+        ops: &O,
+        found: &mut Violations,
+        budget: &mut Budget,
+    ) -> Result<(), Exhausted> {
         for c in 0..self.clusters.len() as u32 {
+            budget.spend()?;
             let Cluster { writer, live, .. } = self.clusters[c as usize];
             if !live || writer == NONE {
                 continue;
@@ -362,6 +394,7 @@ impl Zones {
             self.clusters[parent as usize].child = c;
             self.clusters[c as usize].parent = parent;
         }
+        Ok(())
     }
 
     fn failed_write_of(&self, value: Value) -> Option<u32> {

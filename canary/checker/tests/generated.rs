@@ -3,7 +3,7 @@
 use gameday_checker::generate::{self, Random};
 use gameday_checker::{Options, check_history};
 use gameday_record::history::{self, Event, History, HistoryWriter};
-use gameday_record::operation::{Call, Outcome};
+use gameday_record::operation::{Call, Operation, Outcome};
 use gameday_record::time::Nanos;
 use gameday_record::verdict::{Check, Verdict};
 
@@ -20,6 +20,9 @@ fn options(seed: u64) -> generate::Options {
         writes: 0.3,
         eventual: 0.3,
         final_reads: true,
+        tables: 1 + r.below(3) as u32,
+        inserts: [0.0, 0.1][r.below(2) as usize],
+        adds: [0.0, 0.1][r.below(2) as usize],
     }
 }
 
@@ -30,11 +33,13 @@ fn named<'a>(checks: &'a [Check], name: &str) -> &'a Check {
 
 #[test]
 fn legal_histories_pass() {
-    let mut unknown = 0;
-    let mut refused = 0;
+    let (mut unknown, mut refused, mut inserts, mut adds, mut tables) = (0, 0, 0, 0, 0);
     for seed in 0..300 {
         let history = generate::history(&options(seed));
         for op in &history.operations {
+            inserts += u32::from(matches!(op.call, Call::Insert { .. }));
+            adds += u32::from(matches!(op.call, Call::Add { .. }));
+            tables += u32::from(op.table == "table-2");
             match &op.outcome {
                 Outcome::Unknown { .. } => unknown += 1,
                 Outcome::Failed {
@@ -48,6 +53,10 @@ fn legal_histories_pass() {
         }
     }
     assert!(unknown > 1000 && refused > 1000, "{unknown} {refused}");
+    assert!(
+        inserts > 1000 && adds > 1000 && tables > 1000,
+        "{inserts} {adds} {tables}"
+    );
 }
 
 #[test]
@@ -90,13 +99,15 @@ fn a_store_that_forgets_is_found() {
     for seed in 0..100 {
         let mut o = options(seed);
         o.unknown = 0.0;
+        // Sums are not judged by what final reads lost.
+        o.adds = 0.0;
         let mut history = generate::history(&o);
         let end = history.operations.iter().map(|o| o.invoked).max().unwrap();
         let cut = Nanos(end.0 / 3);
         let mut must_lose = false;
         let before = history.clone();
         for op in history.operations.iter_mut().filter(|o| o.last) {
-            let old = visible_at(&before, op.call.key(), cut);
+            let old = visible_at(&before, op, cut);
             if op.outcome != (Outcome::Ok { value: old }) {
                 // Something was acknowledged after the cut; whether it provably
                 // came after `old` depends on what overlapped.
@@ -119,15 +130,46 @@ fn a_store_that_forgets_is_found() {
     assert!(lossy > 80, "{lossy}");
 }
 
-/// What the last strong read that ended before `at` found.
-fn visible_at(history: &History, key: &str, at: Nanos) -> Option<i64> {
+/// What the last strong read of the same key that ended before `at` found.
+fn visible_at(history: &History, op: &Operation, at: Nanos) -> Option<i64> {
     let reads = history.operations.iter().filter(|o| {
         matches!(o.call, Call::Read { strong: true, .. })
-            && o.call.key() == key
+            && (&o.table, o.call.key()) == (&op.table, op.call.key())
             && o.returned.is_some_and(|t| t < at)
     });
     match reads.max_by_key(|o| o.returned)?.outcome {
         Outcome::Ok { value } => value,
         _ => None,
     }
+}
+
+/// An acknowledged addition that no sum shows is found, whatever else goes on.
+#[test]
+fn a_counter_that_forgets_is_found() {
+    let mut broken = 0;
+    for seed in 0..50 {
+        let mut o = options(seed);
+        (o.adds, o.unknown, o.failed) = (0.3, 0.0, 0.0);
+        let mut history = generate::history(&o);
+        let sum = |op: &Operation| op.call.key().starts_with("sum-");
+        for op in history
+            .operations
+            .iter_mut()
+            .filter(|op| op.last && sum(op))
+        {
+            // Every delta is at most 9.
+            if let Outcome::Ok { value: Some(v) } = &mut op.outcome {
+                *v -= 10_000;
+                broken += 1;
+            }
+        }
+        let checks = check_history(&history, &Options::default());
+        let counters = named(&checks, "counters");
+        assert_eq!(counters.verdict, Verdict::Fail, "seed {seed}");
+        assert!(counters.anomalies.iter().all(|a| a.name == "lost write"));
+        for c in checks.iter().filter(|c| c.name != "counters") {
+            assert_eq!(c.verdict, Verdict::Pass, "seed {seed}: {c:#?}");
+        }
+    }
+    assert!(broken > 100, "{broken}");
 }

@@ -1,8 +1,12 @@
 //! Memory at the peak, counted by the allocator: a binary of its own.
 
+use gameday_checker::log::{Act, Outcome, Push};
 use gameday_checker::{Log, Options, check, generate};
+use gameday_record::verdict::{Check, Verdict};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 struct Counting;
 
@@ -51,11 +55,132 @@ fn peak(keys: u32, operations: u32) -> f64 {
     peak as f64 / history.operations.len() as f64
 }
 
+/// Tests here count all memory, so they run one after the other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(|e| e.into_inner())
+}
+
 #[test]
 fn at_most_200_bytes_for_each_operation() {
+    let _alone = alone();
     for (keys, operations) in [(1, 100_000), (1000, 200_000)] {
         let bytes = peak(keys, operations);
         eprintln!("{keys} keys, {operations} operations: {bytes:.0} bytes each");
         assert!(bytes <= 200.0, "{keys} keys: {bytes} bytes");
     }
+}
+
+fn push(log: &mut Log, process: u64, key: &str, (start, finish): (u64, u64), act: Act<'_>) {
+    log.push(&Push {
+        index: log.len() as u64,
+        process,
+        az: "",
+        endpoint: "",
+        table: "",
+        key,
+        start,
+        finish: Some(finish),
+        outcome: Outcome::Ok,
+        act,
+        last: false,
+    })
+    .expect("small");
+}
+
+/// Bytes at the peak of a check beside its log, and its verdict on linearizability.
+fn limited(log: &Log, bytes: usize, threads: usize) -> (usize, Check) {
+    let options = Options {
+        time: Duration::from_secs(600),
+        bytes,
+        threads,
+    };
+    let before = NOW.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let checks = check(log, &options);
+    let peak = PEAK.load(Ordering::Relaxed) - before;
+    let order = checks.into_iter().find(|c| c.name == "linearizability");
+    (peak, order.expect("there are registers"))
+}
+
+/// Keys with so many operations that each is judged by a thread of its own,
+/// and with a search in the end that no memory is enough for.
+fn hard(keys: u64) -> Log {
+    let mut log = Log::default();
+    for k in 0..keys {
+        let (key, process) = (format!("hard-{k}"), 1000 * k);
+        for i in 0..16_500 {
+            let act = Act::Write(i as i64 % 2);
+            push(&mut log, process, &key, (10 * i, 10 * i + 5), act);
+        }
+        let end = 1_000_000;
+        for i in 0..60 {
+            let act = Act::Write(100 + i as i64 % 30);
+            push(&mut log, process + i, &key, (end + i, end + 1000 + i), act);
+        }
+        let found = Some(129);
+        let read = Act::Read {
+            strong: true,
+            found,
+        };
+        push(&mut log, process, &key, (end + 2000, end + 2001), read);
+    }
+    log
+}
+
+/// If every thread had the whole budget, four would need four times as much.
+#[test]
+fn all_threads_share_one_budget() {
+    let _alone = alone();
+    const LIMIT: usize = 24 << 20;
+    let log = hard(4);
+    let (peak, order) = limited(&log, LIMIT, 4);
+    assert_eq!(order.verdict, Verdict::Unknown, "{order:#?}");
+    for part in [
+        "25165824 bytes of memory were not enough",
+        "hard-0",
+        "hard-3",
+    ] {
+        assert!(order.detail.contains(part), "{part} in {}", order.detail);
+    }
+    eprintln!("{peak} bytes at the peak of {LIMIT}");
+    assert!(peak < 2 * LIMIT, "{peak} bytes");
+}
+
+#[test]
+fn the_memory_of_unique_values_is_counted() {
+    let _alone = alone();
+    let mut log = Log::default();
+    for (process, key, rounds) in [(0, "large", 50_000), (1, "small", 100)] {
+        for i in 0..rounds {
+            let (value, at) = (i as i64, 100 * i);
+            push(&mut log, process, key, (at, at + 10), Act::Write(value));
+            let found = Some(value);
+            let read = Act::Read {
+                strong: true,
+                found,
+            };
+            push(&mut log, process, key, (at + 20, at + 30), read);
+        }
+    }
+    let (needed, order) = limited(&log, usize::MAX, 1);
+    assert_eq!(order.verdict, Verdict::Pass, "{order:#?}");
+    // What was needed is enough, half of it is not: the count is about right.
+    let (_, order) = limited(&log, needed, 1);
+    assert_eq!(order.verdict, Verdict::Pass, "{order:#?}");
+    let (peak, order) = limited(&log, needed / 2, 1);
+    assert_eq!(order.verdict, Verdict::Unknown, "{order:#?}");
+    assert!(peak <= needed / 2, "{peak} bytes of {}", needed / 2);
+    // One key's want does not hide the others.
+    assert!(
+        order.detail.contains("not enough (key large)"),
+        "{}",
+        order.detail
+    );
+    assert!(
+        order.detail.contains("200 strongly consistent"),
+        "{}",
+        order.detail
+    );
 }

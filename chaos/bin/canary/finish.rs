@@ -54,6 +54,7 @@ pub fn info(
         versions: identity::versions(None),
         replay: Replay {
             command: command(std::env::args().skip(1), seed),
+            options: Vec::new(),
             features: Vec::new(),
         },
         plan: Vec::new(),

@@ -13,7 +13,10 @@ pub fn lines(found: &Diagnosis) -> Vec<String> {
     });
     if let Some(engine) = &found.docker.engine {
         out.push(String::new());
-        out.push("in containers, with the capability NET_ADMIN alone (never --privileged):".into());
+        out.push(
+            "in containers, with the capabilities NET_ADMIN and NET_RAW (never --privileged):"
+                .into(),
+        );
         out.extend(engine.containers.iter().map(tried));
     }
     let host = &found.host;

@@ -28,7 +28,9 @@
 //!
 //! # How each fault is proven
 //!
-//! All of them run on both runtimes, `docker` and `process`.
+//! All of them run on both runtimes, `docker` and `process`, but for those of
+//! single messages: `loss`, `duplicate`, `corrupt`, `reorder` need packets,
+//! which the proxied links of `process` do not have.
 //!
 //! | fault | proven in force by | proven gone by |
 //! | --- | --- | --- |
@@ -38,26 +40,44 @@
 //! | `rolling-restart` | of every target in turn: a process with another pid and start time runs, and `/health` answers | processes run, and `/health` answers |
 //! | `rolling-upgrade` | the same, and the kernel or the engine says that each executes the other program | each executes the program that it was launched with, and `/health` answers |
 //! | `pause` | the process is stopped or frozen, is the same, and `/health` is silent | it runs, is the same, and `/health` answers |
+//! | `disk-full`, `disk-slow`, `disk-error` | the node tries its disk: a block that is written, synced and read meets the condition; or the node ended by itself after it had met it | the same is done without error and in less time, and the node runs |
+//! | `bit-flip`, `truncate` | the process exited, and the file, read back, differs from its copy in exactly that bit, or ends there | another process runs, and `/health` answers: it says so only when every replica is repaired |
 //! | `isolate`, `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | messages over every link between nodes that should be cut do not arrive, over those beside them they do | messages over all of them arrive |
+//! | the same with `how = "reject"`, and `reset` | they do not arrive, and the sender is told so | the same |
+//! | `delay`, `jitter` | of our own messages none is faster than asked, the median is not much slower, and with jitter some are faster than the delay | the median is as before the injection |
+//! | `loss`, `duplicate`, `corrupt`, `reorder` | of so many of our own messages as many are hit as the share gives but for a chance of 10⁻⁶ | fewer are hit than that |
+//! | `rate` | a burst of our own is no faster than asked, and before it was | it is faster |
+//!
+//! Faults of traffic are also measured beside: over links of the targets that
+//! are left alone, all is as before.
 
 mod crash_loop;
+mod damage;
+mod disk;
+mod disk_error;
+mod disk_full;
+mod disk_slow;
 mod kill;
 mod partition;
 mod pause;
 mod power_off;
 mod process;
+mod resources;
 mod restart;
 mod rolling;
 mod rolling_restart;
 mod rolling_upgrade;
 mod shape;
 mod stop;
+mod traffic;
 
 use crate::abilities::Ability;
+use crate::runtime::traffic::Traffic;
 use crate::runtime::{Fut, Runtime};
 use futures_util::future::BoxFuture;
 use gameday_record::timeline::Proof;
 use gameday_record::{Node, Topology, Verdict};
+pub use resources::Resources;
 use shape::Shape;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -97,6 +117,32 @@ pub enum FaultKind {
     MajoritiesRing,
     /// The leader of a partition and its followers cannot reach each other; clients reach all.
     Leader,
+    /// The node's disk has no room left.
+    DiskFull,
+    /// Every sync of the node's disk takes longer.
+    DiskSlow,
+    /// Operations of one kind fail on the node's disk.
+    DiskError,
+    /// The node dies, and comes back with one bit of what it stored flipped.
+    BitFlip,
+    /// The node dies, and comes back with the end of a stored file missing.
+    Truncate,
+    /// As [`FaultKind::Isolate`], but connections are reset and new ones refused.
+    Reset,
+    /// Messages arrive later.
+    Delay,
+    /// Some messages never arrive.
+    Loss,
+    /// Some messages arrive twice.
+    Duplicate,
+    /// Of some messages a bit is another one.
+    Corrupt,
+    /// Some messages overtake others.
+    Reorder,
+    /// Links carry no more than a rate.
+    Rate,
+    /// Several of these at once.
+    Traffic,
 }
 
 /// What a fault acts on; decides which faults exclude each other.
@@ -106,26 +152,45 @@ pub enum Layer {
     Process,
     /// The links between the targets and everybody else.
     Network,
+    /// The node's disk, which the process may end of.
+    Disk,
 }
 
 /// Seen from the targets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// What they are sent is lost.
+    /// What they are sent.
     In,
-    /// What they send is lost.
-    #[default]
+    /// What they send.
     Out,
+    /// Both.
+    Both,
+}
+
+/// What becomes of what a partition holds back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum How {
+    /// It vanishes, or stalls.
+    #[default]
+    Drop,
+    /// Its sender is told: connections are reset, new ones refused.
+    Reject,
 }
 
 /// What a playbook can say about a fault beside its target; each kind has its
 /// own and ignores none that the parser accepts for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Params {
-    /// Of [`FaultKind::OneWay`].
+    /// Of [`FaultKind::OneWay`], one of both; and of faults of traffic.
     pub direction: Direction,
+    /// Of partitions.
+    pub how: How,
+    /// Of faults of traffic: something.
+    pub traffic: Traffic,
     /// Of [`FaultKind::CrashLoop`]: how long the process lives after each start.
     pub uptime: Duration,
+    /// Of the faults on what a node has: its disk.
+    pub resources: Resources,
     /// Of rolling changes: between one node that serves again and the next.
     pub pause: Duration,
     /// Of [`FaultKind::RollingUpgrade`]: another build of our program, for the same system.
@@ -136,11 +201,22 @@ pub struct Params {
 impl Default for Params {
     fn default() -> Self {
         Params {
-            direction: Direction::default(),
+            direction: Direction::Both,
+            how: How::Drop,
+            traffic: Traffic::default(),
             uptime: Duration::from_secs(2),
+            resources: Resources::default(),
             pause: Duration::from_secs(2),
             binary: None,
         }
+    }
+}
+
+impl Params {
+    /// The same, with what is left to chance drawn.
+    pub(crate) fn drawn(mut self, seed: u64) -> Self {
+        self.resources.seed = seed;
+        self
     }
 }
 
@@ -158,6 +234,41 @@ impl FaultKind {
         FaultKind::RollingRestart,
         FaultKind::RollingUpgrade,
         FaultKind::Pause,
+        FaultKind::Isolate,
+        FaultKind::Split,
+        FaultKind::Majority,
+        FaultKind::OneWay,
+        FaultKind::Bridge,
+        FaultKind::MajoritiesRing,
+        FaultKind::Leader,
+        FaultKind::DiskFull,
+        FaultKind::DiskSlow,
+        FaultKind::DiskError,
+        FaultKind::BitFlip,
+        FaultKind::Truncate,
+        FaultKind::Reset,
+        FaultKind::Delay,
+        FaultKind::Loss,
+        FaultKind::Duplicate,
+        FaultKind::Corrupt,
+        FaultKind::Reorder,
+        FaultKind::Rate,
+        FaultKind::Traffic,
+    ];
+
+    /// Those that make the traffic of links worse.
+    pub const TRAFFIC: &'static [FaultKind] = &[
+        FaultKind::Delay,
+        FaultKind::Loss,
+        FaultKind::Duplicate,
+        FaultKind::Corrupt,
+        FaultKind::Reorder,
+        FaultKind::Rate,
+        FaultKind::Traffic,
+    ];
+
+    /// Those that cut links, and can drop or reject.
+    pub const PARTITIONS: &'static [FaultKind] = &[
         FaultKind::Isolate,
         FaultKind::Split,
         FaultKind::Majority,
@@ -185,13 +296,26 @@ impl FaultKind {
             FaultKind::Bridge => "bridge",
             FaultKind::MajoritiesRing => "majorities-ring",
             FaultKind::Leader => "leader",
+            FaultKind::DiskFull => "disk-full",
+            FaultKind::DiskSlow => "disk-slow",
+            FaultKind::DiskError => "disk-error",
+            FaultKind::BitFlip => "bit-flip",
+            FaultKind::Truncate => "truncate",
+            FaultKind::Reset => "reset",
+            FaultKind::Delay => "delay",
+            FaultKind::Loss => "loss",
+            FaultKind::Duplicate => "duplicate",
+            FaultKind::Corrupt => "corrupt",
+            FaultKind::Reorder => "reorder",
+            FaultKind::Rate => "rate",
+            FaultKind::Traffic => "traffic",
         }
     }
 
     /// Further names that playbooks may use.
     pub fn aliases(self) -> &'static [&'static str] {
         match self {
-            FaultKind::Isolate => &["partition"],
+            FaultKind::Isolate => &["partition", "stall"],
             FaultKind::Majority => &["minority"],
             // To an older build and back.
             FaultKind::RollingUpgrade => &["rolling-downgrade"],
@@ -207,13 +331,14 @@ impl FaultKind {
 
     /// What it acts on.
     pub fn layer(self) -> Layer {
-        match self.shape(&Params::default()) {
-            None => Layer::Process,
-            Some(_) => Layer::Network,
+        match self {
+            FaultKind::DiskFull | FaultKind::DiskSlow | FaultKind::DiskError => Layer::Disk,
+            _ if self.shape(&Params::default()).is_some() => Layer::Network,
+            _ => Layer::Process,
         }
     }
 
-    /// The shape of a partition.
+    /// The shape of a partition, or of the links whose traffic is made worse.
     fn shape(self, params: &Params) -> Option<Shape> {
         match self {
             FaultKind::PowerOff
@@ -223,26 +348,82 @@ impl FaultKind {
             | FaultKind::CrashLoop
             | FaultKind::RollingRestart
             | FaultKind::RollingUpgrade
-            | FaultKind::Pause => None,
-            FaultKind::Isolate | FaultKind::Majority => Some(Shape::Isolate),
+            | FaultKind::Pause
+            | FaultKind::DiskFull
+            | FaultKind::DiskSlow
+            | FaultKind::DiskError
+            | FaultKind::BitFlip
+            | FaultKind::Truncate => None,
+            FaultKind::Isolate | FaultKind::Majority | FaultKind::Reset => Some(Shape::Isolate),
             FaultKind::Split | FaultKind::Leader => Some(Shape::Split),
-            FaultKind::OneWay => Some(match params.direction {
+            FaultKind::OneWay
+            | FaultKind::Delay
+            | FaultKind::Loss
+            | FaultKind::Duplicate
+            | FaultKind::Corrupt
+            | FaultKind::Reorder
+            | FaultKind::Rate
+            | FaultKind::Traffic => Some(match params.direction {
                 Direction::In => Shape::Deaf,
                 Direction::Out => Shape::Mute,
+                Direction::Both => Shape::Isolate,
             }),
             FaultKind::Bridge => Some(Shape::Bridge),
             FaultKind::MajoritiesRing => Some(Shape::Ring),
         }
     }
 
+    /// Whether it destroys what a node has stored: done only where the playbook allows it, and
+    /// never to more than a minority of a quorum.
+    pub fn damages_data(self) -> bool {
+        matches!(self, FaultKind::BitFlip | FaultKind::Truncate)
+    }
+
     /// What a place must be able to do for it.
-    pub fn needs(self, _params: &Params) -> &'static [Ability] {
-        match self.layer() {
-            // Its network falls silent before its process is killed.
-            _ if self == FaultKind::PowerOff => &[Ability::Processes, Ability::Cuts],
-            _ if self == FaultKind::RollingUpgrade => &[Ability::Processes, Ability::Programs],
-            Layer::Process => &[Ability::Processes],
-            Layer::Network => &[Ability::Cuts],
+    pub fn needs(self, params: &Params) -> &'static [Ability] {
+        if self.layer() == Layer::Disk {
+            // A node may end of its disk, and is started again.
+            return &[Ability::Disks, Ability::Processes];
+        }
+        if self.layer() == Layer::Process {
+            return match self {
+                _ if self.damages_data() => &[Ability::Processes, Ability::StoredData],
+                // Its network falls silent before its process is killed.
+                FaultKind::PowerOff => &[Ability::Processes, Ability::Cuts],
+                FaultKind::RollingUpgrade => &[Ability::Processes, Ability::Programs],
+                _ => &[Ability::Processes],
+            };
+        }
+        if !self.is_traffic() {
+            return match self.how(params) {
+                How::Drop => &[Ability::Cuts],
+                How::Reject => &[Ability::Rejects],
+            };
+        }
+        use FaultKind::{Corrupt, Delay, Duplicate, Loss, Rate, Reorder};
+        let traffic = params.traffic;
+        let slow = matches!(self, Delay | Reorder | Rate)
+            || !traffic.delay.is_zero()
+            || traffic.rate.is_some();
+        let spoils =
+            matches!(self, Loss | Duplicate | Corrupt | Reorder) || traffic.spoils_messages();
+        match (slow, spoils) {
+            (true, true) => &[Ability::SlowLinks, Ability::SpoiltMessages],
+            (false, true) => &[Ability::SpoiltMessages],
+            (_, false) => &[Ability::SlowLinks],
+        }
+    }
+
+    /// Whether it makes the traffic of links worse.
+    fn is_traffic(self) -> bool {
+        FaultKind::TRAFFIC.contains(&self)
+    }
+
+    /// What becomes of what a partition holds back.
+    fn how(self, params: &Params) -> How {
+        match self {
+            FaultKind::Reset => How::Reject,
+            _ => params.how,
         }
     }
 
@@ -251,7 +432,7 @@ impl FaultKind {
     pub fn excludes(self, other: FaultKind, shared: bool) -> Option<&'static str> {
         match (self.layer(), other.layer()) {
             (Layer::Network, Layer::Network) => Some(
-                "two partitions at once cut the same links, and neither could be proven or \
+                "two faults of links at once meet on the same ones, and neither could be proven or \
                  reverted by itself",
             ),
             _ if shared => Some("they act on the same node, and one would hide the other"),
@@ -266,13 +447,18 @@ impl FaultKind {
     pub fn check(self, params: &Params, sides: &Sides, topology: &Topology) -> Result<(), String> {
         match self.shape(params) {
             Some(shape) => shape::check(shape, sides, topology),
+            None if self.layer() == Layer::Disk || self.damages_data() => {
+                resources::have_data(sides, topology)
+            }
             None => Ok(()),
         }
     }
 
-    /// The nodes whose replicas it takes away.
+    /// The nodes whose replicas it takes away. A replica behind bad links is not away, unless
+    /// they are so bad that it must be expected to fall out ([`Traffic::takes_away`]).
     pub fn hurt(self, params: &Params, sides: &Sides, topology: &Topology) -> Vec<String> {
         match self.shape(params) {
+            Some(_) if self.is_traffic() && !params.traffic.takes_away() => Vec::new(),
             Some(shape) => shape::hurt(shape, sides, topology),
             None => sides.concat(),
         }
@@ -309,6 +495,9 @@ impl FaultKind {
     /// In how many AZs of `all` it takes replicas away at most, if its sides
     /// have replicas in at most so many AZs each.
     pub fn most_azs(self, params: &Params, sides: &[usize], all: usize) -> usize {
+        if self.is_traffic() && !params.traffic.takes_away() {
+            return 0;
+        }
         let shape = self.shape(params).unwrap_or(Shape::Isolate);
         shape::most_azs(shape, sides, all)
     }
@@ -316,10 +505,20 @@ impl FaultKind {
     /// The fault on these nodes.
     pub fn build(self, params: &Params, sides: &Sides) -> Arc<dyn Fault> {
         if let Some(shape) = self.shape(params) {
-            return Arc::new(partition::Partition::new(shape, sides.clone()));
+            let sides = sides.clone();
+            return match self.is_traffic() {
+                true => Arc::new(traffic::Shaped::new(shape, sides, params.traffic)),
+                false => Arc::new(partition::Partition::new(shape, sides, self.how(params))),
+            };
         }
         let nodes = sides.concat();
+        let resources = &params.resources;
         match self {
+            FaultKind::DiskFull => Arc::new(disk_full::fault(nodes, resources)),
+            FaultKind::DiskSlow => Arc::new(disk_slow::fault(nodes, resources)),
+            FaultKind::DiskError => Arc::new(disk_error::fault(nodes, resources)),
+            FaultKind::BitFlip => Arc::new(damage::bit_flip(nodes, resources)),
+            FaultKind::Truncate => Arc::new(damage::truncate(nodes, resources)),
             FaultKind::PowerOff => Arc::new(power_off::PowerOff::new(nodes)),
             FaultKind::Kill => Arc::new(kill::Kill::new(nodes)),
             FaultKind::Stop => Arc::new(stop::Stop::new(nodes)),
@@ -363,6 +562,11 @@ pub trait Fault: Send + Sync {
 
     /// Makes it wrong.
     fn inject<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()>;
+
+    /// How long it takes at least to look at it once.
+    fn looking(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Looks once whether it took effect. Nodes in `away` are hurt by other
     /// injections at the same time; what they would show is not looked at.

@@ -7,7 +7,7 @@
 //! is in it.
 
 use super::shape::{self, Links, Shape};
-use super::{Fault, Scene, merge};
+use super::{Fault, How, Scene, merge};
 use crate::runtime::{Fut, Link, LinkState};
 use futures_util::future::BoxFuture;
 use gameday_record::Verdict;
@@ -20,11 +20,12 @@ const NAMED: usize = 5;
 pub(super) struct Partition {
     shape: Shape,
     sides: Vec<Vec<String>>,
+    how: How,
 }
 
 impl Partition {
-    pub(super) fn new(shape: Shape, sides: Vec<Vec<String>>) -> Self {
-        Partition { shape, sides }
+    pub(super) fn new(shape: Shape, sides: Vec<Vec<String>>, how: How) -> Self {
+        Partition { shape, sides, how }
     }
 
     fn links(&self, scene: &Scene) -> Links {
@@ -36,6 +37,7 @@ impl Partition {
 fn judge(links: &[Link], seen: &[LinkState], expected: &LinkState) -> (Verdict, String) {
     let word = match expected {
         LinkState::Cut => "cut",
+        LinkState::Rejected => "rejecting",
         _ => "open",
     };
     let mut wrong = Vec::new();
@@ -120,22 +122,20 @@ async fn look(links: Links, scene: &Scene, away: &BTreeSet<String>, across: Link
 
 impl Fault for Partition {
     fn undo(&self) -> String {
-        let sides: Vec<String> = self.sides.iter().map(|s| s.join(", ")).collect();
-        match self.shape {
-            Shape::Isolate => format!("open every link between {} and everybody else", sides[0]),
-            Shape::Deaf => format!("open every link from everybody else to {}", sides[0]),
-            Shape::Mute => format!("open every link from {} to everybody else", sides[0]),
-            Shape::Split => format!("open every link between {}", sides.join(" and ")),
-            Shape::Bridge => format!("open every link between nodes other than {}", sides[0]),
-            Shape::Ring => format!("open every link among {}", sides.join(", ")),
-        }
+        format!(
+            "open every link {}",
+            shape::describe(self.shape, &self.sides)
+        )
     }
 
     fn inject<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()> {
         Box::pin(async {
             let links = self.links(scene);
             let all: Vec<Link> = links.cut.into_iter().chain(links.blind).collect();
-            scene.runtime.cut(&all).await
+            match self.how {
+                How::Drop => scene.runtime.cut(&all).await,
+                How::Reject => scene.runtime.reject(&all).await,
+            }
         })
     }
 
@@ -145,7 +145,11 @@ impl Fault for Partition {
         away: &'a BTreeSet<String>,
     ) -> BoxFuture<'a, Proof> {
         Box::pin(async move {
-            let mut proof = look(self.links(scene), scene, away, LinkState::Cut).await;
+            let wanted = match self.how {
+                How::Drop => LinkState::Cut,
+                How::Reject => LinkState::Rejected,
+            };
+            let mut proof = look(self.links(scene), scene, away, wanted).await;
             // The links may be cut again by now, but they were not all the time.
             let lapses = scene.runtime.lapses();
             if !lapses.is_empty() {
@@ -187,6 +191,8 @@ mod tests {
         let unknown = LinkState::Unknown("agent gone".into());
         let mut seen = vec![LinkState::Cut; 8];
         assert_eq!(judge(&links, &seen, &LinkState::Cut).0, Verdict::Pass);
+        // Silence is no rejection.
+        assert_eq!(judge(&links, &seen, &LinkState::Rejected).0, Verdict::Fail);
         seen[3] = unknown.clone();
         let (verdict, text) = judge(&links, &seen, &LinkState::Cut);
         assert_eq!(verdict, Verdict::Unknown);

@@ -38,7 +38,7 @@ impl Targets {
         }
     }
 
-    fn identity(&self, node: &str) -> Option<String> {
+    pub(super) fn identity(&self, node: &str) -> Option<String> {
         let before = self.before.lock().unwrap_or_else(|e| e.into_inner());
         before.get(node).cloned()
     }

@@ -13,7 +13,8 @@ use gameday_record::{Node, Topology};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How nodes are cut off from each other. The sides are what the selectors of
-/// a step resolved to: one of most shapes, several of a split.
+/// a step resolved to: one of most shapes, several of a split. Where it says
+/// "everybody else", a second side takes their place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// The side and everybody else, both ways.
@@ -142,8 +143,11 @@ pub(super) fn beside(bridge: &[String], topology: &Topology) -> Vec<String> {
 /// Whether nothing passes from one place to another, of `count` sides.
 fn blocks(shape: Shape, count: usize, from: Option<usize>, to: Option<usize>) -> bool {
     match shape {
-        Shape::Isolate => from.is_some() != to.is_some(),
-        Shape::Deaf => from.is_none() && to.is_some(),
+        Shape::Isolate => {
+            blocks(Shape::Mute, count, from, to) || blocks(Shape::Deaf, count, from, to)
+        }
+        Shape::Deaf => blocks(Shape::Mute, count, to, from),
+        Shape::Mute if count > 1 => from == Some(0) && to == Some(1),
         Shape::Mute => from.is_some() && to.is_none(),
         Shape::Split | Shape::Bridge => from.zip(to).is_some_and(|(f, t)| f != t),
         Shape::Ring => from.zip(to).is_some_and(|(f, t)| !near(f, t, count)),
@@ -162,6 +166,23 @@ fn near(a: usize, b: usize, n: usize) -> bool {
         (0, _) => apart <= others / 2,
         (_, 0) => apart <= others / 2 || apart == n / 2,
         _ => apart <= others / 2 + 1,
+    }
+}
+
+/// Which links these are, for people: `between b1 and everybody else`.
+pub(super) fn describe(shape: Shape, sides: &[Vec<String>]) -> String {
+    let sides: Vec<String> = sides.iter().map(|s| s.join(", ")).collect();
+    let others = match &sides[..] {
+        [_, others, ..] => others.as_str(),
+        _ => "everybody else",
+    };
+    match shape {
+        Shape::Isolate => format!("between {} and {others}", sides[0]),
+        Shape::Deaf => format!("from {others} to {}", sides[0]),
+        Shape::Mute => format!("from {} to {others}", sides[0]),
+        Shape::Split => format!("between {}", sides.join(" and ")),
+        Shape::Bridge => format!("between nodes other than {}", sides[0]),
+        Shape::Ring => format!("among {}", sides.join(", ")),
     }
 }
 
@@ -184,7 +205,7 @@ pub(super) fn check(
     if links(shape, sides, topology, &[]).cut.is_empty() {
         let why = match shape {
             Shape::Bridge => "the nodes beside the bridge stand in one AZ: it would cut nothing",
-            _ => "it would cut nothing: there is nobody on the other side",
+            _ => "it would do nothing: there is nobody on the other side",
         };
         return Err(why.into());
     }
@@ -195,8 +216,9 @@ pub(super) fn check(
 /// everybody, since each loses somebody.
 pub(super) fn hurt(shape: Shape, sides: &[Vec<String>], topology: &Topology) -> Vec<String> {
     let sides: Vec<Vec<String>> = match shape {
-        Shape::Isolate | Shape::Deaf | Shape::Mute | Shape::Ring => return sides.concat(),
-        Shape::Split => sides.to_vec(),
+        Shape::Ring => return sides.concat(),
+        Shape::Isolate | Shape::Deaf | Shape::Mute if sides.len() == 1 => return sides.concat(),
+        Shape::Isolate | Shape::Deaf | Shape::Mute | Shape::Split => sides.to_vec(),
         Shape::Bridge => {
             let mut halves_of = vec![Vec::new(), Vec::new()];
             for (node, half) in halves(&sides[0], topology) {
@@ -311,6 +333,23 @@ mod tests {
     }
 
     #[test]
+    fn a_second_side_takes_the_place_of_everybody_else() {
+        let (topology, canaries) = cluster(1);
+        let both = sides(&["s-b1", "s-a1 r-a"]);
+        let of = |shape| links(shape, &both, &topology, &canaries);
+        let (mute, deaf, all) = (of(Shape::Mute), of(Shape::Deaf), of(Shape::Isolate));
+        assert_eq!((mute.cut.len(), deaf.cut.len(), all.cut.len()), (2, 2, 4));
+        assert!(has(&mute.cut, "s-b1", "r-a") && has(&mute.open, "r-a", "s-b1"));
+        assert!(has(&deaf.cut, "r-a", "s-b1") && has(&deaf.open, "s-b1", "s-c1"));
+        // Canary a stands with its AZ, canary b with nobody.
+        assert!(has(&all.blind, "canary-a", "s-b1") && all.blind.len() == 2);
+        assert_eq!(hurt(Shape::Isolate, &both, &topology), ["s-b1"]);
+        assert_eq!(describe(Shape::Deaf, &both), "from s-a1, r-a to s-b1");
+        let alone = sides(&["s-b1"]);
+        assert_eq!(describe(Shape::Mute, &alone), "from s-b1 to everybody else");
+    }
+
+    #[test]
     fn a_split_leaves_those_on_no_side_alone() {
         let (topology, canaries) = cluster(1);
         let l = links(
@@ -351,7 +390,7 @@ mod tests {
         assert!(refused(Shape::Ring, &["s-a1", "s-b1", "s-c1"]).contains("at least 4"));
         let all = "s-a1 r-a s-b1 r-b s-c1 r-c";
         for shape in [Shape::Isolate, Shape::Deaf, Shape::Mute] {
-            assert!(refused(shape, &[all]).contains("cut nothing"));
+            assert!(refused(shape, &[all]).contains("do nothing"));
         }
     }
 

@@ -1,18 +1,20 @@
 //! What `[random]` draws: the same for the same seed.
 
-use super::overlap::REVERT_ALLOWANCE;
+use super::schedule::REVERT_ALLOWANCE;
 use super::target::below;
 use crate::playbook::{Random, Weighted};
 use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
 
 /// Most faults that are drawn in one run.
-pub(super) const MOST: usize = 300;
+pub(super) const MOST: usize = 5000;
 
 /// A fault that was drawn.
 pub(super) struct Drawn<'a> {
     /// Which.
     pub(super) of: &'a Weighted,
+    /// Its index among those that may be drawn.
+    pub(super) index: usize,
     /// How long nothing happens before it.
     pub(super) pause: Duration,
     /// How long it is held.
@@ -28,19 +30,24 @@ pub(super) fn draw<'a>(random: &'a Random, nodes: usize, rng: &mut ChaCha8Rng) -
     while drawn.len() <= MOST {
         let pause = between(random.pause, rng);
         let mut at = below(rng, weights);
-        let chosen = random.faults.iter().find(|f| {
+        let chosen = random.faults.iter().enumerate().find(|(_, f)| {
             let here = at < u64::from(f.weight);
             at = at.saturating_sub(u64::from(f.weight));
             here
         });
-        let Some(of) = chosen else { break };
+        let Some((index, of)) = chosen else { break };
         let hold = between((of.step.hold, of.longest), rng);
         let (_, rollout) = of.step.fault.rollout(&of.step.params, nodes);
         spent += pause + rollout * 2 + hold + REVERT_ALLOWANCE;
         if spent > random.lasting {
             break;
         }
-        drawn.push(Drawn { of, pause, hold });
+        drawn.push(Drawn {
+            of,
+            index,
+            pause,
+            hold,
+        });
     }
     drawn
 }

@@ -7,10 +7,11 @@
 
 mod draw;
 mod overlap;
+mod schedule;
 mod target;
 
-pub use overlap::REVERT_ALLOWANCE;
 pub(crate) use overlap::{minority, replica_azs};
+pub use schedule::REVERT_ALLOWANCE;
 pub use target::PlannedTarget;
 pub(crate) use target::{Leaders, azs, resolve_all, stream};
 
@@ -19,6 +20,7 @@ use crate::faults::{FaultKind, Params};
 use crate::playbook::values::show;
 use crate::playbook::{Diagnostic, Playbook, Random, Start, Step, Until};
 use gameday_record::Topology;
+use rand_chacha::rand_core::Rng;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
@@ -30,6 +32,8 @@ pub const REPLICA_ROLE: &str = "storage";
 /// The stream that `[random]` is drawn from; the targets of what is drawn have
 /// the streams after it.
 const DRAWING: u64 = 1 << 48;
+/// Sets the streams of what faults choose by themselves apart from those of targets.
+const CHOOSING: u64 = 1 << 49;
 
 /// What will be done, when, to whom.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +75,17 @@ pub struct PlannedStep {
     pub until: Option<Until>,
     /// Number of its own stream of random choices.
     pub stream: u64,
+    /// What in the playbook it comes from.
+    pub origin: Origin,
+}
+
+/// Where in a playbook a planned step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The `[[step]]` of this index.
+    Step(usize),
+    /// The `[[random.fault]]` of this index.
+    Drawn(usize),
 }
 
 /// When a step begins.
@@ -119,6 +134,7 @@ pub fn plan(playbook: &Playbook, seed: u64, topology: &Topology) -> Result<Plan,
                 start,
                 hold: step.hold,
                 stream: i as u64 + (u64::from(time) << 32),
+                origin: Origin::Step(i),
             };
             planned.add(playbook, step, one, seed, topology, &mut problems);
         }
@@ -134,6 +150,23 @@ pub fn plan(playbook: &Playbook, seed: u64, topology: &Topology) -> Result<Plan,
             &mut planned,
             &mut problems,
         );
+    }
+    if !playbook.allow_data_loss {
+        let mut told = BTreeSet::new();
+        for (step, span) in planned.steps.iter().zip(&planned.spans) {
+            if step.fault.damages_data() && told.insert(span.start) {
+                let message = format!(
+                    "'{}' destroys what nodes have stored, and that cannot be undone",
+                    step.fault.name()
+                );
+                problems.push(
+                    Diagnostic::at(&playbook.source, span.clone(), message).help(
+                        "if that is what the playbook is about, write allow_data_loss = true in \
+                         [playbook]",
+                    ),
+                );
+            }
+        }
     }
     // With a step missing, indices would lie.
     if problems.is_empty() {
@@ -187,6 +220,7 @@ struct Fixed {
     start: PlannedStart,
     hold: Duration,
     stream: u64,
+    origin: Origin,
 }
 
 impl Planned {
@@ -206,13 +240,17 @@ impl Planned {
                 self.steps.push(PlannedStep {
                     name: one.name,
                     fault: step.fault,
-                    params: step.params.clone(),
+                    params: step
+                        .params
+                        .clone()
+                        .drawn(stream(seed ^ CHOOSING, one.stream).next_u64()),
                     selector: step.selector(),
                     target,
                     start: one.start,
                     hold: one.hold,
                     until: step.until.clone(),
                     stream: one.stream,
+                    origin: one.origin,
                 });
             }
             Err(why) => {
@@ -272,6 +310,7 @@ fn draw_all(
             start,
             hold: one.hold,
             stream: DRAWING + 1 + number as u64,
+            origin: Origin::Drawn(one.index),
         };
         planned.add(playbook, &one.of.step, fixed, seed, topology, problems);
         if !problems.is_empty() {
@@ -289,10 +328,11 @@ impl Plan {
 
     /// The least time of the steps phase.
     pub fn least_steps(&self) -> Duration {
-        overlap::windows(&self.steps)
+        schedule::Schedule::of(&self.steps)
+            .windows()
             .iter()
             .zip(&self.steps)
-            .map(|(w, s)| w.first + overlap::lasts(s).0)
+            .map(|(w, s)| w.first + schedule::lasts(s).0)
             .max()
             .unwrap_or_default()
     }

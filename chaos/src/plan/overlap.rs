@@ -1,76 +1,10 @@
 //! Which steps may be in force at the same time, and whether they may.
 
+use super::schedule::{REVERT_ALLOWANCE, Schedule};
 use super::target::azs;
-use super::{PlannedStart, PlannedStep, PlannedTarget, REPLICA_ROLE};
+use super::{PlannedStep, PlannedTarget, REPLICA_ROLE};
 use gameday_record::Topology;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
-/// How long a revert and its proof usually take at most. Planning counts a
-/// step as in force for so much longer than its hold, so that a plan whose
-/// steps would collide on a slow day is refused before the run. (The runner
-/// checks again, on what is really in force.)
-pub const REVERT_ALLOWANCE: Duration = Duration::from_secs(5);
-
-/// When a step may be in force, from the start of the steps phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Window {
-    /// Earliest start.
-    pub(super) first: Duration,
-    /// Latest end, revert included.
-    pub(super) last: Duration,
-}
-
-/// The window of every step. Chains of `after` end: the parser made sure.
-pub(super) fn windows(steps: &[PlannedStep]) -> Vec<Window> {
-    (0..steps.len()).map(|i| window(steps, i)).collect()
-}
-
-fn window(steps: &[PlannedStep], i: usize) -> Window {
-    // Back to the step that begins at a time, then on along the chain.
-    let mut before = Vec::new();
-    let mut at = i;
-    let mut begin = loop {
-        match steps[at].start {
-            PlannedStart::At(begin) => break (begin, begin),
-            PlannedStart::After(other, delay) => {
-                before.push((other, delay));
-                at = other;
-            }
-        }
-    };
-    for (other, delay) in before.into_iter().rev() {
-        let (least, most) = lasts(&steps[other]);
-        begin = (begin.0 + least + delay, begin.1 + most + delay);
-    }
-    Window {
-        first: begin.0,
-        last: begin.1 + lasts(&steps[i]).1,
-    }
-}
-
-/// How long a step is in force: at least, if its revert is instant, and at most.
-pub(super) fn lasts(step: &PlannedStep) -> (Duration, Duration) {
-    let nodes = match &step.target {
-        PlannedTarget::Nodes(sides) => sides.concat().len(),
-        // Each AZ has one of a group's replicas.
-        PlannedTarget::Later { most_azs, .. } => *most_azs,
-    };
-    let (least, most) = step.fault.rollout(&step.params, nodes);
-    (least + step.hold, most * 2 + step.hold + REVERT_ALLOWANCE)
-}
-
-/// Whether `later` waits, directly or not, for `earlier`.
-fn waits_for(steps: &[PlannedStep], later: usize, earlier: usize) -> bool {
-    let mut at = later;
-    while let PlannedStart::After(before, _) = steps[at].start {
-        if before == earlier {
-            return true;
-        }
-        at = before;
-    }
-    false
-}
 
 /// A problem: index of the step, what is wrong, what to do.
 type Problem = (usize, String, String);
@@ -81,17 +15,11 @@ pub(super) fn check(
     topology: &Topology,
     allow_quorum_loss: bool,
 ) -> Vec<Problem> {
-    let windows = windows(steps);
-    let overlap = |i: usize, j: usize| {
-        windows[i].first < windows[j].last
-            && windows[j].first < windows[i].last
-            && !waits_for(steps, i, j)
-            && !waits_for(steps, j, i)
-    };
+    let schedule = Schedule::of(steps);
     let mut problems = Vec::new();
     for i in 0..steps.len() {
         for j in 0..i {
-            if !overlap(i, j) {
+            if !schedule.overlap(i, j) {
                 continue;
             }
             let shared = shared_nodes(&steps[i].target, &steps[j].target);
@@ -111,8 +39,10 @@ pub(super) fn check(
             }
         }
     }
-    if !allow_quorum_loss {
-        problems.extend(blast_radius(steps, &windows, topology, overlap));
+    let damages = steps.iter().any(|s| s.fault.damages_data());
+    if damages || !allow_quorum_loss {
+        let found = blast_radius(steps, &schedule, topology, allow_quorum_loss);
+        problems.extend(found);
     }
     problems
 }
@@ -139,10 +69,11 @@ pub(crate) fn minority(total: usize) -> usize {
 /// start of one of them.
 fn blast_radius(
     steps: &[PlannedStep],
-    windows: &[Window],
+    schedule: &Schedule,
     topology: &Topology,
-    overlap: impl Fn(usize, usize) -> bool,
+    allow_quorum_loss: bool,
 ) -> Vec<Problem> {
+    let windows = schedule.windows();
     let all: BTreeSet<&str> = replica_azs(topology, |_| true);
     let most = minority(all.len());
     let mut problems = Vec::new();
@@ -150,11 +81,15 @@ fn blast_radius(
         let now: Vec<usize> = (0..steps.len())
             .filter(|&j| {
                 j == i
-                    || (overlap(i, j)
+                    || (schedule.overlap(i, j)
                         && windows[j].first <= windows[i].first
                         && (windows[j].first < windows[i].first || j < i))
             })
             .collect();
+        let damages = now.iter().any(|&j| steps[j].fault.damages_data());
+        if allow_quorum_loss && !damages {
+            continue;
+        }
         let mut hurt: BTreeSet<&str> = BTreeSet::new();
         // The same selector names the same nodes.
         let mut later: BTreeMap<&str, usize> = BTreeMap::new();
@@ -198,9 +133,15 @@ fn blast_radius(
                     named.join(" and "),
                     all.len()
                 ),
-                "if that is what the playbook is about, write allow_quorum_loss = true in \
-                 [playbook]"
-                    .into(),
+                if damages {
+                    "stored data are damaged only where a majority stays whole: fewer targets, or \
+                     one after the other"
+                        .into()
+                } else {
+                    "if that is what the playbook is about, write allow_quorum_loss = true in \
+                     [playbook]"
+                        .into()
+                },
             ));
         }
     }

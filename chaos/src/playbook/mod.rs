@@ -10,11 +10,13 @@ mod fields;
 mod measuring;
 mod promises;
 mod random;
+mod resources;
 mod sections;
 mod selection;
 mod selector;
 mod steps;
 pub mod suggest;
+mod traffic;
 mod until;
 pub mod values;
 mod words;
@@ -49,6 +51,8 @@ pub struct Playbook {
     pub seed: Option<u64>,
     /// Whether steps may take more than a minority of replicas.
     pub allow_quorum_loss: bool,
+    /// Whether steps may destroy what nodes have stored.
+    pub allow_data_loss: bool,
     /// The store to start.
     pub cluster: ClusterSpec,
     /// What the canaries do, what must hold, and what would wake somebody.
@@ -161,6 +165,7 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
         description: head.description,
         seed: head.seed,
         allow_quorum_loss: head.allow_quorum_loss,
+        allow_data_loss: head.allow_data_loss,
         cluster,
         measuring,
         baseline,

@@ -14,10 +14,17 @@ pub(super) struct Head {
     pub(super) description: String,
     pub(super) seed: Option<u64>,
     pub(super) allow_quorum_loss: bool,
+    pub(super) allow_data_loss: bool,
 }
 
 pub(super) fn head(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>) -> Option<Head> {
-    let known = ["title", "description", "seed", "allow_quorum_loss"];
+    let known = [
+        "title",
+        "description",
+        "seed",
+        "allow_quorum_loss",
+        "allow_data_loss",
+    ];
     let f = Fields::new(t, span, "[playbook]", &known, m);
     if f.get("title").is_none() {
         m.missing(
@@ -29,11 +36,13 @@ pub(super) fn head(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>) ->
     let description = f.text("description", 2000, m).unwrap_or_default();
     let seed = f.whole("seed", 0..=u64::MAX, m);
     let allow_quorum_loss = f.flag("allow_quorum_loss", m).unwrap_or(false);
+    let allow_data_loss = f.flag("allow_data_loss", m).unwrap_or(false);
     Some(Head {
         title: f.text("title", 120, m)?.replace('\n', " "),
         description,
         seed,
         allow_quorum_loss,
+        allow_data_loss,
     })
 }
 

@@ -3,11 +3,13 @@
 use super::diagnostic::{Diagnostic, Source};
 use super::fields::{Fields, Mistakes, clip, wrong_type};
 use super::random::{self, Weighted};
+use super::resources;
 use super::selector::{self, Draw, Selector};
 use super::suggest::hint;
+use super::traffic;
 use super::until::{self, Until};
 use super::values::{self, MAX_DURATION};
-use crate::faults::{Direction, FaultKind, Params};
+use crate::faults::{Direction, FaultKind, How, Params};
 use gameday_record::{AlarmSpec, ClusterSpec};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -200,36 +202,26 @@ impl Draft {
     }
 }
 
-/// Keys of a step.
+/// Keys of a step, whatever its fault.
 const STEP: &[&str] = &[
-    "name",
-    "fault",
-    "target",
-    "groups",
-    "direction",
-    "uptime",
-    "pause",
-    "binary",
-    "at",
-    "after",
-    "delay",
-    "times",
-    "every",
-    "for",
-    "until",
+    "name", "fault", "at", "after", "delay", "times", "every", "for", "until",
 ];
 /// Keys of a fault that is drawn.
-const DRAWN: &[&str] = &[
-    "name",
-    "weight",
-    "fault",
+const DRAWN: &[&str] = &["name", "weight", "fault", "for"];
+/// Keys of both that some faults have.
+const OF_FAULTS: &[&str] = &[
     "target",
+    "to",
     "groups",
     "direction",
+    "how",
     "uptime",
+    "refuses",
+    "sync_delay",
+    "operation",
+    "file",
     "pause",
     "binary",
-    "for",
 ];
 
 fn draft(
@@ -245,18 +237,19 @@ fn draft(
     } else {
         "[[step]]"
     };
-    let f = Fields::new(t, span.clone(), title, known, m);
+    let keys = [known, OF_FAULTS, &traffic::KEYS].concat();
+    let f = Fields::new(t, span.clone(), title, &keys, m);
     for (key, example) in [("fault", "fault = \"power-off\""), ("for", "for = \"15s\"")] {
         if f.get(key).is_none() {
             m.missing(span.clone(), format!("the step has no '{key}'"), example);
         }
     }
-    let start = if drawn { None } else { start(&f, m) };
+    let fault = fault(&f, m);
+    let start = if drawn { None } else { start(&f, fault, m) };
     let weight = match f.get("weight") {
         Some(_) => f.whole("weight", 1..=1000, m).map(|w| w as u32),
         None => Some(1),
     };
-    let fault = fault(&f, m);
     let params = params(&f, fault, m);
     let range = if drawn {
         random::range(&f, "for", m)
@@ -298,10 +291,18 @@ fn draft(
     }
 }
 
-fn start(f: &Fields<'_, '_>, m: &mut Mistakes<'_>) -> Option<(Start, Range<usize>)> {
+fn start(
+    f: &Fields<'_, '_>,
+    fault: Option<FaultKind>,
+    m: &mut Mistakes<'_>,
+) -> Option<(Start, Range<usize>)> {
+    // There it is the delay of messages.
+    let is_own = !fault.is_some_and(|fault| FaultKind::TRAFFIC.contains(&fault));
     let at = f.duration("at", Duration::ZERO..=MAX_DURATION, m);
-    let after = f.text("after", 80, m);
-    let delay = f.duration("delay", Duration::ZERO..=MAX_DURATION, m);
+    let after = after(f, m);
+    let delay = is_own
+        .then(|| f.duration("delay", Duration::ZERO..=MAX_DURATION, m))
+        .flatten();
     match (f.get("at"), f.get("after")) {
         (Some(_), Some(value)) => {
             m.wrong(
@@ -318,18 +319,43 @@ fn start(f: &Fields<'_, '_>, m: &mut Mistakes<'_>) -> Option<(Start, Range<usize
             );
             None
         }
-        (Some(_), None) if f.get("delay").is_some() => {
+        (Some(_), None) if is_own && f.get("delay").is_some() => {
             m.wrong(
                 f.key_span("delay"),
-                "'delay' goes with 'after'; with 'at', make the time later",
+                "'delay' goes with 'after', or with a fault of traffic; with 'at', make the time \
+                 later",
             );
             None
         }
         (Some(value), None) => at.map(|at| (Start::At(at), value.span())),
         (None, Some(value)) => {
-            after.map(|name| (Start::After(name, delay.unwrap_or_default()), value.span()))
+            let (name, later) = after?;
+            if later.is_some() && delay.is_some() {
+                m.wrong(f.key_span("delay"), "the delay is in 'after' already");
+                return None;
+            }
+            let delay = later.or(delay).unwrap_or_default();
+            Some((Start::After(name, delay), value.span()))
         }
     }
+}
+
+/// `after = "step"`, or `after = { step = "step", delay = "5s" }`.
+fn after(f: &Fields<'_, '_>, m: &mut Mistakes<'_>) -> Option<(String, Option<Duration>)> {
+    let value = f.get("after")?;
+    let DeValue::Table(table) = value.get_ref() else {
+        return Some((f.text("after", 80, m)?, None));
+    };
+    let f = Fields::new(table, value.span(), "'after'", &["step", "delay"], m);
+    if f.get("step").is_none() {
+        m.missing(
+            value.span(),
+            "'after' names no step",
+            "after = { step = \"another step\", delay = \"5s\" }",
+        );
+    }
+    let delay = f.duration("delay", Duration::ZERO..=MAX_DURATION, m);
+    Some((f.text("step", 80, m)?, delay))
 }
 
 /// How many times, and from one to the next.
@@ -384,7 +410,7 @@ fn fault(f: &Fields<'_, '_>, m: &mut Mistakes<'_>) -> Option<FaultKind> {
 
 /// Says so if a key is there that another fault has. Of an unknown fault
 /// nothing is said.
-fn only(
+pub(super) fn only(
     f: &Fields<'_, '_>,
     key: &str,
     owners: &[FaultKind],
@@ -395,7 +421,10 @@ fn only(
         && f.get(key).is_some()
         && !owners.contains(&fault)
     {
-        let names: Vec<String> = owners.iter().map(|k| format!("'{}'", k.name())).collect();
+        let mut names: Vec<String> = owners.iter().map(|k| format!("'{}'", k.name())).collect();
+        if let Some(last) = names.pop_if(|_| owners.len() > 2) {
+            names = vec![names.join(", "), last];
+        }
         m.wrong(
             f.key_span(key),
             format!(
@@ -411,19 +440,43 @@ fn only(
 
 fn params(f: &Fields<'_, '_>, fault: Option<FaultKind>, m: &mut Mistakes<'_>) -> Params {
     let mut params = Params::default();
-    if only(f, "direction", &[FaultKind::OneWay], fault, m)
+    let is_traffic = fault.is_some_and(|fault| FaultKind::TRAFFIC.contains(&fault));
+    if fault == Some(FaultKind::OneWay) {
+        params.direction = Direction::Out;
+    }
+    let directed = [&[FaultKind::OneWay], FaultKind::TRAFFIC].concat();
+    if only(f, "direction", &directed, fault, m)
         && let Some(value) = f.get("direction")
         && let Some(direction) = f.text("direction", 10, m)
     {
         match direction.as_str() {
             "in" => params.direction = Direction::In,
             "out" => params.direction = Direction::Out,
+            "both" if is_traffic => params.direction = Direction::Both,
             other => m.wrong_help(
                 value.span(),
                 format!("there is no direction '{}'", clip(other)),
-                "\"out\": what the target sends is lost; \"in\": what it is sent is lost",
+                if is_traffic {
+                    "\"out\": what the target sends; \"in\": what it is sent; or \"both\""
+                } else {
+                    "\"out\": what the target sends is lost; \"in\": what it is sent is lost"
+                },
             ),
         }
+    }
+    if only(f, "how", FaultKind::PARTITIONS, fault, m)
+        && let Some(how) = f.word("how", &[("drop", How::Drop), ("reject", How::Reject)], m)
+    {
+        params.how = how;
+    }
+    for key in traffic::KEYS {
+        // 'delay' of another fault is that of its start.
+        if key != "delay" {
+            only(f, key, FaultKind::TRAFFIC, fault, m);
+        }
+    }
+    if is_traffic && let Some(fault) = fault {
+        params.traffic = traffic::read(f, fault, m);
     }
     let limits = Duration::from_secs(1)..=Duration::from_secs(600);
     if only(f, "uptime", &[FaultKind::CrashLoop], fault, m)
@@ -431,6 +484,7 @@ fn params(f: &Fields<'_, '_>, fault: Option<FaultKind>, m: &mut Mistakes<'_>) ->
     {
         params.uptime = uptime;
     }
+    params.resources = resources::read(f, fault, m);
     let rolling = [FaultKind::RollingRestart, FaultKind::RollingUpgrade];
     if only(f, "pause", &rolling, fault, m)
         && let Some(pause) = f.duration("pause", Duration::ZERO..=Duration::from_secs(600), m)
@@ -457,7 +511,12 @@ fn sides(
     cluster: &ClusterSpec,
     m: &mut Mistakes<'_>,
 ) -> Option<Vec<Selector>> {
-    if !only(f, "groups", &[FaultKind::Split], fault, m) {
+    let to = [
+        &[FaultKind::Isolate, FaultKind::OneWay, FaultKind::Reset],
+        FaultKind::TRAFFIC,
+    ]
+    .concat();
+    if !(only(f, "groups", &[FaultKind::Split], fault, m) && only(f, "to", &to, fault, m)) {
         return None;
     }
     if fault == Some(FaultKind::Split) {
@@ -494,7 +553,13 @@ fn sides(
                 None
             }
         },
-        (_, Some((target, _))) => Some(vec![target]),
+        (_, Some((target, _))) => {
+            let mut sides = vec![target];
+            if let Some(to) = f.get("to") {
+                sides.push(selector::read(to, cluster, m)?);
+            }
+            Some(sides)
+        }
     }
 }
 

@@ -119,6 +119,47 @@ pub fn show_share(share: f64) -> String {
     format!("{text} %")
 }
 
+/// Reads `64kbit`, `1mbit`, `1.5mbit` as bits per second (thousands, as `tc` means it).
+///
+/// # Errors
+/// What to write instead.
+pub fn rate(text: &str) -> Result<u64, String> {
+    const SHAPE: &str = "a rate is a number and one of the units kbit, mbit, gbit: \"1mbit\"";
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .ok_or(SHAPE)?;
+    let (number, unit) = text.split_at(digits);
+    let unit: u64 = match unit {
+        "kbit" => 1000,
+        "mbit" => 1_000_000,
+        "gbit" => 1_000_000_000,
+        _ => return Err(SHAPE.into()),
+    };
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    if whole.is_empty()
+        || whole.len() > 6
+        || part.is_empty()
+        || part.contains('.')
+        || part.len() > 3
+    {
+        return Err(SHAPE.into());
+    }
+    let whole: u64 = whole.parse().map_err(|_| SHAPE)?;
+    let thousandths: u64 = format!("{part:0<3}").parse().map_err(|_| SHAPE)?;
+    Ok((whole * 1000 + thousandths) * unit / 1000)
+}
+
+/// Writes a rate so that [`rate`] reads it back, if it is a whole number of bits in a thousand.
+pub fn show_rate(bits: u64) -> String {
+    let (unit, name) = match bits {
+        1_000_000_000.. => (1_000_000_000, "gbit"),
+        1_000_000.. => (1_000_000, "mbit"),
+        _ => (1000, "kbit"),
+    };
+    let text = format!("{}.{:03}", bits / unit, bits % unit / (unit / 1000));
+    format!("{}{name}", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// Checks an IPv4 network of /8 to /16, written as its first address.
 ///
 /// # Errors
@@ -210,6 +251,33 @@ mod tests {
     }
 
     #[test]
+    fn rates() {
+        for (text, bits) in [
+            ("64kbit", 64_000),
+            ("1mbit", 1_000_000),
+            ("1.5mbit", 1_500_000),
+            ("0.25gbit", 250_000_000),
+        ] {
+            assert_eq!(rate(text), Ok(bits), "{text}");
+        }
+        assert_eq!(show_rate(1_500_000), "1.5mbit");
+        assert_eq!(show_rate(64_000), "64kbit");
+        for text in [
+            "",
+            "1",
+            "mbit",
+            "1 mbit",
+            "1.mbit",
+            "1Mbit",
+            "1mbps",
+            "-1mbit",
+            "9999999mbit",
+        ] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn networks() {
         assert_eq!(subnet("198.18.0.0/16"), Ok(()));
         assert_eq!(subnet("10.0.0.0/8"), Ok(()));
@@ -242,6 +310,7 @@ mod tests {
             let _ = duration(&text);
             let _ = percent(&text);
             let _ = part(&text);
+            let _ = rate(&text);
             let _ = subnet(&text);
         }
     }

@@ -53,9 +53,15 @@ impl Admission {
         let mut state = self.lock();
         let others: Vec<&Active> = state.active.values().collect();
         excluded(&new, &others)?;
-        if !allow_quorum_loss {
-            let all = || others.iter().copied().chain([&new]);
-            quorums_remain(&new.hurt, &Hurt::of(all()), groups, topology)?;
+        let all = || others.iter().copied().chain([&new]);
+        let damages = all().any(|a| a.kind.damages_data());
+        if damages || !allow_quorum_loss {
+            let rule = if damages {
+                "stored data are never damaged where that leaves no majority"
+            } else {
+                "allow_quorum_loss is not set"
+            };
+            quorums_remain(&new.hurt, &Hurt::of(all()), groups, topology, rule)?;
         }
         state.last += 1;
         let id = state.last;
@@ -73,7 +79,7 @@ impl Admission {
         self.lock()
             .active
             .iter()
-            .filter(|(other, a)| **other != id && a.kind.layer() == Layer::Process)
+            .filter(|(other, a)| **other != id && a.kind.layer() != Layer::Network)
             .flat_map(|(_, a)| a.nodes.iter().cloned())
             .collect()
     }
@@ -142,6 +148,7 @@ fn quorums_remain(
     hurt: &Hurt<'_>,
     groups: &Result<Vec<Group>, String>,
     topology: &Topology,
+    rule: &str,
 ) -> Result<(), String> {
     let all = replica_azs(topology, |_| true).len();
     if replica_azs(topology, |n| new.iter().any(|t| t == n)).is_empty() {
@@ -153,7 +160,7 @@ fn quorums_remain(
                 let (lost, who) = hurt.most(|n| g.members.iter().any(|m| m == n));
                 if lost > minority(g.members.len()) {
                     return Err(format!(
-                        "{} would lose {} of {} replicas ({}), and allow_quorum_loss is not set",
+                        "{} would lose {} of {} replicas ({}), and {rule}",
                         g.name,
                         lost,
                         g.members.len(),
@@ -170,8 +177,7 @@ fn quorums_remain(
             let azs = (together + in_turn.count()).min(all);
             if azs > minority(all) {
                 return Err(format!(
-                    "{REPLICA_ROLE} nodes of {azs} of {all} AZs would be hurt, allow_quorum_loss \
-                     is not set, and the groups are not known: {why}"
+                    "{REPLICA_ROLE} nodes of {azs} of {all} AZs would be hurt, {rule}, and the groups are not known: {why}"
                 ));
             }
             Ok(())

@@ -224,6 +224,7 @@ async fn steps(
     let begun = Instant::now();
     let count = shared.plan.steps.len();
     let (done, ended): (Vec<_>, Vec<_>) = (0..count).map(|_| watch::channel(false)).unzip();
+    let ended: Arc<[_]> = ended.into();
     let mut tasks = JoinSet::new();
     for (index, done) in done.into_iter().enumerate() {
         let shared = shared.clone();

@@ -91,7 +91,7 @@ fn judge(links: &[Link], seen: &[LinkState]) -> Proof {
         let name = format!("{} → {}", link.from, link.to);
         match state {
             LinkState::Open => {}
-            LinkState::Cut => silent.push(name),
+            LinkState::Cut | LinkState::Rejected => silent.push(name),
             LinkState::Unknown(why) => blind.push(format!("{name} ({why})")),
         }
     }

@@ -8,6 +8,7 @@ use crate::faults::Sides;
 use crate::plan::{Leaders, PlannedStart, PlannedTarget, azs, resolve_all, stream};
 use gameday_record::timeline::{Injection, Proof};
 use gameday_record::{ProofSide, TimelineEvent, Verdict};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
@@ -18,7 +19,7 @@ const RESOLVE: Duration = Duration::from_secs(10);
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// The act itself; the runtime's own deadlines are shorter.
 const INJECT: Duration = Duration::from_secs(30);
-/// Proof that a fault took effect, asked again until then.
+/// Proof that a fault took effect, asked again until then; beside the time that looking takes.
 const PROVE_INJECTED: Duration = Duration::from_secs(5);
 /// Proof at the end of the hold that it still is in force.
 const PROVE_HELD: Duration = Duration::from_millis(1500);
@@ -37,7 +38,7 @@ pub(super) async fn run(
     shared: &Shared,
     index: usize,
     begun: Instant,
-    mut ended: Vec<watch::Receiver<bool>>,
+    ended: Arc<[watch::Receiver<bool>]>,
     done: watch::Sender<bool>,
 ) {
     let mut halt = shared.halt.subscribe();
@@ -45,7 +46,7 @@ pub(super) async fn run(
         match shared.plan.steps[index].start {
             PlannedStart::At(at) => sleep_until(begun + at).await,
             PlannedStart::After(other, delay) => {
-                if ended[other].wait_for(|e| *e).await.is_err() {
+                if ended[other].clone().wait_for(|e| *e).await.is_err() {
                     // The other ended without being reverted; the halt comes.
                     std::future::pending::<()>().await;
                 }
@@ -190,6 +191,7 @@ async fn hold(
 ) {
     let step = &shared.plan.steps[index];
     let before = condition::before(shared, step.until.as_ref()).await;
+    let looking = active.fault.looking();
     let limit = active.fault.takes().unwrap_or(INJECT);
     let injecting = timeout(limit, active.fault.inject(&shared.scene));
     let injected = match active.fault.takes() {
@@ -213,14 +215,14 @@ async fn hold(
     }
     let began = Instant::now();
     let mut hold_end = began + step.hold;
-    let lead = HELD_LEAD.min(step.hold / 4);
+    let lead = (HELD_LEAD.min(step.hold / 4) + looking).min(step.hold / 2);
     shared.write(TimelineEvent::Injected { id }).await;
     let look = || async {
         let away = shared.admission.away(id);
         active.fault.prove_injected(&shared.scene, &away).await
     };
     // A halt ends looking and waiting, never the recording of what was seen.
-    let proof = until(PROVE_INJECTED, |v| v == Verdict::Pass, look);
+    let proof = until(PROVE_INJECTED + looking * 2, |v| v == Verdict::Pass, look);
     let Some(proof) = unless(halt, proof).await else {
         return;
     };
@@ -254,7 +256,7 @@ async fn hold(
         }
     }
     // A fault that is seen to have ended is not asked again: it should have lasted.
-    let proof = until(PROVE_HELD, |v| v != Verdict::Unknown, look);
+    let proof = until(PROVE_HELD + looking * 2, |v| v != Verdict::Unknown, look);
     let Some(proof) = unless(halt, proof).await else {
         return;
     };

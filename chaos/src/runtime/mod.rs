@@ -6,8 +6,10 @@
 
 pub mod agent;
 pub(crate) mod control;
+pub mod damage;
 pub mod docker;
 pub mod facilities;
+pub mod files;
 pub(crate) mod http;
 pub mod leftovers;
 pub mod links;
@@ -15,9 +17,14 @@ pub mod marks;
 pub mod nft;
 pub mod process;
 pub(crate) mod program;
+pub(crate) mod queue;
+pub mod traffic;
 pub(crate) mod wanted;
 
+use self::files::{FilesAnswer, FilesRequest};
+use self::traffic::{Heard, Sounding, Traffic};
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -82,12 +89,14 @@ pub struct Link {
 }
 
 /// What a probe of a link saw.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkState {
     /// A message passed.
     Open,
     /// Several were sent over at least 200 ms and none passed.
     Cut,
+    /// None passed, and the sender was told so.
+    Rejected,
     /// It could not be probed.
     Unknown(String),
 }
@@ -164,13 +173,33 @@ pub trait Runtime: Send + Sync {
     /// Drops everything that crosses these links, existing connections too, until `open`, with
     /// a lease that ends by itself if the runner dies. Links add up over calls.
     fn cut<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()>;
-    /// Ends the cut of these links. Fine on links that are open.
+    /// The same, but whoever sends over them is told: connections are reset and new ones refused.
+    fn reject<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()>;
+    /// Ends the cut or the rejection of these links. Fine on links that are open.
     fn open<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()>;
     /// Sends real messages over each link and looks whether they arrive, all at once; in the
     /// order asked. `Unknown` for instruments, which cannot be asked.
     fn probe<'a>(&'a self, links: &'a [Link]) -> Fut<'a, Vec<LinkState>>;
 
-    /// Cuts that ended by themselves since the runtime was made, because control over them was
+    /// Treats everything that crosses these links as `traffic` says, existing connections too, each
+    /// link for itself, until `unshape`, with the same lease as a cut. What was said of a link
+    /// before is forgotten.
+    ///
+    /// # Errors
+    /// This runtime cannot do it here.
+    fn shape<'a>(&'a self, links: &'a [Link], traffic: Traffic) -> Fut<'a, ()>;
+    /// Ends that; what is still held arrives at once. Fine on links that are as they were.
+    fn unshape<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()>;
+    /// Sends the messages of `sounding` over each link, all links at once, and says what arrived;
+    /// in the order asked. An error instead for a link that could not be measured, as those of
+    /// instruments.
+    fn measure<'a>(
+        &'a self,
+        links: &'a [Link],
+        sounding: Sounding,
+    ) -> Fut<'a, Vec<Result<Heard, String>>>;
+
+    /// Faults of links that ended by themselves since the runtime was made, because control over them was
     /// lost for longer than their lease: one sentence each. A fault held meanwhile is not proven.
     fn lapses(&self) -> Vec<String> {
         Vec::new()
@@ -179,6 +208,9 @@ pub trait Runtime: Send + Sync {
     /// `GET path` on the node's `admin` port, over a path that no fault touches; the body of a
     /// 200 answer, at most 1 MiB.
     fn admin<'a>(&'a self, node: &'a str, path: &'a str, deadline: Duration) -> Fut<'a, String>;
+
+    /// Does or looks at something in the node's data folder, whether its process runs or not.
+    fn files<'a>(&'a self, node: &'a str, request: FilesRequest) -> Fut<'a, FilesAnswer>;
 
     /// Saves every unit's standard error (and a node's standard output) as `<dir>/<unit>.log`.
     fn collect_logs<'a>(&'a self, dir: &'a Path) -> Fut<'a, ()>;

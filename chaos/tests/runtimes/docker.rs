@@ -1,6 +1,6 @@
 //! The docker runtime; skipped where there is no engine, unless it is required.
 
-use crate::{Outcome, orphans, suite};
+use crate::{Outcome, orphans, suite, traffic};
 use gameday_chaos::runtime::docker::{self, DockerRuntime};
 use gameday_chaos::runtime::marks::Kind;
 use gameday_chaos::runtime::{Runtime, leftovers};
@@ -46,6 +46,41 @@ pub async fn leases_lapse() -> Outcome {
     };
     orphans::leases_lapse("docker").await;
     Outcome::Passed
+}
+
+async fn with_runtime(what: &str, test: impl AsyncFnOnce(&DockerRuntime)) -> Outcome {
+    let _alone = match alone().await {
+        Ok(lock) => lock,
+        Err(skipped) => return skipped,
+    };
+    let marks = suite::marks(what, Kind::Run);
+    let runtime = DockerRuntime::new(marks, suite::units(), SUBNET)
+        .await
+        .expect("a runtime");
+    test(&runtime).await;
+    Outcome::Passed
+}
+
+pub async fn traffic_is_as_asked() -> Outcome {
+    with_runtime("docker-traffic", async |r| traffic::is_as_asked(r).await).await
+}
+
+pub async fn messages_are_spoilt() -> Outcome {
+    with_runtime("docker-spoilt", async |r| {
+        traffic::messages_are_spoilt(r).await
+    })
+    .await
+}
+
+/// Takes long and asserts nothing: only where it is asked for.
+pub async fn queue_overhead() -> Outcome {
+    if std::env::var_os("GAMEDAY_MEASURE").is_none() {
+        return Outcome::Skipped("GAMEDAY_MEASURE is not set".into());
+    }
+    with_runtime("docker-overhead", async |r| {
+        traffic::queue_overhead(r).await
+    })
+    .await
 }
 
 pub async fn kept_cluster_stays() -> Outcome {

@@ -3,14 +3,15 @@
 //! The node echoes lines on its peer port. Its admin port answers
 //! `/health`, `/boots` (how often it was started on its data folder),
 //! `/dial/<addr>` (opens a connection and keeps it), `/talk/<text>` (says
-//! something over that connection and waits for the echo) and `/try/<addr>`
-//! (a fresh connection and one echo).
+//! something over that connection and waits for the echo), `/try/<addr>` (a
+//! fresh connection and one echo) and `/bench/<addr>` (how many echoes in a
+//! row, and how many bytes, a connection carries for a second each).
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an echo is waited for before the link counts as silent.
 const SILENCE: Duration = Duration::from_millis(1200);
@@ -93,6 +94,7 @@ fn answer(
             None => "not connected".into(),
         },
         "try" => try_out(argument),
+        "bench" => bench(argument).unwrap_or_else(|e| name(&e)),
         _ => "what?".into(),
     };
     let head = format!(
@@ -120,6 +122,38 @@ fn talk(stream: &mut BufReader<TcpStream>, text: &str) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn bench(addr: &str) -> io::Result<String> {
+    let second = Duration::from_secs(1);
+    let mut stream = BufReader::new(dial(addr)?);
+    stream.get_mut().set_nodelay(true)?;
+    let (began, mut trips) = (Instant::now(), 0);
+    while began.elapsed() < second {
+        talk(&mut stream, "x")?;
+        trips += 1;
+    }
+    // What comes back is read aside, or both ends would wait for each other.
+    let mut out = stream.get_ref().try_clone()?;
+    let reader = std::thread::spawn(move || {
+        let mut bytes = 0u64;
+        while let Ok(n @ 1..) = stream.fill_buf().map(<[u8]>::len) {
+            bytes += n as u64;
+            stream.consume(n);
+        }
+        bytes
+    });
+    let line = [vec![b'y'; 64 << 10], vec![b'\n']].concat();
+    let began = Instant::now();
+    while began.elapsed() < second {
+        out.write_all(&line)?;
+    }
+    out.shutdown(std::net::Shutdown::Write)?;
+    let bytes = reader.join().unwrap_or_default();
+    let mbit = bytes as f64 * 8.0 / began.elapsed().as_secs_f64() / 1e6;
+    Ok(format!(
+        "{trips} round trips/s, {mbit:.0} mbit/s there and back"
+    ))
 }
 
 pub fn try_out(addr: &str) -> String {

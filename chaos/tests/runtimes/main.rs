@@ -8,6 +8,7 @@ mod dummy;
 mod orphans;
 mod process;
 mod suite;
+mod traffic;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,7 +22,7 @@ pub enum Outcome {
 
 type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = Outcome>>>);
 
-const TESTS: [Test; 8] = [
+const TESTS: [Test; 12] = [
     ("process_runtime_does_what_it_says", || {
         Box::pin(process::does_what_it_says())
     }),
@@ -42,6 +43,18 @@ const TESTS: [Test; 8] = [
     }),
     ("docker_says_who_holds_the_subnet", || {
         Box::pin(docker::says_who_holds_the_subnet())
+    }),
+    ("process_traffic_is_as_asked", || {
+        Box::pin(process::traffic_is_as_asked())
+    }),
+    ("docker_traffic_is_as_asked", || {
+        Box::pin(docker::traffic_is_as_asked())
+    }),
+    ("docker_messages_are_spoilt", || {
+        Box::pin(docker::messages_are_spoilt())
+    }),
+    ("docker_queue_overhead", || {
+        Box::pin(docker::queue_overhead())
     }),
     ("docker_old_images_go", || Box::pin(docker::old_images_go())),
 ];

@@ -1,6 +1,6 @@
 //! The process runtime.
 
-use crate::{Outcome, orphans, suite};
+use crate::{Outcome, orphans, suite, traffic};
 use gameday_chaos::runtime::marks::Kind;
 use gameday_chaos::runtime::process::ProcessRuntime;
 
@@ -21,5 +21,14 @@ pub async fn leases_lapse() -> Outcome {
 
 pub async fn kept_cluster_stays() -> Outcome {
     orphans::kept_cluster_stays("process").await;
+    Outcome::Passed
+}
+
+pub async fn traffic_is_as_asked() -> Outcome {
+    let marks = suite::marks("process-traffic", Kind::Run);
+    let runtime = ProcessRuntime::new(marks, suite::units())
+        .await
+        .expect("a runtime");
+    traffic::is_as_asked(&runtime).await;
     Outcome::Passed
 }

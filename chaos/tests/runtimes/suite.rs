@@ -85,28 +85,28 @@ pub async fn all_healthy(runtime: &dyn Runtime) {
     }
 }
 
-fn link(from: &str, to: &str) -> Link {
+pub fn link(from: &str, to: &str) -> Link {
     Link {
         from: from.into(),
         to: to.into(),
     }
 }
 
-struct Cluster<'a>(&'a dyn Runtime);
+pub struct Cluster<'a>(pub &'a dyn Runtime);
 
 impl Cluster<'_> {
-    async fn says(&self, node: &str, path: &str) -> String {
+    pub async fn says(&self, node: &str, path: &str) -> String {
         self.0.admin(node, path, ASK).await.expect("an answer")
     }
 
-    fn path(&self, what: &str, from: &str, to: &str) -> String {
+    pub fn path(&self, what: &str, from: &str, to: &str) -> String {
         format!(
             "/{what}/{}",
             self.0.reach_addr(from, to, "peer").expect("an address")
         )
     }
 
-    async fn probe(&self, pairs: &[(&str, &str)]) -> Vec<LinkState> {
+    pub async fn probe(&self, pairs: &[(&str, &str)]) -> Vec<LinkState> {
         let links: Vec<Link> = pairs.iter().map(|(f, t)| link(f, t)).collect();
         self.0.probe(&links).await.expect("a probe")
     }
@@ -188,10 +188,10 @@ pub async fn does_what_it_says(runtime: &dyn Runtime, run: &str) {
     runtime.down().await.expect("down twice");
 }
 
-type Lines = tokio::io::Lines<BufReader<Box<dyn tokio::io::AsyncRead + Send + Unpin>>>;
-type Canary = (Box<dyn tokio::io::AsyncWrite + Send + Unpin>, Lines);
+pub type Lines = tokio::io::Lines<BufReader<Box<dyn tokio::io::AsyncRead + Send + Unpin>>>;
+pub type Canary = (Box<dyn tokio::io::AsyncWrite + Send + Unpin>, Lines);
 
-async fn instrument(runtime: &dyn Runtime) -> Canary {
+pub async fn instrument(runtime: &dyn Runtime) -> Canary {
     let launch = Launch {
         unit: "canary-a".into(),
         args: vec!["internal".into(), "dummy-instrument".into()],
@@ -203,7 +203,7 @@ async fn instrument(runtime: &dyn Runtime) -> Canary {
     canary
 }
 
-async fn ask(canary: &mut Canary, line: &str) -> String {
+pub async fn ask(canary: &mut Canary, line: &str) -> String {
     canary
         .0
         .write_all(format!("{line}\n").as_bytes())

@@ -3,11 +3,13 @@
 use super::topology;
 use futures_util::future::BoxFuture;
 use gameday_chaos::runner::{Group, Health, Observer, Progress, Roles, Sink};
+use gameday_chaos::runtime::files::{FilesAnswer, FilesRequest};
+use gameday_chaos::runtime::traffic::{Heard, Sounding, Traffic};
 use gameday_chaos::runtime::{
     Fut, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError,
 };
 use gameday_record::{TimelineEvent, TimelineLine};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -99,8 +101,12 @@ impl Sink for Memory {
 /// How the runtime misbehaves.
 #[derive(Clone, Default)]
 pub struct Switches {
-    /// This link stays open whatever is cut.
+    /// This link stays open whatever is cut, and as it was however it is shaped.
     pub leaks: Option<Link>,
+    /// This link is as shaped as those that should be.
+    pub spreads: Option<Link>,
+    /// Ending a shaping does nothing.
+    pub stays_shaped: bool,
     /// This link carries nothing, whatever is opened.
     pub broken: Option<Link>,
     /// While links are cut, this is said to have ended a cut for a while.
@@ -145,7 +151,8 @@ pub struct Fake {
     log: Log,
     switches: Switches,
     units: Mutex<BTreeMap<String, Unit>>,
-    cut: Mutex<BTreeSet<Link>>,
+    cut: Mutex<BTreeMap<Link, LinkState>>,
+    shaped: Mutex<BTreeMap<Link, Traffic>>,
     failures: Mutex<u32>,
 }
 
@@ -167,13 +174,16 @@ impl Fake {
             switches,
             units: Mutex::new(topology().nodes.into_iter().map(|n| unit(n.name)).collect()),
             cut: Mutex::default(),
+            shaped: Mutex::default(),
         }
     }
 
     /// True if everything runs and nothing is cut.
     pub fn clean(&self) -> bool {
         let units = self.units.lock().unwrap();
-        units.values().all(|u| u.shape == Shape::Runs) && self.cut.lock().unwrap().is_empty()
+        units.values().all(|u| u.shape == Shape::Runs)
+            && self.cut.lock().unwrap().is_empty()
+            && self.shaped.lock().unwrap().is_empty()
     }
 
     /// What time has done since.
@@ -312,7 +322,16 @@ impl Runtime for Fake {
     fn cut<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
         Box::pin(async move {
             self.log.push(format!("cut {}", links.len()));
-            self.cut.lock().unwrap().extend(links.iter().cloned());
+            let cut = links.iter().map(|l| (l.clone(), LinkState::Cut));
+            self.cut.lock().unwrap().extend(cut);
+            Ok(())
+        })
+    }
+    fn reject<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.log.push(format!("reject {}", links.len()));
+            let rejected = links.iter().map(|l| (l.clone(), LinkState::Rejected));
+            self.cut.lock().unwrap().extend(rejected);
             Ok(())
         })
     }
@@ -342,17 +361,59 @@ impl Runtime for Fake {
                 };
                 let leaks = self.switches.leaks.as_ref() == Some(l);
                 let broken = self.switches.broken.as_ref() == Some(l);
-                if dead(&l.from) || dead(&l.to) || (cut.contains(l) && !leaks) || broken {
-                    LinkState::Cut
-                } else {
-                    LinkState::Open
+                match cut.get(l) {
+                    _ if dead(&l.from) || dead(&l.to) || broken => LinkState::Cut,
+                    Some(state) if !leaks => state.clone(),
+                    _ => LinkState::Open,
                 }
             };
             Ok(links.iter().map(see).collect())
         })
     }
+    fn shape<'a>(&'a self, links: &'a [Link], traffic: Traffic) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.log.push(format!("shape {}: {traffic}", links.len()));
+            let also = self.switches.spreads.iter();
+            let all = links.iter().chain(also).map(|l| (l.clone(), traffic));
+            self.shaped.lock().unwrap().extend(all);
+            Ok(())
+        })
+    }
+    fn unshape<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.may_revert(format!("unshape {}", links.len())).await?;
+            if !self.switches.stays_shaped {
+                let mut shaped = self.shaped.lock().unwrap();
+                let also = self.switches.spreads.iter();
+                for link in links.iter().chain(also) {
+                    shaped.remove(link);
+                }
+            }
+            Ok(())
+        })
+    }
+    /// Every tenth message meets what has a share of a tenth, and so on.
+    fn measure<'a>(
+        &'a self,
+        links: &'a [Link],
+        sounding: Sounding,
+    ) -> Fut<'a, Vec<Result<Heard, String>>> {
+        Box::pin(async move {
+            sleep(sounding.takes()).await;
+            let shaped = self.shaped.lock().unwrap();
+            let see = |l: &Link| {
+                if self.switches.blind {
+                    return Err("no agent".to_string());
+                }
+                let leaks = self.switches.leaks.as_ref() == Some(l);
+                let traffic = shaped.get(l).filter(|_| !leaks);
+                Ok(heard(&sounding, traffic.copied().unwrap_or_default()))
+            };
+            Ok(links.iter().map(see).collect())
+        })
+    }
     fn lapses(&self) -> Vec<String> {
-        let cut = !self.cut.lock().unwrap().is_empty();
+        let cut = !(self.cut.lock().unwrap().is_empty() && self.shaped.lock().unwrap().is_empty());
         self.switches
             .lapsed
             .iter()
@@ -384,11 +445,43 @@ impl Runtime for Fake {
             }
         })
     }
+    fn files<'a>(&'a self, _: &'a str, _: FilesRequest) -> Fut<'a, FilesAnswer> {
+        panic!("no test of the runner touches files")
+    }
     fn collect_logs<'a>(&'a self, _: &'a Path) -> Fut<'a, ()> {
         panic!("the runner collects nothing")
     }
     fn down<'a>(&'a self) -> Fut<'a, ()> {
         panic!("the runner takes nothing down")
+    }
+}
+
+/// What is heard of a link with such traffic.
+fn heard(sounding: &Sounding, traffic: Traffic) -> Heard {
+    let of = |share: f64, n: u32| (f64::from(n) * share).round() as u32;
+    let arrived = sounding.messages - of(traffic.loss.ratio(), sounding.messages);
+    let bytes = u64::from(arrived) * u64::from(sounding.bytes);
+    let rate = traffic.rate.unwrap_or(1_000_000_000);
+    let sooner = of(traffic.reorder.ratio(), arrived);
+    // From the shortest to the longest delay, evenly.
+    let delay = |i: u32| {
+        let least = traffic.delay.saturating_sub(traffic.jitter);
+        let more = (traffic.jitter * 2).mul_f64(f64::from(i) / f64::from(arrived.max(1)));
+        ((least + more).as_micros() as u64).max(300)
+    };
+    let mut delays_us: Vec<u64> = (0..arrived).map(delay).collect();
+    for d in delays_us.iter_mut().take(sooner as usize) {
+        *d = 300;
+    }
+    Heard {
+        sent: sounding.messages,
+        arrived,
+        again: of(traffic.duplicate.ratio(), arrived),
+        damaged: of(traffic.corrupt.ratio(), arrived),
+        overtaken: sooner,
+        delays_us,
+        bytes,
+        span: traffic.delay + Duration::from_secs_f64(bytes as f64 * 8.0 / rate as f64),
     }
 }
 

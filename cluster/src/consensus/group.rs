@@ -220,7 +220,6 @@ impl Group {
 
     /// Stops. Outcomes that are still awaited become unknown.
     pub async fn stop(&self) {
-        self.tree.end_waiting();
         if self.raft.shutdown().await.is_err() {
             tracing::warn!(group = self.id, "replica ended badly");
         }

@@ -31,7 +31,7 @@ mod tests;
 mod volatile;
 
 pub use given::{GivenDisk, given};
-pub use probe::probe;
+pub use probe::{has_room, probe};
 pub use real::{RealDisk, real};
 pub use volatile::{VolatileDisk, volatile};
 

@@ -1,9 +1,9 @@
 //! Trying a disk: what the store would meet if it wrote now.
 
-use super::Disk;
+use super::{Disk, DiskFile};
 use gameday_record::conditions::{DiskProbe, Ended, Tried};
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// The file that is written for it, and removed again.
@@ -30,17 +30,29 @@ fn tried(work: impl FnOnce() -> io::Result<()>) -> Tried {
 /// One at a time: they use the same file.
 static ONE: Mutex<()> = Mutex::new(());
 
+/// Whether a file can be made longer just now. Blocks. Other errors than "full" are for whoever
+/// writes to meet.
+pub fn has_room(disk: &dyn Disk) -> bool {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut file = None;
+    let write = tried(|| append(disk, &mut file));
+    tidy(disk, file);
+    write.ended != Ended::Full
+}
+
+/// Makes the file, with a block in it.
+fn append(disk: &dyn Disk, file: &mut Option<Arc<dyn DiskFile>>) -> io::Result<()> {
+    if disk.exists(FILE)? {
+        disk.remove(FILE)?;
+    }
+    file.insert(disk.create(FILE)?).write_at(0, &BLOCK)
+}
+
 /// Appends a block to a file of its own, syncs it, reads it back, and removes the file. Blocks.
 pub fn probe(disk: &dyn Disk) -> DiskProbe {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut file = None;
-    let write = tried(|| {
-        if disk.exists(FILE)? {
-            disk.remove(FILE)?;
-        }
-        let made = file.insert(disk.create(FILE)?);
-        made.write_at(0, &BLOCK)
-    });
+    let write = tried(|| append(disk, &mut file));
     let sync = file.as_ref().map(|file| tried(|| file.sync_data()));
     let durable = |t: &Tried| t.ended == Ended::Done;
     let read = file
@@ -57,9 +69,13 @@ pub fn probe(disk: &dyn Disk) -> DiskProbe {
                 }
             })
         });
+    tidy(disk, file);
+    DiskProbe { write, sync, read }
+}
+
+fn tidy(disk: &dyn Disk, file: Option<Arc<dyn DiskFile>>) {
     if file.is_some() {
         // Where it cannot be removed it is in the way of nothing but the next probe, which tries.
         let _ = disk.remove(FILE);
     }
-    DiskProbe { write, sync, read }
 }

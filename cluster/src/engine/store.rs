@@ -1,6 +1,6 @@
 //! One open redb file: transactions, checks of what is read, containment.
 
-use super::backend::{Backend, Patience};
+use super::backend::Backend;
 use super::{Change, EngineError, MAX_KEY, MAX_META, MAX_VALUE};
 use crate::disk::DiskFile;
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, TableDefinition};
@@ -22,7 +22,6 @@ pub(super) struct Store {
     /// None only while it is dropped.
     db: Option<Database>,
     failed: AtomicBool,
-    patience: Arc<Patience>,
     metas: Mutex<Metas>,
 }
 
@@ -72,23 +71,17 @@ impl Store {
     }
 
     fn database(file: &str, storage: Arc<dyn DiskFile>, check: bool) -> Result<Self, EngineError> {
-        let patience = Arc::new(Patience::default());
-        let backend = Backend {
-            file: storage,
-            patience: patience.clone(),
-        };
         let db = contain(file, || {
             redb::Builder::new()
                 .set_cache_size(CACHE)
                 .set_check_integrity_on_open(check)
-                .create_with_backend(backend)
+                .create_with_backend(Backend(storage))
                 .map_err(|e| error(file, e))
         })?;
         Ok(Self {
             file: file.to_owned(),
             db: Some(db),
             failed: AtomicBool::new(false),
-            patience,
             metas: Mutex::default(),
         })
     }
@@ -145,16 +138,11 @@ impl Store {
     /// Makes everything applied durable. Callers hold off other writers.
     pub fn checkpoint(&self) -> Result<Option<Vec<u8>>, EngineError> {
         self.guard(|| {
-            self.patience.during(|| self.write(None, &[], true))?;
+            self.write(None, &[], true)?;
             let mut metas = self.metas();
             metas.durable = metas.applied.clone();
             Ok(metas.durable.clone())
         })
-    }
-
-    /// A checkpoint that waits for room waits no longer, and none will.
-    pub fn end_waiting(&self) {
-        self.patience.end();
     }
 
     fn write(

@@ -106,18 +106,10 @@ impl Tree {
     }
 
     /// Makes everything applied so far durable and returns the applied meta that
-    /// is durable now. Only what it covers may be purged from the log. While the
-    /// disk is full it waits, and so do writers; see [`Tree::end_waiting`].
+    /// is durable now. Only what it covers may be purged from the log.
     pub fn checkpoint(&self) -> Result<Option<Vec<u8>>, EngineError> {
         let _writer = self.writer();
         self.store()?.checkpoint()
-    }
-
-    /// Ends a checkpoint that waits for a full disk, with an error.
-    pub fn end_waiting(&self) {
-        if let Ok(store) = self.store() {
-            store.end_waiting();
-        }
     }
 
     /// The meta of the last [`Tree::apply`], `None` before the first.

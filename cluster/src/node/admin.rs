@@ -215,8 +215,15 @@ impl Storage {
 
 impl Admin for Storage {
     fn health(&self) -> Result<(), String> {
-        // Its ports are open only after everything is recovered.
-        Ok(())
+        // Its ports are open only after everything is recovered; but what was found damaged is
+        // repaired from the other replicas after that.
+        match self.all_groups().into_iter().find(|g| g.amnesiac()) {
+            Some(group) => Err(format!(
+                "the replica of {} is being repaired",
+                self.group_name(group.id)
+            )),
+            None => Ok(()),
+        }
     }
 
     fn status(&self) -> Status {

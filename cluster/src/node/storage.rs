@@ -9,7 +9,7 @@ use crate::consensus::group::{Group, Parts};
 use crate::consensus::log::Log;
 use crate::consensus::network::{Peer, Peers, call};
 use crate::consensus::types::{GroupId, NodeId};
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::meta::{META_GROUP, RoutingMap};
 use crate::rpc::protocol::{Request, Response};
 use crate::wal::{Record, RecoveredGroup, Wal};
@@ -410,6 +410,14 @@ impl Storage {
                 let full = new >= limits.entries || (new > 0 && group.log_bytes() > limits.bytes);
                 if full || (new > 0 && since.elapsed() >= every && !one_due) {
                     one_due = true;
+                    // The tree takes every error for its end; the log keeps what it has until
+                    // there is room again.
+                    let disk = self.disk.clone();
+                    let room = tokio::task::spawn_blocking(move || disk::has_room(disk.as_ref()));
+                    if matches!(room.await, Ok(false)) {
+                        tracing::warn!(group = group.id, "no checkpoint: the disk is full");
+                        continue;
+                    }
                     (*applied, *since) = (status.applied, Instant::now());
                     group.checkpoint().await;
                 }

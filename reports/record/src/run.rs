@@ -76,6 +76,9 @@ pub struct Versions {
 pub struct Replay {
     /// The whole command line, with the seed.
     pub command: String,
+    /// Those of its options that are neither playbook, seed nor runtime, word by word.
+    #[serde(default)]
+    pub options: Vec<String>,
     /// Cargo features beyond the default that the binary was built with (`seeded-bugs`).
     #[serde(default)]
     pub features: Vec<String>,

@@ -29,6 +29,8 @@ pub struct Observed<'a> {
     pub measured: Measured,
     /// True if the run went through all phases and its history is complete.
     pub whole: bool,
+    /// True if faults were to be injected; a canary that measures alone has none.
+    pub game_day: bool,
 }
 
 struct Asked {
@@ -69,6 +71,10 @@ fn asked(o: &Observed<'_>) -> Vec<Asked> {
         .collect();
     let (from, to) = seconds_of(o.measured);
     for source in [AlarmSource::Standard, AlarmSource::Scaled] {
+        if source == AlarmSource::Scaled && !o.game_day {
+            // Who measures for days has no need of windows of seconds.
+            continue;
+        }
         for objective in o.objectives {
             let Target::Availability { at_least } = objective.target else {
                 continue;
@@ -88,6 +94,10 @@ fn asked(o: &Observed<'_>) -> Vec<Asked> {
                     } => (window(long_ms), window(short_ms)),
                     AlarmRule::Failures { .. } => continue,
                 };
+                let watched = |a: &AlarmSpec| a.rule == rule && a.selection == objective.selection;
+                if o.alarms.iter().any(watched) {
+                    continue;
+                }
                 out.push(Asked {
                     spec: AlarmSpec {
                         name: format!("{} {} {long}/{short}", objective.name, s.severity),

@@ -16,7 +16,8 @@ use crate::fold::{Fold, Kind};
 use crate::overall::{self, Facts};
 use crate::recovery;
 use crate::report::{
-    DataReport, Headline, Measured, Overall, REPORT_VERSION, Report, RunSummary, SliGroup,
+    DataReport, Headline, InjectionReport, Measured, Overall, REPORT_VERSION, Report, RunSummary,
+    SliGroup,
 };
 use gameday_record::folder::read_json;
 use gameday_record::{
@@ -117,6 +118,23 @@ fn failed_check(c: &gameday_record::Check) -> String {
     }
 }
 
+fn limits(
+    run: &RunInfo,
+    headline: &Headline,
+    injections: &[InjectionReport],
+    measured: Measured,
+    data: &DataReport,
+) -> Vec<String> {
+    let mut all = measure::limits(run, headline, injections, measured);
+    // What `gameday canary` leaves of a history that outgrew its folder.
+    if data.checks.iter().any(|c| c.name == "earlier-segments") {
+        let newest = "Only the newest part of the history was kept: availability, latency and alarms are \
+                      those of this part. Of what was before, only the data were judged.";
+        all.insert(0, newest.into());
+    }
+    all
+}
+
 /// When the canaries measured: from the baseline to the end of the cooldown,
 /// or, in a run that was cut short, to the last operation due: what the runner
 /// then did to clean up was not measured.
@@ -198,6 +216,7 @@ fn compute(
         touched: &touched,
         measured,
         whole,
+        game_day: !(run.topology.nodes.is_empty() && run.plan.is_empty()),
     });
     let source = availability::Source {
         fold: &fold,
@@ -269,7 +288,7 @@ fn compute(
         cells: measure::cells(&fold, &touched, series.step),
         latency: measure::latency(&load, &story.injections),
         errors: measure::errors(&load),
-        limits: measure::limits(&run, &headline, &story.injections, measured),
+        limits: limits(&run, &headline, &story.injections, measured, &data),
         headline,
         measured,
         series,

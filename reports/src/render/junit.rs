@@ -30,6 +30,9 @@ pub fn junit(report: &Report) -> Result<String, String> {
         suite.add_property(Property::new(name, value));
     }
     let o = &report.overall;
+    // Few tools show properties; the text of a failure is shown by all.
+    let again = format!("run again: {}", report.run.command);
+    let reasons = o.reasons.iter().chain([&again]).cloned();
     suite.add_test_case(case(
         "run",
         "verdict",
@@ -39,7 +42,7 @@ pub fn junit(report: &Report) -> Result<String, String> {
             Ending::Inconclusive | Ending::Stopped | Ending::Interrupted => Verdict::Unknown,
         },
         &o.sentence,
-        &o.reasons.join("\n"),
+        &reasons.collect::<Vec<_>>().join("\n"),
     ));
     for r in &report.slo {
         suite.add_test_case(case(

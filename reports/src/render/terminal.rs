@@ -36,8 +36,9 @@ pub fn terminal(report: &Report, path: &str, colour: bool) -> String {
     if more.len() > MAX_REASONS {
         let _ = writeln!(out, "  - and {} more", more.len() - MAX_REASONS);
     }
-    let _ = writeln!(out, "  writes answered   {}", line(&h.write));
-    let _ = writeln!(out, "  reads answered    {}", line(&h.read));
+    let faulted = report.faulted();
+    let _ = writeln!(out, "  writes answered   {}", line(&h.write, faulted));
+    let _ = writeln!(out, "  reads answered    {}", line(&h.read, faulted));
     if !report.injections.is_empty() {
         let _ = writeln!(
             out,
@@ -110,8 +111,8 @@ fn join(names: impl Iterator<Item = String>, all: usize) -> String {
     }
 }
 
-fn line(a: &Availability) -> String {
-    if a.all.attempts() == 0 {
+fn line(a: &Availability, faulted: bool) -> String {
+    if a.all.attempts() == 0 || !faulted {
         return plain(&a.text);
     }
     plain(&format!(

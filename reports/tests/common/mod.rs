@@ -107,6 +107,7 @@ pub fn info() -> RunInfo {
         },
         replay: Replay {
             command: "gameday run playbooks/az-power-off.toml --seed 7 --runtime process".into(),
+            options: vec![],
             features: vec![],
         },
         plan: vec!["at 15 s: power-off az b, for 20 s".into()],

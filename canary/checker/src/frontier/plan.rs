@@ -103,6 +103,7 @@ impl Plan {
         mut state: impl FnMut(Value) -> u32,
     ) -> Result<Self, Exhausted> {
         let n = ops.len();
+        budget.holds(Plan::bytes(n))?;
         let mut steps = Vec::with_capacity(n);
         let mut unknown = Vec::with_capacity(n);
         for i in 0..n as u32 {
@@ -135,6 +136,16 @@ impl Plan {
         };
         plan.order_events(ops, budget)?;
         Ok(plan)
+    }
+
+    /// About what a plan of so many operations needs while it is made.
+    pub fn bytes(operations: usize) -> usize {
+        const EACH: usize = size_of::<Step>()
+            + 2 * size_of::<Event>()
+            + 2 * size_of::<(u64, bool, u32)>()
+            + size_of::<bool>()
+            + 2 * size_of::<u32>();
+        operations * EACH
     }
 
     fn order_events<O: Operations + ?Sized>(

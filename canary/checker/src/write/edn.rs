@@ -19,27 +19,36 @@ pub struct Written {
 
 /// Why nothing (or not all) was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mixed {
+pub enum Unwritable {
     /// Texts, sets and registers in one history: no other tool has a model of that.
-    Objects,
+    Mixed,
+    /// This process has more than one call open at once, or one that returned
+    /// before it began.
+    Overlapping(u64),
     /// The writer refused.
     Writer,
 }
 
-impl fmt::Display for Mixed {
+impl fmt::Display for Unwritable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Mixed::Objects => "registers, texts and sets are not written into one EDN history",
-            Mixed::Writer => "the history could not be written",
-        })
+        match self {
+            Unwritable::Mixed => {
+                f.write_str("registers, texts and sets are not written into one EDN history")
+            }
+            Unwritable::Overlapping(process) => write!(
+                f,
+                "process {process} has more than one call open at once, which EDN cannot say"
+            ),
+            Unwritable::Writer => f.write_str("the history could not be written"),
+        }
     }
 }
 
-impl std::error::Error for Mixed {}
+impl std::error::Error for Unwritable {}
 
-impl From<fmt::Error> for Mixed {
+impl From<fmt::Error> for Unwritable {
     fn from(_: fmt::Error) -> Self {
-        Mixed::Writer
+        Unwritable::Writer
     }
 }
 
@@ -59,11 +68,12 @@ impl From<fmt::Error> for Mixed {
 /// Indices are given anew, as Jepsen wants them: without gaps.
 ///
 /// # Errors
-/// The objects do not go together; the writer's.
-pub fn edn(log: &Log, out: &mut impl fmt::Write) -> Result<Written, Mixed> {
+/// The objects do not go together, a process calls twice at once, or the
+/// writer's.
+pub fn edn(log: &Log, out: &mut impl fmt::Write) -> Result<Written, Unwritable> {
     let objects = objects(log)?;
     let kept = |e: &&Entry| e.code != Code::EventualRead;
-    let events = in_order(log, kept);
+    let events = in_order(log, kept)?;
     let written = Written {
         operations: log.entries.iter().filter(kept).count() as u64,
         left_out: log.entries.iter().filter(|e| !kept(e)).count() as u64,
@@ -78,6 +88,9 @@ pub fn edn(log: &Log, out: &mut impl fmt::Write) -> Result<Written, Mixed> {
     let mut w = Writer {
         log,
         out,
+        objects,
+        // A header alone has no time: nothing would say what it counts.
+        timed: log.clock == Clock::Nanoseconds && !events.is_empty(),
         keyed: log
             .entries
             .iter()
@@ -85,7 +98,7 @@ pub fn edn(log: &Log, out: &mut impl fmt::Write) -> Result<Written, Mixed> {
         index: 0,
     };
     let first = events.first().map_or(0, |e| e.0);
-    w.header(objects, first)?;
+    w.header(first)?;
     w.preface(first)?;
     for (time, rank, i) in events {
         w.event(log.entry(i), time, rank % 2 == 1)?;
@@ -97,7 +110,11 @@ pub fn edn(log: &Log, out: &mut impl fmt::Write) -> Result<Written, Mixed> {
 /// concurrent, so invocations come before completions; but a call comes after
 /// the one before it of the same process. Odd ranks are completions. A call
 /// that did not return has none.
-fn in_order(log: &Log, kept: impl Fn(&&Entry) -> bool) -> Vec<(u64, u64, u32)> {
+///
+/// # Errors
+/// A process that calls before its last call has returned: which completion
+/// belongs to which invocation could not be told.
+fn in_order(log: &Log, kept: impl Fn(&&Entry) -> bool) -> Result<Vec<(u64, u64, u32)>, Unwritable> {
     let mut calls: Vec<(u32, &Entry)> = (0u32..)
         .zip(&log.entries)
         .filter(|(_, e)| kept(e))
@@ -105,13 +122,18 @@ fn in_order(log: &Log, kept: impl Fn(&&Entry) -> bool) -> Vec<(u64, u64, u32)> {
     calls.sort_by_key(|(_, e)| (e.process, e.start, e.finish));
     let mut events = Vec::with_capacity(calls.len() * 2);
     // Process, time and rank of the last completion.
-    let mut last = (0, FOREVER, 0);
+    let mut last: Option<(u64, u64, u64)> = None;
     for (i, e) in calls {
-        let invocation = if last.0 == e.process && last.1 == e.start {
-            last.2 + 1
-        } else {
-            0
+        let invocation = match last.filter(|(process, ..)| *process == e.process) {
+            Some((process, finish, _)) if finish > e.start => {
+                return Err(Unwritable::Overlapping(process));
+            }
+            Some((_, finish, rank)) if finish == e.start => rank + 1,
+            _ => 0,
         };
+        if e.finish < e.start {
+            return Err(Unwritable::Overlapping(e.process));
+        }
         let completion = if e.finish == e.start {
             invocation + 1
         } else {
@@ -121,13 +143,13 @@ fn in_order(log: &Log, kept: impl Fn(&&Entry) -> bool) -> Vec<(u64, u64, u32)> {
         if e.finish != FOREVER {
             events.push((e.finish, completion, i));
         }
-        last = (e.process, e.finish, completion);
+        last = Some((e.process, e.finish, completion));
     }
     events.sort_unstable();
-    events
+    Ok(events)
 }
 
-fn objects(log: &Log) -> Result<&'static str, Mixed> {
+fn objects(log: &Log) -> Result<&'static str, Unwritable> {
     let of = |code| match code {
         Code::Put | Code::Append | Code::Get => Some("texts"),
         Code::AddElement | Code::ReadSet => Some("sets"),
@@ -137,7 +159,7 @@ fn objects(log: &Log) -> Result<&'static str, Mixed> {
     let mut found = None;
     for objects in log.entries.iter().filter_map(|e| of(e.code)) {
         if *found.get_or_insert(objects) != objects {
-            return Err(Mixed::Objects);
+            return Err(Unwritable::Mixed);
         }
     }
     Ok(found.unwrap_or("registers"))
@@ -146,13 +168,15 @@ fn objects(log: &Log) -> Result<&'static str, Mixed> {
 struct Writer<'a, W> {
     log: &'a Log,
     out: &'a mut W,
+    objects: &'static str,
+    timed: bool,
     keyed: bool,
     index: u64,
 }
 
 impl<W: fmt::Write> Writer<'_, W> {
-    fn header(&mut self, objects: &str, time: u64) -> fmt::Result {
-        let log = self.log;
+    fn header(&mut self, time: u64) -> fmt::Result {
+        let (log, objects) = (self.log, self.objects);
         self.begin(":gameday", "info", "history")?;
         write!(
             self.out,
@@ -206,6 +230,7 @@ impl<W: fmt::Write> Writer<'_, W> {
             (true, Outcome::Unknown) => "info",
         };
         let f = match e.code {
+            Code::ReadAnything if self.objects == "texts" => "get",
             Code::Read | Code::EventualRead | Code::ReadAnything | Code::ReadSet => "read",
             Code::Write | Code::Insert => "write",
             Code::Cas => "cas",
@@ -300,7 +325,7 @@ impl<W: fmt::Write> Writer<'_, W> {
     }
 
     fn end(&mut self, time: u64) -> fmt::Result {
-        if self.log.clock == Clock::Nanoseconds {
+        if self.timed {
             write!(self.out, ", :time {time}")?;
         }
         writeln!(self.out, ", :index {}}}", self.index)?;

@@ -3,4 +3,4 @@
 
 mod edn;
 
-pub use edn::{Mixed, Written, edn};
+pub use edn::{Unwritable, Written, edn};

@@ -1,6 +1,6 @@
 //! The rules within and between blocks, and which anomaly a breach of them is.
 
-use super::{Block, Cluster, NONE, Zones, some};
+use super::{Block, Cluster, NONE, Zones, more, some};
 use crate::budget::{Budget, Exhausted};
 use crate::register::Operations;
 use crate::sort::sort;
@@ -8,16 +8,27 @@ use crate::violation::{Kind, Violations};
 
 impl Zones {
     /// Folds every chain into a block and checks the order inside it.
-    pub(super) fn walk<O: Operations + ?Sized>(&mut self, ops: &O, found: &mut Violations) {
+    pub(super) fn walk<O: Operations + ?Sized>(
+        &mut self,
+        ops: &O,
+        found: &mut Violations,
+        budget: &mut Budget,
+    ) -> Result<(), Exhausted> {
         self.blocks.clear();
+        let heads = |c: &&Cluster| c.live && c.parent == NONE;
+        let chains = self.clusters.iter().filter(heads).count();
+        budget.holds(self.bytes() + more(&self.blocks, chains))?;
+        self.blocks.reserve_exact(chains);
         for c in 0..self.clusters.len() as u32 {
+            budget.spend()?;
             let cluster = self.clusters[c as usize];
             if cluster.live && cluster.parent == NONE {
-                self.walk_chain(c, ops, found);
+                self.walk_chain(c, ops, found, budget)?;
             }
         }
         // What no head leads to is a circle.
         for c in 0..self.clusters.len() as u32 {
+            budget.spend()?;
             let cluster = self.clusters[c as usize];
             if cluster.live && cluster.block == NONE {
                 let before = self.clusters[cluster.parent as usize].writer;
@@ -29,15 +40,22 @@ impl Zones {
                 );
                 // Cut it open here, to give its clusters a place.
                 self.clusters[cluster.parent as usize].child = NONE;
-                self.walk_chain(c, ops, &mut Violations::default());
+                self.walk_chain(c, ops, &mut Violations::default(), budget)?;
                 if let Some(last) = self.blocks.last_mut() {
                     last.broken = true;
                 }
             }
         }
+        Ok(())
     }
 
-    fn walk_chain<O: Operations + ?Sized>(&mut self, head: u32, ops: &O, found: &mut Violations) {
+    fn walk_chain<O: Operations + ?Sized>(
+        &mut self,
+        head: u32,
+        ops: &O,
+        found: &mut Violations,
+        budget: &mut Budget,
+    ) -> Result<(), Exhausted> {
         let id = self.blocks.len() as u32;
         let first = self.clusters[head as usize];
         let mut block = Block {
@@ -50,6 +68,7 @@ impl Zones {
         let mut position = 0;
         let mut c = head;
         loop {
+            budget.spend()?;
             let cluster = &mut self.clusters[c as usize];
             cluster.block = id;
             cluster.position = position;
@@ -74,6 +93,7 @@ impl Zones {
             c = cluster.child;
         }
         self.blocks.push(block);
+        Ok(())
     }
 
     /// `late` stands before `early` in a chain, but has an operation that
@@ -102,11 +122,21 @@ impl Zones {
         found: &mut Violations,
         budget: &mut Budget,
     ) -> Result<(), Exhausted> {
+        let is_forward = |b: &&Block| b.f < b.s;
+        let ahead = self.blocks.iter().filter(is_forward).count();
+        let behind = self.blocks.len() - ahead;
+        // `reach` below has one number for each forward zone, `work` for each block.
+        let numbers = more(&self.backward, behind) + more(&self.work, self.blocks.len());
+        let reach = ahead * size_of::<u32>();
+        budget.holds(self.bytes() + more(&self.forward, ahead) + numbers + reach)?;
         let mut forward = std::mem::take(&mut self.forward);
         let mut backward = std::mem::take(&mut self.backward);
         forward.clear();
+        forward.reserve_exact(ahead);
         backward.clear();
+        backward.reserve_exact(behind);
         for (id, block) in (0u32..).zip(&self.blocks) {
+            budget.spend()?;
             if block.broken {
                 continue;
             }
@@ -121,6 +151,7 @@ impl Zones {
         // sorting; `reach` is the forward zone so far that ends last.
         let mut reach: Vec<u32> = Vec::with_capacity(forward.len());
         for &(f, id) in &forward {
+            budget.spend()?;
             let longest = match reach.last() {
                 Some(&before) => {
                     if f < self.blocks[before as usize].s {
@@ -140,6 +171,7 @@ impl Zones {
         self.work.clear();
         self.work.resize(self.blocks.len(), NONE);
         for &inner in &backward {
+            budget.spend()?;
             let b = self.blocks[inner as usize];
             let before = forward.partition_point(|(f, _)| *f < b.s);
             let Some(&outer) = before.checked_sub(1).and_then(|i| reach.get(i)) else {
@@ -153,6 +185,7 @@ impl Zones {
             }
         }
         for &(_, outer) in &forward {
+            budget.spend()?;
             let inner = self.work[outer as usize];
             if inner != NONE {
                 self.report_pair(outer, inner, None, ops, found);

@@ -2,6 +2,8 @@
 
 mod eventual;
 mod lost;
+mod measures;
+mod models;
 mod order;
 mod script;
 mod sessions;

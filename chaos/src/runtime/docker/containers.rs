@@ -17,8 +17,12 @@ use bollard::query_parameters::{
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
+/// Capabilities of an agent: to filter packets, and to send once more one that is to arrive twice.
+const AGENT_RIGHTS: [&str; 2] = ["NET_ADMIN", "NET_RAW"];
 /// Where a node's volume is mounted.
 const DATA: &str = "/data";
+/// Where its agent has it.
+const NODE_DATA: &str = "/node";
 /// Bounds of a node's log.
 const LOG_FILES: u32 = 2;
 const LOG_FILE_SIZE: &str = "10m";
@@ -42,6 +46,15 @@ fn table_name(run: &str) -> String {
 /// Name of a run's network, and first part of all other names.
 pub(super) fn base_name(marks: &RunMarks) -> String {
     format!("gameday-{}", marks.run)
+}
+
+fn mount(volume: String, target: &str) -> Mount {
+    Mount {
+        target: Some(target.into()),
+        source: Some(volume),
+        typ: Some(MountType::VOLUME),
+        ..Default::default()
+    }
 }
 
 fn text(e: bollard::errors::Error) -> String {
@@ -137,16 +150,33 @@ impl Maker {
             .map_err(text)
     }
 
-    /// The agent's container, which holds the pod's network namespace and address.
+    /// The node's volume; made if it is not there. Its name.
+    async fn volume(&self, unit: &str) -> Result<String, String> {
+        let volume = self.name(unit);
+        let request = VolumeCreateRequest {
+            name: Some(volume.clone()),
+            labels: Some(self.marks.labels(unit)),
+            ..Default::default()
+        };
+        let made = self.docker.create_volume(request).await;
+        made.map_err(|e| format!("volume {volume}: {e}"))?;
+        Ok(volume)
+    }
+
+    /// The agent's container, which holds the pod's network namespace and address, and reaches
+    /// the node's volume.
     pub async fn agent(&self, unit: &str, ip: Ipv4Addr) -> Result<String, String> {
         let config = agent::AgentConfig {
             table: table_name(&self.marks.run),
             lease_ms: LEASE.as_millis() as u64,
+            folder: NODE_DATA.into(),
         };
+        let volume = self.volume(unit).await?;
         let config = serde_json::to_string(&config).map_err(|e| e.to_string())?;
         let host = HostConfig {
             network_mode: Some(self.network.clone()),
-            cap_add: Some(vec!["NET_ADMIN".into()]),
+            cap_add: Some(AGENT_RIGHTS.map(String::from).to_vec()),
+            mounts: Some(vec![mount(volume, NODE_DATA)]),
             ..Self::host()
         };
         let args = ["internal", "agent"].map(String::from);
@@ -170,7 +200,7 @@ impl Maker {
     pub async fn prober(&self) -> Result<String, String> {
         let host = HostConfig {
             network_mode: Some(self.network.clone()),
-            cap_add: Some(vec!["NET_ADMIN".into()]),
+            cap_add: Some(AGENT_RIGHTS.map(String::from).to_vec()),
             auto_remove: Some(true),
             ..Self::host()
         };
@@ -205,28 +235,14 @@ impl Maker {
         image: &str,
         name: &str,
     ) -> Result<String, String> {
-        let volume = self.name(&launch.unit);
-        let request = VolumeCreateRequest {
-            name: Some(volume.clone()),
-            labels: Some(self.marks.labels(&launch.unit)),
-            ..Default::default()
-        };
-        self.docker
-            .create_volume(request)
-            .await
-            .map_err(|e| format!("volume {volume}: {e}"))?;
+        let volume = self.volume(&launch.unit).await?;
         let log = HashMap::from([
             ("max-size".to_string(), LOG_FILE_SIZE.to_string()),
             ("max-file".to_string(), LOG_FILES.to_string()),
         ]);
         let host = HostConfig {
             network_mode: Some(format!("container:{agent}")),
-            mounts: Some(vec![Mount {
-                target: Some(DATA.into()),
-                source: Some(volume),
-                typ: Some(MountType::VOLUME),
-                ..Default::default()
-            }]),
+            mounts: Some(vec![mount(volume, DATA)]),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".into()),
                 config: Some(log),

@@ -11,6 +11,7 @@ mod engine;
 pub(crate) mod image;
 pub(crate) mod leftovers;
 mod logs;
+mod measure;
 mod pod;
 mod probe;
 mod prober;
@@ -29,9 +30,11 @@ use self::subnet::Subnet;
 use super::agent::{AgentAnswer, AgentRequest};
 use super::control::lock;
 use super::facilities::Facility;
+use super::files::{FilesAnswer, FilesRequest};
 use super::leftovers::Thing;
 use super::marks::RunMarks;
-use super::wanted::RENEW_EVERY;
+use super::traffic::{Heard, Sounding, Traffic};
+use super::wanted::{Gate, RENEW_EVERY};
 use super::{
     Fut, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec,
 };
@@ -51,8 +54,15 @@ use tokio::task::JoinHandle;
 const ENGINE: Duration = Duration::from_secs(60);
 /// How long a node may take to exit after SIGTERM.
 const STOP: Duration = Duration::from_secs(10);
+/// How long an agent may be at work on a node's files.
+const FILES: Duration = Duration::from_secs(20);
 /// Deadline of making the image: a debug build is large.
 const IMAGE: Duration = Duration::from_secs(180);
+
+/// Why some links are not looked at.
+const INSTRUMENT: &str = "one end is an instrument, which cannot be asked";
+/// Sender and receiver of a link.
+type Ends = (Arc<Pod>, Arc<Pod>);
 
 /// Containers of one run.
 pub struct DockerRuntime {
@@ -143,6 +153,11 @@ impl DockerRuntime {
                 (Ability::Processes, by("Docker")),
                 (Ability::Programs, by("images")),
                 (Ability::Cuts, found.offer(Facility::Nftables)),
+                (Ability::Disks, by("the store's disk layer")),
+                (Ability::StoredData, by("the nodes' volumes")),
+                (Ability::Rejects, found.offer(Facility::Reject)),
+                (Ability::SlowLinks, found.offer(Facility::Nfqueue)),
+                (Ability::SpoiltMessages, found.offer(Facility::Nfqueue)),
             ]
             .into(),
         }
@@ -178,6 +193,33 @@ impl DockerRuntime {
     fn pod(&self, node: &str) -> Result<Arc<Pod>, RuntimeError> {
         let found = lock(&self.pods).get(node).cloned();
         found.ok_or_else(|| err(format!("{node} was never launched")))
+    }
+
+    /// # Errors
+    /// A link between instruments, or of a unit that does not exist.
+    fn has_nodes(&self, links: &[Link]) -> Result<(), RuntimeError> {
+        for link in links {
+            let ends = [self.unit(&link.from)?, self.unit(&link.to)?];
+            if !ends.iter().any(|u| u.node) {
+                return Err(err(format!(
+                    "{} and {} are instruments",
+                    link.from, link.to
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Those links whose ends can be asked: their places in the list, and their ends.
+    fn between_pods(&self, links: &[Link]) -> Result<(Vec<usize>, Vec<Ends>), RuntimeError> {
+        let mut found = (Vec::new(), Vec::new());
+        for (place, link) in links.iter().enumerate() {
+            if self.unit(&link.from)?.node && self.unit(&link.to)?.node {
+                found.0.push(place);
+                found.1.push((self.pod(&link.from)?, self.pod(&link.to)?));
+            }
+        }
+        Ok(found)
     }
 
     async fn launch_pod(&self, launch: Launch) -> Result<Arc<Pod>, String> {
@@ -455,16 +497,17 @@ impl Runtime for DockerRuntime {
 
     fn cut<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
         Box::pin(async move {
-            for link in links {
-                let ends = [self.unit(&link.from)?, self.unit(&link.to)?];
-                if !ends.iter().any(|u| u.node) {
-                    return Err(err(format!(
-                        "{} and {} are instruments",
-                        link.from, link.to
-                    )));
-                }
-            }
-            self.rules.change(|w| w.cut(links)).await.map_err(err)
+            self.has_nodes(links)?;
+            let done = self.rules.change(|w| w.cut(links, Gate::Cut));
+            done.await.map_err(err)
+        })
+    }
+
+    fn reject<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.has_nodes(links)?;
+            let done = self.rules.change(|w| w.cut(links, Gate::Reject));
+            done.await.map_err(err)
         })
     }
 
@@ -474,24 +517,41 @@ impl Runtime for DockerRuntime {
 
     fn probe<'a>(&'a self, links: &'a [Link]) -> Fut<'a, Vec<LinkState>> {
         Box::pin(async move {
-            let mut pairs = Vec::new();
-            let mut places = Vec::new();
-            let mut states = Vec::new();
-            for link in links {
-                if self.unit(&link.from)?.node && self.unit(&link.to)?.node {
-                    places.push(states.len());
-                    pairs.push((self.pod(&link.from)?, self.pod(&link.to)?));
-                }
-                let why = "one end is an instrument, which cannot be asked";
-                states.push(LinkState::Unknown(why.into()));
-            }
-            for (place, state) in places
-                .into_iter()
-                .zip(probe::probe(&pairs, &self.ips).await)
-            {
+            let (places, pairs) = self.between_pods(links)?;
+            let mut states = vec![LinkState::Unknown(INSTRUMENT.into()); links.len()];
+            let seen = probe::probe(&pairs, &self.ips).await;
+            for (place, state) in places.into_iter().zip(seen) {
                 states[place] = state;
             }
             Ok(states)
+        })
+    }
+
+    fn shape<'a>(&'a self, links: &'a [Link], traffic: Traffic) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.has_nodes(links)?;
+            let done = self.rules.change(|w| w.shape(links, traffic));
+            done.await.map_err(err)
+        })
+    }
+
+    fn unshape<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
+        Box::pin(async move { self.rules.change(|w| w.unshape(links)).await.map_err(err) })
+    }
+
+    fn measure<'a>(
+        &'a self,
+        links: &'a [Link],
+        sounding: Sounding,
+    ) -> Fut<'a, Vec<Result<Heard, String>>> {
+        Box::pin(async move {
+            let (places, pairs) = self.between_pods(links)?;
+            let mut all = vec![Err(INSTRUMENT.to_string()); links.len()];
+            let heard = measure::measure(&pairs, &self.ips, sounding).await;
+            for (place, heard) in places.into_iter().zip(heard) {
+                all[place] = heard;
+            }
+            Ok(all)
         })
     }
 
@@ -515,6 +575,17 @@ impl Runtime for DockerRuntime {
                 Ok(Ok(other)) => Err(err(format!("{node}: unexpected answer {other:?}"))),
                 Ok(Err(e)) => Err(err(format!("{node}: {e}"))),
                 Err(_) => Err(err(format!("{node}: its agent does not answer"))),
+            }
+        })
+    }
+
+    fn files<'a>(&'a self, node: &'a str, request: FilesRequest) -> Fut<'a, FilesAnswer> {
+        Box::pin(async move {
+            let pod = self.pod(node)?;
+            match pod.agent.ask(&AgentRequest::Files(request), FILES).await {
+                Ok(AgentAnswer::Files(answer)) => Ok(answer),
+                Ok(other) => Err(err(format!("{node}: unexpected answer {other:?}"))),
+                Err(e) => Err(err(format!("{node}: {e}"))),
             }
         })
     }

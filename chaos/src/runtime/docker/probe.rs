@@ -1,4 +1,5 @@
-//! Probes of links between pods: datagrams with a number of their own.
+//! Probes of links between pods: datagrams with a number of their own, and a
+//! connection, to tell being rejected from being dropped.
 
 use super::pod::Pod;
 use crate::runtime::LinkState;
@@ -60,7 +61,32 @@ pub(super) async fn probe(
                 }
             }),
     );
-    let mut failed: HashMap<&str, String> = sent.await.into_iter().flatten().collect();
+    let dialled = join_all(
+        tasks
+            .iter()
+            .filter(|(_, t)| !t.send.is_empty())
+            .map(|(unit, task)| {
+                let request = AgentRequest::Dial {
+                    to: task.send.iter().map(|(ip, _)| *ip).collect(),
+                    deadline_ms: all.as_millis() as u64,
+                };
+                let agent = &pods[unit].agent;
+                async move { (*unit, task, agent.ask(&request, all).await) }
+            }),
+    );
+    let (sent, dialled) = tokio::join!(sent, dialled);
+    let mut failed: HashMap<&str, String> = sent.into_iter().flatten().collect();
+    let mut refused: HashMap<u64, bool> = HashMap::new();
+    for (unit, task, answer) in dialled {
+        match answer {
+            Ok(AgentAnswer::Refused(all)) => {
+                let numbers = task.send.iter().map(|(_, number)| *number);
+                refused.extend(numbers.zip(all));
+            }
+            Ok(other) => drop(failed.insert(unit, format!("unexpected answer {other:?}"))),
+            Err(e) => drop(failed.insert(unit, e.to_string())),
+        }
+    }
     let asked = join_all(
         tasks
             .iter()
@@ -91,16 +117,18 @@ pub(super) async fn probe(
                 .get(unit.as_str())
                 .map(|why| format!("agent of {unit}: {why}"))
         });
-        judge(seen.get(number).copied(), failure)
+        let refused = refused.get(number).copied().unwrap_or(false);
+        judge(seen.get(number).copied(), refused, failure)
     });
     states.collect()
 }
 
 /// An arrival is proof whatever failed besides; silence is one only if nothing failed.
-fn judge(seen: Option<bool>, failure: Option<String>) -> LinkState {
+fn judge(seen: Option<bool>, refused: bool, failure: Option<String>) -> LinkState {
     match (seen, failure) {
         (Some(true), _) => LinkState::Open,
         (_, Some(why)) => LinkState::Unknown(why),
+        (Some(false), None) if refused => LinkState::Rejected,
         (Some(false), None) => LinkState::Cut,
         (None, None) => LinkState::Unknown("no answer about it".into()),
     }
@@ -113,10 +141,14 @@ mod tests {
     #[test]
     fn silence_proves_a_cut_only_if_the_probe_itself_worked() {
         let why = || Some("x".to_string());
-        assert_eq!(judge(Some(true), None), LinkState::Open);
-        assert_eq!(judge(Some(true), why()), LinkState::Open);
-        assert_eq!(judge(Some(false), None), LinkState::Cut);
-        assert_eq!(judge(Some(false), why()), LinkState::Unknown("x".into()));
-        assert!(matches!(judge(None, None), LinkState::Unknown(_)));
+        for refused in [false, true] {
+            assert_eq!(judge(Some(true), refused, None), LinkState::Open);
+            assert_eq!(judge(Some(true), refused, why()), LinkState::Open);
+            let unknown = judge(Some(false), refused, why());
+            assert_eq!(unknown, LinkState::Unknown("x".into()));
+            assert!(matches!(judge(None, refused, None), LinkState::Unknown(_)));
+        }
+        assert_eq!(judge(Some(false), false, None), LinkState::Cut);
+        assert_eq!(judge(Some(false), true, None), LinkState::Rejected);
     }
 }

@@ -1,9 +1,8 @@
-//! Which pod drops what, and the renewal of it.
+//! What is wrong with which pod's links, and the renewal of it.
 
 use super::pod::Pod;
-use crate::runtime::agent::AgentRequest;
+use crate::runtime::agent::{AgentRequest, Orders};
 use crate::runtime::control::lock;
-use crate::runtime::nft::Drops;
 use crate::runtime::wanted::{LEASE, Wanted};
 use futures_util::future::join_all;
 use std::collections::HashMap;
@@ -16,12 +15,12 @@ pub(super) struct Rules {
     ips: HashMap<String, Ipv4Addr>,
     pods: Mutex<HashMap<String, Arc<Pod>>>,
     /// What should be, and what each pod was told last.
-    state: tokio::sync::Mutex<(Wanted, HashMap<String, Drops>)>,
+    state: tokio::sync::Mutex<(Wanted, HashMap<String, Orders>)>,
     lapses: Mutex<Vec<String>>,
 }
 
 impl Rules {
-    /// Nothing is dropped yet.
+    /// Nothing is wrong yet.
     pub fn new(ips: HashMap<String, Ipv4Addr>) -> Self {
         Rules {
             ips,
@@ -41,23 +40,19 @@ impl Rules {
         lock(&self.lapses).clone()
     }
 
-    /// Changes what should be dropped and makes it so, in all pods at once.
+    /// Changes how the links should be and makes it so, in all pods at once.
     pub async fn change(&self, change: impl FnOnce(&mut Wanted)) -> Result<(), String> {
         let mut state = self.state.lock().await;
         let (wanted, told) = &mut *state;
         change(wanted);
         let pods = lock(&self.pods).clone();
-        let drops = drops(wanted, &self.ips, |unit| pods.contains_key(unit))?;
+        let orders = orders(wanted, &self.ips, |unit| pods.contains_key(unit))?;
         let changed = pods.values().filter_map(|pod| {
-            let new = drops.get(&pod.unit).cloned().unwrap_or_default();
+            let new = orders.get(&pod.unit).cloned().unwrap_or_default();
             (told.get(&pod.unit).cloned().unwrap_or_default() != new).then_some((pod, new))
         });
         let asked = join_all(changed.map(|(pod, new)| async move {
-            let request = AgentRequest::Drop {
-                from: new.from.clone(),
-                to: new.to.clone(),
-                silent: new.silent,
-            };
+            let request = AgentRequest::Set(new.clone());
             (pod, new, pod.agent.rules(&request).await)
         }));
         let mut failed = Vec::new();
@@ -100,7 +95,7 @@ impl Rules {
             let pods: Vec<Arc<Pod>> = {
                 let state = self.state.lock().await;
                 let pods = lock(&self.pods);
-                let holding = state.1.iter().filter(|(_, drops)| !drops.is_empty());
+                let holding = state.1.iter().filter(|(_, orders)| !orders.is_empty());
                 holding
                     .filter_map(|(unit, _)| pods.get(unit).cloned())
                     .collect()
@@ -119,21 +114,24 @@ impl Rules {
     }
 }
 
-/// What every pod drops: a link is cut where it arrives, unless an instrument stands there.
-fn drops(
+/// What is wrong at every pod: a link is where it arrives, unless an instrument stands there.
+fn orders(
     wanted: &Wanted,
     ips: &HashMap<String, Ipv4Addr>,
     is_pod: impl Fn(&str) -> bool,
-) -> Result<HashMap<String, Drops>, String> {
-    let mut drops: HashMap<String, Drops> = HashMap::new();
-    for link in wanted.cuts() {
+) -> Result<HashMap<String, Orders>, String> {
+    let mut orders: HashMap<String, Orders> = HashMap::new();
+    // Who has no power is silenced as a whole, below.
+    for (link, setting) in wanted.settings(std::iter::empty()) {
         let (Some(from), Some(to)) = (ips.get(&link.from), ips.get(&link.to)) else {
             return Err(format!("there is no link {} to {}", link.from, link.to));
         };
         if is_pod(&link.to) {
-            drops.entry(link.to.clone()).or_default().from.insert(*from);
+            let at = orders.entry(link.to).or_default();
+            at.from.insert(*from, setting);
         } else if is_pod(&link.from) {
-            drops.entry(link.from.clone()).or_default().to.insert(*to);
+            let at = orders.entry(link.from).or_default();
+            at.to.insert(*to, setting);
         } else {
             return Err(format!(
                 "neither {} nor {} was launched",
@@ -142,19 +140,20 @@ fn drops(
         }
     }
     for unit in ips.keys().filter(|unit| wanted.is_silent(unit)) {
-        drops.entry(unit.clone()).or_default().silent = true;
+        orders.entry(unit.clone()).or_default().silent = true;
     }
-    Ok(drops)
+    Ok(orders)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::runtime::Link;
-    use std::collections::BTreeSet;
+    use crate::runtime::traffic::Traffic;
+    use crate::runtime::wanted::{Gate, Setting};
 
     #[test]
-    fn a_cut_is_made_at_one_end_that_can_make_it() {
+    fn a_link_is_made_wrong_at_one_end_that_can_do_it() {
         let ip = |n| Ipv4Addr::new(198, 18, 1, n);
         let ips = ["a1", "b1", "canary"]
             .map(String::from)
@@ -166,22 +165,37 @@ mod tests {
             from: from.into(),
             to: to.into(),
         };
+        let slow = Traffic {
+            delay: Duration::from_millis(5),
+            ..Traffic::default()
+        };
         let mut wanted = Wanted::default();
-        wanted.cut(&[link("a1", "b1"), link("canary", "b1"), link("b1", "canary")]);
+        let cut = [link("a1", "b1"), link("canary", "b1")];
+        wanted.cut(&cut, Gate::Cut);
+        wanted.cut(&[link("b1", "canary")], Gate::Reject);
+        wanted.shape(&[link("canary", "b1"), link("b1", "a1")], slow);
         wanted.silence("a1");
-        let drops = drops(&wanted, &ips, is_pod).unwrap();
-        assert_eq!(drops["b1"].from, BTreeSet::from([ip(1), ip(3)]));
-        assert_eq!(drops["b1"].to, BTreeSet::from([ip(3)]));
-        assert!(!drops["b1"].silent);
-        assert_eq!(
-            drops["a1"],
-            Drops {
-                silent: true,
-                ..Drops::default()
-            }
-        );
+        let orders = orders(&wanted, &ips, is_pod).unwrap();
+        let setting = |gate, traffic| Setting { gate, traffic };
+        let none = Traffic::default();
+        let b1 = Orders {
+            from: [
+                (ip(1), setting(Gate::Cut, none)),
+                (ip(3), setting(Gate::Cut, slow)),
+            ]
+            .into(),
+            to: [(ip(3), setting(Gate::Reject, none))].into(),
+            silent: false,
+        };
+        assert_eq!(orders["b1"], b1);
+        let a1 = Orders {
+            from: [(ip(2), setting(Gate::Open, slow))].into(),
+            silent: true,
+            ..Orders::default()
+        };
+        assert_eq!(orders["a1"], a1);
 
-        wanted.cut(&[link("nobody", "a1")]);
-        assert!(super::drops(&wanted, &ips, is_pod).is_err());
+        wanted.cut(&[link("nobody", "a1")], Gate::Cut);
+        assert!(super::orders(&wanted, &ips, is_pod).is_err());
     }
 }

@@ -6,7 +6,8 @@
 mod host;
 mod netlink;
 
-use super::nft::Filter;
+use super::nft::{Filter, NftError};
+use super::queue::Queue;
 use crate::abilities::Offer;
 use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub enum Facility {
     NetAdmin,
     /// Packet filter rules of the `inet` family.
     Nftables,
+    /// Such rules that tell the sender.
+    Reject,
     /// The queueing discipline that delays and loses packets.
     Netem,
     /// Queues of packets that a program decides about.
@@ -55,6 +58,7 @@ impl Facility {
         match self {
             Facility::NetAdmin => "CAP_NET_ADMIN",
             Facility::Nftables => "nftables",
+            Facility::Reject => "nftables reject",
             Facility::Netem => "netem",
             Facility::Nfqueue => "NFQUEUE",
             Facility::UserNamespaces => "user namespaces",
@@ -71,10 +75,14 @@ impl Facility {
                 "an engine that grants the capability NET_ADMIN by name; --privileged is not needed"
             }
             Facility::Nftables => "a kernel with nf_tables and its family inet (NF_TABLES_INET)",
+            Facility::Reject => "a kernel with nft_reject_inet (NFT_REJECT_INET)",
             Facility::Netem => {
                 "the kernel module sch_netem; Fedora and RHEL have it in kernel-modules-extra"
             }
-            Facility::Nfqueue => "a kernel with nfnetlink_queue (NETFILTER_NETLINK_QUEUE)",
+            Facility::Nfqueue => {
+                "a kernel with nfnetlink_queue (NETFILTER_NETLINK_QUEUE) and nft_queue or \
+                 xt_NFQUEUE with nft_compat, and the capabilities NET_ADMIN and NET_RAW"
+            }
             Facility::UserNamespaces => {
                 "user namespaces for unprivileged users: sysctl user.max_user_namespaces, or \
                  kernel.apparmor_restrict_unprivileged_userns=0"
@@ -86,11 +94,12 @@ impl Facility {
     }
 
     /// Those of the namespace that the probe runs in.
-    const OF_NAMESPACE: [(Facility, Attempt); 4] = [
+    const OF_NAMESPACE: [(Facility, Attempt); 5] = [
         (Facility::NetAdmin, net_admin),
-        (Facility::Nftables, nftables),
+        (Facility::Nftables, || with_rules(|_| Ok(()))),
+        (Facility::Reject, || with_rules(Filter::enable_rejects)),
         (Facility::Netem, netlink::netem),
-        (Facility::Nfqueue, netlink::nfqueue),
+        (Facility::Nfqueue, nfqueue),
     ];
 }
 
@@ -200,10 +209,19 @@ fn effective(status: &str) -> Option<u64> {
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
-fn nftables() -> Result<(), String> {
-    let table = "gameday_probe";
-    let mut filter = Filter::create(table, Duration::from_secs(1)).map_err(|e| e.to_string())?;
-    filter.remove().map_err(|e| e.to_string())
+/// Makes rules and takes them away again.
+fn with_rules(more: fn(&mut Filter) -> Result<(), NftError>) -> Result<(), String> {
+    let filter = Filter::create("gameday_probe", Duration::from_secs(1));
+    let mut filter = filter.map_err(|e| e.to_string())?;
+    let made = more(&mut filter);
+    let removed = filter.remove();
+    made.and(removed).map_err(|e| e.to_string())
+}
+
+/// Rules that lead into a queue, and somebody who listens there.
+fn nfqueue() -> Result<(), String> {
+    with_rules(Filter::enable_queue)?;
+    Queue::open().map(drop)
 }
 
 #[cfg(test)]

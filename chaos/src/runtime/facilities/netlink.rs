@@ -45,21 +45,6 @@ fn netem_body() -> Vec<u8> {
     body
 }
 
-/// Binds a queue that no rule sends to; it ends with the socket.
-pub(super) fn nfqueue() -> Result<(), String> {
-    // NFNL_SUBSYS_QUEUE, NFQNL_MSG_CONFIG
-    const KIND: u16 = (3 << 8) | 2;
-    const QUEUE: u16 = 0xfff0;
-    // NFQNL_CFG_CMD_BIND
-    const BIND: u8 = 1;
-    // struct nfgenmsg: family, version, the queue's number in network byte order
-    let mut body = vec![libc::AF_UNSPEC as u8, 0];
-    body.extend(QUEUE.to_be_bytes());
-    // NFQA_CFG_CMD with a struct nfqnl_msg_config_cmd
-    attribute(&mut body, 1, &[BIND, 0, 0, libc::AF_INET as u8]);
-    request(libc::NETLINK_NETFILTER, KIND, 0, &body).map_err(|e| e.to_string())
-}
-
 fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
     body.extend(((4 + value.len()) as u16).to_ne_bytes());
     body.extend(kind.to_ne_bytes());

@@ -24,7 +24,7 @@ const NESTED: u16 = 0x8000;
 pub(super) const INET: u8 = 1;
 
 /// Length of `struct nlmsghdr`.
-pub(super) const HEADER: usize = 16;
+pub(in crate::runtime) const HEADER: usize = 16;
 
 /// Messages that take effect together or not at all.
 pub(super) struct Batch {
@@ -91,7 +91,7 @@ impl Batch {
 
 /// Attributes, one after the other, each padded to four bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Attributes(Vec<u8>);
+pub(in crate::runtime) struct Attributes(Vec<u8>);
 
 impl Attributes {
     /// None yet.
@@ -107,6 +107,11 @@ impl Attributes {
         self.0.extend_from_slice(value);
         self.0.resize(self.0.len().next_multiple_of(4), 0);
         self
+    }
+
+    /// All of them.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// A string with its final zero.
@@ -196,6 +201,55 @@ impl Rule {
         self.expression("counter", Attributes::new().u64(1, 0).u64(2, 0))
     }
 
+    /// Loads bytes of the transport header.
+    pub fn load_transport_header(self, offset: u32, length: u32) -> Self {
+        const TRANSPORT_HEADER: u32 = 2;
+        let data = Attributes::new().u32(1, REGISTER).u32(2, TRANSPORT_HEADER);
+        self.expression("payload", data.u32(3, offset).u32(4, length))
+    }
+
+    /// Keeps these bits of one byte that was loaded.
+    pub fn mask(self, bits: u8) -> Self {
+        // NFTA_BITWISE_SREG, _DREG, _LEN, _MASK, _XOR
+        let data = Attributes::new().u32(1, REGISTER).u32(2, REGISTER);
+        let value = |byte: u8| Attributes::new().bytes(1, &[byte]);
+        let data = data.u32(3, 1).nest(4, value(bits)).nest(5, value(0));
+        self.expression("bitwise", data)
+    }
+
+    /// Rejects the packet; the last expression. Type and code: `enum nft_reject_types`,
+    /// `enum nft_reject_inet_code`.
+    pub fn reject(self, kind: u32, code: u8) -> Attributes {
+        // NFTA_REJECT_TYPE, _ICMP_CODE
+        let data = Attributes::new().u32(1, kind).bytes(2, &[code]);
+        self.expression("reject", data).0
+    }
+
+    /// Hands the packet to whoever listens at a queue, and lets it pass if nobody does; the last
+    /// expression.
+    pub fn queue(self, number: u16) -> Attributes {
+        const BYPASS: u16 = 1;
+        // NFTA_QUEUE_NUM, _TOTAL, _FLAGS
+        let data = Attributes::new()
+            .bytes(1, &number.to_be_bytes())
+            .bytes(2, &1u16.to_be_bytes())
+            .bytes(3, &BYPASS.to_be_bytes());
+        self.expression("queue", data).0
+    }
+
+    /// The same by way of the older tables' target, for kernels without the expression.
+    pub fn queue_by_target(self, number: u16) -> Attributes {
+        const BYPASS: u16 = 1;
+        // `struct xt_NFQ_info_v3`, padded to eight bytes.
+        let info: Vec<u8> = [number, 1, BYPASS, 0]
+            .iter()
+            .flat_map(|n| n.to_ne_bytes())
+            .collect();
+        // NFTA_TARGET_NAME, _REV, _INFO
+        let data = Attributes::new().text(1, "NFQUEUE").u32(2, 3);
+        self.expression("target", data.bytes(3, &info)).0
+    }
+
     /// Drops the packet; the last expression.
     pub fn drop_packet(self) -> Attributes {
         const VERDICT_REGISTER: u32 = 0;
@@ -209,7 +263,7 @@ impl Rule {
 
 /// An acknowledgement or error in what the kernel answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Acknowledged {
+pub(in crate::runtime) struct Acknowledged {
     /// Number of the message.
     pub sequence: u32,
     /// 0 or an errno.
@@ -217,7 +271,7 @@ pub(super) struct Acknowledged {
 }
 
 /// Reads the acknowledgements out of one datagram; other messages are skipped.
-pub(super) fn acknowledgements(mut datagram: &[u8]) -> Vec<Acknowledged> {
+pub(in crate::runtime) fn acknowledgements(mut datagram: &[u8]) -> Vec<Acknowledged> {
     const NLMSG_ERROR: u16 = 2;
     let mut found = Vec::new();
     while let Some((head, _)) = datagram.split_first_chunk::<HEADER>() {

@@ -2,16 +2,20 @@
 //! netlink, so that an image without any tool can do it.
 //!
 //! One table of our own holds two chains before connection tracking
-//! (priority -300), so that established connections stop as well, and three
-//! sets whose elements expire: the lease. What is in `from` is dropped on its
-//! way in, what is in `to` on its way out, and while `silent` holds its only
-//! element everything is dropped but loopback. Renewing deletes and adds in
-//! one transaction: it leaves no gap, and fails if the lease has lapsed.
+//! (priority -300), so that established connections stop as well, and sets
+//! whose elements expire: the lease. What is in `from` is dropped on its way
+//! in, what is in `to` on its way out, and while `silent` holds its only
+//! element everything is dropped but loopback. Two more pairs of sets hold
+//! whose packets are rejected, and whose are handed to a queue in user space;
+//! their rules are made when they are needed first, since not every kernel has
+//! what they are made of. Renewing deletes and adds in one transaction: it
+//! leaves no gap, and fails if the lease has lapsed.
 
-mod message;
+pub(in crate::runtime) mod message;
+mod rules;
 mod socket;
 
-use self::message::{APPEND, Attributes, Batch, CREATE, EXCLUSIVE, Rule};
+use self::message::{APPEND, Attributes, Batch, CREATE, EXCLUSIVE};
 use self::socket::Socket;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -30,16 +34,30 @@ const DELSETELEM: u8 = 14;
 
 /// Before connection tracking and anybody's filter.
 const PRIORITY: i32 = -300;
-/// The loopback interface is the first of every network namespace.
-const LOOPBACK: u32 = 1;
 /// What `silent` holds.
 const SILENT_KEY: [u8; 4] = [0, 0, 0, 1];
 /// Names of the sets.
 const FROM: &str = "from";
 const TO: &str = "to";
 const SILENT: &str = "silent";
+const REJECT_FROM: &str = "reject-from";
+const REJECT_TO: &str = "reject-to";
+const QUEUE_FROM: &str = "queue-from";
+const QUEUE_TO: &str = "queue-to";
+/// All, with the numbers that they have while they are made.
+const SETS: [(u32, &str); 7] = [
+    (1, FROM),
+    (2, TO),
+    (3, SILENT),
+    (4, REJECT_FROM),
+    (5, REJECT_TO),
+    (6, QUEUE_FROM),
+    (7, QUEUE_TO),
+];
+/// Of packets that have been through the queue.
+pub(in crate::runtime) const QUEUED_MARK: u32 = 0x6764;
 
-/// What is dropped.
+/// What is dropped, and what else is not let through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Drops {
     /// Senders whose packets are dropped on their way in.
@@ -48,15 +66,23 @@ pub struct Drops {
     pub to: BTreeSet<Ipv4Addr>,
     /// Whether everything is dropped but loopback.
     pub silent: bool,
+    /// Senders whose packets are rejected on their way in.
+    pub reject_from: BTreeSet<Ipv4Addr>,
+    /// Receivers to whom packets are rejected on their way out.
+    pub reject_to: BTreeSet<Ipv4Addr>,
+    /// Senders whose packets go through the queue on their way in.
+    pub queue_from: BTreeSet<Ipv4Addr>,
+    /// Receivers to whom packets go through the queue on their way out.
+    pub queue_to: BTreeSet<Ipv4Addr>,
 }
 
 impl Drops {
     /// Whether nothing is dropped.
     pub fn is_empty(&self) -> bool {
-        self.from.is_empty() && self.to.is_empty() && !self.silent
+        *self == Drops::default()
     }
 
-    fn sets(&self) -> [(&'static str, Vec<[u8; 4]>); 3] {
+    fn sets(&self) -> [(&'static str, Vec<[u8; 4]>); 7] {
         let octets = |ips: &BTreeSet<Ipv4Addr>| ips.iter().map(Ipv4Addr::octets).collect();
         let silent = if self.silent {
             vec![SILENT_KEY]
@@ -67,6 +93,10 @@ impl Drops {
             (FROM, octets(&self.from)),
             (TO, octets(&self.to)),
             (SILENT, silent),
+            (REJECT_FROM, octets(&self.reject_from)),
+            (REJECT_TO, octets(&self.reject_to)),
+            (QUEUE_FROM, octets(&self.queue_from)),
+            (QUEUE_TO, octets(&self.queue_to)),
         ]
     }
 }
@@ -77,7 +107,12 @@ pub struct Filter {
     socket: Socket,
     table: String,
     lease: Duration,
+    rejects: bool,
+    queues: bool,
 }
+
+/// Number of the queue that packets are handed to, in the namespace of the rules.
+pub(in crate::runtime) const QUEUE: u16 = 6764;
 
 impl Filter {
     /// Makes the table, replacing one of the same name.
@@ -89,6 +124,8 @@ impl Filter {
             socket: Socket::open()?,
             table: table.to_string(),
             lease,
+            rejects: false,
+            queues: false,
         };
         filter.remove()?;
         let mut batch = filter.socket.batch();
@@ -102,16 +139,55 @@ impl Filter {
         for (name, hook) in [("input", 1), ("output", 3)] {
             batch.message(NEWCHAIN, CREATE, "chain", filter.chain(name, hook));
         }
-        for (id, set) in [(1, FROM), (2, TO), (3, SILENT)] {
+        for (id, set) in SETS {
             batch.message(NEWSET, CREATE, "set", filter.set(set, id));
         }
-        for (chain, expressions) in rules() {
-            // NFTA_RULE_TABLE, _CHAIN, _EXPRESSIONS
-            let rule = filter.named().text(2, chain).nest(4, expressions);
-            batch.message(NEWRULE, CREATE | APPEND, "rule", rule);
-        }
+        filter.rules(&mut batch, "rule", rules::drops());
         filter.socket.commit(batch)?;
         Ok(filter)
+    }
+
+    fn rules(&self, batch: &mut Batch, what: &'static str, rules: Vec<rules::Ruled>) {
+        for (chain, expressions) in rules {
+            // NFTA_RULE_TABLE, _CHAIN, _EXPRESSIONS
+            let rule = self.named().text(2, chain).nest(4, expressions);
+            batch.message(NEWRULE, CREATE | APPEND, what, rule);
+        }
+    }
+
+    /// Makes the rules that reject, unless they are there.
+    ///
+    /// # Errors
+    /// The kernel has no `reject`.
+    pub fn enable_rejects(&mut self) -> Result<(), NftError> {
+        if !self.rejects {
+            let mut batch = self.socket.batch();
+            self.rules(&mut batch, "reject rule", rules::rejects());
+            self.socket.commit(batch)?;
+            self.rejects = true;
+        }
+        Ok(())
+    }
+
+    /// Makes the rules that hand packets to the queue, unless they are there.
+    ///
+    /// # Errors
+    /// The kernel has no such queue.
+    pub fn enable_queue(&mut self) -> Result<(), NftError> {
+        for by_target in [false, true] {
+            if self.queues {
+                break;
+            }
+            let mut batch = self.socket.batch();
+            self.rules(&mut batch, "queue rule", rules::queues(by_target));
+            match self.socket.commit(batch) {
+                Ok(()) => self.queues = true,
+                Err(e) if by_target => return Err(e),
+                // An older kernel, or one built without the expression.
+                Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     fn named(&self) -> Attributes {
@@ -175,8 +251,14 @@ impl Filter {
     /// # Errors
     /// What the kernel says; then nothing has changed.
     pub fn replace(&mut self, drops: &Drops) -> Result<(), NftError> {
+        if !(drops.reject_from.is_empty() && drops.reject_to.is_empty()) {
+            self.enable_rejects()?;
+        }
+        if !(drops.queue_from.is_empty() && drops.queue_to.is_empty()) {
+            self.enable_queue()?;
+        }
         let mut batch = self.socket.batch();
-        for set in [FROM, TO, SILENT] {
+        for (_, set) in SETS {
             // Without elements it empties the set.
             batch.message(DELSETELEM, 0, "empty set", self.named().text(2, set));
         }
@@ -220,42 +302,6 @@ impl Filter {
 
 fn millis(d: Duration) -> u64 {
     u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The four rules, by chain.
-fn rules() -> [(&'static str, Attributes); 4] {
-    // NFT_META_IIF, NFT_META_OIF, NFT_META_NFPROTO
-    const IN: u32 = 4;
-    const OUT: u32 = 5;
-    const PROTOCOL: u32 = 15;
-    const NFPROTO_IPV4: u8 = 2;
-    // Offsets of the addresses in the IPv4 header.
-    const SENDER: u32 = 12;
-    const RECEIVER: u32 = 16;
-    let all = |interface| {
-        let rule = Rule::new()
-            .load_meta(interface)
-            .compare(false, &LOOPBACK.to_ne_bytes());
-        rule.load_constant(&SILENT_KEY)
-            .lookup(SILENT)
-            .count()
-            .drop_packet()
-    };
-    let some = |address, set| {
-        let rule = Rule::new()
-            .load_meta(PROTOCOL)
-            .compare(true, &[NFPROTO_IPV4]);
-        rule.load_network_header(address, 4)
-            .lookup(set)
-            .count()
-            .drop_packet()
-    };
-    [
-        ("input", all(IN)),
-        ("input", some(SENDER, FROM)),
-        ("output", all(OUT)),
-        ("output", some(RECEIVER, TO)),
-    ]
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ fn a_lease_holds_while_renewed_then_lapses_and_cannot_be_renewed() {
         let drops = Drops {
             from: ip("127.0.0.1"),
             to: ip("127.0.0.9"),
-            silent: false,
+            ..Default::default()
         };
         let mut filter = Filter::create("gameday_test", LONG).unwrap();
         filter.replace(&drops).unwrap();
@@ -141,5 +141,39 @@ fn a_refusal_names_the_message_and_the_reason() {
         let error = filter.replace(&Drops::default()).unwrap_err();
         assert_eq!(error.errno, Some(libc::ENOENT));
         assert!(error.to_string().contains("empty set"), "{error}");
+    });
+}
+
+#[test]
+fn a_rejection_is_heard_even_where_both_ends_reject() {
+    use std::net::{TcpListener, TcpStream};
+    in_namespace(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = listener.local_addr().unwrap();
+        let mut filter = Filter::create("gameday_test", LONG).unwrap();
+        let refused = |filter: &mut Filter, drops: Drops| {
+            filter.replace(&drops).unwrap();
+            TcpStream::connect_timeout(&target, Duration::from_secs(20))
+                .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+        };
+        assert!(!refused(&mut filter, Drops::default()));
+        // It is its own peer.
+        let both = Drops {
+            reject_from: ip("127.0.0.1"),
+            reject_to: ip("127.0.0.1"),
+            ..Drops::default()
+        };
+        for drops in [
+            Drops {
+                reject_from: ip("127.0.0.1"),
+                ..Drops::default()
+            },
+            both,
+        ] {
+            assert!(refused(&mut filter, drops));
+            assert!(!passes("127.0.0.1", "127.0.0.3"));
+        }
+        assert!(!refused(&mut filter, Drops::default()));
+        assert!(passes("127.0.0.1", "127.0.0.3"));
     });
 }

@@ -14,10 +14,12 @@ use self::child::Node;
 use self::folder::RunDir;
 use self::programs::Programs;
 use super::control::{CallError, Control, lock};
+use super::files::{self, FilesAnswer, FilesRequest};
 use super::leftovers;
 use super::links::{CONFIG_VAR, LinksAnswer, LinksConfig, LinksRequest};
 use super::marks::RunMarks;
-use super::wanted::{LEASE, RENEW_EVERY, Wanted};
+use super::traffic::{Heard, Sounding, Traffic};
+use super::wanted::{Gate, LEASE, RENEW_EVERY, Wanted};
 use super::{
     Fut, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec, http,
 };
@@ -35,6 +37,12 @@ use tokio::task::JoinHandle;
 const ASK: Duration = Duration::from_secs(5);
 /// Deadline of a signal's effect.
 const SIGNAL: Duration = Duration::from_secs(10);
+/// Deadline of what is done to a node's files.
+const FILES: Duration = Duration::from_secs(20);
+/// Why some links are not looked at.
+const INSTRUMENT: &str = "one end is an instrument, which cannot be asked";
+/// Sender and receiver of a link, by their places in the plan.
+type Pair = (usize, usize);
 /// Deadline of reading or copying a program.
 const PROGRAM: Duration = Duration::from_secs(60);
 /// How often an expected effect is looked for.
@@ -88,6 +96,19 @@ impl ProcessRuntime {
                 (Ability::Processes, by("signals")),
                 (Ability::Programs, by("executables")),
                 (Ability::Cuts, by("proxied links")),
+                (Ability::Disks, by("the store's disk layer")),
+                (Ability::StoredData, by("the nodes' folders")),
+                (Ability::Rejects, by("proxied links")),
+                (Ability::SlowLinks, by("proxied links")),
+                (
+                    Ability::SpoiltMessages,
+                    Offer::Not {
+                        why: "the proxied links carry streams of bytes, of which no part can be \
+                              lost, doubled, damaged or turned around"
+                            .into(),
+                        instead: Some("run it with --runtime docker".into()),
+                    },
+                ),
             ]
             .into(),
         }
@@ -214,6 +235,22 @@ impl ProcessRuntime {
         Ok((index(&link.from)?, index(&link.to)?))
     }
 
+    fn known(&self, links: &[Link]) -> Result<(), RuntimeError> {
+        links.iter().try_for_each(|l| self.indexes(l).map(drop))
+    }
+
+    /// Those links that can be asked, by their place in the list.
+    fn between_nodes(&self, links: &[Link]) -> Result<Vec<(usize, Pair)>, RuntimeError> {
+        let mut asked = Vec::new();
+        for (i, link) in links.iter().enumerate() {
+            let pair = self.indexes(link)?;
+            if [pair.0, pair.1].iter().all(|i| self.plan.units[*i].node) {
+                asked.push((i, pair));
+            }
+        }
+        Ok(asked)
+    }
+
     async fn stop_all(&self) -> Result<(), RuntimeError> {
         let names: Vec<String> = lock(&self.nodes).keys().cloned().collect();
         for name in &names {
@@ -295,32 +332,42 @@ struct Links {
 
 impl Links {
     async fn ask(&self, request: LinksRequest) -> Result<LinksAnswer, CallError> {
-        let answer = self.control.call(&request, ASK).await?;
+        self.ask_for(request, Duration::ZERO).await
+    }
+
+    /// Asks for what takes so long.
+    async fn ask_for(
+        &self,
+        request: LinksRequest,
+        takes: Duration,
+    ) -> Result<LinksAnswer, CallError> {
+        let answer = self.control.call(&request, ASK + takes).await?;
         if let LinksAnswer::Done { lapses } = &answer {
             let mut known = lock(&self.lapses);
             if *lapses > known.0 {
                 known.0 = *lapses;
                 known.1.push(format!(
-                    "the links heard nothing from the runner for {LEASE:?}: all cuts ended by themselves"
+                    "the links heard nothing from the runner for {LEASE:?}: all faults of links ended by themselves"
                 ));
             }
         }
         Ok(answer)
     }
 
-    /// Changes what should be cut and makes it so.
+    /// Changes how the links should be and makes it so.
     async fn change(&self, change: impl FnOnce(&mut Wanted)) -> Result<(), String> {
         let mut wanted = self.wanted.lock().await;
         change(&mut wanted);
-        let closed = wanted.closed(self.plan.units.iter().map(|u| u.name.as_str()));
-        let pairs = closed
-            .iter()
-            .filter_map(|l| Some((self.plan.index(&l.from)?, self.plan.index(&l.to)?)));
-        let done = self.ask(LinksRequest::Cut(pairs.collect())).await;
+        let settings = wanted.settings(self.plan.units.iter().map(|u| u.name.as_str()));
+        let links = settings.iter().filter_map(|(link, setting)| {
+            let (from, to) = (self.plan.index(&link.from)?, self.plan.index(&link.to)?);
+            Some((from, to, *setting))
+        });
+        let done = self.ask(LinksRequest::Set(links.collect())).await;
         done.map(drop).map_err(|e| format!("links: {e}"))
     }
 
-    /// Keeps the lease for as long as something is cut.
+    /// Keeps the lease for as long as something is wrong.
     async fn renew(self: Arc<Self>) {
         let mut every = tokio::time::interval(RENEW_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -502,8 +549,15 @@ impl Runtime for ProcessRuntime {
 
     fn cut<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
         Box::pin(async move {
-            links.iter().try_for_each(|l| self.indexes(l).map(drop))?;
-            self.change(|w| w.cut(links)).await
+            self.known(links)?;
+            self.change(|w| w.cut(links, Gate::Cut)).await
+        })
+    }
+
+    fn reject<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.known(links)?;
+            self.change(|w| w.cut(links, Gate::Reject)).await
         })
     }
 
@@ -513,30 +567,16 @@ impl Runtime for ProcessRuntime {
 
     fn probe<'a>(&'a self, links: &'a [Link]) -> Fut<'a, Vec<LinkState>> {
         Box::pin(async move {
-            let mut asked = Vec::new();
-            let mut states = Vec::new();
-            for link in links {
-                let pair = self.indexes(link)?;
-                if [pair.0, pair.1].iter().all(|i| self.plan.units[*i].node) {
-                    asked.push((states.len(), pair));
-                    states.push(LinkState::Unknown("the links did not answer".into()));
-                } else {
-                    let why = "one end is an instrument, which cannot be asked";
-                    states.push(LinkState::Unknown(why.into()));
-                }
-            }
+            let mut states = vec![LinkState::Unknown(INSTRUMENT.into()); links.len()];
+            let asked = self.between_nodes(links)?;
             if asked.is_empty() {
                 return Ok(states);
             }
             let pairs = asked.iter().map(|(_, pair)| *pair).collect();
             match self.links.ask(LinksRequest::Probe(pairs)).await {
-                Ok(LinksAnswer::Passed(passed)) if passed.len() == asked.len() => {
-                    for ((i, _), passed) in asked.iter().zip(passed) {
-                        states[*i] = if passed {
-                            LinkState::Open
-                        } else {
-                            LinkState::Cut
-                        };
+                Ok(LinksAnswer::Probed(seen)) if seen.len() == asked.len() => {
+                    for ((i, _), state) in asked.iter().zip(seen) {
+                        states[*i] = state;
                     }
                 }
                 Ok(other) => return Err(err(format!("links: unexpected answer {other:?}"))),
@@ -547,6 +587,50 @@ impl Runtime for ProcessRuntime {
                 }
             }
             Ok(states)
+        })
+    }
+
+    fn shape<'a>(&'a self, links: &'a [Link], traffic: Traffic) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.known(links)?;
+            if traffic.spoils_messages() {
+                return Err(err("proxied links carry no messages, only delay and rate"));
+            }
+            self.change(|w| w.shape(links, traffic)).await
+        })
+    }
+
+    fn unshape<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
+        Box::pin(self.change(|w| w.unshape(links)))
+    }
+
+    fn measure<'a>(
+        &'a self,
+        links: &'a [Link],
+        sounding: Sounding,
+    ) -> Fut<'a, Vec<Result<Heard, String>>> {
+        Box::pin(async move {
+            let (asked, pairs): (Vec<usize>, Vec<_>) =
+                self.between_nodes(links)?.into_iter().unzip();
+            let mut all = vec![Err(INSTRUMENT.to_string()); links.len()];
+            if pairs.is_empty() {
+                return Ok(all);
+            }
+            let request = LinksRequest::Measure(pairs, sounding);
+            match self.links.ask_for(request, sounding.takes()).await {
+                Ok(LinksAnswer::Measured(heard)) if heard.len() == asked.len() => {
+                    for (i, heard) in asked.into_iter().zip(heard) {
+                        all[i] = Ok(heard);
+                    }
+                }
+                Ok(other) => return Err(err(format!("links: unexpected answer {other:?}"))),
+                Err(e) => {
+                    for i in asked {
+                        all[i] = Err(format!("links: {e}"));
+                    }
+                }
+            }
+            Ok(all)
         })
     }
 
@@ -561,6 +645,19 @@ impl Runtime for ProcessRuntime {
             http::get(addr, path, deadline)
                 .await
                 .map_err(|e| err(format!("{node}: {e}")))
+        })
+    }
+
+    fn files<'a>(&'a self, node: &'a str, request: FilesRequest) -> Fut<'a, FilesAnswer> {
+        Box::pin(async move {
+            self.with_node(node, |_| Ok(()))?;
+            let folder = self.dir.data(node).map_err(err)?;
+            let done = tokio::task::spawn_blocking(move || files::act(&folder, &request));
+            match tokio::time::timeout(FILES, done).await {
+                Ok(Ok(done)) => done.map_err(|e| err(format!("{node}: {e}"))),
+                Ok(Err(e)) => Err(err(format!("{node}: {e}"))),
+                Err(_) => Err(err(format!("{node}: its files took longer than {FILES:?}"))),
+            }
         })
     }
 

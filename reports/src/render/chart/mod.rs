@@ -5,6 +5,7 @@
 //! becomes a CSS class, so that the page's theme paints the chart.
 
 mod bars;
+mod hints;
 mod lanes;
 
 use crate::fold::Counts;
@@ -69,7 +70,8 @@ pub fn timeline(report: &Report) -> Option<String> {
         draw(&root, report, &rows, &alarms, height).ok()?;
         root.present().ok()?;
     }
-    Some(themed(&svg, height, &describe(report)))
+    let hints = hints::hints(report, Axis::of(report), height - AXIS);
+    Some(themed(&svg, height, &describe(report), &hints))
 }
 
 /// Time axis: seconds of the run to pixels.
@@ -218,10 +220,13 @@ fn describe(report: &Report) -> String {
 }
 
 /// Colours become classes, and the element becomes one that a page can hold.
-fn themed(svg: &str, height: i32, desc: &str) -> String {
+/// `over` comes on top of all that was drawn.
+fn themed(svg: &str, height: i32, desc: &str, over: &str) -> String {
     let body = svg
         .find('>')
         .map_or("", |i| &svg[i + 1..])
+        .trim_end()
+        .trim_end_matches("</svg>")
         .replace(" font-family=\"sans-serif\"", "")
         .replace(" opacity=\"1\"", "")
         .replace('\n', "");
@@ -239,6 +244,6 @@ fn themed(svg: &str, height: i32, desc: &str) -> String {
     format!(
         "<svg class=\"chart\" role=\"img\" viewBox=\"0 0 {WIDTH} {height}\" aria-labelledby=\"tl-t tl-d\">\
          <title id=\"tl-t\">Faults, success rates and latency over time</title>\
-         <desc id=\"tl-d\">{desc}</desc>{body}"
+         <desc id=\"tl-d\">{desc}</desc>{body}{over}</svg>"
     )
 }

@@ -20,7 +20,11 @@ pub fn section(r: &Report) -> Markup {
     let groups = [
         (
             AlarmSource::Playbook,
-            "Alarms of the playbook",
+            if r.canary_alone() {
+                "Alarms that were watched"
+            } else {
+                "Alarms of the playbook"
+            },
             "As a customer's own monitoring would see it, judged second by second with the run's windows.",
         ),
         (
@@ -42,9 +46,9 @@ pub fn section(r: &Report) -> Markup {
                 h3 { (title) }
                 p.lead { (lead) }
                 @let (quiet, loud): (Vec<_>, Vec<_>) = rows.iter().partition(|a| a.outcome == AlarmOutcome::Quiet);
-                @if !loud.is_empty() { (table(&loud)) }
+                @if !loud.is_empty() { (table(&loud, r.faulted())) }
                 @if !quiet.is_empty() {
-                    details { summary { (plural(quiet.len() as u64, "alarm")) " stayed quiet" } (table(&quiet)) }
+                    details { summary { (plural(quiet.len() as u64, "alarm")) " stayed quiet" } (table(&quiet, r.faulted())) }
                 }
             }
         }
@@ -89,12 +93,13 @@ fn outcome(o: AlarmOutcome) -> Markup {
     html! { span class={ "mark " (class) } { span aria-hidden="true" { (glyph) " " } (word(o)) } }
 }
 
-fn table(rows: &[&AlarmRow]) -> Markup {
+fn table(rows: &[&AlarmRow], faulted: bool) -> Markup {
     html! {
         div.scroll { table {
             thead { tr {
                 th scope="col" { "Outcome" } th scope="col" { "Alarm" } th.r scope="col" { "Fired" }
-                th.r scope="col" { "After the act" } th.r scope="col" { "By formula" } th.r scope="col" { "Cleared" }
+                @if faulted { th.r scope="col" { "After the act" } th.r scope="col" { "By formula" } }
+                th.r scope="col" { "Cleared" }
                 th scope="col" { "Why" }
             } }
             tbody { @for a in rows.iter().take(MAX) { tr {
@@ -105,13 +110,16 @@ fn table(rows: &[&AlarmRow]) -> Markup {
                     small.sub { (a.rule_text) (scope(a)) }
                 }
                 @match a.firings.first() {
-                    None => { td.r { "never" } td.r { "–" } },
-                    Some(f) => {
-                        td.r { (f.at) @if a.firings.len() > 1 { small.sub { (a.firings.len()) " times" } } }
-                        td.r { @match f.after_ms { Some(ms) => (millis(ms)), None => "no fault" } }
-                    },
+                    None => td.r { "never" },
+                    Some(f) => td.r { (f.at) @if a.firings.len() > 1 { small.sub { (a.firings.len()) " times" } } },
                 }
-                td.r { @match a.after.iter().find_map(|x| x.formula_ms) { Some(ms) => (millis(ms)), None => "–" } }
+                @if faulted {
+                    td.r { @match a.firings.first() {
+                        None => "–",
+                        Some(f) => { @match f.after_ms { Some(ms) => (millis(ms)), None => "no fault" } },
+                    } }
+                    td.r { @match a.after.iter().find_map(|x| x.formula_ms) { Some(ms) => (millis(ms)), None => "–" } }
+                }
                 td.r { @match a.firings.first() {
                     None => "–",
                     Some(f) => { @match f.cleared { Some(t) => (t), None => "not in the run" } },

@@ -17,7 +17,7 @@ pub fn section(r: &Report) -> Markup {
         @else {
             p.lead {
                 "Reads and writes are never merged. "
-                "An untouched pair is a canary and an endpoint in AZs without a target: what a service promises to those whom the fault did not hit."
+                @if r.faulted() { "An untouched pair is a canary and an endpoint in AZs without a target: what a service promises to those whom the fault did not hit." }
             }
             (table(&overall, "", r))
             @if overall.iter().any(|s| s.proven.n > 0) {
@@ -48,6 +48,7 @@ fn capital(s: &str) -> String {
 fn table(rows: &[&SliRow], column: &str, r: &Report) -> Markup {
     let retries = r.run.workload.as_ref().is_some_and(|w| w.attempts > 1)
         || rows.iter().any(|s| s.requests.all != s.first_attempts.all);
+    let faulted = r.faulted();
     let uptime = rows.iter().any(|s| s.uptime.is_some());
     let slice = rows.first().map_or(0, |s| s.sliced.slice_ms);
     html! {
@@ -61,8 +62,12 @@ fn table(rows: &[&SliRow], column: &str, r: &Report) -> Markup {
             thead { tr {
                 @if !column.is_empty() { th scope="col" { (column) } }
                 th scope="col" { "Operation" }
-                th.r scope="col" { "Per attempt, all pairs" } th.r scope="col" { "… untouched pairs" }
-                @if retries { th.r scope="col" { "After retries, all" } th.r scope="col" { "… untouched" } }
+                th.r scope="col" { "Per attempt, all pairs" }
+                @if faulted { th.r scope="col" { "… untouched pairs" } }
+                @if retries {
+                    th.r scope="col" { "After retries, all" }
+                    @if faulted { th.r scope="col" { "… untouched" } }
+                }
                 th.r scope="col" { "Mean of slices" }
                 @if uptime { th.r scope="col" { "Uptime" } }
                 th.r scope="col" { "Proven, 95 %" }
@@ -70,8 +75,8 @@ fn table(rows: &[&SliRow], column: &str, r: &Report) -> Markup {
             tbody { @for s in rows.iter().take(MAX_ROWS) { tr {
                 @if !column.is_empty() { th.nw scope="row" { (s.name) } }
                 th.nw scope="row" { (s.kind.name()) }
-                (share(&s.first_attempts)) (untouched(&s.first_attempts))
-                @if retries { (share(&s.requests)) (untouched(&s.requests)) }
+                (share(&s.first_attempts)) @if faulted { (untouched(&s.first_attempts)) }
+                @if retries { (share(&s.requests)) @if faulted { (untouched(&s.requests)) } }
                 td.r { (s.sliced.text) (gaps(&s.sliced)) }
                 @if uptime { td.r { @match &s.uptime {
                     None => "–",

@@ -43,7 +43,8 @@ pub fn section(r: &Report) -> Markup {
             } }
             p.muted {
                 @match r.measured.final_reads { 0 => "No final read", n => (plural(n, "final read")) }
-                @if r.measured.final_reads > 1 { " were" } @else { " was" } " made after recovery."
+                @if r.measured.final_reads > 1 { " were" } @else { " was" }
+                @if r.faulted() { " made after recovery." } @else { " made at the end." }
             }
             @if drawn.iter().any(|n| *n > 0) { (legend()) }
             @for (n, c) in r.data.checks.iter().enumerate() { (anomalies(n, c, drawn[n], &r.injections)) }

@@ -92,13 +92,18 @@ pub fn again(r: &Report) -> Markup {
                 @if !run.features.is_empty() { ", built with " strong { (run.features.join(", ")) } }
             } }
             tr { th scope="row" { "Runtime" } td { (run.runtime) } }
-            @for az in &run.topology.azs {
+            @for az in run.topology.azs.iter().filter(|az| run.topology.in_az(az).next().is_some()) {
                 tr { th scope="row" { "AZ " (az) } td {
                     (run.topology.in_az(az).map(|n| n.name.as_str()).collect::<Vec<_>>().join(", "))
                 } }
             }
         } } }
         @if !run.plan.is_empty() { details { summary { "The plan" } pre { code { (run.plan.join("\n")) } } } }
-        details { summary { "The playbook" } pre { code { (run.playbook_text) } } }
+        @if !run.playbook_text.is_empty() {
+            details {
+                summary { @if r.canary_alone() { "The configuration" } @else { "The playbook" } }
+                pre { code { (run.playbook_text) } }
+            }
+        }
     }
 }

@@ -25,8 +25,9 @@ pub fn head(r: &Report) -> Markup {
         .collect();
     html! {
         p.eyebrow {
-            "gameday · " (r.run.playbook) " · " (r.run.started_utc) " · " (r.run.runtime)
-            " runtime · seed " (r.run.seed)
+            "gameday · " (r.run.playbook) " · " (r.run.started_utc) " · "
+            @if r.canary_alone() { "a canary alone" } @else { (r.run.runtime) " runtime" }
+            " · seed " (r.run.seed)
         }
         h1 { (r.run.title) }
         div class={ "verdict " (class(o.verdict)) } {
@@ -38,8 +39,8 @@ pub fn head(r: &Report) -> Markup {
             }
         }
         div.tiles {
-            (tile("Writes answered", &r.headline.write.text, availability_note(&r.headline.write)))
-            (tile("Strong reads answered", &r.headline.read.text, availability_note(&r.headline.read)))
+            (tile("Writes answered", &r.headline.write.text, availability_note(&r.headline.write, r.faulted())))
+            (tile("Strong reads answered", &r.headline.read.text, availability_note(&r.headline.read, r.faulted())))
             (recovery(r))
             (data(r))
             (proven(r))
@@ -52,15 +53,17 @@ fn tile(name: &str, value: &str, note: Markup) -> Markup {
     html! { div.tile { div.k { (name) } div.n { (value) } div.d { (note) } } }
 }
 
-fn availability_note(a: &Availability) -> Markup {
+fn availability_note(a: &Availability, faulted: bool) -> Markup {
     html! {
         @if a.all.attempts() > 0 {
             span.nw { (count(a.all.missed())) " of " (count(a.all.attempts())) } " missed"
             @if let Some(l) = a.limit { br; "promised: " span.nw { (limit_percent(l)) } }
-            br;
-            @if a.untouched.attempts() > 0 {
-                "untouched AZs: " span.nw { (a.untouched_text) }
-            } @else { "no AZ was left untouched" }
+            @if faulted {
+                br;
+                @if a.untouched.attempts() > 0 {
+                    "untouched AZs: " span.nw { (a.untouched_text) }
+                } @else { "no AZ was left untouched" }
+            }
         } @else { "none was measured" }
     }
 }

@@ -54,6 +54,10 @@ pub fn html(report: &Report) -> String {
         ),
     ]
     .into();
+    if report.canary_alone() {
+        // There was no fault to recover from.
+        sections.retain(|s| s.0 != "faults");
+    }
     if report.data.verdict == Verdict::Fail {
         // Wrong data are what must be looked at first.
         let data = sections.iter().position(|s| s.0 == "data");

@@ -34,16 +34,21 @@ pub fn section(r: &Report) -> Markup {
 fn table(rows: &[&SloRow], r: &Report) -> Markup {
     let budget = rows.iter().any(|r| r.budget_used.is_some());
     let proven = rows.iter().any(|r| r.proven.is_some());
+    let faulted = r.faulted();
     html! {
         div.scroll { table.cards {
             caption {
                 "Over the whole measured time, " (r.measured.from) " to " (r.measured.to)
-                ". Both numbers are given for every objective; the bold one was judged: all pairs of canary and endpoint unless the playbook says "
-                code { "untouched" } " (those in AZs without a target)."
+                @if faulted {
+                    ". Both numbers are given for every objective; the bold one was judged: all pairs of canary and endpoint unless the playbook says "
+                    code { "untouched" } " (those in AZs without a target)."
+                } @else { ". No fault was injected, so every pair of canary and endpoint is untouched: all of them count." }
             }
             thead { tr {
                 th scope="col" { "Verdict" } th scope="col" { "Objective" } th.r scope="col" { "Limit" }
-                th.r scope="col" { "All pairs" } th.r scope="col" { "Untouched pairs" } th.r scope="col" { "Margin" }
+                th.r scope="col" { "All pairs" }
+                @if faulted { th.r scope="col" { "Untouched pairs" } }
+                th.r scope="col" { "Margin" }
                 @if budget { th.r scope="col" { "Budget used" } }
                 @if proven { th.r scope="col" { "Proven, 95 %" } }
             } }
@@ -55,8 +60,8 @@ fn table(rows: &[&SloRow], r: &Report) -> Markup {
                     @if !row.doubt.is_empty() { small.sub { (row.doubt) } }
                 }
                 td.r data-k="Limit" { (row.limit) }
-                (number("All pairs", &row.all_text, row.selection.scope == Scope::All))
-                (number("Untouched pairs", &row.untouched_text, row.selection.scope == Scope::Untouched))
+                (number("All pairs", &row.all_text, !faulted || row.selection.scope == Scope::All))
+                @if faulted { (number("Untouched pairs", &row.untouched_text, row.selection.scope == Scope::Untouched)) }
                 td.r data-k="Margin" { (dash(&row.margin)) }
                 @if budget { td.r data-k="Budget used" { @match row.budget_used { Some(b) => (used(b)), None => "–" } } }
                 @if proven { td.r data-k="Proven, 95 %" { @match &row.proven { Some(p) => (super::availability::at_least(p)), None => "–" } } }

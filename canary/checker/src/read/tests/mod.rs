@@ -4,6 +4,7 @@ mod formats;
 mod jsonl;
 mod properties;
 mod refusals;
+mod written;
 
 use super::*;
 use crate::log::{Code, Outcome};

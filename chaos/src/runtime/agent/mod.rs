@@ -1,23 +1,32 @@
 //! The fault agent of a pod: it holds the network namespace, so that rules
 //! outlive the node's process, and acts in it when asked over its standard
-//! input: packet filter rules with a lease, probes, and requests to the node's
-//! admin port over loopback, which no rule touches.
+//! input: rules for its links with a lease, probes, measurements, requests to
+//! the node's admin port over loopback, which no rule touches, and the node's
+//! data folder.
 
+mod measure;
+mod rules;
+
+pub(crate) use self::rules::Orders;
+
+use self::measure::Meter;
+use self::rules::Rules;
 use crate::runtime::control::{self, Reply, lock};
+use crate::runtime::files::{self, FilesAnswer, FilesRequest};
 use crate::runtime::http;
-use crate::runtime::nft::{Drops, Filter};
+use crate::runtime::traffic::{Heard, Sounding};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UdpSocket;
-use tokio::time::Instant;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 /// Environment variable that holds the [`AgentConfig`] as JSON.
 pub const CONFIG_VAR: &str = "GAMEDAY_AGENT";
-/// UDP port of probes.
+/// UDP and TCP port of probes.
 const PROBE_PORT: u16 = 7199;
 /// Probe messages remembered.
 const REMEMBERED: usize = 4096;
@@ -31,21 +40,16 @@ pub struct AgentConfig {
     pub table: String,
     /// Milliseconds after which rules lapse that are not renewed.
     pub lease_ms: u64,
+    /// Where the node's data folder is for the agent.
+    pub folder: PathBuf,
 }
 
 /// A request to an agent. Each can be repeated without harm.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum AgentRequest {
-    /// Exactly this is dropped, from now on.
-    Drop {
-        /// Senders.
-        from: BTreeSet<Ipv4Addr>,
-        /// Receivers.
-        to: BTreeSet<Ipv4Addr>,
-        /// Everybody.
-        silent: bool,
-    },
+    /// Exactly this is wrong, from now on.
+    Set(Orders),
     /// Keeps the lease.
     Renew,
     /// Sends each number to its address, several times.
@@ -59,6 +63,21 @@ pub(crate) enum AgentRequest {
     },
     /// Which of these numbers have arrived.
     Seen(Vec<u64>),
+    /// In the node's data folder.
+    Files(FilesRequest),
+    /// Whether these refuse a connection.
+    Dial {
+        /// Whom.
+        to: Vec<Ipv4Addr>,
+        /// Milliseconds.
+        deadline_ms: u64,
+    },
+    /// These measurements begin.
+    Listen(Vec<u64>, Sounding),
+    /// Sends a measurement to each address.
+    Sound(Vec<(Ipv4Addr, u64)>, Sounding),
+    /// What was heard of these measurements, once they are complete or after some milliseconds.
+    Heard(Vec<u64>, u64),
     /// `GET` on loopback.
     Get {
         /// Port.
@@ -74,15 +93,21 @@ pub(crate) enum AgentRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum AgentAnswer {
-    /// To `Drop` and `Renew`: how many leases lapsed so far.
+    /// To `Set` and `Renew`: how many leases lapsed so far.
     Done {
         /// Since the start.
         lapses: u64,
     },
-    /// To `Send`.
+    /// To `Send`, `Listen` and `Sound`.
     Sent,
+    /// To `Dial`.
+    Refused(Vec<bool>),
+    /// To `Heard`.
+    Heard(Vec<Heard>),
     /// To `Seen`.
     Seen(Vec<bool>),
+    /// To `Files`.
+    Files(FilesAnswer),
     /// To `Get`.
     Body(String),
 }
@@ -112,22 +137,26 @@ pub async fn run(
     config: AgentConfig,
 ) -> Result<(), String> {
     let lease = Duration::from_millis(config.lease_ms);
-    let mut rules = Rules {
-        filter: Filter::create(&config.table, lease).map_err(|e| e.to_string())?,
-        lease,
-        current: Drops::default(),
-        renewed: Instant::now(),
-        lapses: 0,
-    };
+    let mut rules = Rules::new(&config.table, lease)?;
+    let meter = Meter::open().await?;
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PROBE_PORT)).await;
     let socket = Arc::new(socket.map_err(|e| format!("UDP port {PROBE_PORT}: {e}"))?);
     let seen = Arc::new(Mutex::new(VecDeque::new()));
     tokio::spawn(receive(socket.clone(), seen.clone()));
+    let folder = config.folder;
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PROBE_PORT)).await;
+    let listener = listener.map_err(|e| format!("TCP port {PROBE_PORT}: {e}"))?;
+    tokio::spawn(async move {
+        loop {
+            // Whoever got through has seen what it wanted to know.
+            if listener.accept().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    });
 
     let served = control::serve(stdin, stdout, |request| match request {
-        AgentRequest::Drop { from, to, silent } => {
-            Reply::Now(rules.replace(Drops { from, to, silent }))
-        }
+        AgentRequest::Set(orders) => Reply::Now(rules.replace(&orders)),
         AgentRequest::Renew => Reply::Now(rules.renew()),
         AgentRequest::Send {
             messages,
@@ -147,6 +176,33 @@ pub async fn run(
             let found = numbers.iter().map(|n| seen.contains(n)).collect();
             Reply::Now(Ok(AgentAnswer::Seen(found)))
         }
+        AgentRequest::Files(request) => {
+            let folder = folder.clone();
+            Reply::Later(Box::pin(async move {
+                let done = tokio::task::spawn_blocking(move || files::act(&folder, &request));
+                done.await
+                    .map_err(|e| e.to_string())?
+                    .map(AgentAnswer::Files)
+            }))
+        }
+        AgentRequest::Dial { to, deadline_ms } => {
+            let deadline = Duration::from_millis(deadline_ms.min(1000));
+            let dialled = to.into_iter().map(move |ip| refuses(ip, deadline));
+            let all = futures_util::future::join_all(dialled);
+            Reply::Later(Box::pin(async { Ok(AgentAnswer::Refused(all.await)) }))
+        }
+        AgentRequest::Listen(streams, sounding) => {
+            let listens = meter.listen(&streams, &sounding);
+            Reply::Now(listens.map(|()| AgentAnswer::Sent))
+        }
+        AgentRequest::Sound(to, sounding) => {
+            let sent = meter.clone().sound(to, sounding);
+            Reply::Later(Box::pin(async { sent.await.map(|()| AgentAnswer::Sent) }))
+        }
+        AgentRequest::Heard(streams, wait_ms) => {
+            let heard = meter.clone().heard(streams, Duration::from_millis(wait_ms));
+            Reply::Later(Box::pin(async { Ok(AgentAnswer::Heard(heard.await)) }))
+        }
         AgentRequest::Get {
             port,
             path,
@@ -165,49 +221,12 @@ pub async fn run(
     std::future::pending().await
 }
 
-/// The rules and their lease.
-struct Rules {
-    filter: Filter,
-    lease: Duration,
-    current: Drops,
-    renewed: Instant,
-    lapses: u64,
-}
-
-impl Rules {
-    fn replace(&mut self, drops: Drops) -> Result<AgentAnswer, String> {
-        // Nobody asked in time: what was dropped until now has not been for a while.
-        if !self.current.is_empty() && self.renewed.elapsed() >= self.lease {
-            self.lapses += 1;
-        }
-        self.filter.replace(&drops).map_err(|e| e.to_string())?;
-        self.current = drops;
-        self.renewed = Instant::now();
-        Ok(AgentAnswer::Done {
-            lapses: self.lapses,
-        })
-    }
-
-    fn renew(&mut self) -> Result<AgentAnswer, String> {
-        if !self.current.is_empty() {
-            if self
-                .filter
-                .renew(&self.current)
-                .map_err(|e| e.to_string())?
-            {
-                self.renewed = Instant::now();
-            } else {
-                self.lapses += 1;
-                self.current = Drops::default();
-                // Other elements may have a moment left.
-                self.filter
-                    .replace(&self.current)
-                    .map_err(|e| e.to_string())?;
-            }
-        }
-        Ok(AgentAnswer::Done {
-            lapses: self.lapses,
-        })
+/// Whether a connection is refused, and not merely unanswered.
+async fn refuses(ip: Ipv4Addr, deadline: Duration) -> bool {
+    let dialled = TcpStream::connect((ip, PROBE_PORT));
+    match tokio::time::timeout(deadline, dialled).await {
+        Ok(Err(e)) => e.kind() == std::io::ErrorKind::ConnectionRefused,
+        Ok(Ok(_)) | Err(_) => false,
     }
 }
 
@@ -246,63 +265,4 @@ async fn send(
         tokio::time::sleep(gap).await;
     }
     Ok(AgentAnswer::Sent)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::runtime::nft::tests::in_namespace;
-
-    fn rules(lease: Duration) -> Rules {
-        Rules {
-            filter: Filter::create("gameday_test", lease).unwrap(),
-            lease,
-            current: Drops::default(),
-            renewed: Instant::now(),
-            lapses: 0,
-        }
-    }
-
-    fn drops() -> Drops {
-        Drops {
-            silent: true,
-            ..Drops::default()
-        }
-    }
-
-    const NONE: Result<AgentAnswer, String> = Ok(AgentAnswer::Done { lapses: 0 });
-    const ONE: Result<AgentAnswer, String> = Ok(AgentAnswer::Done { lapses: 1 });
-
-    #[test]
-    fn a_lease_that_lapsed_is_counted_once_and_not_taken_up_again() {
-        in_namespace(|| {
-            let mut rules = rules(Duration::from_millis(100));
-            assert_eq!(rules.replace(drops()), NONE);
-            std::thread::sleep(Duration::from_millis(300));
-            assert_eq!(rules.renew(), ONE);
-            assert!(rules.current.is_empty());
-            assert_eq!(rules.renew(), ONE);
-        });
-    }
-
-    #[test]
-    fn a_change_after_a_lapse_does_not_hide_it() {
-        in_namespace(|| {
-            let mut rules = rules(Duration::from_millis(100));
-            assert_eq!(rules.replace(drops()), NONE);
-            std::thread::sleep(Duration::from_millis(300));
-            assert_eq!(rules.replace(Drops::default()), ONE);
-        });
-    }
-
-    #[test]
-    fn a_lease_that_is_kept_does_not_lapse() {
-        in_namespace(|| {
-            let mut rules = rules(Duration::from_secs(600));
-            assert_eq!(rules.renew(), NONE);
-            assert_eq!(rules.replace(drops()), NONE);
-            assert_eq!(rules.renew(), NONE);
-            assert_eq!(rules.current, drops());
-        });
-    }
 }

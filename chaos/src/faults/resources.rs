@@ -1,0 +1,79 @@
+//! What a playbook can say about faults on what a node has.
+
+use super::Sides;
+use crate::plan::REPLICA_ROLE;
+use crate::runtime::damage::WhichFile;
+use gameday_record::Topology;
+use gameday_record::conditions::{DiskOperation, Full};
+use std::time::Duration;
+
+/// Parameters; each fault has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// Of [`super::FaultKind::DiskFull`]: what finds no room.
+    pub refuses: Full,
+    /// Of [`super::FaultKind::DiskSlow`]: how much longer every sync takes.
+    pub sync_delay: Duration,
+    /// Of [`super::FaultKind::DiskError`]: what fails.
+    pub operation: DiskOperation,
+    /// Of [`super::FaultKind::BitFlip`] and [`super::FaultKind::Truncate`]: which file.
+    pub file: WhichFile,
+    /// Decides what a fault chooses by itself; drawn when planning.
+    pub seed: u64,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Resources {
+            refuses: Full::Growth,
+            sync_delay: Duration::from_millis(200),
+            operation: DiskOperation::Sync,
+            file: WhichFile::Any,
+            seed: 0,
+        }
+    }
+}
+
+/// Whether all targets store something.
+///
+/// # Errors
+/// Which do not.
+pub(super) fn have_data(sides: &Sides, topology: &Topology) -> Result<(), String> {
+    let without: Vec<&str> = topology
+        .nodes
+        .iter()
+        .filter(|n| n.role != REPLICA_ROLE && sides.iter().flatten().any(|t| *t == n.name))
+        .map(|n| n.name.as_str())
+        .collect();
+    if without.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "{} stores nothing; add role = \"{REPLICA_ROLE}\" to the target",
+        without.join(" and ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gameday_record::Node;
+
+    #[test]
+    fn only_nodes_that_store_something_have_a_disk_to_hurt() {
+        let node = |name: &str, role: &str| Node {
+            name: name.into(),
+            az: "a".into(),
+            role: role.into(),
+        };
+        let topology = Topology {
+            azs: vec!["a".into()],
+            nodes: vec![node("storage-a1", REPLICA_ROLE), node("router-a", "router")],
+            ..Topology::default()
+        };
+        let sides = |names: &[&str]| vec![names.iter().map(|n| n.to_string()).collect()];
+        assert_eq!(have_data(&sides(&["storage-a1"]), &topology), Ok(()));
+        let why = have_data(&sides(&["storage-a1", "router-a"]), &topology).unwrap_err();
+        assert!(why.starts_with("router-a stores nothing"), "{why}");
+    }
+}

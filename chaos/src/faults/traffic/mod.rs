@@ -1,0 +1,305 @@
+//! The traffic of some links is made worse, as [`Traffic`] says; everything
+//! else passes as before. Proven by messages of our own over every such link
+//! and over those beside them, before, during and after: what became of them
+//! is compared with what was asked.
+//!
+//! Instruments stand with the nodes of their AZ, as in a partition.
+
+mod judge;
+mod odds;
+
+use self::judge::{Seen, Sight, absent, in_force};
+use super::shape::{self, Links, Shape};
+use super::{Fault, Scene, merge};
+use crate::runtime::traffic::{Sounding, Traffic};
+use crate::runtime::{Fut, Link, RuntimeError};
+use futures_util::future::BoxFuture;
+use gameday_record::Verdict;
+use gameday_record::timeline::Proof;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// Messages per link, if nothing asks for more.
+const MESSAGES: u32 = 40;
+/// Expected hits that tell a share from nothing, with room: e⁻²⁴ is the chance of none.
+const HITS: f64 = 24.0;
+/// Messages per link that are enough for that link by itself, if the share is not small.
+const EACH: f64 = 200.0;
+/// Bytes of headers around a message.
+const HEADERS: u32 = 28;
+/// How long messages are waited for beyond what the fault delays them.
+const GRACE: Duration = Duration::from_millis(300);
+/// Longest queue of a rate.
+const QUEUE: Duration = Duration::from_millis(1200);
+
+pub(super) struct Shaped {
+    shape: Shape,
+    sides: Vec<Vec<String>>,
+    traffic: Traffic,
+    /// How the links were before.
+    before: Mutex<Sight>,
+}
+
+impl Shaped {
+    pub(super) fn new(shape: Shape, sides: Vec<Vec<String>>, traffic: Traffic) -> Self {
+        Shaped {
+            shape,
+            sides,
+            traffic,
+            before: Mutex::default(),
+        }
+    }
+
+    fn links(&self, scene: &Scene) -> Links {
+        shape::links(self.shape, &self.sides, &scene.topology, &scene.instruments)
+    }
+
+    fn before(&self) -> Sight {
+        let before = self.before.lock().unwrap_or_else(|e| e.into_inner());
+        before.clone()
+    }
+
+    /// Measures and judges those links whose ends are not `away`: the shaped ones by `judge`,
+    /// those beside them must be as before.
+    async fn look(
+        &self,
+        scene: &Scene,
+        away: &BTreeSet<String>,
+        judge: fn(&Traffic, &Sight, &Sight) -> Vec<(Verdict, String)>,
+    ) -> Proof {
+        let links = self.links(scene);
+        let all = links.cut.len() + links.open.len();
+        let present = |l: &Link| !away.contains(&l.from) && !away.contains(&l.to);
+        let shaped: Vec<Link> = links.cut.into_iter().filter(present).collect();
+        let beside: Vec<Link> = links.open.into_iter().filter(present).collect();
+        if shaped.is_empty() {
+            let text = "none of the links could be measured".to_string();
+            return merge(vec![(Verdict::Unknown, text)]);
+        }
+        let asked: Vec<Link> = shaped.iter().chain(&beside).cloned().collect();
+        let (mut now, blind) = match measure(scene, &asked, &self.traffic).await {
+            Ok(seen) => seen,
+            Err(e) => {
+                let text = format!("links not measured: {e}");
+                return merge(vec![(Verdict::Unknown, text)]);
+            }
+        };
+        let before = self.before();
+        let others: Sight = beside
+            .iter()
+            .filter_map(|link| Some((link.clone(), now.remove(link)?)))
+            .collect();
+        let mut seen = judge(&self.traffic, &before, &now);
+        if !others.is_empty() {
+            let spared = absent(&self.traffic, &before, &others).into_iter();
+            seen.extend(spared.map(|(v, text)| (v, format!("beside it: {text}"))));
+        }
+        if let Some(why) = blind.first() {
+            let text = format!("{} links could not be measured: {why}", blind.len());
+            seen.push((Verdict::Unknown, text));
+        }
+        let mut proof = merge(seen);
+        if all > asked.len() {
+            proof.evidence.push(format!(
+                "{} links not looked at: their nodes are hurt by another step",
+                all - asked.len()
+            ));
+        }
+        if !links.blind.is_empty() {
+            proof.evidence.push(format!(
+                "{} links of canaries not looked at: canaries cannot be asked",
+                links.blind.len()
+            ));
+        }
+        proof
+    }
+}
+
+/// What is sent over each of so many links: messages one by one, and a burst.
+fn soundings(traffic: &Traffic, links: usize) -> (Option<Sounding>, Option<Sounding>) {
+    let shares = [
+        traffic.loss,
+        traffic.duplicate,
+        traffic.corrupt,
+        traffic.reorder,
+    ];
+    let least = shares
+        .iter()
+        .filter(|s| !s.is_never())
+        .map(|s| s.ratio())
+        .fold(f64::INFINITY, f64::min);
+    let late = traffic.delay + traffic.jitter + GRACE;
+    let queued = traffic.rate.map_or(Duration::ZERO, |_| QUEUE);
+    let paced = (!traffic.delay.is_zero() || least.is_finite()).then(|| {
+        let each = (HITS / least).min(EACH);
+        let pooled = HITS / least / links.max(1) as f64;
+        let messages = each.max(pooled).ceil() as u32;
+        let bytes = Sounding::MIN_BYTES;
+        // Slow enough for a busy machine, and for a rate, of which they use a quarter.
+        let busy = Duration::from_micros(250) * links as u32;
+        let share = traffic.rate.map_or(Duration::ZERO, |rate| {
+            Duration::from_secs_f64(f64::from((bytes + HEADERS) * 8 * 4) / rate as f64)
+        });
+        Sounding {
+            messages: messages.clamp(MESSAGES, Sounding::MAX_MESSAGES),
+            bytes,
+            gap: Duration::from_millis(2)
+                .max(busy)
+                .max(share)
+                // A stream that is late catches up between the messages.
+                .max(traffic.jitter / 4)
+                .min(Duration::from_millis(100)),
+            wait: late + queued,
+        }
+    });
+    let burst = traffic.rate.map(|rate| {
+        let bytes = (rate / 20).clamp(14_000, 250_000);
+        let takes = Duration::from_secs_f64(bytes as f64 * 8.0 / rate as f64);
+        Sounding {
+            messages: (bytes / u64::from(Sounding::MAX_BYTES)) as u32,
+            bytes: Sounding::MAX_BYTES,
+            gap: Duration::ZERO,
+            wait: takes * 2 + late + queued,
+        }
+    });
+    (paced, burst)
+}
+
+/// What was heard over each link, and why of some nothing was.
+async fn measure(
+    scene: &Scene,
+    links: &[Link],
+    traffic: &Traffic,
+) -> Result<(Sight, Vec<String>), RuntimeError> {
+    let (paced, burst) = soundings(traffic, links.len());
+    let mut sight = Sight::new();
+    let mut blind = Vec::new();
+    for (sounding, is_burst) in [(paced, false), (burst, true)] {
+        let Some(sounding) = sounding else { continue };
+        let heard = scene.runtime.measure(links, sounding).await?;
+        if heard.len() != links.len() {
+            let text = format!("{} links measured, {} answers", links.len(), heard.len());
+            return Err(RuntimeError(text));
+        }
+        for (link, heard) in links.iter().zip(heard) {
+            match heard {
+                Ok(heard) => {
+                    let seen: &mut Seen = sight.entry(link.clone()).or_default();
+                    let place = if is_burst {
+                        &mut seen.burst
+                    } else {
+                        &mut seen.paced
+                    };
+                    *place = Some(heard);
+                }
+                Err(why) => blind.push(format!("{} → {}: {why}", link.from, link.to)),
+            }
+        }
+    }
+    Ok((sight, blind))
+}
+
+impl Fault for Shaped {
+    fn undo(&self) -> String {
+        let which = shape::describe(self.shape, &self.sides);
+        format!("end this on every link {which}: {}", self.traffic)
+    }
+
+    fn looking(&self) -> Duration {
+        // Few links are asked for longer, many more slowly.
+        let takes = |links| {
+            let (paced, burst) = soundings(&self.traffic, links);
+            [paced, burst]
+                .iter()
+                .flatten()
+                .map(Sounding::takes)
+                .sum::<Duration>()
+        };
+        takes(1).max(takes(64))
+    }
+
+    fn inject<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()> {
+        Box::pin(async {
+            let links = self.links(scene);
+            let measured: Vec<Link> = links.cut.iter().chain(&links.open).cloned().collect();
+            // Of what cannot be measured now nothing will be proven either.
+            let (before, _) = measure(scene, &measured, &self.traffic).await?;
+            *self.before.lock().unwrap_or_else(|e| e.into_inner()) = before;
+            let all: Vec<Link> = links.cut.into_iter().chain(links.blind).collect();
+            scene.runtime.shape(&all, self.traffic).await
+        })
+    }
+
+    fn prove_injected<'a>(
+        &'a self,
+        scene: &'a Scene,
+        away: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Proof> {
+        Box::pin(async move {
+            let mut proof = self.look(scene, away, in_force).await;
+            let lapses = scene.runtime.lapses();
+            if !lapses.is_empty() {
+                proof.verdict = proof.verdict.and(Verdict::Unknown);
+                proof.evidence.extend(lapses);
+            }
+            proof
+        })
+    }
+
+    fn revert<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()> {
+        Box::pin(async {
+            let links = self.links(scene);
+            let all: Vec<Link> = links.cut.into_iter().chain(links.blind).collect();
+            scene.runtime.unshape(&all).await
+        })
+    }
+
+    fn prove_reverted<'a>(
+        &'a self,
+        scene: &'a Scene,
+        away: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Proof> {
+        Box::pin(self.look(scene, away, absent))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::traffic::Share;
+
+    #[test]
+    fn what_is_asked_for_decides_what_is_sent() {
+        let none = Traffic::default();
+        let loss = |ratio| Traffic {
+            loss: Share::of(ratio),
+            ..none
+        };
+        let messages = |t: &Traffic, links| soundings(t, links).0.map(|s| s.messages);
+        assert_eq!(messages(&loss(0.2), 16), Some(120));
+        // Rare: so many that all links together tell.
+        assert_eq!(messages(&loss(0.01), 1), Some(2400));
+        assert_eq!(messages(&loss(0.01), 16), Some(200));
+        let delay = Traffic {
+            delay: Duration::from_millis(50),
+            ..none
+        };
+        assert_eq!(messages(&delay, 16), Some(MESSAGES));
+        let rate = Traffic {
+            rate: Some(1_000_000),
+            ..none
+        };
+        let (paced, burst) = soundings(&rate, 16);
+        // 49 000 bytes: 0.4 s of it.
+        assert_eq!((paced, burst.unwrap().messages), (None, 35));
+        let slowest = Traffic {
+            rate: Some(64_000),
+            ..delay
+        };
+        let (paced, burst) = soundings(&slowest, 1);
+        for sounding in [paced, burst].into_iter().flatten() {
+            sounding.check().unwrap();
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Measuring links between agents: numbered datagrams with the time at which
+//! they were sent, on the clock that all containers of a host share. They
+//! carry no checksum, so that damaged ones arrive.
+
+use crate::runtime::control::lock;
+use crate::runtime::traffic::hearing::{Hearing, Message};
+use crate::runtime::traffic::{Heard, Sounding};
+use nix::time::{ClockId, clock_gettime};
+use std::collections::HashMap;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::UdpSocket;
+use tokio::time::Instant;
+
+/// UDP port of measurements.
+const PORT: u16 = 7198;
+/// Measurements that are listened for at the same time.
+const MAX_STREAMS: usize = 1024;
+/// What the socket buffers, in bytes: bursts must not be lost for want of it.
+const BUFFER: libc::c_int = 8 << 20;
+/// How often it is looked whether everything has arrived.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Sends and hears.
+#[derive(Clone)]
+pub(super) struct Meter {
+    socket: Arc<UdpSocket>,
+    hearings: Arc<Mutex<HashMap<u64, Hearing>>>,
+}
+
+impl Meter {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// The port is taken.
+    pub async fn open() -> Result<Self, String> {
+        let say = |e: io::Error| format!("UDP port {PORT}: {e}");
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT)).await;
+        let socket = Arc::new(socket.map_err(say)?);
+        set(&socket, libc::SO_NO_CHECK, 1).map_err(say)?;
+        set(&socket, libc::SO_RCVBUFFORCE, BUFFER).map_err(say)?;
+        let meter = Meter {
+            socket,
+            hearings: Arc::default(),
+        };
+        tokio::spawn(meter.clone().hear());
+        Ok(meter)
+    }
+
+    /// Announces measurements.
+    ///
+    /// # Errors
+    /// Too many at once, or a sounding that cannot be.
+    pub fn listen(&self, streams: &[u64], sounding: &Sounding) -> Result<(), String> {
+        sounding.check()?;
+        let mut hearings = lock(&self.hearings);
+        if hearings.len() + streams.len() > MAX_STREAMS {
+            return Err(format!("more than {MAX_STREAMS} measurements at once"));
+        }
+        hearings.extend(streams.iter().map(|s| (*s, Hearing::new(sounding))));
+        Ok(())
+    }
+
+    /// Sends a sounding to each of these, its messages in turn.
+    ///
+    /// # Errors
+    /// A sounding that cannot be.
+    pub async fn sound(self, to: Vec<(Ipv4Addr, u64)>, sounding: Sounding) -> Result<(), String> {
+        sounding.check()?;
+        let mut due = Instant::now();
+        for number in 0..sounding.messages {
+            for (ip, stream) in &to {
+                let message = Message {
+                    stream: *stream,
+                    number,
+                    sent_us: now_us(),
+                };
+                let bytes = message.encode(sounding.bytes);
+                // Refused by a rule here: the same as not arriving.
+                let _ = self.socket.send_to(&bytes, (*ip, PORT)).await;
+            }
+            due += sounding.gap;
+            tokio::time::sleep_until(due).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything has arrived or time is up, and says what has.
+    pub async fn heard(self, streams: Vec<u64>, wait: Duration) -> Vec<Heard> {
+        let ends = Instant::now() + wait.min(Sounding::MAX_WAIT);
+        while Instant::now() < ends && !self.is_complete(&streams) {
+            tokio::time::sleep(LOOK).await;
+        }
+        let mut hearings = lock(&self.hearings);
+        let all = streams.iter().map(|s| hearings.remove(s));
+        // One that was never announced has heard nothing.
+        all.map(|h| h.map(Hearing::finish).unwrap_or_default())
+            .collect()
+    }
+
+    fn is_complete(&self, streams: &[u64]) -> bool {
+        let hearings = lock(&self.hearings);
+        let all = streams.iter().filter_map(|s| hearings.get(s));
+        all.into_iter().all(Hearing::is_complete)
+    }
+
+    async fn hear(self) {
+        let mut bytes = [0; 2048];
+        loop {
+            let n = match self.socket.recv_from(&mut bytes).await {
+                Ok((n, _)) => n,
+                // An answer to something we sent, for example that nobody listens there.
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    continue;
+                }
+            };
+            if let Some((message, whole)) = Message::decode(&bytes[..n])
+                && let Some(hearing) = lock(&self.hearings).get_mut(&message.stream)
+            {
+                hearing.take(&message, whole, n, now_us());
+            }
+        }
+    }
+}
+
+fn now_us() -> u64 {
+    // It cannot fail on Linux; a zero would show as an absurd delay.
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
+    now.map_or(0, |d| d.as_micros() as u64)
+}
+
+fn set(socket: &UdpSocket, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: `value` lives during the call and its size is given.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            name,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    match set {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -1,0 +1,231 @@
+//! What is wrong with the pod's links: packet filter rules and the queue, with
+//! one lease.
+
+use super::AgentAnswer;
+use crate::runtime::nft::{Drops, Filter};
+use crate::runtime::queue::{Queue, Shaping};
+use crate::runtime::wanted::{Gate, Setting};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How the links of a pod should be; those not named are as they were.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Orders {
+    /// By sender, on their way in.
+    pub from: BTreeMap<Ipv4Addr, Setting>,
+    /// By receiver, on their way out.
+    pub to: BTreeMap<Ipv4Addr, Setting>,
+    /// Everything is dropped.
+    pub silent: bool,
+}
+
+impl Orders {
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        *self == Orders::default()
+    }
+
+    fn drops(&self) -> Drops {
+        fn of<B: FromIterator<Ipv4Addr>>(
+            peers: &BTreeMap<Ipv4Addr, Setting>,
+            is: impl Fn(&Setting) -> bool,
+        ) -> B {
+            let some = peers.iter().filter(|(_, setting)| is(setting));
+            some.map(|(peer, _)| *peer).collect()
+        }
+        let cut = |s: &Setting| s.gate == Gate::Cut;
+        let rejects = |s: &Setting| s.gate == Gate::Reject;
+        let shaped = |s: &Setting| !s.traffic.is_nothing();
+        Drops {
+            from: of(&self.from, cut),
+            to: of(&self.to, cut),
+            silent: self.silent,
+            reject_from: of(&self.from, rejects),
+            reject_to: of(&self.to, rejects),
+            queue_from: of(&self.from, shaped),
+            queue_to: of(&self.to, shaped),
+        }
+    }
+
+    fn shaping(&self) -> Shaping {
+        let of = |peers: &BTreeMap<Ipv4Addr, Setting>| {
+            let shaped = peers.iter().filter(|(_, s)| !s.traffic.is_nothing());
+            shaped.map(|(peer, s)| (*peer, s.traffic)).collect()
+        };
+        Shaping {
+            from: of(&self.from),
+            to: of(&self.to),
+        }
+    }
+}
+
+/// The rules and their lease.
+pub(super) struct Rules {
+    filter: Filter,
+    /// Made when it is needed first.
+    queue: Option<Queue>,
+    lease: Duration,
+    current: Drops,
+    renewed: Instant,
+    lapses: u64,
+}
+
+impl Rules {
+    /// Nothing is wrong yet.
+    ///
+    /// # Errors
+    /// No right to filter packets.
+    pub fn new(table: &str, lease: Duration) -> Result<Self, String> {
+        Ok(Rules {
+            filter: Filter::create(table, lease).map_err(|e| e.to_string())?,
+            queue: None,
+            lease,
+            current: Drops::default(),
+            renewed: Instant::now(),
+            lapses: 0,
+        })
+    }
+
+    /// Exactly this is wrong from now on.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn replace(&mut self, orders: &Orders) -> Result<AgentAnswer, String> {
+        let drops = orders.drops();
+        // Nobody asked in time: what was wrong until now has not been for a while.
+        if !self.current.is_empty() && self.renewed.elapsed() >= self.lease {
+            self.lapses += 1;
+        }
+        let shaping = orders.shaping();
+        if self.queue.is_none() && !shaping.is_empty() {
+            self.queue = Some(Queue::open()?);
+        }
+        // Who listens at the queue must know what to do before it gets packets.
+        if let Some(queue) = &self.queue {
+            queue.set(shaping, self.lease)?;
+        }
+        self.filter.replace(&drops).map_err(|e| e.to_string())?;
+        self.current = drops;
+        self.renewed = Instant::now();
+        Ok(AgentAnswer::Done {
+            lapses: self.lapses,
+        })
+    }
+
+    /// Keeps the lease.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn renew(&mut self) -> Result<AgentAnswer, String> {
+        if !self.current.is_empty() {
+            let kept = self.filter.renew(&self.current);
+            if kept.map_err(|e| e.to_string())? {
+                self.renewed = Instant::now();
+                if let Some(queue) = &self.queue {
+                    queue.renew(self.lease)?;
+                }
+            } else {
+                self.lapses += 1;
+                self.current = Drops::default();
+                if let Some(queue) = &self.queue {
+                    queue.set(Shaping::default(), self.lease)?;
+                }
+                // Other elements may have a moment left.
+                self.filter
+                    .replace(&self.current)
+                    .map_err(|e| e.to_string())?;
+            }
+        }
+        Ok(AgentAnswer::Done {
+            lapses: self.lapses,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::nft::tests::in_namespace;
+
+    fn rules(lease: Duration) -> Rules {
+        Rules::new("gameday_test", lease).unwrap()
+    }
+
+    fn silent() -> Orders {
+        Orders {
+            silent: true,
+            ..Orders::default()
+        }
+    }
+
+    const NONE: Result<AgentAnswer, String> = Ok(AgentAnswer::Done { lapses: 0 });
+    const ONE: Result<AgentAnswer, String> = Ok(AgentAnswer::Done { lapses: 1 });
+
+    #[test]
+    fn each_setting_becomes_its_own_rule() {
+        use crate::runtime::traffic::Traffic;
+        let peer = |n| Ipv4Addr::new(198, 18, 0, n);
+        let gate = |gate| Setting {
+            gate,
+            ..Setting::default()
+        };
+        let slow = Setting {
+            traffic: Traffic {
+                delay: Duration::from_millis(50),
+                ..Traffic::default()
+            },
+            ..Setting::default()
+        };
+        let orders = Orders {
+            from: [(peer(1), gate(Gate::Cut)), (peer(2), slow)].into(),
+            to: [(peer(3), gate(Gate::Reject)), (peer(4), slow)].into(),
+            silent: false,
+        };
+        let expected = Drops {
+            from: [peer(1)].into(),
+            queue_from: [peer(2)].into(),
+            reject_to: [peer(3)].into(),
+            queue_to: [peer(4)].into(),
+            ..Drops::default()
+        };
+        assert_eq!(orders.drops(), expected);
+        assert_eq!(orders.shaping().from, [(peer(2), slow.traffic)].into());
+        assert_eq!(orders.shaping().to, [(peer(4), slow.traffic)].into());
+    }
+
+    #[test]
+    fn a_lease_that_lapsed_is_counted_once_and_not_taken_up_again() {
+        in_namespace(|| {
+            let mut rules = rules(Duration::from_millis(100));
+            assert_eq!(rules.replace(&silent()), NONE);
+            std::thread::sleep(Duration::from_millis(300));
+            assert_eq!(rules.renew(), ONE);
+            assert!(rules.current.is_empty());
+            assert_eq!(rules.renew(), ONE);
+        });
+    }
+
+    #[test]
+    fn a_change_after_a_lapse_does_not_hide_it() {
+        in_namespace(|| {
+            let mut rules = rules(Duration::from_millis(100));
+            assert_eq!(rules.replace(&silent()), NONE);
+            std::thread::sleep(Duration::from_millis(300));
+            assert_eq!(rules.replace(&Orders::default()), ONE);
+        });
+    }
+
+    #[test]
+    fn a_lease_that_is_kept_does_not_lapse() {
+        in_namespace(|| {
+            let mut rules = rules(Duration::from_secs(600));
+            assert_eq!(rules.renew(), NONE);
+            assert_eq!(rules.replace(&silent()), NONE);
+            assert_eq!(rules.renew(), NONE);
+            assert_eq!(rules.current, silent().drops());
+        });
+    }
+}
