@@ -75,6 +75,8 @@ fn playbook_of(kind: FaultKind) -> String {
     let more = match kind.name() {
         // To the same build: the change is what matters here.
         "rolling-upgrade" => format!("binary = \"{}\"\n", env!("CARGO_BIN_EXE_gameday")),
+        "crash-loop" => "uptime = \"1s\"\n".into(),
+        "traffic" => "delay = \"50ms\"\n".into(),
         _ => String::new(),
     };
     format!(
@@ -328,8 +330,10 @@ fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
         let mut attempt = Attempt::start(dir.path(), runtime, kind, victims, moment);
         if !attempt.wait() {
             let said = std::fs::read_to_string(dir.path().join("said")).unwrap_or_default();
+            // Not every place can do every fault; a mistake is another thing.
             let refused = said.contains("killed.toml:");
-            assert!(!refused || in_docker, "{} is refused: {said}", kind.name());
+            let cannot = said.contains("is not possible in the");
+            assert!(!refused || cannot, "{} is refused: {said}", kind.name());
             seen.ended_before += 1;
             continue;
         }
