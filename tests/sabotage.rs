@@ -56,7 +56,7 @@ fn links_that_somebody_opened_are_no_partition() {
         // Into the pipe of the process that hosts the links, beside the runner.
         let pipe = format!("/proc/{}/fd/0", process(run, "links"));
         let mut pipe = std::fs::OpenOptions::new().write(true).open(pipe).unwrap();
-        let request = json!({ "id": 1u64 << 40, "request": { "cut": [] } });
+        let request = json!({ "id": 1u64 << 40, "request": { "set": [] } });
         pipe.write_all(format!("{request}\n").as_bytes()).unwrap();
     });
 }
@@ -81,10 +81,11 @@ fn rules_that_somebody_removed_are_no_partition() {
     sabotaged("docker", &step, |_, run| {
         let filter = format!("label=gameday.run={run}");
         let names = docker_lines(&["ps", "--filter", &filter, "--format", "{{.Names}}"]);
-        let nothing = json!({ "drop": { "from": [], "to": [], "silent": false } });
+        let nothing = json!({ "set": { "from": {}, "to": {}, "silent": false } });
         let agents = names.iter().filter(|n| n.ends_with("-agent"));
         for agent in agents {
-            ask(agent, &nothing).expect("the agent answers");
+            let answer = ask(agent, &nothing).expect("the agent answers");
+            assert!(answer["answer"]["done"].is_object(), "{answer}");
         }
     });
 }

@@ -42,7 +42,8 @@ impl Container {
     pub fn start(run: &str) -> Self {
         let filter = format!("label=gameday.run={run}");
         let image = docker_lines(&["ps", "--filter", &filter, "--format", "{{.Image}}"])[0].clone();
-        let config = "GAMEDAY_AGENT={\"table\":\"bystander\",\"lease_ms\":3600000}";
+        let config =
+            "GAMEDAY_AGENT={\"table\":\"bystander\",\"lease_ms\":3600000,\"folder\":\"/\"}";
         let before = [
             "run",
             "-d",
@@ -51,6 +52,8 @@ impl Container {
             "none",
             "--cap-add",
             "NET_ADMIN",
+            "--cap-add",
+            "NET_RAW",
         ];
         let after = [
             "-e",
@@ -62,7 +65,7 @@ impl Container {
             "agent",
         ];
         let id = docker_lines(&[&before[..], &after[..]].concat())[0].clone();
-        let rules = json!({ "drop": { "from": ["10.9.9.9"], "to": [], "silent": false } });
+        let rules = json!({ "set": { "from": {}, "to": {}, "silent": true } });
         let answer = ask(&id, &rules).expect("it answers");
         assert_eq!(answer["answer"]["done"]["lapses"], 0, "{answer}");
         let mut container = Container {
