@@ -66,7 +66,7 @@ fn playbook_of(kind: FaultKind) -> String {
         "majority" => "",
         "split" => "groups = [{ az = \"a\" }, { az = \"b\" }]",
         "bridge" => "target = { az = \"b\" }",
-        "majorities-ring" => "target = { role = \"storage\" }",
+        "majorities-ring" => "target = [{ role = \"storage\" }, { role = \"router\" }]",
         "leader" => "target = { leader = \"canary/0\" }",
         "isolate" | "one-way" | "power-off" => "target = { az = \"b\" }",
         "clock-skew" => "target = { node = \"storage-b1\" }\njump = \"1h\"",
@@ -86,6 +86,26 @@ fn playbook_of(kind: FaultKind) -> String {
          [[step]]\nfault = \"{}\"\n{target}\n{more}at = \"0s\"\nfor = \"4s\"\n[cooldown]\nfor = \"2s\"\n",
         kind.name()
     )
+}
+
+#[test]
+fn every_fault_has_a_playbook_here() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let book = dir.path().join("killed.toml");
+    for kind in FaultKind::ALL {
+        std::fs::write(&book, playbook_of(*kind)).expect("a playbook");
+        let mut plan = gameday();
+        // Any place will do: what it cannot do is told in other words than mistakes.
+        plan.arg("plan").arg(&book).args(["--runtime", "process"]);
+        let done = finish(&mut plan, LIMIT);
+        let cannot = text(&done).contains("is not possible in the");
+        assert!(
+            done.status.success() || cannot,
+            "{}: {}",
+            kind.name(),
+            text(&done)
+        );
+    }
 }
 
 /// One run and its end.
