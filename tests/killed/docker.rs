@@ -1,6 +1,6 @@
 //! The pods of a run in containers, asked without its runner.
 
-use crate::support::engine::{ask, docker_lines};
+use crate::support::engine::{address, ask, docker_lines};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -52,15 +52,13 @@ pub fn until_all_links_carry(run: &str, limit: Duration) -> Option<usize> {
     }
 }
 
-/// Agents that run, and their addresses.
+/// Agents that run, and their addresses. The engine may still be at what it was asked before a
+/// watchdog died: then they go one after the other.
 fn agents(run: &str) -> Vec<(String, String)> {
     let filter = format!("label=gameday.run={run}");
     let names = docker_lines(&["ps", "--filter", &filter, "--format", "{{.Names}}"]);
     let agents = names.into_iter().filter(|n| n.ends_with("-agent"));
-    let addressed = agents.map(|name| {
-        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-        let ip = docker_lines(&["inspect", "--format", format, &name]);
-        (name, ip.into_iter().next().unwrap_or_default())
-    });
-    addressed.filter(|(_, ip)| !ip.is_empty()).collect()
+    agents
+        .filter_map(|name| address(&name).map(|ip| (name, ip)))
+        .collect()
 }

@@ -5,6 +5,18 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
+/// An address of a container, unless it has gone meanwhile.
+pub fn address(container: &str) -> Option<String> {
+    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let out = Command::new("docker")
+        .args(["inspect", "--format", format, container])
+        .stdin(Stdio::null())
+        .output()
+        .expect("the docker command runs");
+    let said = String::from_utf8_lossy(&out.stdout).trim().to_string();
+    (out.status.success() && !said.is_empty()).then_some(said)
+}
+
 /// `docker …`, its lines.
 pub fn docker_lines(args: &[&str]) -> Vec<String> {
     let out = Command::new("docker")
