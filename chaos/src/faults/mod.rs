@@ -54,6 +54,28 @@
 //!
 //! Faults of traffic are also measured beside: over links of the targets that
 //! are left alone, all is as before.
+//!
+//! # How each fault is tested
+//!
+//! "Suite" is `chaos/tests/runtimes`: the runtime alone over dummy programs,
+//! where the test itself looks at connections, processes and messages; "game
+//! day" is the binary with the real store, where the proofs above must pass.
+//! Faults of processes, partitions and traffic also run on a fake runtime
+//! (`chaos/tests/runner.rs`), and the runner is killed while faults drawn from
+//! all of these are in force (`tests/killed`).
+//!
+//! | fault | docker | process |
+//! | --- | --- | --- |
+//! | `power-off`, `kill`, `stop`, `pause` | suite; game days of `power-off` and `kill` in `tests/docker.rs`, `tests/sabotage.rs` | suite; game days of all but `stop` in `tests/process.rs`, `tests/safety.rs` |
+//! | `restart`, `crash-loop`, `rolling-restart` | what they are made of, by the suite | the same |
+//! | `rolling-upgrade` | suite, game day in `tests/docker.rs` | suite, game day in `tests/process.rs` |
+//! | `isolate` | suite; game days in `tests/docker.rs`, `tests/sabotage.rs` | suite; game days in `tests/process.rs`, `tests/sabotage.rs` |
+//! | `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | cuts by the suite, the shapes' links by unit tests; no game day of their own | the same |
+//! | `how = "reject"`, `reset` | suite | suite |
+//! | `delay`, `jitter`, `rate` | suite | suite |
+//! | `loss`, `duplicate`, `corrupt`, `reorder` | suite | refused, with the reason |
+//! | `disk-full`, `disk-slow`, `disk-error`, `bit-flip`, `truncate`, `clock-skew` | game days in `tests/resources.rs` | the same |
+//! | `cpu-limit`, `memory-limit` | game days in `tests/resources.rs` | refused, with the reason |
 
 mod clock_skew;
 mod crash_loop;
