@@ -645,6 +645,17 @@ pub trait Fault: Send + Sync {
     ) -> BoxFuture<'a, Proof>;
 }
 
+/// The proof, if nothing lapsed meanwhile: links may be as wanted again by now,
+/// but they were not all the time.
+fn without_lapses(mut proof: Proof, runtime: &dyn Runtime) -> Proof {
+    let lapses = runtime.lapses();
+    if !lapses.is_empty() {
+        proof.verdict = proof.verdict.and(Verdict::Unknown);
+        proof.evidence.extend(lapses);
+    }
+    proof
+}
+
 /// One proof of several sightings; of none at all it is unknown.
 fn merge(seen: Vec<(Verdict, String)>) -> Proof {
     let verdict = seen

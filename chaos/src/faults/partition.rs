@@ -7,7 +7,7 @@
 //! is in it.
 
 use super::shape::{self, Links, Shape};
-use super::{Fault, How, Scene, merge};
+use super::{Fault, How, Scene, merge, without_lapses};
 use crate::runtime::{Fut, Link, LinkState};
 use futures_util::future::BoxFuture;
 use gameday_record::Verdict;
@@ -149,14 +149,8 @@ impl Fault for Partition {
                 How::Drop => LinkState::Cut,
                 How::Reject => LinkState::Rejected,
             };
-            let mut proof = look(self.links(scene), scene, away, wanted).await;
-            // The links may be cut again by now, but they were not all the time.
-            let lapses = scene.runtime.lapses();
-            if !lapses.is_empty() {
-                proof.verdict = proof.verdict.and(Verdict::Unknown);
-                proof.evidence.extend(lapses);
-            }
-            proof
+            let proof = look(self.links(scene), scene, away, wanted).await;
+            without_lapses(proof, scene.runtime.as_ref())
         })
     }
 

@@ -10,7 +10,7 @@ mod odds;
 
 use self::judge::{Seen, Sight, absent, in_force};
 use super::shape::{self, Links, Shape};
-use super::{Fault, Scene, merge};
+use super::{Fault, Scene, merge, without_lapses};
 use crate::runtime::traffic::{Sounding, Traffic};
 use crate::runtime::{Fut, Link, RuntimeError};
 use futures_util::future::BoxFuture;
@@ -265,13 +265,8 @@ impl Fault for Shaped {
         away: &'a BTreeSet<String>,
     ) -> BoxFuture<'a, Proof> {
         Box::pin(async move {
-            let mut proof = self.look(scene, away, in_force).await;
-            let lapses = scene.runtime.lapses();
-            if !lapses.is_empty() {
-                proof.verdict = proof.verdict.and(Verdict::Unknown);
-                proof.evidence.extend(lapses);
-            }
-            proof
+            let proof = self.look(scene, away, in_force).await;
+            without_lapses(proof, scene.runtime.as_ref())
         })
     }
 
