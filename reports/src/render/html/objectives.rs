@@ -81,7 +81,7 @@ fn number(name: &str, text: &str, judged: bool) -> Markup {
 
 /// `86.3 % (451 of 3 222 missed)` as `86.3 %` and `451 of 3 222 missed`.
 fn parts(text: &str) -> (&str, &str) {
-    let cut = [" (", " from ", " after ", ", ", ": "]
+    let cut = [" (", " from ", " after ", " over ", ", ", ": "]
         .iter()
         .filter_map(|mark| text.find(mark))
         .min();
@@ -138,6 +138,11 @@ mod tests {
                 "no answer: 2 of 3 were missed",
                 "no answer",
                 "2 of 3 were missed",
+            ),
+            (
+                "66.7 % over a part of the run",
+                "66.7 %",
+                "over a part of the run",
             ),
             ("1.2 s", "1.2 s", ""),
             ("–", "–", ""),
