@@ -1,5 +1,5 @@
-//! What the end-to-end tests share: the binary, short playbooks, and one
-//! cluster at a time.
+//! What the tests of the binary share: how it is run, short playbooks, what is
+//! left of a run.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
@@ -9,21 +9,12 @@ pub mod stub;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Address range of the tests' clusters: not the default one, so that a game
 /// day of the person who runs the tests is left alone.
 pub const SUBNET: &str = "198.19.0.0/16";
-
-static ONE_CLUSTER: Mutex<()> = Mutex::new(());
-
-/// Clusters of tests run one after the other: two would not fit on two cores.
-pub fn alone() -> MutexGuard<'static, ()> {
-    ONE_CLUSTER
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
-}
 
 /// The binary under test.
 pub fn gameday() -> Command {
@@ -32,25 +23,21 @@ pub fn gameday() -> Command {
     c
 }
 
-/// True if Docker answers; where it is required, its absence is a failure.
+/// Whether Docker answers.
 pub fn docker() -> bool {
-    let answers = Command::new(env!("CARGO_BIN_EXE_gameday"))
-        .args(["doctor"])
-        .output()
-        .is_ok_and(|o| {
-            String::from_utf8_lossy(&o.stdout)
-                .lines()
-                .any(|l| l.starts_with("docker: yes"))
-        });
-    if !answers {
-        assert_ne!(
-            std::env::var("GAMEDAY_REQUIRE_DOCKER").as_deref(),
-            Ok("1"),
-            "GAMEDAY_REQUIRE_DOCKER=1, but Docker does not answer"
-        );
-        println!("skipped: Docker does not answer");
-    }
-    answers
+    static ANSWERS: OnceLock<bool> = OnceLock::new();
+    *ANSWERS.get_or_init(|| {
+        let said = gameday().args(["doctor"]).output();
+        said.is_ok_and(|o| {
+            let said = String::from_utf8_lossy(&o.stdout).into_owned();
+            said.lines().any(|l| l.starts_with("docker: yes"))
+        })
+    })
+}
+
+/// Whether its absence is a failure.
+pub fn docker_is_required() -> bool {
+    std::env::var("GAMEDAY_REQUIRE_DOCKER").is_ok_and(|v| v == "1")
 }
 
 /// A short game day: one AZ's worth of `step`, with little time around it.

@@ -24,7 +24,6 @@
 //! 7. Tests: the decision from what was seen to a verdict is a pure function
 //!    with a table test; the runner's tests have a fake runtime with
 //!    misbehaviour switches for the rest. Then a playbook that shows it.
-
 //!
 //! # How each fault is proven
 //!
@@ -62,20 +61,20 @@
 //! day" is the binary with the real store, where the proofs above must pass.
 //! Faults of processes, partitions and traffic also run on a fake runtime
 //! (`chaos/tests/runner.rs`), and the runner is killed while faults drawn from
-//! all of these are in force (`tests/killed`).
+//! all of these are in force (`tests/e2e/killed`).
 //!
 //! | fault | docker | process |
 //! | --- | --- | --- |
-//! | `power-off`, `kill`, `stop`, `pause` | suite; game days of `power-off` and `kill` in `tests/docker.rs`, `tests/sabotage.rs` | suite; game days of all but `stop` in `tests/process.rs`, `tests/safety.rs` |
+//! | `power-off`, `kill`, `stop`, `pause` | suite; game days of `power-off` and `kill` in `tests/e2e/docker.rs`, `tests/e2e/sabotage.rs` | suite; game days of all but `stop` in `tests/e2e/process.rs`, `tests/e2e/safety.rs` |
 //! | `restart`, `crash-loop`, `rolling-restart` | what they are made of, by the suite | the same |
-//! | `rolling-upgrade` | suite, game day in `tests/docker.rs` | suite, game day in `tests/process.rs` |
-//! | `isolate` | suite; game days in `tests/docker.rs`, `tests/sabotage.rs` | suite; game days in `tests/process.rs`, `tests/sabotage.rs` |
+//! | `rolling-upgrade` | suite, game day in `tests/e2e/docker.rs` | suite, game day in `tests/e2e/process.rs` |
+//! | `isolate` | suite; game days in `tests/e2e/docker.rs`, `tests/e2e/sabotage.rs` | suite; game days in `tests/e2e/process.rs`, `tests/e2e/sabotage.rs` |
 //! | `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | cuts by the suite, the shapes' links by unit tests; no game day of their own | the same |
 //! | `how = "reject"`, `reset` | suite | suite |
 //! | `delay`, `jitter`, `rate` | suite | suite |
 //! | `loss`, `duplicate`, `corrupt`, `reorder` | suite | refused, with the reason |
-//! | `disk-full`, `disk-slow`, `disk-error`, `bit-flip`, `truncate`, `clock-skew` | game days in `tests/resources.rs` | the same |
-//! | `cpu-limit`, `memory-limit` | game days in `tests/resources.rs` | refused, with the reason |
+//! | `disk-full`, `disk-slow`, `disk-error`, `bit-flip`, `truncate`, `clock-skew` | game days in `tests/e2e/resources.rs` | the same |
+//! | `cpu-limit`, `memory-limit` | game days in `tests/e2e/resources.rs` | refused, with the reason |
 
 mod clock_skew;
 mod crash_loop;
@@ -85,6 +84,7 @@ mod disk_error;
 mod disk_full;
 mod disk_slow;
 mod kill;
+mod kind;
 mod limits;
 mod partition;
 mod pause;
@@ -99,100 +99,17 @@ mod shape;
 mod stop;
 mod traffic;
 
-use crate::abilities::Ability;
 use crate::runtime::traffic::Traffic;
 use crate::runtime::{Fut, Runtime};
 use futures_util::future::BoxFuture;
 use gameday_record::timeline::Proof;
 use gameday_record::{Node, Topology, Verdict};
+pub use kind::{FaultKind, Layer};
 pub use resources::Resources;
-use shape::Shape;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Every fault there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FaultKind {
-    /// The machine loses power: its network falls silent and what was not synced is lost.
-    PowerOff,
-    /// SIGKILL: the process dies, the machine lives.
-    Kill,
-    /// SIGTERM: the process ends in an orderly way and stays away.
-    Stop,
-    /// SIGTERM, and started again at once.
-    Restart,
-    /// SIGKILL and started again at once, over and over.
-    CrashLoop,
-    /// As [`FaultKind::Restart`], but one node after the other, each when the one before serves.
-    RollingRestart,
-    /// Each node in turn is started as another build of its program; the revert is the way back.
-    RollingUpgrade,
-    /// The process is frozen.
-    Pause,
-    /// The targets and everybody else cannot reach each other.
-    Isolate,
-    /// Two or more groups cannot reach each other.
-    Split,
-    /// A minority of the AZs, drawn by the seed, and the majority cannot reach each other.
-    Majority,
-    /// Messages between the targets and everybody else pass in one direction only.
-    OneWay,
-    /// The nodes beside the targets fall into two halves that only the targets reach both of.
-    Bridge,
-    /// Each of the targets reaches a majority of them, and no two the same.
-    MajoritiesRing,
-    /// The leader of a partition and its followers cannot reach each other; clients reach all.
-    Leader,
-    /// The node's disk has no room left.
-    DiskFull,
-    /// Every sync of the node's disk takes longer.
-    DiskSlow,
-    /// Operations of one kind fail on the node's disk.
-    DiskError,
-    /// The node dies, and comes back with one bit of what it stored flipped.
-    BitFlip,
-    /// The node dies, and comes back with the end of a stored file missing.
-    Truncate,
-    /// As [`FaultKind::Isolate`], but connections are reset and new ones refused.
-    Reset,
-    /// Messages arrive later.
-    Delay,
-    /// Some messages never arrive.
-    Loss,
-    /// Some messages arrive twice.
-    Duplicate,
-    /// Of some messages a bit is another one.
-    Corrupt,
-    /// Some messages overtake others.
-    Reorder,
-    /// Links carry no more than a rate.
-    Rate,
-    /// Several of these at once.
-    Traffic,
-    /// The node's wall clock jumps, or its monotonic clock goes at another rate.
-    ClockSkew,
-    /// The node's process may use so much of a processor and no more: a slow node.
-    CpuLimit,
-    /// The node's process may use so much memory and no more.
-    MemoryLimit,
-}
-
-/// What a fault acts on; decides which faults exclude each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layer {
-    /// The node's process.
-    Process,
-    /// The links between the targets and everybody else.
-    Network,
-    /// The node's disk, which the process may end of.
-    Disk,
-    /// The node's clock.
-    Clock,
-    /// What the node's process may use of the machine; it may end for want of memory.
-    Bounds,
-}
 
 /// Seen from the targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,341 +177,6 @@ impl Params {
 
 /// A fault's targets: one side, or several for those that set groups apart.
 pub type Sides = Vec<Vec<String>>;
-
-impl FaultKind {
-    /// All, in the order in which they are listed to people.
-    pub const ALL: &'static [FaultKind] = &[
-        FaultKind::PowerOff,
-        FaultKind::Kill,
-        FaultKind::Stop,
-        FaultKind::Restart,
-        FaultKind::CrashLoop,
-        FaultKind::RollingRestart,
-        FaultKind::RollingUpgrade,
-        FaultKind::Pause,
-        FaultKind::Isolate,
-        FaultKind::Split,
-        FaultKind::Majority,
-        FaultKind::OneWay,
-        FaultKind::Bridge,
-        FaultKind::MajoritiesRing,
-        FaultKind::Leader,
-        FaultKind::DiskFull,
-        FaultKind::DiskSlow,
-        FaultKind::DiskError,
-        FaultKind::BitFlip,
-        FaultKind::Truncate,
-        FaultKind::ClockSkew,
-        FaultKind::CpuLimit,
-        FaultKind::MemoryLimit,
-        FaultKind::Reset,
-        FaultKind::Delay,
-        FaultKind::Loss,
-        FaultKind::Duplicate,
-        FaultKind::Corrupt,
-        FaultKind::Reorder,
-        FaultKind::Rate,
-        FaultKind::Traffic,
-    ];
-
-    /// Those that make the traffic of links worse.
-    pub const TRAFFIC: &'static [FaultKind] = &[
-        FaultKind::Delay,
-        FaultKind::Loss,
-        FaultKind::Duplicate,
-        FaultKind::Corrupt,
-        FaultKind::Reorder,
-        FaultKind::Rate,
-        FaultKind::Traffic,
-    ];
-
-    /// Those that cut links, and can drop or reject.
-    pub const PARTITIONS: &'static [FaultKind] = &[
-        FaultKind::Isolate,
-        FaultKind::Split,
-        FaultKind::Majority,
-        FaultKind::OneWay,
-        FaultKind::Bridge,
-        FaultKind::MajoritiesRing,
-        FaultKind::Leader,
-    ];
-
-    /// Its name in playbooks and timelines.
-    pub fn name(self) -> &'static str {
-        match self {
-            FaultKind::PowerOff => "power-off",
-            FaultKind::Kill => "kill",
-            FaultKind::Stop => "stop",
-            FaultKind::Restart => "restart",
-            FaultKind::CrashLoop => "crash-loop",
-            FaultKind::RollingRestart => "rolling-restart",
-            FaultKind::RollingUpgrade => "rolling-upgrade",
-            FaultKind::Pause => "pause",
-            FaultKind::Isolate => "isolate",
-            FaultKind::Split => "split",
-            FaultKind::Majority => "majority",
-            FaultKind::OneWay => "one-way",
-            FaultKind::Bridge => "bridge",
-            FaultKind::MajoritiesRing => "majorities-ring",
-            FaultKind::Leader => "leader",
-            FaultKind::DiskFull => "disk-full",
-            FaultKind::DiskSlow => "disk-slow",
-            FaultKind::DiskError => "disk-error",
-            FaultKind::BitFlip => "bit-flip",
-            FaultKind::Truncate => "truncate",
-            FaultKind::Reset => "reset",
-            FaultKind::Delay => "delay",
-            FaultKind::Loss => "loss",
-            FaultKind::Duplicate => "duplicate",
-            FaultKind::Corrupt => "corrupt",
-            FaultKind::Reorder => "reorder",
-            FaultKind::Rate => "rate",
-            FaultKind::Traffic => "traffic",
-            FaultKind::ClockSkew => "clock-skew",
-            FaultKind::CpuLimit => "cpu-limit",
-            FaultKind::MemoryLimit => "memory-limit",
-        }
-    }
-
-    /// Further names that playbooks may use.
-    pub fn aliases(self) -> &'static [&'static str] {
-        match self {
-            FaultKind::Isolate => &["partition", "stall"],
-            FaultKind::Majority => &["minority"],
-            FaultKind::CpuLimit => &["slow-node"],
-            // To an older build and back.
-            FaultKind::RollingUpgrade => &["rolling-downgrade"],
-            _ => &[],
-        }
-    }
-
-    /// The kind of this name or alias.
-    pub fn named(name: &str) -> Option<FaultKind> {
-        let is = |k: &FaultKind| k.name() == name || k.aliases().contains(&name);
-        FaultKind::ALL.iter().copied().find(is)
-    }
-
-    /// What it acts on.
-    pub fn layer(self) -> Layer {
-        match self {
-            FaultKind::DiskFull | FaultKind::DiskSlow | FaultKind::DiskError => Layer::Disk,
-            FaultKind::ClockSkew => Layer::Clock,
-            FaultKind::CpuLimit | FaultKind::MemoryLimit => Layer::Bounds,
-            _ if self.shape(&Params::default()).is_some() => Layer::Network,
-            _ => Layer::Process,
-        }
-    }
-
-    /// The shape of a partition, or of the links whose traffic is made worse.
-    fn shape(self, params: &Params) -> Option<Shape> {
-        match self {
-            FaultKind::PowerOff
-            | FaultKind::Kill
-            | FaultKind::Stop
-            | FaultKind::Restart
-            | FaultKind::CrashLoop
-            | FaultKind::RollingRestart
-            | FaultKind::RollingUpgrade
-            | FaultKind::Pause
-            | FaultKind::DiskFull
-            | FaultKind::DiskSlow
-            | FaultKind::DiskError
-            | FaultKind::BitFlip
-            | FaultKind::Truncate
-            | FaultKind::ClockSkew
-            | FaultKind::CpuLimit
-            | FaultKind::MemoryLimit => None,
-            FaultKind::Isolate | FaultKind::Majority | FaultKind::Reset => Some(Shape::Isolate),
-            FaultKind::Split | FaultKind::Leader => Some(Shape::Split),
-            FaultKind::OneWay
-            | FaultKind::Delay
-            | FaultKind::Loss
-            | FaultKind::Duplicate
-            | FaultKind::Corrupt
-            | FaultKind::Reorder
-            | FaultKind::Rate
-            | FaultKind::Traffic => Some(match params.direction {
-                Direction::In => Shape::Deaf,
-                Direction::Out => Shape::Mute,
-                Direction::Both => Shape::Isolate,
-            }),
-            FaultKind::Bridge => Some(Shape::Bridge),
-            FaultKind::MajoritiesRing => Some(Shape::Ring),
-        }
-    }
-
-    /// Whether it destroys what a node has stored: done only where the playbook allows it, and
-    /// never to more than a minority of a quorum.
-    pub fn damages_data(self) -> bool {
-        matches!(self, FaultKind::BitFlip | FaultKind::Truncate)
-    }
-
-    /// What a place must be able to do for it.
-    pub fn needs(self, params: &Params) -> &'static [Ability] {
-        match self.layer() {
-            // Its network falls silent before its process is killed.
-            _ if self == FaultKind::PowerOff => &[Ability::Processes, Ability::Cuts],
-            _ if self.damages_data() => &[Ability::Processes, Ability::StoredData],
-            _ if self == FaultKind::RollingUpgrade => &[Ability::Processes, Ability::Programs],
-            Layer::Process => &[Ability::Processes],
-            // A node may end of its disk, and is started again.
-            Layer::Disk => &[Ability::Disks, Ability::Processes],
-            Layer::Clock => &[Ability::Clocks],
-            Layer::Bounds => &[Ability::Bounds, Ability::Processes],
-            Layer::Network if self.is_traffic() => self.needs_of_links(params),
-            Layer::Network => match self.how(params) {
-                How::Drop => &[Ability::Cuts],
-                How::Reject => &[Ability::Rejects],
-            },
-        }
-    }
-
-    /// What a place must be able to do with links to make their traffic worse.
-    fn needs_of_links(self, params: &Params) -> &'static [Ability] {
-        use FaultKind::{Corrupt, Delay, Duplicate, Loss, Rate, Reorder};
-        let traffic = params.traffic;
-        let slow = matches!(self, Delay | Reorder | Rate)
-            || !traffic.delay.is_zero()
-            || traffic.rate.is_some();
-        let spoils =
-            matches!(self, Loss | Duplicate | Corrupt | Reorder) || traffic.spoils_messages();
-        match (slow, spoils) {
-            (true, true) => &[Ability::SlowLinks, Ability::SpoiltMessages],
-            (false, true) => &[Ability::SpoiltMessages],
-            (_, false) => &[Ability::SlowLinks],
-        }
-    }
-
-    /// Whether it makes the traffic of links worse.
-    fn is_traffic(self) -> bool {
-        FaultKind::TRAFFIC.contains(&self)
-    }
-
-    /// What becomes of what a partition holds back.
-    fn how(self, params: &Params) -> How {
-        match self {
-            FaultKind::Reset => How::Reject,
-            _ => params.how,
-        }
-    }
-
-    /// Why this fault on some nodes and `other` on others cannot be in force
-    /// at once; `shared` says whether they have a node in common.
-    pub fn excludes(self, other: FaultKind, shared: bool) -> Option<&'static str> {
-        match (self.layer(), other.layer()) {
-            (Layer::Network, Layer::Network) => Some(
-                "two faults of links at once meet on the same ones, and neither could be proven or \
-                 reverted by itself",
-            ),
-            // A clock is wrong whatever happens to the links.
-            (Layer::Clock, Layer::Network) | (Layer::Network, Layer::Clock) => None,
-            _ if shared => Some("they act on the same node, and one would hide the other"),
-            _ => None,
-        }
-    }
-
-    /// Why it makes no sense on these targets.
-    ///
-    /// # Errors
-    /// For example that it would cut nothing.
-    pub fn check(self, params: &Params, sides: &Sides, topology: &Topology) -> Result<(), String> {
-        match self.shape(params) {
-            Some(shape) => shape::check(shape, sides, topology),
-            None if matches!(self.layer(), Layer::Disk | Layer::Clock) || self.damages_data() => {
-                resources::have_data(sides, topology)
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// The nodes whose replicas it takes away. A replica behind bad links is not away, unless
-    /// they are so bad that it must be expected to fall out ([`Traffic::takes_away`]).
-    pub fn hurt(self, params: &Params, sides: &Sides, topology: &Topology) -> Vec<String> {
-        match self.shape(params) {
-            Some(_) if self.is_traffic() && !params.traffic.takes_away() => Vec::new(),
-            Some(shape) => shape::hurt(shape, sides, topology),
-            // Its replicas are there, whatever time they think it is.
-            None if self.layer() == Layer::Clock => Vec::new(),
-            None => sides.concat(),
-        }
-    }
-
-    /// The nodes that it takes away, or cuts off from somebody whom they need. Clients of others
-    /// should not notice.
-    pub fn touched(self, params: &Params, sides: &Sides, topology: &Topology) -> Vec<String> {
-        let mut nodes = match self {
-            // Clients reach the leader and its followers, and the followers each other.
-            FaultKind::Leader => self.hurt(params, sides, topology),
-            FaultKind::Bridge => shape::beside(&sides.concat(), topology),
-            _ => sides.concat(),
-        };
-        nodes.sort();
-        nodes
-    }
-
-    /// Whether it takes its targets away one at a time, never two at once.
-    pub fn one_at_a_time(self) -> bool {
-        matches!(self, FaultKind::RollingRestart | FaultKind::RollingUpgrade)
-    }
-
-    /// How long it usually takes until it is in force on so many nodes, at least and at most;
-    /// its revert takes as long.
-    pub fn rollout(self, params: &Params, nodes: usize) -> (Duration, Duration) {
-        if self.one_at_a_time() {
-            rolling::usually(nodes, params.pause)
-        } else {
-            (Duration::ZERO, Duration::ZERO)
-        }
-    }
-
-    /// In how many AZs of `all` it takes replicas away at most, if its sides
-    /// have replicas in at most so many AZs each.
-    pub fn most_azs(self, params: &Params, sides: &[usize], all: usize) -> usize {
-        if self.is_traffic() && !params.traffic.takes_away() {
-            return 0;
-        }
-        let shape = self.shape(params).unwrap_or(Shape::Isolate);
-        shape::most_azs(shape, sides, all)
-    }
-
-    /// The fault on these nodes.
-    pub fn build(self, params: &Params, sides: &Sides) -> Arc<dyn Fault> {
-        if let Some(shape) = self.shape(params) {
-            let sides = sides.clone();
-            return match self.is_traffic() {
-                true => Arc::new(traffic::Shaped::new(shape, sides, params.traffic)),
-                false => Arc::new(partition::Partition::new(shape, sides, self.how(params))),
-            };
-        }
-        let nodes = sides.concat();
-        let resources = &params.resources;
-        match self {
-            FaultKind::DiskFull => Arc::new(disk_full::fault(nodes, resources)),
-            FaultKind::DiskSlow => Arc::new(disk_slow::fault(nodes, resources)),
-            FaultKind::DiskError => Arc::new(disk_error::fault(nodes, resources)),
-            FaultKind::BitFlip => Arc::new(damage::bit_flip(nodes, resources)),
-            FaultKind::Truncate => Arc::new(damage::truncate(nodes, resources)),
-            FaultKind::ClockSkew => Arc::new(clock_skew::ClockSkew::new(nodes, resources)),
-            FaultKind::CpuLimit => Arc::new(limits::cpu_limit(nodes, resources)),
-            FaultKind::MemoryLimit => Arc::new(limits::memory_limit(nodes, resources)),
-            FaultKind::PowerOff => Arc::new(power_off::PowerOff::new(nodes)),
-            FaultKind::Kill => Arc::new(kill::Kill::new(nodes)),
-            FaultKind::Stop => Arc::new(stop::Stop::new(nodes)),
-            FaultKind::Restart => Arc::new(restart::Restart::new(nodes)),
-            FaultKind::CrashLoop => Arc::new(crash_loop::CrashLoop::new(nodes, params.uptime)),
-            FaultKind::RollingRestart => {
-                Arc::new(rolling_restart::RollingRestart::new(nodes, params.pause))
-            }
-            FaultKind::RollingUpgrade => {
-                // The parser wants one; an empty path is refused when it is to be read.
-                let binary = params.binary.clone().unwrap_or_default();
-                let pause = params.pause;
-                Arc::new(rolling_upgrade::RollingUpgrade::new(nodes, binary, pause))
-            }
-            _ => Arc::new(pause::Pause::new(nodes)),
-        }
-    }
-}
 
 /// Where faults are injected; the same for the whole run.
 #[derive(Clone)]

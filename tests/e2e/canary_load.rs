@@ -1,17 +1,14 @@
 //! What `gameday canary` calls and how: kinds of calls, connections, retries,
 //! names; with the real binary, against a store in this process.
 
-mod support;
-
+use crate::support::canary::*;
+use crate::support::stub::Stub;
+use crate::support::*;
 use std::process::Command;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use support::canary::*;
-use support::stub::Stub;
-use support::*;
 
-#[test]
-fn a_store_that_forgets_writes_is_found() {
+pub fn a_store_that_forgets_writes_is_found() {
     let stub = Stub::start();
     let forgetful = &stub.forgetful;
     forgetful.store(true, Relaxed);
@@ -35,8 +32,7 @@ fn a_store_that_forgets_writes_is_found() {
     assert_eq!(verdict["verdict"], "fail", "{verdict}");
 }
 
-#[test]
-fn a_table_that_is_used_again_begins_empty() {
+pub fn a_table_that_is_used_again_begins_empty() {
     let stub = Stub::start();
     let endpoint = format!("http://{}", stub.addr);
     for create in [true, false] {
@@ -69,8 +65,7 @@ fn check<'a>(verdict: &'a serde_json::Value, name: &str) -> &'a serde_json::Valu
     found.unwrap_or_else(|| panic!("no check {name} in {verdict}"))
 }
 
-#[test]
-fn counters_and_inserts_are_judged_and_a_table_can_be_used_again() {
+pub fn counters_and_inserts_are_judged_and_a_table_can_be_used_again() {
     let stub = Stub::start();
     // The second time with the same seed: the same keys would be there.
     for create in [true, false] {
@@ -101,8 +96,7 @@ fn counters_and_inserts_are_judged_and_a_table_can_be_used_again() {
     assert!(stub.asked("UpdateItem") > 50);
 }
 
-#[test]
-fn a_store_that_forgets_additions_is_found() {
+pub fn a_store_that_forgets_additions_is_found() {
     let stub = Stub::start();
     let forgetful = &stub.forgetful;
     forgetful.store(true, Relaxed);
@@ -119,8 +113,7 @@ fn a_store_that_forgets_additions_is_found() {
     assert_eq!(check(&verdict, "counters")["verdict"], "fail", "{verdict}");
 }
 
-#[test]
-fn fresh_connections_are_opened_for_one_call_each() {
+pub fn fresh_connections_are_opened_for_one_call_each() {
     for (share, fresh) in [("1", true), ("0", false)] {
         let stub = Stub::start();
         let dir = tempfile::tempdir().unwrap();
@@ -145,8 +138,7 @@ fn fresh_connections_are_opened_for_one_call_each() {
     }
 }
 
-#[test]
-fn retries_answer_requests_whose_first_attempt_failed() {
+pub fn retries_answer_requests_whose_first_attempt_failed() {
     let stub = Stub::start();
     let failing = &stub.failing;
     failing.store(3, Relaxed);
@@ -179,8 +171,7 @@ fn retries_answer_requests_whose_first_attempt_failed() {
 
 /// A name service of its own is what a mount namespace gives a process: its
 /// own `/etc/hosts`. Needs root.
-#[test]
-fn a_name_that_gets_another_address_is_followed() {
+pub fn a_name_that_gets_another_address_is_followed() {
     let dir = tempfile::tempdir().unwrap();
     let able = Command::new("unshare").args(["-m", "true"]).output();
     if !able.is_ok_and(|done| done.status.success()) {

@@ -1,41 +1,14 @@
 //! Game days in containers, with the real binary. Skipped where Docker does
 //! not answer, unless GAMEDAY_REQUIRE_DOCKER=1.
 
-mod support;
-
+use crate::support::engine::{docker_lines, left_of};
+use crate::support::*;
 use std::process::Command;
 use std::time::Duration;
-use support::*;
 
 const LIMIT: Duration = Duration::from_secs(180);
 
-fn docker_lines(args: &[&str]) -> Vec<String> {
-    let out = Command::new("docker")
-        .args(args)
-        .output()
-        .expect("the docker command runs");
-    assert!(out.status.success(), "docker {args:?}: {}", text(&out));
-    String::from_utf8_lossy(&out.stdout)
-        .lines()
-        .map(str::to_string)
-        .collect()
-}
-
-/// Everything that carries the mark of `run`: containers, volumes, networks.
-fn left_of(run: &str) -> Vec<String> {
-    let filter = format!("label=gameday.run={run}");
-    let mut all = docker_lines(&["ps", "-aq", "--filter", &filter]);
-    all.extend(docker_lines(&["volume", "ls", "-q", "--filter", &filter]));
-    all.extend(docker_lines(&["network", "ls", "-q", "--filter", &filter]));
-    all
-}
-
-#[test]
-fn an_az_that_loses_power_is_survived() {
-    if !docker() {
-        return;
-    }
-    let _one = alone();
+pub fn an_az_that_loses_power_is_survived() {
     let day = Short::new("docker", &step("power-off", "{ az = \"b\" }", 8));
     let done = finish(&mut day.command(), LIMIT);
     assert_eq!(done.status.code(), Some(0), "{}", text(&done));
@@ -49,12 +22,7 @@ fn an_az_that_loses_power_is_survived() {
     );
 }
 
-#[test]
-fn a_killed_runner_leaves_nothing_that_revert_does_not_end_and_nobody_else_is_touched() {
-    if !docker() {
-        return;
-    }
-    let _one = alone();
+pub fn a_killed_runner_leaves_nothing_that_revert_does_not_end_and_nobody_else_is_touched() {
     let day = Short::new("docker", &step("partition", "{ az = \"b\" }", 90));
     let mut child = day.hurt();
     let (folder, run) = day.folder();
@@ -101,14 +69,10 @@ fn a_killed_runner_leaves_nothing_that_revert_does_not_end_and_nobody_else_is_to
 }
 
 /// Everything that a game day in containers needs of the host is the engine's socket.
-#[test]
-fn a_member_of_the_dockers_group_needs_no_root() {
+pub fn a_member_of_the_dockers_group_needs_no_root() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::os::unix::process::CommandExt;
     const NOBODY: u32 = 65534;
-    if !docker() {
-        return;
-    }
     if !nix::unistd::geteuid().is_root() {
         println!("skipped: whoever runs this is not root, so all other tests show it");
         return;
@@ -118,7 +82,6 @@ fn a_member_of_the_dockers_group_needs_no_root() {
         println!("skipped: no group but root's may use the engine's socket");
         return;
     }
-    let _one = alone();
     let steps = step("power-off", "{ az = \"b\" }", 6)
         + "\nname = \"dark\"\n\n[[step]]\n"
         + &step("partition", "{ az = \"c\" }", 6).replace("at = \"0s\"", "after = \"dark\"");
@@ -160,12 +123,7 @@ fn a_member_of_the_dockers_group_needs_no_root() {
     assert_eq!(reverted.status.code(), Some(0), "{}", text(&reverted));
 }
 
-#[test]
-fn an_upgrade_rolls_over_the_containers_and_back() {
-    if !docker() {
-        return;
-    }
-    let _one = alone();
+pub fn an_upgrade_rolls_over_the_containers_and_back() {
     let builds = tempfile::tempdir().unwrap();
     let other = another_build(builds.path());
     let more = format!("\npause = \"1s\"\nbinary = \"{}\"", other.display());
@@ -190,12 +148,7 @@ fn an_upgrade_rolls_over_the_containers_and_back() {
     assert_eq!(left_of(&run), Vec::<String>::new());
 }
 
-#[test]
-fn a_taken_network_is_refused_with_a_way_out() {
-    if !docker() {
-        return;
-    }
-    let _one = alone();
+pub fn a_taken_network_is_refused_with_a_way_out() {
     let name = format!("gameday-test-taken-{}", std::process::id());
     docker_lines(&["network", "create", "--subnet", SUBNET, &name]);
     let day = Short::new("docker", &step("kill", "{ node = \"storage-a1\" }", 2));

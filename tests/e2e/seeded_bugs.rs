@@ -3,11 +3,9 @@
 //! `GAMEDAY_HONEST_SEEDS=10` also runs the same playbooks that often against
 //! the honest store.
 
-mod support;
-
+use crate::support::*;
 use std::path::Path;
 use std::time::Duration;
-use support::*;
 
 /// Seeds tried before a bug counts as missed.
 const SEEDS: u64 = 5;
@@ -48,7 +46,6 @@ fn anomalies(folder: &Path) -> Vec<String> {
 }
 
 fn found(bug: &str, playbook: &str, anomaly: &str) {
-    let _one = alone();
     let mut tried = String::new();
     for seed in 1..=SEEDS {
         let dir = tempfile::tempdir().unwrap();
@@ -67,18 +64,15 @@ fn found(bug: &str, playbook: &str, anomaly: &str) {
     panic!("{bug} was not found by {playbook} in {SEEDS} seeds:\n{tried}");
 }
 
-#[test]
-fn acknowledged_before_fdatasync() {
+pub fn acknowledged_before_fdatasync() {
     found("ack-before-fsync", "region-power-off", "lost write");
 }
 
-#[test]
-fn acknowledged_before_the_quorum() {
+pub fn acknowledged_before_the_quorum() {
     found("ack-before-quorum", "az-partition", "lost write");
 }
 
-#[test]
-fn strong_reads_from_a_deposed_leader() {
+pub fn strong_reads_from_a_deposed_leader() {
     found("stale-leader-read", "az-partition", "stale read");
 }
 
@@ -104,10 +98,8 @@ fn short_night(dir: &Path) -> std::path::PathBuf {
 
 /// A night finds a bug; the line that the report prints finds it again; and of the night's
 /// injections two at most are needed.
-#[test]
-fn a_night_finds_a_bug_that_is_replayed_and_shrunk() {
+pub fn a_night_finds_a_bug_that_is_replayed_and_shrunk() {
     const BUG: &str = "ack-before-quorum";
-    let _one = alone();
     let dir = tempfile::tempdir().unwrap();
     let book = short_night(dir.path());
     let night = |seed: u64| {
@@ -167,9 +159,7 @@ fn a_night_finds_a_bug_that_is_replayed_and_shrunk() {
     assert_eq!(planned.status.code(), Some(0), "{}", text(&planned));
 }
 
-#[test]
-fn the_honest_store_passes_the_same_playbooks() {
-    let _one = alone();
+pub fn the_honest_store_passes_the_same_playbooks() {
     let seeds: u64 = std::env::var("GAMEDAY_HONEST_SEEDS")
         .ok()
         .and_then(|s| s.parse().ok())

@@ -1,14 +1,12 @@
 //! Somebody undoes a fault behind our back: that is no resilience. The run is
 //! inconclusive (exit 2), says why, and leaves nothing.
 
-mod support;
-
+use crate::support::engine::{ask, docker_lines, left_of};
+use crate::support::*;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
-use support::engine::{ask, docker_lines, left_of};
-use support::*;
 
 const LIMIT: Duration = Duration::from_secs(150);
 
@@ -48,9 +46,7 @@ fn sabotaged(runtime: &'static str, step: &str, sabotage: impl Fn(&Path, &str)) 
     report
 }
 
-#[test]
-fn links_that_somebody_opened_are_no_partition() {
-    let _one = alone();
+pub fn links_that_somebody_opened_are_no_partition() {
     let step = step("isolate", "{ az = \"b\" }", 6);
     sabotaged("process", &step, |_, run| {
         // Into the pipe of the process that hosts the links, beside the runner.
@@ -61,9 +57,7 @@ fn links_that_somebody_opened_are_no_partition() {
     });
 }
 
-#[test]
-fn a_process_that_somebody_woke_is_not_paused() {
-    let _one = alone();
+pub fn a_process_that_somebody_woke_is_not_paused() {
     let step = step("pause", "{ node = \"storage-b1\" }", 6);
     sabotaged("process", &step, |_, run| {
         let pid = i32::try_from(process(run, "storage-b1")).unwrap();
@@ -71,12 +65,7 @@ fn a_process_that_somebody_woke_is_not_paused() {
     });
 }
 
-#[test]
-fn rules_that_somebody_removed_are_no_partition() {
-    if !docker() {
-        return;
-    }
-    let _one = alone();
+pub fn rules_that_somebody_removed_are_no_partition() {
     let step = step("isolate", "{ az = \"b\" }", 8);
     sabotaged("docker", &step, |_, run| {
         let filter = format!("label=gameday.run={run}");
@@ -90,12 +79,7 @@ fn rules_that_somebody_removed_are_no_partition() {
     });
 }
 
-#[test]
-fn a_container_that_somebody_started_is_not_dead() {
-    if !docker() {
-        return;
-    }
-    let _one = alone();
+pub fn a_container_that_somebody_started_is_not_dead() {
     let step = step("kill", "{ node = \"storage-b1\" }", 8);
     sabotaged("docker", &step, |_, run| {
         docker_lines(&["start", &format!("gameday-{run}-storage-b1")]);

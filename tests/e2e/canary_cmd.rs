@@ -1,17 +1,14 @@
 //! `gameday canary` with the real binary, against a store in this process and
 //! against our own.
 
-mod support;
-
+use crate::support::canary::*;
+use crate::support::stub::Stub;
+use crate::support::*;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use support::canary::*;
-use support::stub::Stub;
-use support::*;
 
-#[test]
-fn it_measures_until_it_is_told_to_end_and_leaves_a_report() {
+pub fn it_measures_until_it_is_told_to_end_and_leaves_a_report() {
     let stub = Stub::start();
     let dir = tempfile::tempdir().unwrap();
     let (child, url, said) = started(
@@ -84,8 +81,7 @@ fn hdrhistogram_reads(log: &Path, dir: &Path) {
     assert!(n >= 100, "{}", text(&read));
 }
 
-#[test]
-fn an_alarm_that_is_a_stop_condition_ends_it() {
+pub fn an_alarm_that_is_a_stop_condition_ends_it() {
     let stub = Stub::start();
     let failing = &stub.failing;
     failing.store(1, std::sync::atomic::Ordering::Relaxed);
@@ -103,7 +99,7 @@ fn an_alarm_that_is_a_stop_condition_ends_it() {
             .arg(&config),
         LIMIT,
     );
-    assert_eq!(done.status.code(), Some(3), "{}", support::text(&done));
+    assert_eq!(done.status.code(), Some(3), "{}", text(&done));
     let report = json(&folder(dir.path()).join("report.json"));
     let ending = report["overall"]["ending"].as_str();
     assert_eq!(ending, Some("stopped"), "{}", report["overall"]);
@@ -111,8 +107,7 @@ fn an_alarm_that_is_a_stop_condition_ends_it() {
     assert!(why.contains("'down' fires"), "{why}");
 }
 
-#[test]
-fn what_cannot_be_measured_is_explained() {
+pub fn what_cannot_be_measured_is_explained() {
     let stub = Stub::start();
     let here = format!("http://{}", stub.addr);
     for (arguments, expected) in [
@@ -147,8 +142,7 @@ fn what_cannot_be_measured_is_explained() {
     }
 }
 
-#[test]
-fn requests_are_signed_with_the_keys_of_a_profile() {
+pub fn requests_are_signed_with_the_keys_of_a_profile() {
     let stub = Stub::start();
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join(".aws")).unwrap();
@@ -186,8 +180,7 @@ fn requests_are_signed_with_the_keys_of_a_profile() {
     );
 }
 
-#[test]
-fn old_segments_go_and_are_judged_before() {
+pub fn old_segments_go_and_are_judged_before() {
     let stub = Stub::start();
     let dir = tempfile::tempdir().unwrap();
     let done = finish(
@@ -224,9 +217,7 @@ fn old_segments_go_and_are_judged_before() {
     assert!(limits.contains("newest part of the history"), "{limits}");
 }
 
-#[test]
-fn our_own_store_is_measured_through_every_endpoint() {
-    let _one = alone();
+pub fn our_own_store_is_measured_through_every_endpoint() {
     let dir = tempfile::tempdir().unwrap();
     let kept = dir.path().join("kept");
     let up = finish(
@@ -255,8 +246,7 @@ fn our_own_store_is_measured_through_every_endpoint() {
 }
 
 /// The second opinion of the AWS tools, where they can be had.
-#[test]
-fn botocore_signs_the_same() {
+pub fn botocore_signs_the_same() {
     use gameday_canary::sigv4::{Credentials, Signable, Signer};
     use std::time::{SystemTime, UNIX_EPOCH};
     let dir = tempfile::tempdir().unwrap();

@@ -1,16 +1,12 @@
 //! Game days on local processes, with the real binary.
 
-mod support;
-
+use crate::support::*;
 use std::process::Stdio;
 use std::time::Duration;
-use support::*;
 
 const LIMIT: Duration = Duration::from_secs(150);
 
-#[test]
-fn a_partition_is_survived_proven_and_reported() {
-    let _one = alone();
+pub fn a_partition_is_survived_proven_and_reported() {
     let day = Short::new("process", &step("partition", "{ az = \"b\" }", 6));
     let done = finish(&mut day.command(), LIMIT);
     assert_eq!(done.status.code(), Some(0), "{}", text(&done));
@@ -75,9 +71,7 @@ fn a_partition_is_survived_proven_and_reported() {
 }
 
 /// Exit code 3, with the fault reverted, the data judged and the report written.
-#[test]
-fn an_alarm_that_is_a_stop_condition_ends_the_run() {
-    let _one = alone();
+pub fn an_alarm_that_is_a_stop_condition_ends_the_run() {
     let alarm = "\n[[alarm]]\nname = \"customers notice\"\nstop = true\nexpect = true\n\
                  failures = { above = \"50%\", bad = 2, of = 4, at_least = 5 }";
     let step = step("partition", "{ az = \"b\" }", 60) + alarm;
@@ -113,13 +107,11 @@ fn an_alarm_that_is_a_stop_condition_ends_the_run() {
     };
     let first = resolved(&json(&folder.join("verdict.json")));
     let again = finish(gameday().arg("check").arg(&folder), LIMIT);
-    assert_eq!(again.status.code(), Some(0), "{}", support::text(&again));
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again));
     assert_eq!(first, resolved(&json(&folder.join("verdict.json"))));
 }
 
-#[test]
-fn an_upgrade_rolls_over_the_nodes_and_back() {
-    let _one = alone();
+pub fn an_upgrade_rolls_over_the_nodes_and_back() {
     let builds = tempfile::tempdir().unwrap();
     let other = another_build(builds.path());
     let more = format!("\npause = \"1s\"\nbinary = \"{}\"", other.display());
@@ -139,10 +131,8 @@ fn an_upgrade_rolls_over_the_nodes_and_back() {
 
 /// The outage that the canaries saw is the one that the timeline recorded, up
 /// to one probe interval at each end. Only recorded times are compared.
-#[test]
-fn an_outage_is_measured_within_one_probe_interval() {
+pub fn an_outage_is_measured_within_one_probe_interval() {
     use gameday_record::{ErrorClass, ProofSide, RunFolder, TimelineEvent};
-    let _one = alone();
     let day = Short::new("process", &step("kill", "{ node = \"router-b\" }", 5));
     let done = finish(&mut day.command(), LIMIT);
     assert_eq!(done.status.code(), Some(0), "{}", text(&done));
@@ -197,9 +187,7 @@ fn an_outage_is_measured_within_one_probe_interval() {
     }
 }
 
-#[test]
-fn ctrl_c_reverts_and_still_writes_the_report() {
-    let _one = alone();
+pub fn ctrl_c_reverts_and_still_writes_the_report() {
     let day = Short::new("process", &step("pause", "{ leader = \"canary/0\" }", 60));
     let child = day.hurt();
     let pid = i32::try_from(child.id()).unwrap();
@@ -214,9 +202,7 @@ fn ctrl_c_reverts_and_still_writes_the_report() {
     assert_eq!(processes_of(&run), Vec::<u32>::new(), "nothing is left");
 }
 
-#[test]
-fn a_killed_runner_leaves_nothing_that_revert_does_not_end() {
-    let _one = alone();
+pub fn a_killed_runner_leaves_nothing_that_revert_does_not_end() {
     let day = Short::new("process", &step("partition", "{ az = \"b\" }", 60));
     let mut child = day.hurt();
     child.kill().unwrap();
@@ -246,8 +232,7 @@ fn a_killed_runner_leaves_nothing_that_revert_does_not_end() {
     assert_eq!(report.status.code(), Some(2), "{}", text(&report));
 }
 
-#[test]
-fn a_wrong_playbook_is_refused_with_all_its_errors() {
+pub fn a_wrong_playbook_is_refused_with_all_its_errors() {
     let dir = tempfile::tempdir().unwrap();
     let book = playbook(
         dir.path(),
@@ -268,9 +253,7 @@ fn a_wrong_playbook_is_refused_with_all_its_errors() {
     assert_eq!(done.status.code(), Some(64), "{}", text(&done));
 }
 
-#[test]
-fn boto3_works_against_a_kept_cluster() {
-    let _one = alone();
+pub fn boto3_works_against_a_kept_cluster() {
     let dir = tempfile::tempdir().unwrap();
     let Some(python) = boto3(dir.path()) else {
         return;

@@ -3,22 +3,19 @@
 //! left after a revert (by the watchdog, or by `gameday revert` if it is dead
 //! too), and nobody else is touched.
 //!
-//! `GAMEDAY_KILLS=100 cargo test --test killed -- --nocapture` does it a hundred
+//! `GAMEDAY_KILLS=100 cargo test --test e2e killed` does it a hundred
 //! times and prints what was seen; `GAMEDAY_KILL_SEED` draws other moments.
-
-#[path = "../support/mod.rs"]
-mod support;
 
 mod bystander;
 mod docker;
 mod process;
 
+use crate::support::engine::left_of as left_in_docker;
+use crate::support::*;
 use gameday_chaos::faults::FaultKind;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
-use support::engine::left_of as left_in_docker;
-use support::*;
 
 /// Kills if `GAMEDAY_KILLS` does not say.
 const FEW: u64 = 4;
@@ -88,8 +85,7 @@ fn playbook_of(kind: FaultKind) -> String {
     )
 }
 
-#[test]
-fn every_fault_has_a_playbook_here() {
+pub fn every_fault_has_a_playbook_here() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let book = dir.path().join("killed.toml");
     for kind in FaultKind::ALL {
@@ -322,8 +318,7 @@ struct Seen {
     carried: Vec<Duration>,
 }
 
-#[test]
-fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
+pub fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
     let kills: u64 = setting("GAMEDAY_KILLS", FEW);
     let seed: u64 = setting("GAMEDAY_KILL_SEED", 1);
     let mut dice = Dice(seed);

@@ -1,12 +1,10 @@
 //! How a run ends early, and who reverts when its runner cannot, with the real
 //! binary on local processes.
 
-mod support;
-
+use crate::support::*;
 use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
-use support::*;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -46,9 +44,7 @@ fn timeline(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("timeline.jsonl")).expect("a timeline")
 }
 
-#[test]
-fn a_run_that_is_asked_to_stop_reverts_judges_and_says_why() {
-    let _one = alone();
+pub fn a_run_that_is_asked_to_stop_reverts_judges_and_says_why() {
     for by_command in [true, false] {
         let day = Short::new("process", &step("pause", "{ leader = \"canary/0\" }", 90));
         let child = day.hurt();
@@ -79,9 +75,7 @@ fn a_run_that_is_asked_to_stop_reverts_judges_and_says_why() {
     }
 }
 
-#[test]
-fn a_second_ctrl_c_does_not_keep_the_first_one_from_reverting() {
-    let _one = alone();
+pub fn a_second_ctrl_c_does_not_keep_the_first_one_from_reverting() {
     let day = Short::new("process", &step("power-off", "{ az = \"b\" }", 90));
     let child = day.hurt();
     let (folder, run) = day.folder();
@@ -101,9 +95,7 @@ fn a_second_ctrl_c_does_not_keep_the_first_one_from_reverting() {
     assert_eq!(processes_of(&run), Vec::<u32>::new(), "nothing is left");
 }
 
-#[test]
-fn the_watchdog_reverts_for_a_runner_that_was_killed() {
-    let _one = alone();
+pub fn the_watchdog_reverts_for_a_runner_that_was_killed() {
     let day = Short::new("process", &step("pause", "{ leader = \"canary/0\" }", 90));
     let mut child = day.hurt();
     let (folder, run) = day.folder();
@@ -135,9 +127,7 @@ fn the_watchdog_reverts_for_a_runner_that_was_killed() {
 }
 
 /// Without a watchdog, the next run says what the dead one left, and what to do.
-#[test]
-fn what_a_dead_run_left_is_told_by_the_next_one() {
-    let _one = alone();
+pub fn what_a_dead_run_left_is_told_by_the_next_one() {
     let dead = Short::new("process", &step("pause", "{ leader = \"canary/0\" }", 90));
     let mut child = dead.hurt();
     let (_, run) = dead.folder();

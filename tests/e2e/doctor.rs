@@ -1,10 +1,8 @@
 //! What this machine can do, as `doctor` and `plan` say it.
 
-mod support;
-
+use crate::support::*;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use support::*;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -20,8 +18,7 @@ fn book(name: &str) -> String {
     format!("{}/playbooks/{name}.toml", env!("CARGO_MANIFEST_DIR"))
 }
 
-#[test]
-fn without_docker_processes_are_offered_and_why_is_said() {
+pub fn without_docker_processes_are_offered_and_why_is_said() {
     let done = finish(&mut alone_here(&["doctor", "--json"]), LIMIT);
     assert_eq!(done.status.code(), Some(0), "{}", text(&done));
     let found: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
@@ -47,8 +44,7 @@ fn without_docker_processes_are_offered_and_why_is_said() {
     assert_eq!(isolate["runtimes"]["process"]["by"][0], "proxied links");
 }
 
-#[test]
-fn where_nothing_can_run_the_exit_code_says_so() {
+pub fn where_nothing_can_run_the_exit_code_says_so() {
     let mut doctor = alone_here(&["doctor"]);
     let done = finish(doctor.env("TMPDIR", "/nowhere"), LIMIT);
     assert_eq!(done.status.code(), Some(2), "{}", text(&done));
@@ -59,8 +55,7 @@ fn where_nothing_can_run_the_exit_code_says_so() {
     );
 }
 
-#[test]
-fn a_plan_names_its_techniques_and_needs_no_docker() {
+pub fn a_plan_names_its_techniques_and_needs_no_docker() {
     for runtime in ["auto", "process"] {
         let args = ["plan", &book("az-power-off"), "--runtime", runtime];
         let done = finish(&mut alone_here(&args), LIMIT);
@@ -74,8 +69,7 @@ fn a_plan_names_its_techniques_and_needs_no_docker() {
     assert_eq!(done.status.code(), Some(64), "{}", text(&done));
 }
 
-#[test]
-fn a_night_is_the_same_for_the_same_seed_to_the_byte() {
+pub fn a_night_is_the_same_for_the_same_seed_to_the_byte() {
     let plan = |seed: &str| {
         let book = book("nightly");
         let args = ["plan", &book, "--duration", "20m", "--seed", seed];
@@ -91,19 +85,14 @@ fn a_night_is_the_same_for_the_same_seed_to_the_byte() {
     assert_ne!(plan("6"), first);
 }
 
-#[test]
-fn an_output_that_nobody_reads_is_no_failure() {
+pub fn an_output_that_nobody_reads_is_no_failure() {
     let mut doctor = alone_here(&["doctor"]);
     let mut child = doctor.stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(wait(child, LIMIT).status.code(), Some(0));
 }
 
-#[test]
-fn containers_are_tried_and_the_probe_is_gone_afterwards() {
-    if !docker() {
-        return;
-    }
+pub fn containers_are_tried_and_the_probe_is_gone_afterwards() {
     let mut doctor = gameday();
     doctor.args(["doctor", "--json"]);
     let child = doctor.stdout(Stdio::piped()).spawn().unwrap();

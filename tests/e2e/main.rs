@@ -1,0 +1,143 @@
+//! The real binary, end to end: game days in containers and on local processes,
+//! canaries, the watchdog, kills.
+//!
+//! Most of their time is waiting, so they run side by side, as many as there are
+//! cores but at least two; what each of them needs for itself is said where it
+//! is listed here.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod canary_cmd;
+mod canary_load;
+mod docker;
+mod doctor;
+mod killed;
+mod process;
+mod resources;
+mod sabotage;
+mod safety;
+#[cfg(feature = "seeded-bugs")]
+mod seeded_bugs;
+mod turns;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use std::process::ExitCode;
+use turns::{Needs, Turns};
+
+/// Threads, of which most wait for their turn.
+const THREADS: usize = 16;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    libtest_mimic::run(&arguments, trials()).exit_code()
+}
+
+/// A test that has its turn when what it needs is free.
+fn trial(needs: Needs, name: &str, test: fn()) -> Trial {
+    static TURNS: Turns = Turns::new();
+    Trial::ignorable_test(name, move || {
+        if needs.docker() && !support::docker() {
+            if !support::docker_is_required() {
+                return Ok(Completion::ignored_with("Docker does not answer"));
+            }
+            return Err(Failed::from(
+                "GAMEDAY_REQUIRE_DOCKER=1, but Docker does not answer",
+            ));
+        }
+        let _turn = TURNS.wait(needs);
+        test();
+        Ok(Completion::Completed)
+    })
+}
+
+macro_rules! list {
+    ($($needs:ident: $($module:ident::$test:ident),+;)+) => {
+        vec![$($(
+            trial(
+                Needs::$needs,
+                concat!(stringify!($module), "::", stringify!($test)),
+                $module::$test,
+            )
+        ),+),+]
+    };
+}
+
+/// All of them, the longest first.
+fn trials() -> Vec<Trial> {
+    let mut all = broken_stores();
+    all.extend(list! {
+        Docker:
+            resources::disks_stored_data_and_clocks_of_containers,
+            resources::processor_and_memory_of_containers,
+            docker::an_upgrade_rolls_over_the_containers_and_back,
+            docker::an_az_that_loses_power_is_survived,
+            docker::a_member_of_the_dockers_group_needs_no_root,
+            docker::a_taken_network_is_refused_with_a_way_out,
+            sabotage::rules_that_somebody_removed_are_no_partition,
+            sabotage::a_container_that_somebody_started_is_not_dead,
+            doctor::containers_are_tried_and_the_probe_is_gone_afterwards;
+        DockerIfThere:
+            killed::whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched;
+        Slot:
+            resources::disks_stored_data_and_clocks_of_processes,
+            process::boto3_works_against_a_kept_cluster,
+            process::an_upgrade_rolls_over_the_nodes_and_back,
+            process::a_partition_is_survived_proven_and_reported,
+            process::an_alarm_that_is_a_stop_condition_ends_the_run,
+            process::an_outage_is_measured_within_one_probe_interval,
+            process::ctrl_c_reverts_and_still_writes_the_report,
+            process::a_killed_runner_leaves_nothing_that_revert_does_not_end,
+            process::a_wrong_playbook_is_refused_with_all_its_errors,
+            sabotage::links_that_somebody_opened_are_no_partition,
+            sabotage::a_process_that_somebody_woke_is_not_paused,
+            safety::a_run_that_is_asked_to_stop_reverts_judges_and_says_why,
+            safety::a_second_ctrl_c_does_not_keep_the_first_one_from_reverting,
+            safety::the_watchdog_reverts_for_a_runner_that_was_killed,
+            safety::what_a_dead_run_left_is_told_by_the_next_one,
+            canary_cmd::it_measures_until_it_is_told_to_end_and_leaves_a_report,
+            canary_cmd::an_alarm_that_is_a_stop_condition_ends_it,
+            canary_cmd::what_cannot_be_measured_is_explained,
+            canary_cmd::requests_are_signed_with_the_keys_of_a_profile,
+            canary_cmd::old_segments_go_and_are_judged_before,
+            canary_cmd::our_own_store_is_measured_through_every_endpoint,
+            canary_cmd::botocore_signs_the_same,
+            canary_load::a_store_that_forgets_writes_is_found,
+            canary_load::a_table_that_is_used_again_begins_empty,
+            canary_load::counters_and_inserts_are_judged_and_a_table_can_be_used_again,
+            canary_load::a_store_that_forgets_additions_is_found,
+            canary_load::fresh_connections_are_opened_for_one_call_each,
+            canary_load::retries_answer_requests_whose_first_attempt_failed,
+            canary_load::a_name_that_gets_another_address_is_followed,
+            resources::bounds_are_refused_where_they_cannot_be_made,
+            killed::every_fault_has_a_playbook_here,
+            doctor::without_docker_processes_are_offered_and_why_is_said,
+            doctor::where_nothing_can_run_the_exit_code_says_so,
+            doctor::a_plan_names_its_techniques_and_needs_no_docker,
+            doctor::a_night_is_the_same_for_the_same_seed_to_the_byte,
+            doctor::an_output_that_nobody_reads_is_no_failure;
+        // It reverts whatever is dead on this machine.
+        DockerAlone:
+            docker::a_killed_runner_leaves_nothing_that_revert_does_not_end_and_nobody_else_is_touched;
+    });
+    all
+}
+
+#[cfg(not(feature = "seeded-bugs"))]
+fn broken_stores() -> Vec<Trial> {
+    Vec::new()
+}
+
+/// Stores that are broken on purpose.
+#[cfg(feature = "seeded-bugs")]
+fn broken_stores() -> Vec<Trial> {
+    list! {
+        Slot:
+            seeded_bugs::a_night_finds_a_bug_that_is_replayed_and_shrunk,
+            seeded_bugs::the_honest_store_passes_the_same_playbooks,
+            seeded_bugs::acknowledged_before_fdatasync,
+            seeded_bugs::acknowledged_before_the_quorum,
+            seeded_bugs::strong_reads_from_a_deposed_leader;
+    }
+}
