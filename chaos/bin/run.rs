@@ -15,7 +15,7 @@ use crate::up::{self, Place};
 use crate::watchdog::Watchdog;
 use crate::{applied, ask, identity, judge, replicas, wiring};
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, try_join_all};
 use gameday_canary::protocol::Command;
 use gameday_chaos::abilities::Abilities;
 use gameday_chaos::playbook::values;
@@ -261,13 +261,12 @@ impl Run {
             self.prepared.seed,
             self.clock,
         )?;
-        for launch in launches {
+        let launched = launches.into_iter().map(|launch| async move {
             let name = launch.unit.clone();
-            let instrument = self
-                .runtime
-                .launch_instrument(launch)
-                .await
-                .map_err(|e| e.to_string())?;
+            let instrument = self.runtime.launch_instrument(launch).await;
+            instrument.map(|i| (name, i)).map_err(|e| e.to_string())
+        });
+        for (name, instrument) in try_join_all(launched).await? {
             canaries.insert(name.clone(), self.recorder.attach(&name, instrument));
         }
         for canary in canaries.values_mut() {

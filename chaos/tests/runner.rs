@@ -253,16 +253,16 @@ async fn every_fault_is_proven_on_an_honest_runtime() {
 #[tokio::test(start_paused = true)]
 async fn every_partition_shape_is_proven_and_gone_afterwards() {
     for (fault, rest, links) in [
-        ("isolate", "target = { node = \"storage-b1\" }", 16),
+        ("isolate", "target = { node = \"storage-b1\" }", 22),
         (
             "split",
             "groups = [{ az = \"a\" }, { node = \"storage-b1\" }]",
-            6,
+            8,
         ),
-        ("majority", "", 36),
-        ("one-way", "target = { az = \"b\" }", 18),
-        ("one-way", "target = { az = \"b\" }\ndirection = \"in\"", 18),
-        ("bridge", "target = { az = \"b\" }", 18),
+        ("majority", "", 60),
+        ("one-way", "target = { az = \"b\" }", 30),
+        ("one-way", "target = { az = \"b\" }\ndirection = \"in\"", 30),
+        ("bridge", "target = { az = \"b\" }", 30),
         // Six in a ring, each without two.
         ("majorities-ring", "target = { role = \"storage\" }", 12),
         ("leader", "target = { leader = \"canary/0\" }", 4),
@@ -701,6 +701,37 @@ async fn a_cut_that_does_not_cut_is_noticed() {
         seen.log.has("timeline phase cooldown"),
         "the cluster still gets its time to recover"
     );
+}
+
+/// The canaries' links as well: those that should be cut, and those beside them.
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_is_cut_off_otherwise_than_asked_is_noticed() {
+    let link = |from: &str, to: &str| {
+        Some(Link {
+            from: from.into(),
+            to: to.into(),
+        })
+    };
+    let run = || Run::of(step("cut b", "partition", "az = \"b\"", AT0, "20s"));
+    for leak in [link("canary-a", "router-b"), link("router-a", "canary-b")] {
+        let mut run = run();
+        run.switches.leaks = leak.clone();
+        let seen = run.go().await;
+        let leak = leak.unwrap();
+        seen.is_unproven(&format!("{} → {}", leak.from, leak.to));
+        assert_eq!(seen.proofs(1), [Fail, Pass]);
+    }
+    let mut run = run();
+    run.switches.broken = link("canary-b", "router-b");
+    let seen = run.go().await;
+    let told = &seen.summary.unproven[0];
+    assert!(
+        told.contains("beside it: 1 of 12 links are not open: canary-b → router-b"),
+        "{told}"
+    );
+    // And nobody mended it.
+    let left = &seen.summary.not_clean;
+    assert!(left[0].contains("canary-b → router-b"), "{left:?}");
 }
 
 /// A link that no injection knows of is seen, and is not blamed on one.

@@ -6,7 +6,7 @@
 //! gone. Whatever ends the steps early (a stop signal, a fault that cannot be
 //! proven, a timeline that cannot be written, a bug) ends only the *waiting*:
 //! reverts run on deadlines of their own, always. After the last of them it is
-//! looked whether every node reaches every other.
+//! looked whether every link carries.
 
 mod admission;
 mod condition;
