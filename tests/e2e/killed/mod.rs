@@ -7,10 +7,10 @@
 //! times and prints what was seen; `GAMEDAY_KILL_SEED` draws other moments.
 
 mod bystander;
-mod docker;
-mod process;
 
+use crate::links;
 use crate::support::engine::left_of as left_in_docker;
+use crate::support::marked::marked;
 use crate::support::*;
 use gameday_chaos::faults::FaultKind;
 use std::path::{Path, PathBuf};
@@ -257,39 +257,6 @@ fn send(pid: i32, signal: i32) {
     unsafe { libc::kill(pid, signal) };
 }
 
-/// A process with the marks of a run.
-pub struct Marked {
-    pub pid: i32,
-    pub unit: String,
-    pub environ: Vec<u8>,
-}
-
-impl Marked {
-    pub fn var(&self, name: &str) -> Option<String> {
-        let prefix = format!("{name}=");
-        let entry = self
-            .environ
-            .split(|b| *b == 0)
-            .find(|v| v.starts_with(prefix.as_bytes()))?;
-        String::from_utf8(entry[prefix.len()..].to_vec()).ok()
-    }
-}
-
-/// Processes with the marks of this run.
-pub fn marked(run: &str) -> Vec<Marked> {
-    let read = |pid: u32| {
-        let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-        let mut process = Marked {
-            pid: i32::try_from(pid).ok()?,
-            unit: String::new(),
-            environ,
-        };
-        process.unit = process.var("GAMEDAY_UNIT")?;
-        Some(process)
-    };
-    processes_of(run).into_iter().filter_map(read).collect()
-}
-
 /// What of a run is there, whatever runtime it had.
 fn left_of(run: &str, with_docker: bool) -> Vec<String> {
     let mut left: Vec<String> = marked(run)
@@ -404,10 +371,7 @@ fn judge(attempt: &Attempt, died: Instant, with_docker: bool, seen: &mut Seen) -
             died.elapsed().as_secs_f64()
         ));
     } else {
-        let carries = match attempt.runtime {
-            "docker" => docker::until_all_links_carry(&run, LIMIT),
-            _ => process::until_all_links_carry(&run, LIMIT),
-        };
+        let carries = links::until_all_carry(attempt.runtime, &run, LIMIT);
         match carries {
             Some(links) => {
                 seen.carried.push(died.elapsed());
