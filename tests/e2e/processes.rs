@@ -48,9 +48,9 @@ fn days() -> [Vec<Step>; 2] {
 }
 
 pub fn processes_end_freeze_and_come_back() {
-    run("process", "rate = 15\nkeys = 30", &days());
+    run("processes", "process", "rate = 15\nkeys = 30", &days());
 }
 
 pub fn containers_end_freeze_and_come_back() {
-    run("docker", "rate = 15\nkeys = 30", &days());
+    run("processes", "docker", "rate = 15\nkeys = 30", &days());
 }

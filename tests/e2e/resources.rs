@@ -30,11 +30,11 @@ fn everywhere() -> Vec<Step> {
 }
 
 pub fn disks_stored_data_and_clocks_of_processes() {
-    run("process", WORKLOAD, &[everywhere()]);
+    run("resources", "process", WORKLOAD, &[everywhere()]);
 }
 
 pub fn disks_stored_data_and_clocks_of_containers() {
-    run("docker", WORKLOAD, &[everywhere()]);
+    run("resources", "docker", WORKLOAD, &[everywhere()]);
 }
 
 pub fn processor_and_memory_of_containers() {
@@ -50,7 +50,7 @@ pub fn processor_and_memory_of_containers() {
         )
         .told("KiB"),
     ];
-    run("docker", WORKLOAD, &[steps]);
+    run("bounds", "docker", WORKLOAD, &[steps]);
 }
 
 /// What a process may use cannot be bounded without privileges: said before anything starts.

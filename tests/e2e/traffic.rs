@@ -3,8 +3,9 @@
 
 use crate::day::{Fact, Pairs, Step, run};
 
-/// Few calls with much in them, so that a rate is felt and not exhausted.
-const WORKLOAD: &str = "rate = 5\nkeys = 30\nitem_bytes = 4000";
+/// Few writes with much in them, so that a rate is felt and not exhausted.
+const WORKLOAD: &str = "rate = 15\nkeys = 30\nitem_bytes = 4000\nwrites = 0.2\ninserts = 0\n\
+                        cas = 0\nstrong_reads = 0.4\neventual_reads = 0.4";
 const A_AND_B: Pairs = Pairs::These(&["ab", "ba"]);
 
 /// What both runtimes can do.
@@ -63,11 +64,11 @@ fn spoilt() -> Vec<Step> {
 }
 
 pub fn between_processes() {
-    run("process", WORKLOAD, &[slow()]);
+    run("traffic", "process", WORKLOAD, &[slow()]);
 }
 
 pub fn between_containers() {
     let mut all = slow();
     all.extend(spoilt());
-    run("docker", WORKLOAD, &[all]);
+    run("traffic", "docker", WORKLOAD, &[all]);
 }

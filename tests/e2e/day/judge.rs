@@ -4,8 +4,9 @@ use super::canaries::Calls;
 use super::nodes::{Sample, State};
 use super::times::{self, Times};
 use super::{Day, Fact, Step};
+use crate::links::Seen as Link;
 use gameday_record::{Nanos, TimelineEvent};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Two nodes that a look takes so long to see may have been gone one after the other.
@@ -101,6 +102,7 @@ impl Around<'_> {
             Fact::InTurn(nodes) => self.in_turn(nodes),
             Fact::Counted(node, names) => self.counted(node, names),
             Fact::Apart(cut) => self.apart(cut),
+            Fact::Majorities => self.majorities(),
             Fact::Elected => self.elected(),
         }
     }
@@ -178,23 +180,41 @@ impl Around<'_> {
         assert!(counted >= COUNTED, "{names:?} grew by {counted}");
     }
 
-    fn apart(&self, cut: fn(&str, &str) -> bool) {
-        let looks = self.day.seen.links.iter();
-        let mut looks = looks.filter(|(from, to, _)| self.times.holds(*from, *to));
-        let (_, _, links) = looks.next().expect("a look at the links meanwhile");
+    /// What was seen of the links between nodes while the step was in force.
+    fn links(&self) -> Vec<&Link> {
+        let mut looks = self.day.seen.links.iter();
+        let look = looks.find(|(from, to, _)| self.times.holds(*from, *to));
+        let (_, _, links) = look.expect("a look at the links meanwhile");
         let is_node = |name: &str| !name.starts_with("canary");
+        let links = links.iter();
+        links
+            .filter(|l| is_node(&l.from) && is_node(&l.to))
+            .collect()
+    }
+
+    fn apart(&self, cut: fn(&str, &str) -> bool) {
         let both_ways = self.day.runtime == "process";
-        let mut looked_at = 0;
-        for link in links.iter().filter(|l| is_node(&l.from) && is_node(&l.to)) {
+        let links = self.links();
+        for link in &links {
             let there = cut(&link.from, &link.to);
             let cut = there || (both_ways && cut(&link.to, &link.from));
             assert_eq!(link.carries, !cut, "{link:?}");
-            looked_at += usize::from(cut);
         }
-        assert!(
-            looked_at > 0,
-            "no link that is cut was looked at: {links:?}"
-        );
+        assert!(links.iter().any(|l| !l.carries), "{links:?}");
+    }
+
+    fn majorities(&self) {
+        let links = self.links();
+        let mut reached: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for link in &links {
+            let from = reached.entry(&link.from).or_insert([&*link.from].into());
+            from.extend(link.carries.then_some(&*link.to));
+        }
+        let nodes = reached.len();
+        let majority = nodes / 2 + 1;
+        assert!(reached.values().all(|r| r.len() == majority), "{reached:?}");
+        let different: BTreeSet<_> = reached.values().collect();
+        assert_eq!(different.len(), nodes, "{reached:?}");
     }
 
     fn elected(&self) {

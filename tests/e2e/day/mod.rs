@@ -75,8 +75,29 @@ pub enum Fact {
     /// Of the links between nodes just those carry nothing of which this says so, given who
     /// sends and who receives. Between processes a way is as cut as the way back.
     Apart(fn(&str, &str) -> bool),
+    /// Over the links between nodes each reaches just a majority, and no two the same.
+    Majorities,
     /// Another leader of some partition is elected.
     Elected,
+}
+
+impl Fact {
+    /// Whether somebody must look at the links.
+    fn of_links(&self) -> bool {
+        matches!(self, Fact::Apart(_) | Fact::Majorities)
+    }
+
+    /// Whether somebody must look at the nodes.
+    fn of_nodes(&self) -> bool {
+        matches!(
+            self,
+            Fact::Gone(_)
+                | Fact::Frozen(_)
+                | Fact::Others(..)
+                | Fact::InTurn(_)
+                | Fact::Counted(..)
+        )
+    }
 }
 
 impl Step {
@@ -156,10 +177,11 @@ struct Seen {
     links: Vec<(Nanos, Nanos, Vec<links::Seen>)>,
 }
 
-/// Runs the steps, and looks for what must be seen of each.
-pub fn run(runtime: &'static str, workload: &str, lanes: &[Vec<Step>]) {
+/// Runs the steps, and looks for what must be seen of each. The name is the playbook's, and no
+/// other run's that may begin in the same second.
+pub fn run(name: &str, runtime: &'static str, workload: &str, lanes: &[Vec<Step>]) {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let playbook = dir.path().join("day.toml");
+    let playbook = dir.path().join(format!("{name}-{runtime}.toml"));
     std::fs::write(&playbook, book(workload, lanes)).expect("the folder is writable");
     let out = dir.path().join("runs");
     let mut command = gameday();
@@ -186,8 +208,8 @@ pub fn run(runtime: &'static str, workload: &str, lanes: &[Vec<Step>]) {
 
 /// Looks at the run until it ends.
 fn watch(mut child: Child, out: &Path, lanes: &[Vec<Step>]) -> (Child, Seen) {
-    let apart = |f: &Fact| matches!(f, Fact::Apart(_));
-    let at_links = lanes.iter().flatten().any(|s| s.facts.iter().any(apart));
+    let facts = || lanes.iter().flatten().flat_map(|step| &step.facts);
+    let (at_links, at_nodes) = (facts().any(Fact::of_links), facts().any(Fact::of_nodes));
     let began = Instant::now();
     let mut seen = Seen::default();
     let mut eyes: Option<(Eyes, RunFolder)> = None;
@@ -198,7 +220,9 @@ fn watch(mut child: Child, out: &Path, lanes: &[Vec<Step>]) -> (Child, Seen) {
             eyes = folder.and_then(|f| Some((Eyes::new(&f.read_run().ok()?), f)));
         }
         if let Some((eyes, folder)) = &eyes {
-            seen.nodes.push(eyes.look());
+            if at_nodes {
+                seen.nodes.push(eyes.look());
+            }
             if at_links && is_in_force(folder) {
                 let from = eyes.now();
                 let links = links::look(&eyes.runtime, &eyes.run).unwrap_or_default();

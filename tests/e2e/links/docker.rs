@@ -1,8 +1,10 @@
 //! The pods of a run in containers, asked without its runner.
 
 use super::Seen;
-use crate::support::engine::{address, ask, docker_lines};
+use crate::support::engine::{Attached, docker_lines};
 use serde_json::{Value, json};
+use std::process::{Command, Stdio};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Numbers of messages, far from those that a runner uses.
@@ -24,26 +26,27 @@ pub(super) fn look(run: &str) -> Option<Vec<Seen>> {
             expected[to].push((from, number));
         }
     }
-    let every = |requests: Vec<Value>| -> Vec<Option<Value>> {
-        std::thread::scope(|scope| {
-            let asked: Vec<_> = agents
-                .iter()
-                .zip(requests)
-                .map(|(agent, request)| scope.spawn(move || ask(&agent.container, &request)))
-                .collect();
-            let asked = asked.into_iter();
-            asked.map(|a| a.join().expect("asked")).collect()
-        })
-    };
-    let send = |messages| json!({ "send": { "messages": Value::Array(messages), "times": 4, "gap_ms": 25 } });
-    every(sent.into_iter().map(send).collect());
     let numbers = |of: &Vec<(usize, u64)>| of.iter().map(|(_, n)| *n).collect::<Vec<u64>>();
-    let seen = every(
-        expected
+    let all_have_sent = Barrier::new(agents.len());
+    let (sent, numbers) = (sent.into_iter(), expected.iter().map(numbers));
+    let seen: Vec<Option<Value>> = std::thread::scope(|scope| {
+        let asked: Vec<_> = agents
             .iter()
-            .map(|of| json!({ "seen": numbers(of) }))
-            .collect(),
-    );
+            .zip(sent.zip(numbers))
+            .map(|(agent, (messages, numbers))| {
+                let all_have_sent = &all_have_sent;
+                scope.spawn(move || {
+                    let mut attached = Attached::to(&agent.container);
+                    let send = json!({ "messages": messages, "times": 4, "gap_ms": 25 });
+                    let sent = attached.ask(&json!({ "send": send }));
+                    all_have_sent.wait();
+                    sent.and_then(|_| attached.ask(&json!({ "seen": numbers })))
+                })
+            })
+            .collect();
+        let asked = asked.into_iter();
+        asked.map(|a| a.join().expect("asked")).collect()
+    });
     let mut links = Vec::new();
     for ((to, of), answer) in expected.iter().enumerate().zip(seen) {
         let all = answer.as_ref().and_then(|a| a["answer"]["seen"].as_array());
@@ -64,20 +67,30 @@ struct Agent {
     ip: String,
 }
 
-/// Agents that run. The engine may still be at what it was asked before a watchdog died: then
-/// they go one after the other.
+/// Agents that run; one may go while it is asked about.
 fn agents(run: &str) -> Vec<Agent> {
     let filter = format!("label=gameday.run={run}");
-    let names = docker_lines(&["ps", "--filter", &filter, "--format", "{{.Names}}"]);
-    let agent = |container: String| {
+    let all = docker_lines(&["ps", "-q", "--filter", &filter]);
+    if all.is_empty() {
+        return Vec::new();
+    }
+    let format = "{{.Name}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let out = Command::new("docker")
+        .args(["inspect", "--format", format])
+        .args(all)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the docker command runs");
+    let agent = |line: &str| {
+        let (container, ip) = line.trim_start_matches('/').split_once(' ')?;
         let unit = container.strip_suffix("-agent")?;
         let unit = unit.strip_prefix(&format!("gameday-{run}-"))?.to_string();
-        let ip = address(&container)?;
-        Some(Agent {
-            container,
+        (!ip.is_empty()).then(|| Agent {
+            container: container.to_string(),
             unit,
-            ip,
+            ip: ip.to_string(),
         })
     };
-    names.into_iter().filter_map(agent).collect()
+    let said = String::from_utf8_lossy(&out.stdout);
+    said.lines().filter_map(agent).collect()
 }
