@@ -10,15 +10,20 @@ mod support;
 
 mod canary_cmd;
 mod canary_load;
+mod day;
 mod docker;
 mod doctor;
 mod killed;
+mod links;
+mod partitions;
 mod process;
+mod processes;
 mod resources;
 mod sabotage;
 mod safety;
 #[cfg(feature = "seeded-bugs")]
 mod seeded_bugs;
+mod traffic;
 mod turns;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -69,6 +74,9 @@ fn trials() -> Vec<Trial> {
     let mut all = broken_stores();
     all.extend(list! {
         Docker:
+            partitions::links_between_containers,
+            traffic::between_containers,
+            processes::containers_end_freeze_and_come_back,
             resources::disks_stored_data_and_clocks_of_containers,
             resources::processor_and_memory_of_containers,
             docker::an_upgrade_rolls_over_the_containers_and_back,
@@ -81,6 +89,9 @@ fn trials() -> Vec<Trial> {
         DockerIfThere:
             killed::whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched;
         Slot:
+            partitions::links_between_processes,
+            processes::processes_end_freeze_and_come_back,
+            traffic::between_processes,
             resources::disks_stored_data_and_clocks_of_processes,
             process::boto3_works_against_a_kept_cluster,
             process::an_upgrade_rolls_over_the_nodes_and_back,
