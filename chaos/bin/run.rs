@@ -26,7 +26,7 @@ use gameday_record::folder::write_json;
 use gameday_record::history::HISTORY_VERSION;
 use gameday_record::timeline::TimelineWriter;
 use gameday_record::{
-    HistoryHeader, Nanos, Node, Phase, RunClock, RunFolder, RunInfo, RunState, TimelineEvent,
+    HistoryHeader, Node, Phase, RunClock, RunFolder, RunInfo, RunState, TimelineEvent,
 };
 use gameday_reports::BaselineRule;
 use std::collections::BTreeMap;
