@@ -97,7 +97,6 @@ fn trials() -> Vec<Trial> {
             process::an_upgrade_rolls_over_the_nodes_and_back,
             process::a_partition_is_survived_proven_and_reported,
             process::an_alarm_that_is_a_stop_condition_ends_the_run,
-            process::an_outage_is_measured_within_one_probe_interval,
             process::ctrl_c_reverts_and_still_writes_the_report,
             process::a_killed_runner_leaves_nothing_that_revert_does_not_end,
             process::a_wrong_playbook_is_refused_with_all_its_errors,
@@ -128,6 +127,8 @@ fn trials() -> Vec<Trial> {
             doctor::a_plan_names_its_techniques_and_needs_no_docker,
             doctor::a_night_is_the_same_for_the_same_seed_to_the_byte,
             doctor::an_output_that_nobody_reads_is_no_failure;
+        Alone:
+            process::an_outage_is_measured_within_one_probe_interval;
         // It reverts whatever is dead on this machine.
         DockerAlone:
             docker::a_killed_runner_leaves_nothing_that_revert_does_not_end_and_nobody_else_is_touched;
