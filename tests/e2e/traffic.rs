@@ -50,7 +50,7 @@ fn spoilt() -> Vec<Step> {
         .seen(Fact::Counted("storage-b1", &["Tcp.InCsumErrors"])),
         Step::new(
             "reorder",
-            "target = { node = \"storage-b1\" }\nreorder = \"30%\"\ndelay = \"30ms\"",
+            "target = { node = \"storage-b1\" }\nreorder = \"30%\"\ndelay = \"100ms\"",
         )
         .seen(Fact::Counted("storage-b1", &["TcpExt.TCPOFOQueue"])),
         Step::new(
