@@ -10,6 +10,7 @@ mod support;
 
 mod canary_cmd;
 mod canary_load;
+mod clients;
 mod docker;
 mod doctor;
 mod killed;
@@ -72,6 +73,7 @@ fn trials() -> Vec<Trial> {
             resources::disks_stored_data_and_clocks_of_containers,
             resources::processor_and_memory_of_containers,
             docker::an_upgrade_rolls_over_the_containers_and_back,
+            clients::of_containers_do_not_reach_an_endpoint,
             docker::an_az_that_loses_power_is_survived,
             docker::a_member_of_the_dockers_group_needs_no_root,
             docker::a_taken_network_is_refused_with_a_way_out,
@@ -85,6 +87,7 @@ fn trials() -> Vec<Trial> {
             process::boto3_works_against_a_kept_cluster,
             process::an_upgrade_rolls_over_the_nodes_and_back,
             process::a_partition_is_survived_proven_and_reported,
+            clients::of_processes_do_not_reach_an_endpoint,
             process::an_alarm_that_is_a_stop_condition_ends_the_run,
             process::an_outage_is_measured_within_one_probe_interval,
             process::ctrl_c_reverts_and_still_writes_the_report,
