@@ -26,7 +26,7 @@ use gameday_record::folder::write_json;
 use gameday_record::history::HISTORY_VERSION;
 use gameday_record::timeline::TimelineWriter;
 use gameday_record::{
-    HistoryHeader, Nanos, Node, Phase, RunClock, RunFolder, RunInfo, RunState, TimelineEvent,
+    HistoryHeader, Node, Phase, RunClock, RunFolder, RunInfo, RunState, TimelineEvent,
 };
 use gameday_reports::BaselineRule;
 use std::collections::BTreeMap;
@@ -332,7 +332,6 @@ impl Run {
             health: Arc::new(Baseline {
                 recorder: self.recorder.clone(),
                 clock: self.clock,
-                began: self.clock.now(),
                 rule: BaselineRule::new(
                     &self.prepared.topology.azs,
                     &self.prepared.playbook.measuring.workload,
@@ -438,20 +437,20 @@ impl Run {
 struct Baseline {
     recorder: Arc<Recorder>,
     clock: RunClock,
-    began: Nanos,
     rule: BaselineRule,
 }
 
 impl Health for Baseline {
-    fn baseline(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
-        async {
+    fn baseline(&self, lasted: Duration) -> BoxFuture<'_, Result<(), Vec<String>>> {
+        async move {
             if let Some(flaw) = self.recorder.flaw() {
                 return Err(vec![flaw]);
             }
+            let now = self.clock.now();
             // Calls of the last moment have not returned yet; they are not judged here.
-            let to = self.clock.now() - Duration::from_millis(500);
+            let to = now - Duration::from_millis(500);
             self.recorder
-                .with_fold(|fold| fold.baseline(self.began, to, &self.rule))
+                .with_fold(|fold| fold.baseline(now - lasted, to, &self.rule))
         }
         .boxed()
     }

@@ -74,7 +74,7 @@
 //! | `rolling-upgrade` | suite, game day in `tests/e2e/docker.rs` | suite, game day in `tests/e2e/process.rs` |
 //! | `isolate` | suite; game days in `tests/e2e/docker.rs`, `tests/e2e/sabotage.rs` | suite; game days in `tests/e2e/process.rs`, `tests/e2e/sabotage.rs` |
 //! | `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | cuts by the suite, the shapes' links by unit tests; no game day of their own | the same |
-//! | `clients` | cuts by the suite; game day in `tests/e2e/clients.rs` | the same |
+//! | `clients` | cuts by the suite; game day in `tests/e2e/partitions.rs` | the same |
 //! | `how = "reject"`, `reset` | suite | suite |
 //! | `delay`, `jitter`, `rate` | suite | suite |
 //! | `loss`, `duplicate`, `corrupt`, `reorder` | suite | refused, with the reason |
