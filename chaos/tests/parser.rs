@@ -360,12 +360,28 @@ fn every_partition_shape_is_read() {
             FaultKind::Leader,
             "leader of canary/1 | followers of canary/1",
         ),
+        (
+            "fault = \"clients\"\ntarget = { az = \"b\" }",
+            FaultKind::Clients,
+            "az b",
+        ),
     ] {
         let p = Playbook::parse("p.toml", &step(rest)).unwrap_or_else(|e| panic!("{}", render(&e)));
         assert_eq!(
             (p.steps[0].fault, p.steps[0].selector().as_str()),
             (fault, selector)
         );
+    }
+    for (from, azs) in [
+        ("", &[][..]),
+        ("from = \"a\"", &["a"]),
+        ("from = [\"c\", \"a\"]\nhow = \"reject\"", &["a", "c"]),
+    ] {
+        let clients = format!("fault = \"clients\"\ntarget = {{ az = \"b\" }}\n{from}");
+        let p = Playbook::parse("p.toml", &step(&clients)).unwrap();
+        let params = &p.steps[0].params;
+        assert!(params.from.iter().eq(azs), "{from}: {params:?}");
+        assert_eq!(params.how == How::Reject, from.contains("reject"));
     }
     let direction = |word: &str| {
         format!("fault = \"one-way\"\ntarget = {{ az = \"b\" }}\ndirection = \"{word}\"")
@@ -414,6 +430,23 @@ fn every_partition_shape_is_read() {
             "fault = \"leader\"\ntarget = { leader = \"canary\" }",
             "the leader of one partition",
         ),
+        (
+            "fault = \"isolate\"\ntarget = { az = \"b\" }\nfrom = \"a\"",
+            "'from' goes with 'clients', not with 'isolate'",
+        ),
+        (
+            "fault = \"clients\"\ntarget = { az = \"b\" }\nfrom = []",
+            "1 to 26 of them",
+        ),
+        (
+            "fault = \"clients\"\ntarget = { az = \"b\" }\nfrom = { az = \"a\" }",
+            "'from' is an AZ or a list of them",
+        ),
+        (
+            "fault = \"clients\"\ntarget = { az = \"b\" }\nto = { az = \"a\" }",
+            "'to' goes with",
+        ),
+        ("fault = \"clients\"\nfrom = \"a\"", "no 'target'"),
     ] {
         assert!(
             errors(&step(rest)).contains(told),

@@ -266,6 +266,12 @@ async fn every_partition_shape_is_proven_and_gone_afterwards() {
         // Six in a ring, each without two.
         ("majorities-ring", "target = { role = \"storage\" }", 12),
         ("leader", "target = { leader = \"canary/0\" }", 4),
+        ("clients", "target = { az = \"b\" }", 18),
+        (
+            "clients",
+            "target = { node = \"router-b\" }\nfrom = [\"a\", \"c\"]",
+            4,
+        ),
     ] {
         let step = format!("[[step]]\nfault = \"{fault}\"\n{rest}\nat = \"0s\"\nfor = \"8s\"\n");
         let mut run = Run::of(step);
@@ -417,6 +423,41 @@ async fn a_leader_apart_from_its_followers_still_serves_clients() {
     assert_eq!(
         (injection.hurt, injection.azs),
         (names(&["storage-a1"]), names(&["a"]))
+    );
+}
+
+/// No replica is away, so a step beside it may take one away elsewhere.
+#[tokio::test(start_paused = true)]
+async fn clients_that_are_cut_off_take_no_replica_away() {
+    let clients = step("x", "clients", "az = \"b\"", AT0, "8s");
+    let beside = step("y", "kill", "node = \"storage-c1\"", "at = \"2s\"", "3s");
+    let seen = Run::of(clients.clone() + &beside).go().await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    // Whom clients call is what they notice.
+    let injection = seen.injection();
+    assert_eq!(injection.targets.len(), 3);
+    assert_eq!(
+        (injection.hurt, injection.azs),
+        (names(&["router-b"]), names(&["b"]))
+    );
+
+    // Nodes that do not reach each other are no such fault.
+    let mut run = Run::of(clients);
+    run.switches.broken = Some(Link {
+        from: "router-b".into(),
+        to: "storage-a1".into(),
+    });
+    let seen = run.go().await;
+    assert_eq!(seen.proofs(1)[0], Fail);
+    let told = &seen.summary.unproven[0];
+    assert!(
+        told.contains("beside it: 1 of 42 links are not open: router-b → storage-a1"),
+        "{told}"
     );
 }
 

@@ -6,6 +6,9 @@ use crate::day::{Fact, Pairs, Step, run};
 const WORKLOAD: &str = "rate = 15\nkeys = 30";
 const A_AND_B: Pairs = Pairs::These(&["ab", "ba"]);
 const A_AND_C: Pairs = Pairs::These(&["ac", "ca"]);
+const OTHERS_AND_B: Pairs = Pairs::These(&["ab", "cb"]);
+const ALL_AND_B: Pairs = Pairs::These(&["ab", "bb", "cb"]);
+const NOT_B_OR_ITS_OWN: Pairs = Pairs::These(&["aa", "ac", "ba", "bb", "bc", "ca", "cc"]);
 const B_AND_OTHERS: Pairs = Pairs::These(&["ab", "ba", "bc", "cb"]);
 
 /// A node's AZ.
@@ -16,6 +19,14 @@ fn az(node: &str) -> char {
 
 fn a_and_c(from: &str, to: &str) -> bool {
     matches!((az(from), az(to)), ('a', 'c') | ('c', 'a'))
+}
+
+/// Between a canary that is not in b, and a node that is.
+fn clients_and_b(from: &str, to: &str) -> bool {
+    let there = |canary: &str, node: &str| {
+        canary.starts_with("canary") && az(canary) != 'b' && az(node) == 'b'
+    };
+    there(from, to) || there(to, from)
 }
 
 /// Those of which the links are looked at take so long.
@@ -62,6 +73,16 @@ fn shapes(look: &'static str) -> Vec<Step> {
         )
         .hold("20s")
         .seen(Fact::Elected),
+        Step::new("clients", "target = { az = \"b\" }\nfrom = [\"a\", \"c\"]")
+            .seen(Fact::Silent(OTHERS_AND_B))
+            .seen(Fact::Answered(NOT_B_OR_ITS_OWN))
+            .hold(look)
+            .seen(Fact::Apart(clients_and_b)),
+        Step::new(
+            "clients",
+            "target = { role = \"router\", az = \"b\" }\nhow = \"reject\"",
+        )
+        .seen(Fact::Told(ALL_AND_B)),
     ]
 }
 

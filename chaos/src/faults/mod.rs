@@ -45,7 +45,7 @@
 //! | `clock-skew` | the node's clock, read over a while, is compared with this host's: it has moved, or goes, as far wrong as asked | compared again from the revert on, it has moved back, or goes right |
 //! | `cpu-limit` | the kernel counts periods of the bound, and such in which the node had to wait | the node runs, and the kernel counts no period |
 //! | `memory-limit` | the kernel has the bound, and refused the node memory since; or it ended the node for want of it | the kernel has no such bound, and the node runs |
-//! | `isolate`, `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | messages over every link that should be cut do not arrive, over those beside them they do | messages over all of them arrive |
+//! | `isolate`, `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader`, `clients` | messages over every link that should be cut do not arrive, over those beside them they do | messages over all of them arrive |
 //! | the same with `how = "reject"`, and `reset` | they do not arrive, and the sender is told so | the same |
 //! | `delay`, `jitter` | of our own messages none is faster than asked, the median is not much slower, and with jitter some are faster than the delay | the median is as before the injection |
 //! | `loss`, `duplicate`, `corrupt`, `reorder` | of so many of our own messages as many are hit as the share gives but for a chance of 10⁻⁶ | fewer are hit than that |
@@ -84,6 +84,7 @@
 //! | `isolate`, `split`, `one-way`, `bridge` | suite for cuts; day `partitions` | over just these links nothing passes (in containers each way by itself); canaries across hear nothing, the others are answered |
 //! | `majorities-ring` | suite for cuts; day `partitions` | each node reaches just a majority, and no two the same |
 //! | `majority`, `how = "reject"`, `reset` | suite; day `partitions` | canaries across get no answer and are told so |
+//! | `clients` | suite for cuts; day `partitions` | canaries across hear nothing, the others are answered |
 //! | `leader` | suite for cuts; day `partitions` | another leader is elected |
 //! | `delay`, `jitter`, `rate` | suite; day `traffic` | no answer, or none that carries an item, reaches a canary across any earlier; afterwards they do |
 //! | `loss`, `duplicate`, `corrupt`, `reorder`, `traffic` | suite; day `traffic`; docker alone | what the kernel counts of TCP in the node's namespace: segments sent again, doubled, with a wrong sum, out of order |
@@ -155,6 +156,8 @@ pub struct Params {
     pub direction: Direction,
     /// Of partitions.
     pub how: How,
+    /// Of [`FaultKind::Clients`]: AZs whose clients are meant; none for those of all AZs.
+    pub from: BTreeSet<String>,
     /// Of faults of traffic: something.
     pub traffic: Traffic,
     /// Of [`FaultKind::CrashLoop`]: how long the process lives after each start.
@@ -173,6 +176,7 @@ impl Default for Params {
         Params {
             direction: Direction::Both,
             how: How::Drop,
+            from: BTreeSet::new(),
             traffic: Traffic::default(),
             uptime: Duration::from_secs(2),
             resources: Resources::default(),

@@ -4,7 +4,7 @@
 //!
 //! Instruments (canaries) stand with the nodes of their AZ if all of those are
 //! on one side, else with nobody: when an AZ is cut off as a whole, its canary
-//! is in it.
+//! is in it. Where clients are cut off, they are the clients.
 
 use super::shape::{self, Links, Shape};
 use super::{Fault, How, Scene, merge, without_lapses};
@@ -29,7 +29,12 @@ impl Partition {
     }
 
     fn links(&self, scene: &Scene) -> Links {
-        shape::links(self.shape, &self.sides, &scene.topology, &scene.instruments)
+        shape::links(
+            &self.shape,
+            &self.sides,
+            &scene.topology,
+            &scene.instruments,
+        )
     }
 }
 
@@ -118,7 +123,7 @@ impl Fault for Partition {
     fn undo(&self) -> String {
         format!(
             "open every link {}",
-            shape::describe(self.shape, &self.sides)
+            shape::describe(&self.shape, &self.sides)
         )
     }
 

@@ -28,6 +28,8 @@ use std::time::Duration;
 /// Role of the nodes that hold replicas, one replica of a partition per AZ:
 /// the nodes whose loss can cost a quorum.
 pub const REPLICA_ROLE: &str = "storage";
+/// Role of the nodes that clients call: the endpoint of their AZ.
+pub const ENDPOINT_ROLE: &str = "router";
 
 /// The stream that `[random]` is drawn from; the targets of what is drawn have
 /// the streams after it.

@@ -5,6 +5,7 @@
 //! walked by hand.
 
 mod alarms;
+mod clients;
 pub mod diagnostic;
 mod fields;
 mod measuring;

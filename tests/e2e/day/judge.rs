@@ -54,6 +54,10 @@ impl Drop for TellIfNot {
     }
 }
 
+fn is_node(name: &str) -> bool {
+    !name.starts_with("canary")
+}
+
 /// A day around one of its steps.
 struct Around<'a> {
     day: &'a Day,
@@ -194,15 +198,14 @@ impl Around<'_> {
         assert!(during >= COUNTED && during > after, "{during}, {after}");
     }
 
-    /// What was seen of the links between nodes while the step was in force.
+    /// What was seen of the links from or to nodes while the step was in force.
     fn links(&self) -> Vec<&Link> {
         let mut looks = self.day.seen.links.iter();
         let look = looks.find(|(from, to, _)| self.times.holds(*from, *to));
         let (_, _, links) = look.expect("a look at the links meanwhile");
-        let is_node = |name: &str| !name.starts_with("canary");
         let links = links.iter();
         links
-            .filter(|l| is_node(&l.from) && is_node(&l.to))
+            .filter(|l| is_node(&l.from) || is_node(&l.to))
             .collect()
     }
 
@@ -220,7 +223,7 @@ impl Around<'_> {
     fn majorities(&self) {
         let links = self.links();
         let mut reached: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for link in &links {
+        for link in links.iter().filter(|l| is_node(&l.from) && is_node(&l.to)) {
             let from = reached.entry(&link.from).or_insert([&*link.from].into());
             from.extend(link.carries.then_some(&*link.to));
         }

@@ -71,7 +71,7 @@ pub enum Fact {
     InTurn(&'static [&'static str]),
     /// The kernel counts such events of TCP in the network namespaces of containers.
     Counted(&'static str),
-    /// Of the links between nodes just those carry nothing of which this says so, given who
+    /// Of the links from or to nodes just those carry nothing of which this says so, given who
     /// sends and who receives. Between processes a way is as cut as the way back.
     Apart(fn(&str, &str) -> bool),
     /// Over the links between nodes each reaches just a majority, and no two the same.

@@ -75,7 +75,7 @@ fn playbook_of(kind: FaultKind) -> String {
         "bridge" => "target = { az = \"b\" }",
         "majorities-ring" => "target = [{ role = \"storage\" }, { role = \"router\" }]",
         "leader" => "target = { leader = \"canary/0\" }",
-        "isolate" | "one-way" | "power-off" => "target = { az = \"b\" }",
+        "isolate" | "one-way" | "power-off" | "clients" => "target = { az = \"b\" }",
         "clock-skew" => "target = { node = \"storage-b1\" }\njump = \"1h\"",
         _ => "target = { node = \"storage-b1\" }",
     };

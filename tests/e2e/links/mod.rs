@@ -14,8 +14,8 @@ pub struct Seen {
     pub carries: bool,
 }
 
-/// Looks once at every link between two nodes; in a run of processes at those of canaries too,
-/// and not at those to nodes that are frozen. `None` if there are none yet, or none any more.
+/// Looks once at every link, those of canaries too; in a run of processes at those to nodes that
+/// are not frozen. `None` if there are none yet, or none any more.
 pub fn look(runtime: &str, run: &str) -> Option<Vec<Seen>> {
     match runtime {
         "docker" => docker::look(run),

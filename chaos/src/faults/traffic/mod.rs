@@ -57,7 +57,12 @@ impl Shaped {
     }
 
     fn links(&self, scene: &Scene) -> Links {
-        shape::links(self.shape, &self.sides, &scene.topology, &scene.instruments)
+        shape::links(
+            &self.shape,
+            &self.sides,
+            &scene.topology,
+            &scene.instruments,
+        )
     }
 
     fn before(&self) -> Sight {
@@ -225,7 +230,7 @@ async fn measure(
 
 impl Fault for Shaped {
     fn undo(&self) -> String {
-        let which = shape::describe(self.shape, &self.sides);
+        let which = shape::describe(&self.shape, &self.sides);
         format!("end this on every link {which}: {}", self.traffic)
     }
 
