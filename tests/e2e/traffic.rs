@@ -4,8 +4,8 @@
 use crate::day::{Fact, Pairs, Step, run};
 
 /// Few writes with much in them, so that a rate is felt and not exhausted.
-const WORKLOAD: &str = "rate = 15\nkeys = 30\nitem_bytes = 4000\nwrites = 0.2\ninserts = 0\n\
-                        cas = 0\nstrong_reads = 0.4\neventual_reads = 0.4";
+const WORKLOAD: &str = "rate = 8\nkeys = 30\nitem_bytes = 4000\nwrites = 0.4\ninserts = 0\n\
+                        cas = 0\nstrong_reads = 0.3\neventual_reads = 0.3";
 const A_AND_B: Pairs = Pairs::These(&["ab", "ba"]);
 
 /// What both runtimes can do.

@@ -133,7 +133,7 @@ fn name(lane: &[Step], number: usize, i: usize) -> String {
 
 /// The playbook: in each lane one step after the other.
 pub fn book(workload: &str, lanes: &[Vec<Step>]) -> String {
-    let mut text = format!("{HEAD}\n[workload]\ntimeout = \"1s\"\n{workload}\n");
+    let mut text = format!("{HEAD}\n[workload]\n{workload}\n");
     for (number, lane) in lanes.iter().enumerate() {
         let name = |i: usize| name(lane, number, i);
         for (i, step) in lane.iter().enumerate() {
