@@ -1,9 +1,11 @@
-//! What is wrong with the pod's links: packet filter rules and the queue, with
-//! one lease.
+//! What is wrong with the pod's links: packet filter rules, and the queue or
+//! netem that they lead into, with one lease.
 
 use super::AgentAnswer;
+use crate::runtime::netem::{self, Shaper};
 use crate::runtime::nft::{Drops, Filter};
 use crate::runtime::queue::{Queue, Shaping};
+use crate::runtime::traffic::Traffic;
 use crate::runtime::wanted::{Gate, Setting};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -18,6 +20,8 @@ pub(crate) struct Orders {
     pub from: BTreeMap<Ipv4Addr, Setting>,
     /// By receiver, on their way out.
     pub to: BTreeMap<Ipv4Addr, Setting>,
+    /// By receiver, on their way out, by netem; the traffic of the others is for the queue.
+    pub netem: BTreeMap<Ipv4Addr, Traffic>,
     /// Everything is dropped.
     pub silent: bool,
 }
@@ -28,7 +32,8 @@ impl Orders {
         *self == Orders::default()
     }
 
-    fn drops(&self) -> Drops {
+    /// `class_to`: what classes the receivers' packets go into for netem.
+    fn drops(&self, class_to: BTreeMap<Ipv4Addr, u32>) -> Drops {
         fn of<B: FromIterator<Ipv4Addr>>(
             peers: &BTreeMap<Ipv4Addr, Setting>,
             is: impl Fn(&Setting) -> bool,
@@ -47,6 +52,7 @@ impl Orders {
             reject_to: of(&self.to, rejects),
             queue_from: of(&self.from, shaped),
             queue_to: of(&self.to, shaped),
+            class_to,
         }
     }
 
@@ -67,6 +73,8 @@ pub(super) struct Rules {
     filter: Filter,
     /// Made when it is needed first.
     queue: Option<Queue>,
+    /// Made when it is needed first.
+    shaper: Option<Shaper>,
     lease: Duration,
     current: Drops,
     renewed: Instant,
@@ -82,6 +90,7 @@ impl Rules {
         Ok(Rules {
             filter: Filter::create(table, lease).map_err(|e| e.to_string())?,
             queue: None,
+            shaper: None,
             lease,
             current: Drops::default(),
             renewed: Instant::now(),
@@ -94,7 +103,6 @@ impl Rules {
     /// # Errors
     /// What the kernel says.
     pub fn replace(&mut self, orders: &Orders) -> Result<AgentAnswer, String> {
-        let drops = orders.drops();
         // Nobody asked in time: what was wrong until now has not been for a while.
         if !self.current.is_empty() && self.renewed.elapsed() >= self.lease {
             self.lapses += 1;
@@ -107,12 +115,47 @@ impl Rules {
         if let Some(queue) = &self.queue {
             queue.set(shaping, self.lease)?;
         }
+        // So must the classes be there that packets are put into.
+        let drops = orders.drops(self.prepare(&orders.netem)?);
         self.filter.replace(&drops).map_err(|e| e.to_string())?;
+        self.keep(&orders.netem);
         self.current = drops;
         self.renewed = Instant::now();
         Ok(AgentAnswer::Done {
             lapses: self.lapses,
         })
+    }
+
+    fn prepare(
+        &mut self,
+        wanted: &BTreeMap<Ipv4Addr, Traffic>,
+    ) -> Result<BTreeMap<Ipv4Addr, u32>, String> {
+        if self.shaper.is_none() && !wanted.is_empty() {
+            let shaper = Shaper::open(netem::outward()?);
+            self.shaper = Some(shaper.map_err(|e| e.to_string())?);
+        }
+        match &mut self.shaper {
+            Some(shaper) => shaper.prepare(wanted).map_err(|e| e.to_string()),
+            None => Ok(BTreeMap::new()),
+        }
+    }
+
+    fn keep(&mut self, wanted: &BTreeMap<Ipv4Addr, Traffic>) {
+        if let Some(shaper) = &mut self.shaper {
+            shaper.keep(wanted, Instant::now().into_std());
+        }
+    }
+
+    /// Takes away what no packet waits in any more; to be called now and then.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn sweep(&mut self) -> Result<(), String> {
+        let Some(shaper) = &mut self.shaper else {
+            return Ok(());
+        };
+        let swept = shaper.sweep(Instant::now().into_std());
+        swept.map_err(|e| e.to_string())
     }
 
     /// Keeps the lease.
@@ -137,6 +180,7 @@ impl Rules {
                 self.filter
                     .replace(&self.current)
                     .map_err(|e| e.to_string())?;
+                self.keep(&BTreeMap::new());
             }
         }
         Ok(AgentAnswer::Done {
@@ -182,16 +226,19 @@ mod tests {
         let orders = Orders {
             from: [(peer(1), gate(Gate::Cut)), (peer(2), slow)].into(),
             to: [(peer(3), gate(Gate::Reject)), (peer(4), slow)].into(),
+            netem: [(peer(5), slow.traffic)].into(),
             silent: false,
         };
+        let classes: BTreeMap<_, _> = [(peer(5), 0x1_0002)].into();
         let expected = Drops {
             from: [peer(1)].into(),
             queue_from: [peer(2)].into(),
             reject_to: [peer(3)].into(),
             queue_to: [peer(4)].into(),
+            class_to: classes.clone(),
             ..Drops::default()
         };
-        assert_eq!(orders.drops(), expected);
+        assert_eq!(orders.drops(classes), expected);
         assert_eq!(orders.shaping().from, [(peer(2), slow.traffic)].into());
         assert_eq!(orders.shaping().to, [(peer(4), slow.traffic)].into());
     }
@@ -225,7 +272,7 @@ mod tests {
             assert_eq!(rules.renew(), NONE);
             assert_eq!(rules.replace(&silent()), NONE);
             assert_eq!(rules.renew(), NONE);
-            assert_eq!(rules.current, silent().drops());
+            assert_eq!(rules.current, silent().drops(BTreeMap::new()));
         });
     }
 }

@@ -2,7 +2,8 @@
 
 use super::message::{Attributes, Rule};
 use super::{
-    FROM, QUEUE, QUEUE_FROM, QUEUE_TO, QUEUED_MARK, REJECT_FROM, REJECT_TO, SILENT, SILENT_KEY, TO,
+    CLASS_TO, FROM, QUEUE, QUEUE_FROM, QUEUE_TO, QUEUED_MARK, REJECT_FROM, REJECT_TO, SILENT,
+    SILENT_KEY, TO,
 };
 
 /// A chain and the expressions of a rule in it.
@@ -10,7 +11,8 @@ pub(super) type Ruled = (&'static str, Attributes);
 
 /// The loopback interface is the first of every network namespace.
 const LOOPBACK: u32 = 1;
-// NFT_META_MARK, _IIF, _OIF, _NFPROTO, _L4PROTO
+// NFT_META_PRIORITY, _MARK, _IIF, _OIF, _NFPROTO, _L4PROTO
+const PRIORITY: u32 = 2;
 const MARK: u32 = 3;
 const IN: u32 = 4;
 const OUT: u32 = 5;
@@ -20,20 +22,26 @@ const NFPROTO_IPV4: u8 = 2;
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
 
+/// Where addresses are in the IPv4 header.
+const SENDER: u32 = 12;
+const RECEIVER: u32 = 16;
+
 /// Every way in and out: chain, the set of peers, where their address is in the IPv4 header.
 fn ways(from: &'static str, to: &'static str) -> [(&'static str, &'static str, u32); 2] {
-    const SENDER: u32 = 12;
-    const RECEIVER: u32 = 16;
     [("input", from, SENDER), ("output", to, RECEIVER)]
 }
 
-/// Packets of the peers in a set.
-fn peers(set: &str, address: u32) -> Rule {
+/// The address of a packet.
+fn address(at: u32) -> Rule {
     Rule::new()
         .load_meta(PROTOCOL)
         .compare(true, &[NFPROTO_IPV4])
-        .load_network_header(address, 4)
-        .lookup(set)
+        .load_network_header(at, 4)
+}
+
+/// Packets of the peers in a set.
+fn peers(set: &str, at: u32) -> Rule {
+    address(at).lookup(set)
 }
 
 /// What is dropped: everything while that is silent, and the peers in the sets.
@@ -100,4 +108,10 @@ pub(super) fn queues(by_target: bool) -> Vec<Ruled> {
         (chain, rule)
     });
     both.to_vec()
+}
+
+/// What is put into a class of the traffic control, which is the priority of the packet.
+pub(super) fn classes() -> Ruled {
+    let rule = address(RECEIVER).translate(CLASS_TO).count();
+    ("output", rule.set_meta(PRIORITY))
 }
