@@ -221,6 +221,7 @@ max_write_gap = "3s"
 recover_within = "500ms"
 [baseline]
 for = "2s"
+within = "7s"
 [[step]]
 fault = "pause"
 target = { random = 2, role = "router" }
@@ -259,7 +260,11 @@ for = "4s"
         ),
         (Some(3000), Some(500))
     );
-    assert_eq!((p.baseline.as_secs(), p.cooldown.as_secs()), (2, 4));
+    assert_eq!(
+        (p.baseline.lasts.as_secs(), p.baseline.within.as_secs()),
+        (2, 7)
+    );
+    assert_eq!(p.cooldown.as_secs(), 4);
     let [one, two] = p.steps.as_slice() else {
         panic!("{:?}", p.steps)
     };

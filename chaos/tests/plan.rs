@@ -83,7 +83,7 @@ fn a_plan_reads_like_this() {
     assert_eq!(
         p.lines(),
         [
-            "+0s       baseline for 10s: the healthy cluster is measured; if it is unhealthy, nothing is injected",
+            "+0s       baseline for 10s: the healthy cluster is measured; if it is not healthy within 1m, nothing is injected",
             "+11s      lose b for 15s: power-off az b → router-b, storage-b1, storage-b2",
             "          undo: power these nodes on again: router-b, storage-b1, storage-b2 (AZ b)",
             "then      freeze for 8s: pause leader of canary/0 → whoever that is then, once 'lose b' is reverted",

@@ -28,7 +28,7 @@ struct Run {
     steps: String,
     switches: Switches,
     groups: Vec<Result<Vec<Group>, String>>,
-    health: Result<(), Vec<String>>,
+    health: Vec<Result<(), Vec<String>>>,
     refuse: fn(&TimelineEvent) -> bool,
     /// When the playbook's alarms fire, from the start.
     alarm: Option<Duration>,
@@ -55,7 +55,7 @@ impl Run {
                 Some("storage-a1"),
                 ["storage-a1", "storage-b1", "storage-c1"],
             )])],
-            health: Ok(()),
+            health: vec![Ok(())],
             refuse: |_| false,
             alarm: None,
             stop: None,
@@ -78,7 +78,7 @@ impl Run {
             instruments: ["a", "b", "c"].map(canary).to_vec(),
             timeline: Timeline::new(sink, RunClock::start()),
             roles: Arc::new(Told::new(self.groups)),
-            health: Arc::new(Judged(self.health)),
+            health: Arc::new(Judged(self.health.into())),
             alarms: Arc::new(FiresAt(self.alarm.map(|at| began + at))),
             observer: observer.clone(),
         };
@@ -253,16 +253,16 @@ async fn every_fault_is_proven_on_an_honest_runtime() {
 #[tokio::test(start_paused = true)]
 async fn every_partition_shape_is_proven_and_gone_afterwards() {
     for (fault, rest, links) in [
-        ("isolate", "target = { node = \"storage-b1\" }", 16),
+        ("isolate", "target = { node = \"storage-b1\" }", 22),
         (
             "split",
             "groups = [{ az = \"a\" }, { node = \"storage-b1\" }]",
-            6,
+            8,
         ),
-        ("majority", "", 36),
-        ("one-way", "target = { az = \"b\" }", 18),
-        ("one-way", "target = { az = \"b\" }\ndirection = \"in\"", 18),
-        ("bridge", "target = { az = \"b\" }", 18),
+        ("majority", "", 60),
+        ("one-way", "target = { az = \"b\" }", 30),
+        ("one-way", "target = { az = \"b\" }\ndirection = \"in\"", 30),
+        ("bridge", "target = { az = \"b\" }", 30),
         // Six in a ring, each without two.
         ("majorities-ring", "target = { role = \"storage\" }", 12),
         ("leader", "target = { leader = \"canary/0\" }", 4),
@@ -655,13 +655,26 @@ async fn a_stop_before_the_steps_injects_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unhealthy_baseline_injects_nothing() {
+async fn an_unhealthy_baseline_is_measured_again_and_injects_nothing() {
     let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "8s"));
-    run.health = Err(vec!["writes 40 %".into()]);
+    run.health = vec![Err(vec!["writes 40 %".into()])];
     let seen = run.go().await;
     assert_eq!(seen.summary.state, RunState::Failed);
     assert!(seen.summary.reason.unwrap().contains("writes 40 %"));
-    assert_eq!(seen.log.all(), ["timeline phase baseline", "timeline note"]);
+    // 6 times 10 s are a minute.
+    assert_eq!(
+        seen.log.all(),
+        ["timeline phase baseline", "timeline note"].repeat(6)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_baseline_that_becomes_healthy_in_time_is_one() {
+    let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "8s"));
+    run.health = vec![Err(vec!["writes 40 %".into(), "reads 80 %".into()]), Ok(())];
+    let seen = run.go().await;
+    assert_eq!(seen.summary.state, RunState::Completed);
+    assert_eq!(seen.log.at("kill"), 20_000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -690,6 +703,37 @@ async fn a_cut_that_does_not_cut_is_noticed() {
     );
 }
 
+/// The canaries' links as well: those that should be cut, and those beside them.
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_is_cut_off_otherwise_than_asked_is_noticed() {
+    let link = |from: &str, to: &str| {
+        Some(Link {
+            from: from.into(),
+            to: to.into(),
+        })
+    };
+    let run = || Run::of(step("cut b", "partition", "az = \"b\"", AT0, "20s"));
+    for leak in [link("canary-a", "router-b"), link("router-a", "canary-b")] {
+        let mut run = run();
+        run.switches.leaks = leak.clone();
+        let seen = run.go().await;
+        let leak = leak.unwrap();
+        seen.is_unproven(&format!("{} → {}", leak.from, leak.to));
+        assert_eq!(seen.proofs(1), [Fail, Pass]);
+    }
+    let mut run = run();
+    run.switches.broken = link("canary-b", "router-b");
+    let seen = run.go().await;
+    let told = &seen.summary.unproven[0];
+    assert!(
+        told.contains("beside it: 1 of 12 links are not open: canary-b → router-b"),
+        "{told}"
+    );
+    // And nobody mended it.
+    let left = &seen.summary.not_clean;
+    assert!(left[0].contains("canary-b → router-b"), "{left:?}");
+}
+
 /// A link that no injection knows of is seen, and is not blamed on one.
 #[tokio::test(start_paused = true)]
 async fn after_the_last_revert_every_node_must_reach_every_other() {
@@ -713,7 +757,7 @@ async fn after_the_last_revert_every_node_must_reach_every_other() {
 
     // Nothing was injected: nothing can be left.
     let mut run = Run::of(step("x", "kill", "node = \"storage-b1\"", AT0, "8s"));
-    run.health = Err(vec!["writes 40 %".into()]);
+    run.health = vec![Err(vec!["writes 40 %".into()])];
     assert!(!run.go().await.log.has("timeline reachability"));
 }
 

@@ -45,7 +45,7 @@
 //! | `clock-skew` | the node's clock, read over a while, is compared with this host's: it has moved, or goes, as far wrong as asked | compared again from the revert on, it has moved back, or goes right |
 //! | `cpu-limit` | the kernel counts periods of the bound, and such in which the node had to wait | the node runs, and the kernel counts no period |
 //! | `memory-limit` | the kernel has the bound, and refused the node memory since; or it ended the node for want of it | the kernel has no such bound, and the node runs |
-//! | `isolate`, `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | messages over every link between nodes that should be cut do not arrive, over those beside them they do | messages over all of them arrive |
+//! | `isolate`, `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | messages over every link that should be cut do not arrive, over those beside them they do | messages over all of them arrive |
 //! | the same with `how = "reject"`, and `reset` | they do not arrive, and the sender is told so | the same |
 //! | `delay`, `jitter` | of our own messages none is faster than asked, the median is not much slower, and with jitter some are faster than the delay | the median is as before the injection |
 //! | `loss`, `duplicate`, `corrupt`, `reorder` | of so many of our own messages as many are hit as the share gives but for a chance of 10⁻⁶ | fewer are hit than that |
@@ -53,6 +53,10 @@
 //!
 //! Faults of traffic are also measured beside: over links of the targets that
 //! are left alone, all is as before.
+//!
+//! Links of canaries are looked at as those of nodes are. Nobody calls a canary:
+//! in `process`, what is looked at of a link towards it is the way of the answers
+//! to what it calls, the only thing that it carries.
 //!
 //! # How each fault is tested
 //!

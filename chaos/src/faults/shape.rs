@@ -35,18 +35,16 @@ pub(super) enum Shape {
 /// The links of a partition, by what is expected of them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Links {
-    /// Cut, between nodes.
+    /// Cut.
     pub(super) cut: Vec<Link>,
-    /// Cut, from or to an instrument: cannot be probed.
-    pub(super) blind: Vec<Link>,
-    /// Not cut, between two nodes of which one is on a side.
+    /// Not cut, from or to a node on a side.
     pub(super) open: Vec<Link>,
 }
 
 /// Where each unit stands; who is on no side is not in it.
 type Places<'a> = BTreeMap<&'a str, usize>;
 
-/// The links that a shape is about.
+/// The links that a shape is about: between nodes, and between nodes and instruments.
 pub(super) fn links(
     shape: Shape,
     sides: &[Vec<String>],
@@ -62,25 +60,19 @@ pub(super) fn links(
     let mut out = Links::default();
     for (from, from_node) in &units {
         for (to, to_node) in &units {
-            let nodes = *from_node && *to_node;
             if from.name == to.name || !(*from_node || *to_node) {
                 continue;
             }
             let place = |unit: &Node| places.get(unit.name.as_str()).copied();
+            let on_a_side = |unit: &Node| touched.contains(unit.name.as_str());
             let link = Link {
                 from: from.name.clone(),
                 to: to.name.clone(),
             };
-            match (blocks(shape, sides.len(), place(from), place(to)), nodes) {
-                (true, true) => out.cut.push(link),
-                (true, false) => out.blind.push(link),
-                (false, true)
-                    if touched.contains(from.name.as_str())
-                        || touched.contains(to.name.as_str()) =>
-                {
-                    out.open.push(link);
-                }
-                (false, _) => {}
+            if blocks(shape, sides.len(), place(from), place(to)) {
+                out.cut.push(link);
+            } else if on_a_side(from) || on_a_side(to) {
+                out.open.push(link);
             }
         }
     }
@@ -300,22 +292,22 @@ mod tests {
     fn an_az_is_cut_off_with_its_canary() {
         let (topology, canaries) = cluster(1);
         let l = links(Shape::Isolate, &sides(&["s-b1 r-b"]), &topology, &canaries);
-        // 2 inside × 4 outside, both ways.
-        assert_eq!(l.cut.len(), 16);
+        // Both ways: 2 inside × 4 outside, 2 nodes × 2 foreign canaries, 1 canary × 4 foreign nodes.
+        assert_eq!(l.cut.len(), 32);
         assert!(has(&l.cut, "s-b1", "r-a") && has(&l.cut, "r-a", "s-b1"));
-        assert_eq!(l.open.len(), 2);
-        // 2 nodes × 2 foreign canaries and 1 canary × 4 foreign nodes, both ways.
-        assert_eq!(l.blind.len(), 16);
-        assert!(has(&l.blind, "canary-a", "r-b") && has(&l.blind, "canary-b", "r-a"));
-        assert!(!has(&l.blind, "canary-b", "r-b"));
+        assert!(has(&l.cut, "canary-a", "r-b") && has(&l.cut, "canary-b", "r-a"));
+        // Both ways: the two nodes, and the canary and each of them.
+        assert_eq!(l.open.len(), 6);
+        assert!(has(&l.open, "canary-b", "r-b") && has(&l.open, "s-b1", "canary-b"));
     }
 
     #[test]
     fn a_single_node_is_cut_off_from_its_own_az_too() {
         let (topology, canaries) = cluster(1);
         let l = links(Shape::Isolate, &sides(&["s-b1"]), &topology, &canaries);
-        assert_eq!((l.cut.len(), l.open.len(), l.blind.len()), (10, 0, 6));
-        assert!(has(&l.cut, "s-b1", "r-b") && has(&l.blind, "canary-b", "s-b1"));
+        // Both ways: 5 nodes and 3 canaries.
+        assert_eq!((l.cut.len(), l.open.len()), (16, 0));
+        assert!(has(&l.cut, "s-b1", "r-b") && has(&l.cut, "canary-b", "s-b1"));
     }
 
     #[test]
@@ -326,10 +318,12 @@ mod tests {
         let mute = links(Shape::Mute, &side, &topology, &canaries);
         assert!(has(&deaf.cut, "s-a1", "s-b1") && has(&deaf.open, "s-b1", "s-a1"));
         assert!(has(&mute.cut, "s-b1", "s-a1") && has(&mute.open, "s-a1", "s-b1"));
-        assert!(has(&deaf.blind, "canary-a", "r-b") && has(&mute.blind, "r-b", "canary-a"));
-        assert_eq!((deaf.cut.len(), mute.cut.len()), (8, 8));
-        // 8 the other way, 2 within.
-        assert_eq!((deaf.open.len(), mute.open.len()), (10, 10));
+        assert!(has(&deaf.cut, "canary-a", "r-b") && has(&mute.cut, "r-b", "canary-a"));
+        assert!(has(&deaf.open, "r-b", "canary-a") && has(&mute.open, "canary-a", "r-b"));
+        assert_eq!((deaf.cut.len(), mute.cut.len()), (16, 16));
+        // The other way 8 of nodes and 4 of foreign canaries, 6 within: what canary-b and other
+        // nodes send each other is from and to no node on the side.
+        assert_eq!((deaf.open.len(), mute.open.len()), (18, 18));
     }
 
     #[test]
@@ -338,11 +332,11 @@ mod tests {
         let both = sides(&["s-b1", "s-a1 r-a"]);
         let of = |shape| links(shape, &both, &topology, &canaries);
         let (mute, deaf, all) = (of(Shape::Mute), of(Shape::Deaf), of(Shape::Isolate));
-        assert_eq!((mute.cut.len(), deaf.cut.len(), all.cut.len()), (2, 2, 4));
+        // Canary a stands with its AZ, canary b with nobody.
+        assert_eq!((mute.cut.len(), deaf.cut.len(), all.cut.len()), (3, 3, 6));
         assert!(has(&mute.cut, "s-b1", "r-a") && has(&mute.open, "r-a", "s-b1"));
         assert!(has(&deaf.cut, "r-a", "s-b1") && has(&deaf.open, "s-b1", "s-c1"));
-        // Canary a stands with its AZ, canary b with nobody.
-        assert!(has(&all.blind, "canary-a", "s-b1") && all.blind.len() == 2);
+        assert!(has(&all.cut, "canary-a", "s-b1") && has(&all.open, "canary-b", "s-b1"));
         assert_eq!(hurt(Shape::Isolate, &both, &topology), ["s-b1"]);
         assert_eq!(describe(Shape::Deaf, &both), "from s-a1, r-a to s-b1");
         let alone = sides(&["s-b1"]);
@@ -358,21 +352,23 @@ mod tests {
             &topology,
             &canaries,
         );
-        assert_eq!(l.cut.len(), 4);
+        assert_eq!(l.cut.len(), 6);
         assert!(has(&l.open, "s-a1", "s-c1") && has(&l.open, "s-b1", "r-b"));
         // Canary a stands with AZ a; canary b on no side, for r-b is on none.
-        assert!(has(&l.blind, "canary-a", "s-b1") && has(&l.blind, "s-b1", "canary-a"));
-        assert_eq!(l.blind.len(), 2);
+        assert!(has(&l.cut, "canary-a", "s-b1") && has(&l.cut, "s-b1", "canary-a"));
+        assert!(has(&l.open, "canary-b", "s-b1") && has(&l.open, "r-a", "canary-b"));
     }
 
     #[test]
     fn a_bridge_reaches_both_halves_and_they_do_not_reach_each_other() {
         let (topology, canaries) = cluster(1);
         let l = links(Shape::Bridge, &sides(&["s-b1 r-b"]), &topology, &canaries);
-        assert_eq!(l.cut.len(), 8);
+        // Both ways: 2 × 2 nodes, and a canary and 2 nodes from either half.
+        assert_eq!(l.cut.len(), 16);
         assert!(has(&l.cut, "s-a1", "r-c") && has(&l.cut, "r-c", "s-a1"));
         assert!(has(&l.open, "s-b1", "s-a1") && has(&l.open, "s-c1", "s-b1"));
-        assert!(has(&l.blind, "canary-a", "r-c") && !has(&l.blind, "canary-b", "r-c"));
+        assert!(has(&l.cut, "canary-a", "r-c") && !has(&l.cut, "canary-b", "r-c"));
+        assert!(has(&l.open, "canary-a", "r-b") && has(&l.open, "s-b1", "canary-c"));
         assert_eq!(
             hurt(Shape::Bridge, &sides(&["s-b1 r-b"]), &topology),
             ["r-c", "s-c1"]
@@ -453,12 +449,13 @@ mod tests {
                 _ => vec![place(0)],
             };
             let l = links(shape, &sides, &topology, &canaries);
-            let cut: BTreeSet<&Link> = l.cut.iter().chain(&l.blind).collect();
-            prop_assert_eq!(cut.len(), l.cut.len() + l.blind.len());
+            let cut: BTreeSet<&Link> = l.cut.iter().collect();
+            prop_assert_eq!(cut.len(), l.cut.len());
             prop_assert!(l.open.iter().all(|link| !cut.contains(link)));
             let known = |name: &str| topology.node(name).is_some();
-            prop_assert!(l.cut.iter().chain(&l.open).all(|k| known(&k.from) && known(&k.to)));
-            prop_assert!(l.blind.iter().all(|k| known(&k.from) != known(&k.to)));
+            prop_assert!(l.cut.iter().chain(&l.open).all(|k| known(&k.from) || known(&k.to)));
+            let on_a_side = |name: &String| sides.iter().any(|side| side.contains(name));
+            prop_assert!(l.open.iter().all(|k| on_a_side(&k.from) || on_a_side(&k.to)));
             for link in &cut {
                 let back = Link { from: link.to.clone(), to: link.from.clone() };
                 let both = cut.contains(&back);

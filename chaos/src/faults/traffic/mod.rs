@@ -122,12 +122,6 @@ impl Shaped {
                 all - asked.len()
             ));
         }
-        if !links.blind.is_empty() {
-            proof.evidence.push(format!(
-                "{} links of canaries not looked at: canaries cannot be asked",
-                links.blind.len()
-            ));
-        }
         proof
     }
 }
@@ -261,8 +255,7 @@ impl Fault for Shaped {
             let bursts = sample(&links);
             let (before, _) = measure(scene, &measured, &bursts, &self.traffic).await?;
             *self.before.lock().unwrap_or_else(|e| e.into_inner()) = before;
-            let all: Vec<Link> = links.cut.into_iter().chain(links.blind).collect();
-            scene.runtime.shape(&all, self.traffic).await
+            scene.runtime.shape(&links.cut, self.traffic).await
         })
     }
 
@@ -278,11 +271,7 @@ impl Fault for Shaped {
     }
 
     fn revert<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()> {
-        Box::pin(async {
-            let links = self.links(scene);
-            let all: Vec<Link> = links.cut.into_iter().chain(links.blind).collect();
-            scene.runtime.unshape(&all).await
-        })
+        Box::pin(async { scene.runtime.unshape(&self.links(scene).cut).await })
     }
 
     fn prove_reverted<'a>(

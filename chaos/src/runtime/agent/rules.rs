@@ -13,14 +13,13 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How the links of a pod should be; those not named are as they were.
+/// How the links that end in a pod should be; those not named are as they were.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Orders {
-    /// By sender, on their way in.
+    /// By sender.
     pub from: BTreeMap<Ipv4Addr, Setting>,
-    /// By receiver, on their way out.
-    pub to: BTreeMap<Ipv4Addr, Setting>,
-    /// By receiver, on their way out, by netem; the traffic of the others is for the queue.
+    /// By receiver: what netem does to what is sent there. The traffic of the others is for the
+    /// queue.
     pub netem: BTreeMap<Ipv4Addr, Traffic>,
     /// Everything is dropped.
     pub silent: bool,
@@ -34,37 +33,22 @@ impl Orders {
 
     /// `class_to`: what classes the receivers' packets go into for netem.
     fn drops(&self, class_to: BTreeMap<Ipv4Addr, u32>) -> Drops {
-        fn of<B: FromIterator<Ipv4Addr>>(
-            peers: &BTreeMap<Ipv4Addr, Setting>,
-            is: impl Fn(&Setting) -> bool,
-        ) -> B {
-            let some = peers.iter().filter(|(_, setting)| is(setting));
+        let of = |is: fn(&Setting) -> bool| {
+            let some = self.from.iter().filter(|(_, setting)| is(setting));
             some.map(|(peer, _)| *peer).collect()
-        }
-        let cut = |s: &Setting| s.gate == Gate::Cut;
-        let rejects = |s: &Setting| s.gate == Gate::Reject;
-        let shaped = |s: &Setting| !s.traffic.is_nothing();
+        };
         Drops {
-            from: of(&self.from, cut),
-            to: of(&self.to, cut),
+            from: of(|s| s.gate == Gate::Cut),
             silent: self.silent,
-            reject_from: of(&self.from, rejects),
-            reject_to: of(&self.to, rejects),
-            queue_from: of(&self.from, shaped),
-            queue_to: of(&self.to, shaped),
+            reject: of(|s| s.gate == Gate::Reject),
+            queued: of(|s| !s.traffic.is_nothing()),
             class_to,
         }
     }
 
     fn shaping(&self) -> Shaping {
-        let of = |peers: &BTreeMap<Ipv4Addr, Setting>| {
-            let shaped = peers.iter().filter(|(_, s)| !s.traffic.is_nothing());
-            shaped.map(|(peer, s)| (*peer, s.traffic)).collect()
-        };
-        Shaping {
-            from: of(&self.from),
-            to: of(&self.to),
-        }
+        let shaped = self.from.iter().filter(|(_, s)| !s.traffic.is_nothing());
+        shaped.map(|(peer, s)| (*peer, s.traffic)).collect()
     }
 }
 
@@ -223,24 +207,26 @@ mod tests {
             },
             ..Setting::default()
         };
+        let from = [
+            (peer(1), gate(Gate::Cut)),
+            (peer(2), slow),
+            (peer(3), gate(Gate::Reject)),
+        ];
         let orders = Orders {
-            from: [(peer(1), gate(Gate::Cut)), (peer(2), slow)].into(),
-            to: [(peer(3), gate(Gate::Reject)), (peer(4), slow)].into(),
+            from: from.into(),
             netem: [(peer(5), slow.traffic)].into(),
             silent: false,
         };
         let classes: BTreeMap<_, _> = [(peer(5), 0x1_0002)].into();
         let expected = Drops {
             from: [peer(1)].into(),
-            queue_from: [peer(2)].into(),
-            reject_to: [peer(3)].into(),
-            queue_to: [peer(4)].into(),
+            reject: [peer(3)].into(),
+            queued: [peer(2)].into(),
+            silent: false,
             class_to: classes.clone(),
-            ..Drops::default()
         };
         assert_eq!(orders.drops(classes), expected);
-        assert_eq!(orders.shaping().from, [(peer(2), slow.traffic)].into());
-        assert_eq!(orders.shaping().to, [(peer(4), slow.traffic)].into());
+        assert_eq!(orders.shaping(), [(peer(2), slow.traffic)].into());
     }
 
     #[test]

@@ -145,7 +145,7 @@ fn start(lease: Duration, join: impl FnOnce() -> Result<(), String> + Send + 'st
         let config = AgentConfig {
             table: "gameday_test".into(),
             lease_ms: lease.as_millis() as u64,
-            folder: "/nowhere".into(),
+            folder: None,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -38,6 +38,16 @@ impl Rules {
         lock(&self.pods).insert(pod.unit.clone(), pod);
     }
 
+    /// The pod of a unit.
+    pub fn pod(&self, unit: &str) -> Option<Arc<Pod>> {
+        lock(&self.pods).get(unit).cloned()
+    }
+
+    /// All of them.
+    pub fn pods(&self) -> Vec<Arc<Pod>> {
+        lock(&self.pods).values().cloned().collect()
+    }
+
     /// Leases that lapsed.
     pub fn lapses(&self) -> Vec<String> {
         lock(&self.lapses).clone()
@@ -49,8 +59,10 @@ impl Rules {
         let (wanted, told) = &mut *state;
         change(wanted);
         let pods = lock(&self.pods).clone();
-        let is_pod = |unit: &str| pods.contains_key(unit);
-        let orders = orders(wanted, &self.ips, is_pod, self.techniques)?;
+        let orders = orders(wanted, &self.ips, self.techniques)?;
+        if let Some(absent) = orders.keys().find(|unit| !pods.contains_key(*unit)) {
+            return Err(format!("{absent} was never launched"));
+        }
         let changed = pods.values().filter_map(|pod| {
             let new = orders.get(&pod.unit).cloned().unwrap_or_default();
             (told.get(&pod.unit).cloned().unwrap_or_default() != new).then_some((pod, new))
@@ -118,39 +130,28 @@ impl Rules {
     }
 }
 
-/// What is wrong at every pod: netem is where a link begins, all else where it arrives. At the
-/// other end, and by the queue, if an instrument stands there.
+/// What is wrong at every pod: netem is where a link begins, all else where it arrives.
 fn orders(
     wanted: &Wanted,
     ips: &HashMap<String, Ipv4Addr>,
-    is_pod: impl Fn(&str) -> bool,
     techniques: Techniques,
 ) -> Result<HashMap<String, Orders>, String> {
     let mut orders: HashMap<String, Orders> = HashMap::new();
+    let ip = |unit: &str| {
+        let ip = ips.get(unit).copied();
+        ip.ok_or_else(|| format!("there is no unit {unit}"))
+    };
     // Who has no power is silenced as a whole, below.
     for (link, mut setting) in wanted.settings(std::iter::empty()) {
-        let (Some(from), Some(to)) = (ips.get(&link.from), ips.get(&link.to)) else {
-            return Err(format!("there is no link {} to {}", link.from, link.to));
-        };
-        let by_netem = techniques.of(&setting.traffic) == Technique::Netem;
-        if by_netem && is_pod(&link.from) && !setting.traffic.is_nothing() {
-            let at = orders.entry(link.from.clone()).or_default();
-            at.netem.insert(*to, std::mem::take(&mut setting.traffic));
-        }
-        if setting == Setting::default() {
-            continue;
-        }
-        if is_pod(&link.to) {
-            let at = orders.entry(link.to).or_default();
-            at.from.insert(*from, setting);
-        } else if is_pod(&link.from) {
+        let (from, to) = (ip(&link.from)?, ip(&link.to)?);
+        let shaped = !setting.traffic.is_nothing();
+        if shaped && techniques.of(&setting.traffic) == Technique::Netem {
             let at = orders.entry(link.from).or_default();
-            at.to.insert(*to, setting);
-        } else {
-            return Err(format!(
-                "neither {} nor {} was launched",
-                link.from, link.to
-            ));
+            at.netem.insert(to, std::mem::take(&mut setting.traffic));
+        }
+        if setting != Setting::default() {
+            let at = orders.entry(link.to).or_default();
+            at.from.insert(from, setting);
         }
     }
     for unit in ips.keys().filter(|unit| wanted.is_silent(unit)) {
@@ -178,12 +179,12 @@ mod tests {
         }
     }
 
-    /// With two pods and an instrument.
+    /// With two nodes and an instrument.
     fn ordered(wanted: &Wanted, by: Technique) -> Result<HashMap<String, Orders>, String> {
         let units = ["a1", "b1", "canary"].map(String::from);
         let ips = units.into_iter().zip([1, 2, 3].map(ip)).collect();
         let techniques = Techniques::choose(&Facilities::default(), Some(by));
-        orders(wanted, &ips, |unit| unit != "canary", techniques)
+        orders(wanted, &ips, techniques)
     }
 
     fn slow() -> Traffic {
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_made_wrong_at_one_end_that_can_do_it() {
+    fn a_link_is_made_wrong_where_it_arrives() {
         let slow = slow();
         let mut wanted = Wanted::default();
         let cut = [link("a1", "b1"), link("canary", "b1")];
@@ -211,10 +212,14 @@ mod tests {
                 (ip(3), setting(Gate::Cut, slow)),
             ]
             .into(),
-            to: [(ip(3), setting(Gate::Reject, none))].into(),
             ..Orders::default()
         };
         assert_eq!(orders["b1"], b1);
+        let canary = Orders {
+            from: [(ip(2), setting(Gate::Reject, none))].into(),
+            ..Orders::default()
+        };
+        assert_eq!(orders["canary"], canary);
         let a1 = Orders {
             from: [(ip(2), setting(Gate::Open, slow))].into(),
             silent: true,
@@ -233,16 +238,23 @@ mod tests {
         wanted.shape(&links, slow());
         wanted.cut(&links[..1], Gate::Cut);
         let orders = ordered(&wanted, Technique::Netem).unwrap();
-        let setting = |gate, traffic| Setting { gate, traffic };
+        assert_eq!(orders.len(), 3);
         let a1 = Orders {
             netem: [(ip(2), slow()), (ip(3), slow())].into(),
-            // An instrument has nobody who could do it.
-            from: [(ip(3), setting(Gate::Open, slow()))].into(),
             ..Orders::default()
         };
         assert_eq!(orders["a1"], a1);
+        let canary = Orders {
+            netem: [(ip(1), slow())].into(),
+            ..Orders::default()
+        };
+        assert_eq!(orders["canary"], canary);
+        let cut = Setting {
+            gate: Gate::Cut,
+            ..Setting::default()
+        };
         let b1 = Orders {
-            from: [(ip(1), setting(Gate::Cut, Traffic::default()))].into(),
+            from: [(ip(1), cut)].into(),
             ..Orders::default()
         };
         assert_eq!(orders["b1"], b1);
@@ -259,7 +271,7 @@ mod tests {
         let mut wanted = Wanted::default();
         wanted.shape(&[link("a1", "b1")], twice);
         let ips = [("a1".to_string(), ip(1)), ("b1".to_string(), ip(2))];
-        let orders = orders(&wanted, &ips.into(), |_| true, techniques).unwrap();
+        let orders = orders(&wanted, &ips.into(), techniques).unwrap();
         assert_eq!(orders.len(), 1);
         assert_eq!(orders["b1"].from[&ip(1)].traffic, twice);
     }
