@@ -208,6 +208,11 @@ pub trait Fault: Send + Sync {
         Duration::ZERO
     }
 
+    /// Whether it is held at this unit, too, though that is no target: at the other end of a link.
+    fn is_at(&self, _scene: &Scene, _unit: &str) -> bool {
+        false
+    }
+
     /// Looks once whether it took effect. Nodes in `away` are hurt by other
     /// injections at the same time; what they would show is not looked at.
     fn prove_injected<'a>(

@@ -139,6 +139,12 @@ impl Fault for Partition {
         })
     }
 
+    fn is_at(&self, scene: &Scene, unit: &str) -> bool {
+        let links = self.links(scene);
+        let mut held = links.cut.iter().chain(&links.blind);
+        held.any(|link| link.from == unit || link.to == unit)
+    }
+
     fn prove_injected<'a>(
         &'a self,
         scene: &'a Scene,

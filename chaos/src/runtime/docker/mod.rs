@@ -9,6 +9,7 @@ mod attach;
 mod containers;
 mod engine;
 pub(crate) mod image;
+mod keeper;
 pub(crate) mod leftovers;
 mod limits;
 mod logs;
@@ -17,6 +18,7 @@ mod pod;
 mod probe;
 mod prober;
 mod rules;
+mod state;
 mod subnet;
 
 pub use engine::{EngineDetails, EngineInfo, available, details};
@@ -25,7 +27,8 @@ pub use prober::facilities;
 use self::attach::{Stderr, attach};
 use self::containers::Maker;
 use self::engine::status;
-use self::pod::{ASK, Agent, Pod};
+use self::keeper::Keeper;
+use self::pod::{ASK, Agent, Pod, Told};
 use self::rules::Rules;
 use self::subnet::Subnet;
 use super::agent::{AgentAnswer, AgentRequest};
@@ -36,9 +39,9 @@ use super::leftovers::Thing;
 use super::limits::{Limits, Usage};
 use super::marks::RunMarks;
 use super::traffic::{Heard, Sounding, Traffic};
-use super::wanted::{Gate, RENEW_EVERY};
+use super::wanted::Gate;
 use super::{
-    Fut, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec,
+    Fut, Gap, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec,
 };
 use crate::abilities::{Abilities, Ability, Offer};
 use bollard::Docker;
@@ -50,7 +53,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// Deadline of anything the engine does with one container.
 const ENGINE: Duration = Duration::from_secs(60);
@@ -58,6 +61,8 @@ const ENGINE: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(10);
 /// How long an agent may be at work on a node's files.
 const FILES: Duration = Duration::from_secs(20);
+/// How long a node that is started waits for an agent that is being brought back.
+const READY: Duration = Duration::from_secs(8);
 /// Deadline of making the image: a debug build is large.
 const IMAGE: Duration = Duration::from_secs(180);
 
@@ -78,7 +83,7 @@ pub struct DockerRuntime {
     pods: Mutex<HashMap<String, Arc<Pod>>>,
     instruments: Mutex<HashMap<String, Stderr>>,
     rules: Arc<Rules>,
-    renewing: JoinHandle<()>,
+    keepers: Mutex<JoinSet<()>>,
 }
 
 fn err(text: impl Into<String>) -> RuntimeError {
@@ -123,8 +128,7 @@ impl DockerRuntime {
         let image = bounded_by(IMAGE, "image", image::ensure(&docker)).await?;
         let image_id = bounded("image", image::id(&docker, &image)).await?;
         let network = bounded("network", containers::network(&docker, &marks, subnet)).await?;
-        let rules = Arc::new(Rules::new(ips.clone()));
-        let renewing = tokio::spawn(rules.clone().renew(RENEW_EVERY));
+        let rules = Arc::new(Rules::new(docker.clone(), ips.clone()));
         let maker = Maker {
             docker: docker.clone(),
             marks,
@@ -141,7 +145,7 @@ impl DockerRuntime {
             pods: Mutex::new(HashMap::new()),
             instruments: Mutex::new(HashMap::new()),
             rules,
-            renewing,
+            keepers: Mutex::default(),
         })
     }
 
@@ -276,6 +280,25 @@ impl DockerRuntime {
         })
     }
 
+    /// Waits until the agent knows what should be wrong: a node must not join a namespace before.
+    async fn agent_is_ready(&self, pod: &Pod) -> Result<(), RuntimeError> {
+        let ready = async {
+            while !matches!(
+                pod.agent.rules(&AgentRequest::Renew).await,
+                Ok(Told::Known { .. })
+            ) {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let late = |_| {
+            err(format!(
+                "the agent of {}, in whose network its node is, does not answer within {READY:?}",
+                pod.unit
+            ))
+        };
+        tokio::time::timeout(READY, ready).await.map_err(late)
+    }
+
     async fn kill_pod(&self, pod: &Pod) -> Result<(), RuntimeError> {
         self.end_pod(pod, "kill", "SIGKILL", ENGINE).await
     }
@@ -312,12 +335,6 @@ impl DockerRuntime {
                 "{what}: it has not ended {within:?} after the signal"
             ))),
         }
-    }
-}
-
-impl Drop for DockerRuntime {
-    fn drop(&mut self) {
-        self.renewing.abort();
     }
 }
 
@@ -361,6 +378,12 @@ impl Runtime for DockerRuntime {
             });
             for pod in try_join_all(pods).await? {
                 self.rules.add(pod.clone());
+                let keeper = Keeper {
+                    docker: self.docker.clone(),
+                    rules: self.rules.clone(),
+                    pod: pod.clone(),
+                };
+                lock(&self.keepers).spawn(keeper.run());
                 lock(&self.pods).insert(pod.unit.clone(), pod);
             }
             Ok(())
@@ -388,12 +411,17 @@ impl Runtime for DockerRuntime {
     }
 
     fn kill<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
-        Box::pin(async move { self.kill_pod(&*self.pod(node)?).await })
+        Box::pin(async move {
+            let pod = self.pod(node)?;
+            let _turn = pod.turn.lock().await;
+            self.kill_pod(&pod).await
+        })
     }
 
     fn stop<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             let pod = self.pod(node)?;
+            let _turn = pod.turn.lock().await;
             self.end_pod(&pod, "stop", "SIGTERM", STOP).await
         })
     }
@@ -402,6 +430,7 @@ impl Runtime for DockerRuntime {
         Box::pin(async move {
             let pod = self.pod(node)?;
             self.rules.change(|w| w.silence(node)).await.map_err(err)?;
+            let _turn = pod.turn.lock().await;
             self.kill_pod(&pod).await
         })
     }
@@ -413,9 +442,11 @@ impl Runtime for DockerRuntime {
                 .change(|w| w.unsilence(node))
                 .await
                 .map_err(err)?;
+            let _turn = pod.turn.lock().await;
             if !matches!(self.inspect(&pod).await?, ProcessState::Exited { .. }) {
                 return Ok(());
             }
+            self.agent_is_ready(&pod).await?;
             bounded(&format!("start of {node}"), self.maker.start(&pod.node())).await
         })
     }
@@ -436,6 +467,7 @@ impl Runtime for DockerRuntime {
     fn install<'a>(&'a self, node: &'a str, program: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             let pod = self.pod(node)?;
+            let _turn = pod.turn.lock().await;
             if !matches!(self.inspect(&pod).await?, ProcessState::Exited { .. }) {
                 return Err(err(format!("{node} runs: it cannot be another program")));
             }
@@ -470,6 +502,7 @@ impl Runtime for DockerRuntime {
     fn pause<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             let pod = self.pod(node)?;
+            let _turn = pod.turn.lock().await;
             if matches!(self.inspect(&pod).await?, ProcessState::Paused { .. }) {
                 return Ok(());
             }
@@ -484,6 +517,7 @@ impl Runtime for DockerRuntime {
     fn resume<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             let pod = self.pod(node)?;
+            let _turn = pod.turn.lock().await;
             if !matches!(self.inspect(&pod).await?, ProcessState::Paused { .. }) {
                 return Ok(());
             }
@@ -491,7 +525,9 @@ impl Runtime for DockerRuntime {
                 &format!("resumption of {node}"),
                 self.docker.unpause_container(&pod.node()),
             )
-            .await
+            .await?;
+            // Its agent may have been started anew meanwhile.
+            keeper::rejoin_in_turn(&self.docker, &pod).await.map(drop)
         })
     }
 
@@ -563,6 +599,10 @@ impl Runtime for DockerRuntime {
         self.rules.lapses()
     }
 
+    fn gaps(&self) -> Vec<Gap> {
+        self.rules.gaps()
+    }
+
     fn admin<'a>(&'a self, node: &'a str, path: &'a str, deadline: Duration) -> Fut<'a, String> {
         Box::pin(async move {
             let pod = self.pod(node)?;
@@ -630,7 +670,9 @@ impl Runtime for DockerRuntime {
 
     fn down<'a>(&'a self) -> Fut<'a, ()> {
         Box::pin(async move {
-            self.renewing.abort();
+            let mut keepers = std::mem::take(&mut *lock(&self.keepers));
+            // None of them may bring back what is removed.
+            keepers.shutdown().await;
             let run = &self.maker.marks.run;
             let find =
                 || async { bounded("search", leftovers::find_on(&self.docker, Some(run))).await };
