@@ -1,6 +1,6 @@
 //! The links of a run of processes, looked at without its runner.
 
-use crate::marked;
+use super::marked;
 use gameday_chaos::runtime::links::{CONFIG_VAR, LinksConfig};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
