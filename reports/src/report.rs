@@ -438,6 +438,15 @@ impl FaultGap {
             .map(|p| p.at)
     }
 
+    /// Whose links, in words.
+    pub fn whose(&self) -> String {
+        const NAMED: usize = 4;
+        match &self.units[..] {
+            few if few.len() <= NAMED => few.join(", "),
+            all => format!("{} and {} more", all[..NAMED].join(", "), all.len() - NAMED),
+        }
+    }
+
     /// How long it was, in words.
     pub fn length(&self) -> String {
         match self.to() {

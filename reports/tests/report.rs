@@ -108,10 +108,7 @@ fn a_gap_that_was_proven_to_be_over_is_told_and_no_doubt() {
     let gaps = &r.injections[0].gaps;
     assert_eq!(gaps.len(), 1);
     assert_eq!(gaps[0].length(), "for up to 4.2 s");
-    let notes = r
-        .notes
-        .iter()
-        .filter(|n| n.text.contains("storage-b1 had a gap"));
+    let notes = r.notes.iter().filter(|n| n.text.starts_with("A gap from"));
     assert_eq!(notes.count(), 2);
     let html = html(&r);
     assert!(html.contains("the agent of &lt;storage-b1&gt; was started anew"));

@@ -54,6 +54,12 @@
 //! Faults of traffic are also measured beside: over links of the targets that
 //! are left alone, all is as before.
 //!
+//! A fault of links is proven once more, after a gap: when what holds it at a
+//! unit was started anew, as an agent's container that somebody restarted, the
+//! runtime puts it back, and the runner asks `prove_injected` again. Without that
+//! proof it counts as not held to its end. [`Fault::is_at`] says at which units
+//! beside its targets a fault is held.
+//!
 //! # How each fault is tested
 //!
 //! "Suite" is `chaos/tests/runtimes`: the runtime alone over dummy programs,
@@ -68,7 +74,7 @@
 //! | `power-off`, `kill`, `stop`, `pause` | suite; game days of `power-off` and `kill` in `tests/e2e/docker.rs`, `tests/e2e/sabotage.rs` | suite; game days of all but `stop` in `tests/e2e/process.rs`, `tests/e2e/safety.rs` |
 //! | `restart`, `crash-loop`, `rolling-restart` | what they are made of, by the suite | the same |
 //! | `rolling-upgrade` | suite, game day in `tests/e2e/docker.rs` | suite, game day in `tests/e2e/process.rs` |
-//! | `isolate` | suite; game days in `tests/e2e/docker.rs`, `tests/e2e/sabotage.rs` | suite; game days in `tests/e2e/process.rs`, `tests/e2e/sabotage.rs` |
+//! | `isolate` | suite; game days in `tests/e2e/docker.rs`, `tests/e2e/sabotage.rs`, with restarted containers in `tests/e2e/again.rs` | suite; game days in `tests/e2e/process.rs`, `tests/e2e/sabotage.rs` |
 //! | `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | cuts by the suite, the shapes' links by unit tests; no game day of their own | the same |
 //! | `how = "reject"`, `reset` | suite | suite |
 //! | `delay`, `jitter`, `rate` | suite | suite |

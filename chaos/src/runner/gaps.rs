@@ -79,7 +79,7 @@ pub(super) async fn watch(shared: &Shared) -> Infallible {
 
 async fn record(shared: &Shared, noticed: &Noticed) {
     let gap = &noticed.gap;
-    let text = format!("links of {}: {}", gap.units.join(", "), gap.text);
+    let text = format!("a gap: {}", gap.text);
     shared.observer.observe(&Progress::Note { text });
     let event = TimelineEvent::Gap {
         units: gap.units.clone(),

@@ -131,8 +131,7 @@ impl Story {
                     });
                 }
                 if self.notes.len() < MAX_EVENTS {
-                    let whose = units.join(", ");
-                    let text = format!("From {since} on, links of {whose} had a gap: {text}");
+                    let text = format!("A gap from {since} on: {text}");
                     self.notes.push(NoteRow { at, text });
                 }
             }

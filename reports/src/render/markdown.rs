@@ -139,7 +139,7 @@ fn gaps(s: &mut String, report: &Report) {
             s,
             "\n{} was not known to be in force on links of {} {}: {}.",
             text(&crate::overall::name(i)),
-            text(&gap.units.join(", ")),
+            text(&gap.whose()),
             gap.length(),
             text(&gap.text)
         );

@@ -124,7 +124,7 @@ fn step(at: Option<Nanos>, what: &str, text: Markup) -> Markup {
 fn gap_row(gap: &FaultGap) -> Markup {
     html! {
         (step(Some(gap.from), "gap", html! {
-            "Not known to be in force on links of " (gap.units.join(", ")) " " (gap.length()) ": " (gap.text) "."
+            "Not known to be in force on links of " (gap.whose()) " " (gap.length()) ": " (gap.text) "."
         }))
         @if gap.proof.is_some() { (proof(&gap.proof, "in force again")) }
     }
