@@ -110,9 +110,9 @@ fn a_gap_that_was_proven_to_be_over_is_told_and_no_doubt() {
     assert_eq!(gaps[0].length(), "for up to 4.2 s");
     let notes = r.notes.iter().filter(|n| n.text.starts_with("A gap from"));
     assert_eq!(notes.count(), 2);
-    let html = html(&r);
-    assert!(html.contains("the agent of &lt;storage-b1&gt; was started anew"));
-    assert!(html.contains("in force again"));
+    let page = html(&r);
+    assert!(page.contains("the agent of &lt;storage-b1&gt; was started anew"));
+    assert!(page.contains("in force again"));
     let markdown = gameday_reports::render::markdown(&r);
     assert!(
         markdown.contains("was not known to be in force on links of storage-b1 for up to 4.2 s")
@@ -122,8 +122,8 @@ fn a_gap_that_was_proven_to_be_over_is_told_and_no_doubt() {
     s.timeline.retain(|l| !held(l));
     let r = report(&s);
     assert_eq!(r.overall.ending, Ending::Inconclusive);
-    let html = html(&r);
-    assert!(html.contains("and was not proven to be again"));
+    let page = html(&r);
+    assert!(page.contains("and was not proven to be again"));
 }
 
 #[test]
