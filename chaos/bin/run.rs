@@ -15,7 +15,7 @@ use crate::up::{self, Place};
 use crate::watchdog::Watchdog;
 use crate::{applied, ask, identity, judge, replicas, wiring};
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, try_join_all};
 use gameday_canary::protocol::Command;
 use gameday_chaos::abilities::Abilities;
 use gameday_chaos::playbook::values;
@@ -26,7 +26,7 @@ use gameday_record::folder::write_json;
 use gameday_record::history::HISTORY_VERSION;
 use gameday_record::timeline::TimelineWriter;
 use gameday_record::{
-    HistoryHeader, Nanos, Node, Phase, RunClock, RunFolder, RunInfo, RunState, TimelineEvent,
+    HistoryHeader, Node, Phase, RunClock, RunFolder, RunInfo, RunState, TimelineEvent,
 };
 use gameday_reports::BaselineRule;
 use std::collections::BTreeMap;
@@ -261,13 +261,12 @@ impl Run {
             self.prepared.seed,
             self.clock,
         )?;
-        for launch in launches {
+        let launched = launches.into_iter().map(|launch| async move {
             let name = launch.unit.clone();
-            let instrument = self
-                .runtime
-                .launch_instrument(launch)
-                .await
-                .map_err(|e| e.to_string())?;
+            let instrument = self.runtime.launch_instrument(launch).await;
+            instrument.map(|i| (name, i)).map_err(|e| e.to_string())
+        });
+        for (name, instrument) in try_join_all(launched).await? {
             canaries.insert(name.clone(), self.recorder.attach(&name, instrument));
         }
         for canary in canaries.values_mut() {
@@ -333,7 +332,6 @@ impl Run {
             health: Arc::new(Baseline {
                 recorder: self.recorder.clone(),
                 clock: self.clock,
-                began: self.clock.now(),
                 rule: BaselineRule::new(
                     &self.prepared.topology.azs,
                     &self.prepared.playbook.measuring.workload,
@@ -439,20 +437,20 @@ impl Run {
 struct Baseline {
     recorder: Arc<Recorder>,
     clock: RunClock,
-    began: Nanos,
     rule: BaselineRule,
 }
 
 impl Health for Baseline {
-    fn baseline(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
-        async {
+    fn baseline(&self, lasted: Duration) -> BoxFuture<'_, Result<(), Vec<String>>> {
+        async move {
             if let Some(flaw) = self.recorder.flaw() {
                 return Err(vec![flaw]);
             }
+            let now = self.clock.now();
             // Calls of the last moment have not returned yet; they are not judged here.
-            let to = self.clock.now() - Duration::from_millis(500);
+            let to = now - Duration::from_millis(500);
             self.recorder
-                .with_fold(|fold| fold.baseline(self.began, to, &self.rule))
+                .with_fold(|fold| fold.baseline(now - lasted, to, &self.rule))
         }
         .boxed()
     }

@@ -221,6 +221,7 @@ max_write_gap = "3s"
 recover_within = "500ms"
 [baseline]
 for = "2s"
+within = "7s"
 [[step]]
 fault = "pause"
 target = { random = 2, role = "router" }
@@ -259,7 +260,11 @@ for = "4s"
         ),
         (Some(3000), Some(500))
     );
-    assert_eq!((p.baseline.as_secs(), p.cooldown.as_secs()), (2, 4));
+    assert_eq!(
+        (p.baseline.lasts.as_secs(), p.baseline.within.as_secs()),
+        (2, 7)
+    );
+    assert_eq!(p.cooldown.as_secs(), 4);
     let [one, two] = p.steps.as_slice() else {
         panic!("{:?}", p.steps)
     };
@@ -355,12 +360,28 @@ fn every_partition_shape_is_read() {
             FaultKind::Leader,
             "leader of canary/1 | followers of canary/1",
         ),
+        (
+            "fault = \"clients\"\ntarget = { az = \"b\" }",
+            FaultKind::Clients,
+            "az b",
+        ),
     ] {
         let p = Playbook::parse("p.toml", &step(rest)).unwrap_or_else(|e| panic!("{}", render(&e)));
         assert_eq!(
             (p.steps[0].fault, p.steps[0].selector().as_str()),
             (fault, selector)
         );
+    }
+    for (from, azs) in [
+        ("", &[][..]),
+        ("from = \"a\"", &["a"]),
+        ("from = [\"c\", \"a\"]\nhow = \"reject\"", &["a", "c"]),
+    ] {
+        let clients = format!("fault = \"clients\"\ntarget = {{ az = \"b\" }}\n{from}");
+        let p = Playbook::parse("p.toml", &step(&clients)).unwrap();
+        let params = &p.steps[0].params;
+        assert!(params.from.iter().eq(azs), "{from}: {params:?}");
+        assert_eq!(params.how == How::Reject, from.contains("reject"));
     }
     let direction = |word: &str| {
         format!("fault = \"one-way\"\ntarget = {{ az = \"b\" }}\ndirection = \"{word}\"")
@@ -409,6 +430,23 @@ fn every_partition_shape_is_read() {
             "fault = \"leader\"\ntarget = { leader = \"canary\" }",
             "the leader of one partition",
         ),
+        (
+            "fault = \"isolate\"\ntarget = { az = \"b\" }\nfrom = \"a\"",
+            "'from' goes with 'clients', not with 'isolate'",
+        ),
+        (
+            "fault = \"clients\"\ntarget = { az = \"b\" }\nfrom = []",
+            "1 to 26 of them",
+        ),
+        (
+            "fault = \"clients\"\ntarget = { az = \"b\" }\nfrom = { az = \"a\" }",
+            "'from' is an AZ or a list of them",
+        ),
+        (
+            "fault = \"clients\"\ntarget = { az = \"b\" }\nto = { az = \"a\" }",
+            "'to' goes with",
+        ),
+        ("fault = \"clients\"\nfrom = \"a\"", "no 'target'"),
     ] {
         assert!(
             errors(&step(rest)).contains(told),

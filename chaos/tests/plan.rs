@@ -83,7 +83,7 @@ fn a_plan_reads_like_this() {
     assert_eq!(
         p.lines(),
         [
-            "+0s       baseline for 10s: the healthy cluster is measured; if it is unhealthy, nothing is injected",
+            "+0s       baseline for 10s: the healthy cluster is measured; if it is not healthy within 1m, nothing is injected",
             "+11s      lose b for 15s: power-off az b → router-b, storage-b1, storage-b2",
             "          undo: power these nodes on again: router-b, storage-b1, storage-b2 (AZ b)",
             "then      freeze for 8s: pause leader of canary/0 → whoever that is then, once 'lose b' is reverted",
@@ -219,6 +219,9 @@ fn every_partition_shape_plans_and_says_who_is_on_which_side() {
         leader.contains("leader of canary/0 | followers of canary/0 → whoever"),
         "{leader}"
     );
+    // It takes no replica away, wherever it is.
+    let clients = "target = { role = \"router\" }\nfrom = \"a\"";
+    assert!(said("clients", clients).is_ok());
     let told = |e: Vec<gameday_chaos::playbook::Diagnostic>| render(&e);
     // A ring takes somebody from everybody.
     let ring = "target = { role = \"storage\" }";
@@ -238,6 +241,22 @@ fn every_partition_shape_plans_and_says_who_is_on_which_side() {
             "split",
             "groups = [{ az = \"a\" }, { node = \"router-a\" }]",
             "two sides",
+        ),
+        (
+            "clients",
+            "target = { az = \"b\", role = \"storage\" }",
+            "no client calls any of these nodes",
+        ),
+        // Whoever that will be.
+        (
+            "clients",
+            "target = { leader = \"canary/0\" }",
+            "no client calls any of these nodes",
+        ),
+        (
+            "clients",
+            "target = { az = \"b\" }\nfrom = [\"a\", \"d\"]",
+            "there is no AZ 'd'",
         ),
     ] {
         assert!(

@@ -30,7 +30,7 @@ struct Run {
     steps: String,
     switches: Switches,
     groups: Vec<Result<Vec<Group>, String>>,
-    health: Result<(), Vec<String>>,
+    health: Vec<Result<(), Vec<String>>>,
     refuse: fn(&TimelineEvent) -> bool,
     /// When the playbook's alarms fire, from the start.
     alarm: Option<Duration>,
@@ -57,7 +57,7 @@ impl Run {
                 Some("storage-a1"),
                 ["storage-a1", "storage-b1", "storage-c1"],
             )])],
-            health: Ok(()),
+            health: vec![Ok(())],
             refuse: |_| false,
             alarm: None,
             stop: None,
@@ -80,7 +80,7 @@ impl Run {
             instruments: ["a", "b", "c"].map(canary).to_vec(),
             timeline: Timeline::new(sink, RunClock::start()),
             roles: Arc::new(Told::new(self.groups)),
-            health: Arc::new(Judged(self.health)),
+            health: Arc::new(Judged(self.health.into())),
             alarms: Arc::new(FiresAt(self.alarm.map(|at| began + at))),
             observer: observer.clone(),
         };
@@ -255,19 +255,25 @@ async fn every_fault_is_proven_on_an_honest_runtime() {
 #[tokio::test(start_paused = true)]
 async fn every_partition_shape_is_proven_and_gone_afterwards() {
     for (fault, rest, links) in [
-        ("isolate", "target = { node = \"storage-b1\" }", 16),
+        ("isolate", "target = { node = \"storage-b1\" }", 22),
         (
             "split",
             "groups = [{ az = \"a\" }, { node = \"storage-b1\" }]",
-            6,
+            8,
         ),
-        ("majority", "", 36),
-        ("one-way", "target = { az = \"b\" }", 18),
-        ("one-way", "target = { az = \"b\" }\ndirection = \"in\"", 18),
-        ("bridge", "target = { az = \"b\" }", 18),
+        ("majority", "", 60),
+        ("one-way", "target = { az = \"b\" }", 30),
+        ("one-way", "target = { az = \"b\" }\ndirection = \"in\"", 30),
+        ("bridge", "target = { az = \"b\" }", 30),
         // Six in a ring, each without two.
         ("majorities-ring", "target = { role = \"storage\" }", 12),
         ("leader", "target = { leader = \"canary/0\" }", 4),
+        ("clients", "target = { az = \"b\" }", 18),
+        (
+            "clients",
+            "target = { node = \"router-b\" }\nfrom = [\"a\", \"c\"]",
+            4,
+        ),
     ] {
         let step = format!("[[step]]\nfault = \"{fault}\"\n{rest}\nat = \"0s\"\nfor = \"8s\"\n");
         let mut run = Run::of(step);
@@ -419,6 +425,41 @@ async fn a_leader_apart_from_its_followers_still_serves_clients() {
     assert_eq!(
         (injection.hurt, injection.azs),
         (names(&["storage-a1"]), names(&["a"]))
+    );
+}
+
+/// No replica is away, so a step beside it may take one away elsewhere.
+#[tokio::test(start_paused = true)]
+async fn clients_that_are_cut_off_take_no_replica_away() {
+    let clients = step("x", "clients", "az = \"b\"", AT0, "8s");
+    let beside = step("y", "kill", "node = \"storage-c1\"", "at = \"2s\"", "3s");
+    let seen = Run::of(clients.clone() + &beside).go().await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    // Whom clients call is what they notice.
+    let injection = seen.injection();
+    assert_eq!(injection.targets.len(), 3);
+    assert_eq!(
+        (injection.hurt, injection.azs),
+        (names(&["router-b"]), names(&["b"]))
+    );
+
+    // Nodes that do not reach each other are no such fault.
+    let mut run = Run::of(clients);
+    run.switches.broken = Some(Link {
+        from: "router-b".into(),
+        to: "storage-a1".into(),
+    });
+    let seen = run.go().await;
+    assert_eq!(seen.proofs(1)[0], Fail);
+    let told = &seen.summary.unproven[0];
+    assert!(
+        told.contains("beside it: 1 of 42 links are not open: router-b → storage-a1"),
+        "{told}"
     );
 }
 
@@ -657,13 +698,26 @@ async fn a_stop_before_the_steps_injects_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unhealthy_baseline_injects_nothing() {
+async fn an_unhealthy_baseline_is_measured_again_and_injects_nothing() {
     let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "8s"));
-    run.health = Err(vec!["writes 40 %".into()]);
+    run.health = vec![Err(vec!["writes 40 %".into()])];
     let seen = run.go().await;
     assert_eq!(seen.summary.state, RunState::Failed);
     assert!(seen.summary.reason.unwrap().contains("writes 40 %"));
-    assert_eq!(seen.log.all(), ["timeline phase baseline", "timeline note"]);
+    // 6 times 10 s are a minute.
+    assert_eq!(
+        seen.log.all(),
+        ["timeline phase baseline", "timeline note"].repeat(6)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_baseline_that_becomes_healthy_in_time_is_one() {
+    let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "8s"));
+    run.health = vec![Err(vec!["writes 40 %".into(), "reads 80 %".into()]), Ok(())];
+    let seen = run.go().await;
+    assert_eq!(seen.summary.state, RunState::Completed);
+    assert_eq!(seen.log.at("kill"), 20_000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -692,6 +746,37 @@ async fn a_cut_that_does_not_cut_is_noticed() {
     );
 }
 
+/// The canaries' links as well: those that should be cut, and those beside them.
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_is_cut_off_otherwise_than_asked_is_noticed() {
+    let link = |from: &str, to: &str| {
+        Some(Link {
+            from: from.into(),
+            to: to.into(),
+        })
+    };
+    let run = || Run::of(step("cut b", "partition", "az = \"b\"", AT0, "20s"));
+    for leak in [link("canary-a", "router-b"), link("router-a", "canary-b")] {
+        let mut run = run();
+        run.switches.leaks = leak.clone();
+        let seen = run.go().await;
+        let leak = leak.unwrap();
+        seen.is_unproven(&format!("{} → {}", leak.from, leak.to));
+        assert_eq!(seen.proofs(1), [Fail, Pass]);
+    }
+    let mut run = run();
+    run.switches.broken = link("canary-b", "router-b");
+    let seen = run.go().await;
+    let told = &seen.summary.unproven[0];
+    assert!(
+        told.contains("beside it: 1 of 12 links are not open: canary-b → router-b"),
+        "{told}"
+    );
+    // And nobody mended it.
+    let left = &seen.summary.not_clean;
+    assert!(left[0].contains("canary-b → router-b"), "{left:?}");
+}
+
 /// A link that no injection knows of is seen, and is not blamed on one.
 #[tokio::test(start_paused = true)]
 async fn after_the_last_revert_every_node_must_reach_every_other() {
@@ -715,7 +800,7 @@ async fn after_the_last_revert_every_node_must_reach_every_other() {
 
     // Nothing was injected: nothing can be left.
     let mut run = Run::of(step("x", "kill", "node = \"storage-b1\"", AT0, "8s"));
-    run.health = Err(vec!["writes 40 %".into()]);
+    run.health = vec![Err(vec!["writes 40 %".into()])];
     assert!(!run.go().await.log.has("timeline reachability"));
 }
 

@@ -59,7 +59,7 @@ pub fn judge(f: &Facts<'_>) -> (Ending, Vec<String>) {
     );
     if let Some(why) = unreached(f.reachability, Verdict::Fail) {
         unclean.push(format!(
-            "Left behind: not every node reaches every other after the last revert{why}"
+            "Left behind: not every link carries after the last revert{why}"
         ));
     }
     let failed = failures(f);
@@ -247,7 +247,7 @@ fn doubts(f: &Facts<'_>) -> Vec<String> {
     }
     if let Some(why) = unreached(f.reachability, Verdict::Unknown) {
         out.push(format!(
-            "It could not be seen whether every node reaches every other after the last revert{why}"
+            "It could not be seen whether every link carries after the last revert{why}"
         ));
     }
     if f.data == Verdict::Unknown {

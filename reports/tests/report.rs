@@ -330,12 +330,12 @@ fn every_doubt_is_inconclusive_and_said() {
             }),
         ),
         (
-            "not every node reaches every other after the last revert: b1 → a1 carries nothing",
+            "not every link carries after the last revert: b1 → a1 carries nothing",
             Ending::NotClean,
             Box::new(|s| reachability(s, Verdict::Fail)),
         ),
         (
-            "could not be seen whether every node reaches every other",
+            "could not be seen whether every link carries",
             Ending::Inconclusive,
             Box::new(|s| reachability(s, Verdict::Unknown)),
         ),

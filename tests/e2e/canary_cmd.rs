@@ -99,7 +99,12 @@ pub fn an_alarm_that_is_a_stop_condition_ends_it() {
             .arg(&config),
         LIMIT,
     );
-    assert_eq!(done.status.code(), Some(3), "{}", crate::support::text(&done));
+    assert_eq!(
+        done.status.code(),
+        Some(3),
+        "{}",
+        crate::support::text(&done)
+    );
     let report = json(&folder(dir.path()).join("report.json"));
     let ending = report["overall"]["ending"].as_str();
     assert_eq!(ending, Some("stopped"), "{}", report["overall"]);

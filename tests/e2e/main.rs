@@ -11,15 +11,20 @@ mod support;
 mod again;
 mod canary_cmd;
 mod canary_load;
+mod day;
 mod docker;
 mod doctor;
 mod killed;
+mod links;
+mod partitions;
 mod process;
+mod processes;
 mod resources;
 mod sabotage;
 mod safety;
 #[cfg(feature = "seeded-bugs")]
 mod seeded_bugs;
+mod traffic;
 mod turns;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -70,6 +75,9 @@ fn trials() -> Vec<Trial> {
     let mut all = broken_stores();
     all.extend(list! {
         Docker:
+            partitions::links_between_containers,
+            traffic::between_containers,
+            processes::containers_end_freeze_and_come_back,
             resources::disks_stored_data_and_clocks_of_containers,
             resources::processor_and_memory_of_containers,
             docker::an_upgrade_rolls_over_the_containers_and_back,
@@ -84,12 +92,14 @@ fn trials() -> Vec<Trial> {
         DockerIfThere:
             killed::whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched;
         Slot:
+            partitions::links_between_processes,
+            processes::processes_end_freeze_and_come_back,
+            traffic::between_processes,
             resources::disks_stored_data_and_clocks_of_processes,
             process::boto3_works_against_a_kept_cluster,
             process::an_upgrade_rolls_over_the_nodes_and_back,
             process::a_partition_is_survived_proven_and_reported,
             process::an_alarm_that_is_a_stop_condition_ends_the_run,
-            process::an_outage_is_measured_within_one_probe_interval,
             process::ctrl_c_reverts_and_still_writes_the_report,
             process::a_killed_runner_leaves_nothing_that_revert_does_not_end,
             process::a_wrong_playbook_is_refused_with_all_its_errors,
@@ -120,6 +130,8 @@ fn trials() -> Vec<Trial> {
             doctor::a_plan_names_its_techniques_and_needs_no_docker,
             doctor::a_night_is_the_same_for_the_same_seed_to_the_byte,
             doctor::an_output_that_nobody_reads_is_no_failure;
+        Alone:
+            process::an_outage_is_measured_within_one_probe_interval;
         // It reverts whatever is dead on this machine.
         DockerAlone:
             docker::a_killed_runner_leaves_nothing_that_revert_does_not_end_and_nobody_else_is_touched;

@@ -2,6 +2,7 @@
 //! inconclusive (exit 2), says why, and leaves nothing.
 
 use crate::support::engine::{ask, docker_lines, left_of};
+use crate::support::marked::marked;
 use crate::support::*;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -11,16 +12,10 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(150);
 
 /// The pid of a unit of this run of processes.
-fn process(run: &str, unit: &str) -> u32 {
-    let mark = format!("GAMEDAY_UNIT={unit}");
-    let is = |pid: &u32| {
-        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environ.split(|b| *b == 0).any(|v| v == mark.as_bytes())
-    };
-    processes_of(run)
-        .into_iter()
-        .find(is)
-        .unwrap_or_else(|| panic!("{unit} of {run}"))
+fn process(run: &str, unit: &str) -> i32 {
+    let mut all = marked(run).into_iter();
+    let found = all.find(|p| p.unit == unit);
+    found.unwrap_or_else(|| panic!("{unit} of {run}")).pid
 }
 
 /// One step, hurt by `sabotage` as soon as it is proven to be in force.
@@ -60,7 +55,7 @@ pub fn links_that_somebody_opened_are_no_partition() {
 pub fn a_process_that_somebody_woke_is_not_paused() {
     let step = step("pause", "{ node = \"storage-b1\" }", 6);
     sabotaged("process", &step, |_, run| {
-        let pid = i32::try_from(process(run, "storage-b1")).unwrap();
+        let pid = process(run, "storage-b1");
         assert_eq!(unsafe { libc::kill(pid, libc::SIGCONT) }, 0);
     });
 }
@@ -70,7 +65,7 @@ pub fn rules_that_somebody_removed_are_no_partition() {
     sabotaged("docker", &step, |_, run| {
         let filter = format!("label=gameday.run={run}");
         let names = docker_lines(&["ps", "--filter", &filter, "--format", "{{.Names}}"]);
-        let nothing = json!({ "set": { "from": {}, "to": {}, "silent": false } });
+        let nothing = json!({ "set": { "from": {}, "silent": false } });
         let agents = names.iter().filter(|n| n.ends_with("-agent"));
         for agent in agents {
             let answer = ask(agent, &nothing).expect("the agent answers");

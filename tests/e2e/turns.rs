@@ -8,6 +8,8 @@ use std::thread::available_parallelism;
 pub enum Needs {
     /// A core's worth of this machine.
     Slot,
+    /// All of it: what it measures is its own.
+    Alone,
     /// Docker as well, for itself: all containers of tests are in one network.
     Docker,
     /// The same where Docker answers.
@@ -50,10 +52,10 @@ impl Turns {
     pub fn wait(&self, needs: Needs) -> Turn<'_> {
         let all = available_parallelism().map_or(2, |n| n.get().max(2));
         let slots = match needs {
-            Needs::DockerAlone => all,
-            _ => 1,
+            Needs::Alone | Needs::DockerAlone => all,
+            Needs::Slot | Needs::Docker | Needs::DockerIfThere => 1,
         };
-        let docker = needs != Needs::Slot;
+        let docker = !matches!(needs, Needs::Slot | Needs::Alone);
         let taken = self.taken.lock().unwrap_or_else(|e| e.into_inner());
         let busy = |t: &mut Taken| t.slots + slots > all || (docker && t.docker);
         let waited = self.ended.wait_while(taken, busy);

@@ -2,20 +2,8 @@
 
 use super::text;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
-
-/// An address of a container, unless it has gone meanwhile.
-pub fn address(container: &str) -> Option<String> {
-    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-    let out = Command::new("docker")
-        .args(["inspect", "--format", format, container])
-        .stdin(Stdio::null())
-        .output()
-        .expect("the docker command runs");
-    let said = String::from_utf8_lossy(&out.stdout).trim().to_string();
-    (out.status.success() && !said.is_empty()).then_some(said)
-}
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// `docker …`, its lines.
 pub fn docker_lines(args: &[&str]) -> Vec<String> {
@@ -40,27 +28,52 @@ pub fn left_of(run: &str) -> Vec<String> {
 
 /// Asks an agent over its attached streams; `None` if it is gone.
 pub fn ask(container: &str, request: &Value) -> Option<Value> {
-    // Far from the numbers that the runner has used.
-    let id = 1u64 << 40;
-    let mut child = Command::new("docker")
-        .args(["attach", "--sig-proxy=false", container])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the docker command runs");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    let line = json!({ "id": id, "request": request });
-    let asked = writeln!(stdin, "{line}").and_then(|()| stdin.flush());
-    let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-    let answer = asked.ok().and_then(|()| {
+    Attached::to(container).ask(request)
+}
+
+/// The streams of an agent. They must not be left unread for long: its runner reads them too.
+pub struct Attached {
+    child: Child,
+    stdin: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+    id: u64,
+}
+
+impl Attached {
+    pub fn to(container: &str) -> Attached {
+        let mut child = Command::new("docker")
+            .args(["attach", "--sig-proxy=false", container])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the docker command runs");
+        Attached {
+            stdin: child.stdin.take().expect("a pipe"),
+            lines: BufReader::new(child.stdout.take().expect("a pipe")).lines(),
+            child,
+            // Far from the numbers that the runner has used.
+            id: 1 << 40,
+        }
+    }
+
+    /// `None` if it is gone.
+    pub fn ask(&mut self, request: &Value) -> Option<Value> {
+        self.id += 1;
+        let line = json!({ "id": self.id, "request": request });
+        let asked = writeln!(self.stdin, "{line}").and_then(|()| self.stdin.flush());
+        let lines = asked.ok().map(|()| self.lines.by_ref())?;
         lines
             .map_while(Result::ok)
             .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
-            .find(|answer| answer["id"] == id)
-    });
-    // The container goes on; only the attachment ends.
-    let _ = child.kill();
-    let _ = child.wait();
-    answer
+            .find(|answer| answer["id"] == self.id)
+    }
+}
+
+/// The container goes on; only the attachment ends.
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

@@ -5,6 +5,7 @@
 
 pub mod canary;
 pub mod engine;
+pub mod marked;
 pub mod stub;
 
 use std::path::{Path, PathBuf};

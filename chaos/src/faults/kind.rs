@@ -44,6 +44,8 @@ pub enum FaultKind {
     MajoritiesRing,
     /// The leader of a partition and its followers cannot reach each other; clients reach all.
     Leader,
+    /// Clients and the targets cannot reach each other; the nodes among themselves can.
+    Clients,
     /// The node's disk has no room left.
     DiskFull,
     /// Every sync of the node's disk takes longer.
@@ -111,6 +113,7 @@ impl FaultKind {
         FaultKind::Bridge,
         FaultKind::MajoritiesRing,
         FaultKind::Leader,
+        FaultKind::Clients,
         FaultKind::DiskFull,
         FaultKind::DiskSlow,
         FaultKind::DiskError,
@@ -149,6 +152,7 @@ impl FaultKind {
         FaultKind::Bridge,
         FaultKind::MajoritiesRing,
         FaultKind::Leader,
+        FaultKind::Clients,
     ];
 
     /// Its name in playbooks and timelines.
@@ -169,6 +173,7 @@ impl FaultKind {
             FaultKind::Bridge => "bridge",
             FaultKind::MajoritiesRing => "majorities-ring",
             FaultKind::Leader => "leader",
+            FaultKind::Clients => "clients",
             FaultKind::DiskFull => "disk-full",
             FaultKind::DiskSlow => "disk-slow",
             FaultKind::DiskError => "disk-error",
@@ -252,6 +257,7 @@ impl FaultKind {
             }),
             FaultKind::Bridge => Some(Shape::Bridge),
             FaultKind::MajoritiesRing => Some(Shape::Ring),
+            FaultKind::Clients => Some(Shape::Clients(params.from.clone())),
         }
     }
 
@@ -331,7 +337,7 @@ impl FaultKind {
     /// For example that it would cut nothing.
     pub fn check(self, params: &Params, sides: &Sides, topology: &Topology) -> Result<(), String> {
         match self.shape(params) {
-            Some(shape) => shape::check(shape, sides, topology),
+            Some(shape) => shape::check(&shape, sides, topology),
             None if matches!(self.layer(), Layer::Disk | Layer::Clock) || self.damages_data() => {
                 resources::have_data(sides, topology)
             }
@@ -344,7 +350,7 @@ impl FaultKind {
     pub fn hurt(self, params: &Params, sides: &Sides, topology: &Topology) -> Vec<String> {
         match self.shape(params) {
             Some(_) if self.is_traffic() && !params.traffic.takes_away() => Vec::new(),
-            Some(shape) => shape::hurt(shape, sides, topology),
+            Some(shape) => shape::hurt(&shape, sides, topology),
             // Its replicas are there, whatever time they think it is.
             None if self.layer() == Layer::Clock => Vec::new(),
             None => sides.concat(),
@@ -358,6 +364,7 @@ impl FaultKind {
             // Clients reach the leader and its followers, and the followers each other.
             FaultKind::Leader => self.hurt(params, sides, topology),
             FaultKind::Bridge => shape::beside(&sides.concat(), topology),
+            FaultKind::Clients => shape::called(&sides.concat(), topology),
             _ => sides.concat(),
         };
         nodes.sort();
@@ -386,7 +393,7 @@ impl FaultKind {
             return 0;
         }
         let shape = self.shape(params).unwrap_or(Shape::Isolate);
-        shape::most_azs(shape, sides, all)
+        shape::most_azs(&shape, sides, all)
     }
 
     /// The fault on these nodes.

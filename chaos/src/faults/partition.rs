@@ -1,10 +1,10 @@
-//! Links are cut in a [`Shape`]; everything else still passes. Of nodes that
-//! is proven by messages over every link that should be cut, and over those
-//! beside them that should not.
+//! Links are cut in a [`Shape`]; everything else still passes. That is proven
+//! by messages over every link that should be cut, and over those beside them
+//! that should not.
 //!
 //! Instruments (canaries) stand with the nodes of their AZ if all of those are
 //! on one side, else with nobody: when an AZ is cut off as a whole, its canary
-//! is in it.
+//! is in it. Where clients are cut off, they are the clients.
 
 use super::shape::{self, Links, Shape};
 use super::{Fault, How, Scene, merge, without_lapses};
@@ -29,7 +29,12 @@ impl Partition {
     }
 
     fn links(&self, scene: &Scene) -> Links {
-        shape::links(self.shape, &self.sides, &scene.topology, &scene.instruments)
+        shape::links(
+            &self.shape,
+            &self.sides,
+            &scene.topology,
+            &scene.instruments,
+        )
     }
 }
 
@@ -76,8 +81,8 @@ fn judge(links: &[Link], seen: &[LinkState], expected: &LinkState) -> (Verdict, 
     }
 }
 
-/// Probes the links between nodes and judges them: those across the border
-/// are expected to be `across`, those that the shape leaves alone open.
+/// Probes the links and judges them: those across the border are expected to be
+/// `across`, those that the shape leaves alone open.
 async fn look(links: Links, scene: &Scene, away: &BTreeSet<String>, across: LinkState) -> Proof {
     let all = links.cut.len() + links.open.len();
     let present = |l: &Link| !away.contains(&l.from) && !away.contains(&l.to);
@@ -111,12 +116,6 @@ async fn look(links: Links, scene: &Scene, away: &BTreeSet<String>, across: Link
             "{skipped} links not looked at: their nodes are hurt by another step"
         ));
     }
-    if !links.blind.is_empty() {
-        proof.evidence.push(format!(
-            "{} links of canaries not looked at: canaries cannot be probed",
-            links.blind.len()
-        ));
-    }
     proof
 }
 
@@ -124,24 +123,22 @@ impl Fault for Partition {
     fn undo(&self) -> String {
         format!(
             "open every link {}",
-            shape::describe(self.shape, &self.sides)
+            shape::describe(&self.shape, &self.sides)
         )
     }
 
     fn inject<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()> {
         Box::pin(async {
-            let links = self.links(scene);
-            let all: Vec<Link> = links.cut.into_iter().chain(links.blind).collect();
+            let links = self.links(scene).cut;
             match self.how {
-                How::Drop => scene.runtime.cut(&all).await,
-                How::Reject => scene.runtime.reject(&all).await,
+                How::Drop => scene.runtime.cut(&links).await,
+                How::Reject => scene.runtime.reject(&links).await,
             }
         })
     }
 
     fn is_at(&self, scene: &Scene, unit: &str) -> bool {
-        let links = self.links(scene);
-        let mut held = links.cut.iter().chain(&links.blind);
+        let mut held = self.links(scene).cut.into_iter();
         held.any(|link| link.from == unit || link.to == unit)
     }
 
@@ -161,11 +158,7 @@ impl Fault for Partition {
     }
 
     fn revert<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()> {
-        Box::pin(async {
-            let links = self.links(scene);
-            let all: Vec<Link> = links.cut.into_iter().chain(links.blind).collect();
-            scene.runtime.open(&all).await
-        })
+        Box::pin(async { scene.runtime.open(&self.links(scene).cut).await })
     }
 
     fn prove_reverted<'a>(

@@ -18,7 +18,7 @@ pub(crate) use target::{Leaders, azs, resolve_all, stream};
 use crate::abilities::Abilities;
 use crate::faults::{FaultKind, Params};
 use crate::playbook::values::show;
-use crate::playbook::{Diagnostic, Playbook, Random, Start, Step, Until};
+use crate::playbook::{Baseline, Diagnostic, Playbook, Random, Start, Step, Until};
 use gameday_record::Topology;
 use rand_chacha::rand_core::Rng;
 use std::collections::BTreeSet;
@@ -28,6 +28,8 @@ use std::time::Duration;
 /// Role of the nodes that hold replicas, one replica of a partition per AZ:
 /// the nodes whose loss can cost a quorum.
 pub const REPLICA_ROLE: &str = "storage";
+/// Role of the nodes that clients call: the endpoint of their AZ.
+pub const ENDPOINT_ROLE: &str = "router";
 
 /// The stream that `[random]` is drawn from; the targets of what is drawn have
 /// the streams after it.
@@ -44,8 +46,8 @@ pub struct Plan {
     pub seed: u64,
     /// The nodes it was made for.
     pub topology: Topology,
-    /// Length of the baseline phase.
-    pub baseline: Duration,
+    /// The baseline phase.
+    pub baseline: Baseline,
     /// What is broken, in the order of the playbook.
     pub steps: Vec<PlannedStep>,
     /// Length of the cooldown phase.
@@ -323,7 +325,7 @@ impl Plan {
     /// The least time from the start of the baseline to the end of the
     /// cooldown: proofs and reverts taken as instant.
     pub fn least_duration(&self) -> Duration {
-        self.baseline + self.least_steps() + self.cooldown
+        self.baseline.lasts + self.least_steps() + self.cooldown
     }
 
     /// The least time of the steps phase.
@@ -351,11 +353,12 @@ impl Plan {
     }
 
     fn lines_with(&self, how: impl Fn(&PlannedStep) -> Option<String>) -> Vec<String> {
-        let began = |d: Duration| format!("+{}", show(self.baseline + d));
+        let began = |d: Duration| format!("+{}", show(self.baseline.lasts + d));
         let mut out = vec![format!(
-            "{:<9} {}: the healthy cluster is measured; if it is unhealthy, nothing is injected",
+            "{:<9} {}: the healthy cluster is measured; if it is not healthy within {}, nothing is injected",
             "+0s",
-            label("baseline", self.baseline)
+            label("baseline", self.baseline.lasts),
+            show(self.baseline.within)
         )];
         for step in &self.steps {
             let (at, note) = match step.start {

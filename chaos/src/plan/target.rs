@@ -73,8 +73,15 @@ pub(super) fn plan(
         let nodes = resolve_all(fault, params, sides, topology, &Leaders::Anybody, rng)?;
         return Ok(PlannedTarget::Nodes(nodes));
     }
+    let mut widest = Vec::new();
     for side in sides {
-        resolve(side, topology, &Leaders::Anybody, rng)?;
+        widest.push(resolve(side, topology, &Leaders::Anybody, rng)?);
+    }
+    // Whoever leads: where clients call none of those who may, they call none of those who do.
+    if fault == FaultKind::Clients
+        && let Err(message) = fault.check(params, &widest, topology)
+    {
+        return refuse(message, None);
     }
     let all = super::replica_azs(topology, |_| true).len();
     let each: Vec<usize> = sides.iter().map(|s| most(s, all)).collect();

@@ -5,6 +5,7 @@
 //! walked by hand.
 
 mod alarms;
+mod clients;
 pub mod diagnostic;
 mod fields;
 mod measuring;
@@ -25,6 +26,7 @@ mod workload;
 pub use diagnostic::{Diagnostic, Source, render};
 pub use measuring::Measuring;
 pub use random::{Random, Weighted};
+pub use sections::Baseline;
 pub use selector::{Draw, Selector};
 pub use steps::{Start, Step};
 pub use until::Until;
@@ -57,8 +59,8 @@ pub struct Playbook {
     pub cluster: ClusterSpec,
     /// What the canaries do, what must hold, and what would wake somebody.
     pub measuring: Measuring,
-    /// How long the healthy cluster is measured before any fault.
-    pub baseline: Duration,
+    /// How the healthy cluster is measured before any fault.
+    pub baseline: Baseline,
     /// What is broken, in the order of the file.
     pub steps: Vec<Step>,
     /// What is drawn by the seed besides; there are steps, or this, or both.
@@ -152,11 +154,11 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
         .unwrap_or_default();
     let measuring = measuring::read(&top, TABLE, m);
     let baseline = section(&top, "baseline", m)
-        .and_then(|(t, span)| sections::lasting(t, span, "[baseline]", Duration::from_secs(2), m))
-        .unwrap_or(Duration::from_secs(10));
-    let cooldown = section(&top, "cooldown", m)
-        .and_then(|(t, span)| sections::lasting(t, span, "[cooldown]", Duration::from_secs(1), m))
-        .unwrap_or(Duration::from_secs(15));
+        .map(|(t, span)| sections::baseline(t, span, m))
+        .unwrap_or_default();
+    let cooldown = section(&top, "cooldown", m).map_or(sections::COOLDOWN, |(t, span)| {
+        sections::cooldown(t, span, m)
+    });
     let random = random::read(&top, &cluster, m);
     let steps = steps::read(&top, &cluster, &measuring.alarms, m);
     let head = head.flatten()?;

@@ -88,21 +88,54 @@ pub(super) fn cluster(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>)
     spec
 }
 
-/// `[baseline]` and `[cooldown]`: how long. `None` if it is not said.
-pub(super) fn lasting(
-    t: &DeTable<'_>,
-    span: Range<usize>,
-    title: &str,
-    least: Duration,
-    m: &mut Mistakes<'_>,
-) -> Option<Duration> {
-    let f = Fields::new(t, span, title, &["for"], m);
+/// Least length of a baseline: whole seconds are judged.
+const LEAST_BASELINE: Duration = Duration::from_secs(2);
+/// Length of the cooldown where a playbook does not say.
+pub(super) const COOLDOWN: Duration = Duration::from_secs(15);
+
+/// How the healthy cluster is measured before any fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Baseline {
+    /// For how long it must be healthy.
+    pub lasts: Duration,
+    /// How long that may take to come, at least `lasts`: a cluster that has just started, or a
+    /// machine that is busy for a moment, is measured again until then.
+    pub within: Duration,
+}
+
+impl Default for Baseline {
+    fn default() -> Self {
+        Baseline {
+            lasts: Duration::from_secs(10),
+            within: Duration::from_secs(60),
+        }
+    }
+}
+
+/// `[baseline]`: how long, and how long a healthy one may take to come.
+pub(super) fn baseline(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>) -> Baseline {
+    let mut baseline = Baseline::default();
+    let f = Fields::new(t, span, "[baseline]", &["for", "within"], m);
+    if let Some(lasts) = f.duration("for", LEAST_BASELINE..=MAX_DURATION, m) {
+        baseline.lasts = lasts;
+    }
+    baseline.within = baseline.within.max(baseline.lasts);
+    if let Some(within) = f.duration("within", baseline.lasts..=MAX_DURATION, m) {
+        baseline.within = within;
+    }
+    baseline
+}
+
+/// `[cooldown]`: how long.
+pub(super) fn cooldown(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>) -> Duration {
+    let f = Fields::new(t, span, "[cooldown]", &["for"], m);
     if f.get("for").is_none() {
         m.missing(
             f.span.clone(),
-            format!("{title} does not say how long"),
-            "for = \"10s\"",
+            "[cooldown] does not say how long",
+            "for = \"15s\"",
         );
     }
-    f.duration("for", least..=MAX_DURATION, m)
+    let lasts = f.duration("for", Duration::from_secs(1)..=MAX_DURATION, m);
+    lasts.unwrap_or(COOLDOWN)
 }

@@ -1,5 +1,6 @@
 //! `[[step]]`: at this time, this fault, on this target, for so long.
 
+use super::clients;
 use super::diagnostic::{Diagnostic, Source};
 use super::fields::{Fields, Mistakes, clip, wrong_type};
 use super::random::{self, Weighted};
@@ -212,6 +213,7 @@ const DRAWN: &[&str] = &["name", "weight", "fault", "for"];
 const OF_FAULTS: &[&str] = &[
     "target",
     "to",
+    "from",
     "groups",
     "direction",
     "how",
@@ -472,6 +474,9 @@ fn params(f: &Fields<'_, '_>, fault: Option<FaultKind>, m: &mut Mistakes<'_>) ->
         && let Some(how) = f.word("how", &[("drop", How::Drop), ("reject", How::Reject)], m)
     {
         params.how = how;
+    }
+    if only(f, "from", &[FaultKind::Clients], fault, m) {
+        params.from = clients::read(f, m);
     }
     for key in traffic::KEYS {
         // 'delay' of another fault is that of its start.

@@ -6,7 +6,7 @@
 //! gone. Whatever ends the steps early (a stop signal, a fault that cannot be
 //! proven, a timeline that cannot be written, a bug) ends only the *waiting*:
 //! reverts run on deadlines of their own, always. After the last of them it is
-//! looked whether every node reaches every other.
+//! looked whether every link carries.
 
 mod admission;
 mod condition;
@@ -182,23 +182,12 @@ async fn phases(
     mut stop: std::pin::Pin<&mut (impl Future<Output = Stop> + Send)>,
 ) -> Option<Stop> {
     let plan = &shared.plan;
-    shared.phase(Phase::Baseline, plan.baseline).await;
-    let judged = async {
-        sleep(plan.baseline).await;
-        match timeout(HEALTH, health.baseline()).await {
-            Ok(verdict) => verdict,
-            Err(_) => Err(vec![format!("no verdict within {} s", HEALTH.as_secs())]),
-        }
-    };
     let verdict = tokio::select! {
         biased;
         why = stop.as_mut() => return Some(why),
-        verdict = judged => verdict,
+        verdict = baseline(shared, health) => verdict,
     };
-    if let Err(mut reasons) = verdict {
-        if reasons.is_empty() {
-            reasons.push("no reason was given".into());
-        }
+    if let Err(reasons) = verdict {
         for reason in &reasons {
             let text = format!("the baseline is unhealthy, nothing is injected: {reason}");
             shared.note(text).await;
@@ -220,6 +209,40 @@ async fn phases(
         biased;
         why = stop => Some(why),
         () = sleep(plan.cooldown) => None,
+    }
+}
+
+/// Measures until the cluster was healthy for the length of the baseline, or the time for that
+/// is over.
+///
+/// # Errors
+/// Why it is not; at least one reason.
+async fn baseline(shared: &Shared, health: &dyn Health) -> Result<(), Vec<String>> {
+    let wanted = shared.plan.baseline;
+    let began = Instant::now();
+    loop {
+        shared.phase(Phase::Baseline, wanted.lasts).await;
+        sleep(wanted.lasts).await;
+        let mut reasons = match timeout(HEALTH, health.baseline(wanted.lasts)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(reasons)) => reasons,
+            Err(_) => vec![format!("no verdict within {} s", HEALTH.as_secs())],
+        };
+        if reasons.is_empty() {
+            reasons.push("no reason was given".into());
+        }
+        if began.elapsed() + wanted.lasts > wanted.within {
+            return Err(reasons);
+        }
+        let more = match reasons.len() {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        let text = format!(
+            "the baseline was unhealthy and is measured again: {}{more}",
+            reasons[0]
+        );
+        shared.note(text).await;
     }
 }
 

@@ -1,4 +1,5 @@
-//! After the last revert: does every node reach every other?
+//! After the last revert: does every link carry, between all nodes and between
+//! them and the instruments?
 //!
 //! The proofs that faults are gone look at the links that were cut. This looks
 //! at all of them, so that a rule which no injection knows of is seen too.
@@ -7,7 +8,7 @@ use super::Shared;
 use super::prove::{describe, until};
 use crate::runtime::{Link, LinkState, Runtime};
 use gameday_record::timeline::Proof;
-use gameday_record::{TimelineEvent, Topology, Verdict};
+use gameday_record::{Node, TimelineEvent, Topology, Verdict};
 use std::time::Duration;
 
 /// Looked at again until then.
@@ -24,8 +25,9 @@ pub(super) async fn check(shared: &Shared) {
     if begun == 0 {
         return;
     }
-    let links = all(&shared.scene.topology);
-    let look = || look(shared.scene.runtime.as_ref(), &links);
+    let scene = &shared.scene;
+    let links = all(&scene.topology, &scene.instruments);
+    let look = || look(scene.runtime.as_ref(), &links);
     let proof = until(REACH, |v| v == Verdict::Pass, look).await;
     let said = describe(&proof);
     let verdict = proof.verdict;
@@ -33,24 +35,26 @@ pub(super) async fn check(shared: &Shared) {
     match verdict {
         Verdict::Pass => {}
         Verdict::Fail => shared.not_clean(format!(
-            "not every node reaches every other after the last revert: {said}"
+            "not every link carries after the last revert: {said}"
         )),
         Verdict::Unknown => shared.unproven(format!(
-            "it could not be seen whether every node reaches every other after the last revert: \
-             {said}"
+            "it could not be seen whether every link carries after the last revert: {said}"
         )),
     }
 }
 
-/// Every ordered pair of nodes.
-fn all(topology: &Topology) -> Vec<Link> {
-    let names = || topology.nodes.iter().map(|n| &n.name);
-    names()
-        .flat_map(|from| {
-            names()
-                .filter(move |to| *to != from)
-                .map(move |to| (from, to))
-        })
+/// Every ordered pair of nodes, and of a node and an instrument.
+fn all(topology: &Topology, instruments: &[Node]) -> Vec<Link> {
+    let nodes = || topology.nodes.iter().map(|n| &n.name);
+    let names = || instruments.iter().map(|i| &i.name);
+    let between = nodes().flat_map(|from| {
+        let others = nodes().filter(move |to| *to != from);
+        others.map(move |to| (from, to))
+    });
+    let beside =
+        nodes().flat_map(|node| names().flat_map(move |other| [(node, other), (other, node)]));
+    between
+        .chain(beside)
         .map(|(from, to)| Link {
             from: from.clone(),
             to: to.clone(),
@@ -103,7 +107,7 @@ fn judge(links: &[Link], seen: &[LinkState]) -> Proof {
     } else {
         return Proof {
             verdict: Verdict::Pass,
-            evidence: vec![format!("{total} of {total} links between nodes carry")],
+            evidence: vec![format!("{total} of {total} links carry")],
         };
     };
     let more = match names.len().saturating_sub(NAMED) {
@@ -114,9 +118,7 @@ fn judge(links: &[Link], seen: &[LinkState]) -> Proof {
     let named = names[..count.min(NAMED)].join(", ");
     Proof {
         verdict,
-        evidence: vec![format!(
-            "{count} of {total} links between nodes {what}: {named}{more}"
-        )],
+        evidence: vec![format!("{count} of {total} links {what}: {named}{more}")],
     }
 }
 
@@ -126,7 +128,7 @@ mod tests {
 
     #[test]
     fn every_ordered_pair_must_carry() {
-        let node = |name: &str| gameday_record::Node {
+        let node = |name: &str| Node {
             name: name.into(),
             az: "a".into(),
             role: "storage".into(),
@@ -136,7 +138,12 @@ mod tests {
             nodes: ["n1", "n2", "n3"].map(node).to_vec(),
             ..Topology::default()
         };
-        let links = all(&topology);
+        // Both ways between them and either canary; of two canaries none hears the other.
+        let with = all(&topology, &["canary-a", "canary-b"].map(node));
+        assert_eq!(with.len(), 6 + 12);
+        let named = |name: &str| with.iter().any(|l| l.from == name || l.to == name);
+        assert!(named("canary-a") && named("canary-b"));
+        let links = all(&topology, &[]);
         assert_eq!(links.len(), 6);
         let mut seen = vec![LinkState::Open; 6];
         assert_eq!(judge(&links, &seen).verdict, Verdict::Pass);

@@ -28,11 +28,11 @@ pub trait Roles: Send + Sync {
 
 /// Judges the baseline.
 pub trait Health: Send + Sync {
-    /// Asked once, at the end of the baseline phase. Bounded in time by the caller.
+    /// Asked at the end of a baseline about its length, until now. Bounded in time by the caller.
     ///
     /// # Errors
     /// Why the cluster is not healthy enough to be hurt, one reason each.
-    fn baseline(&self) -> BoxFuture<'_, Result<(), Vec<String>>>;
+    fn baseline(&self, lasted: Duration) -> BoxFuture<'_, Result<(), Vec<String>>>;
 }
 
 /// Knows the playbook's alarms.

@@ -206,7 +206,7 @@ pub trait Runtime: Send + Sync {
     /// Ends the cut or the rejection of these links. Fine on links that are open.
     fn open<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()>;
     /// Sends real messages over each link and looks whether they arrive, all at once; in the
-    /// order asked. `Unknown` for instruments, which cannot be asked.
+    /// order asked. `Unknown` for a link that carries nothing.
     fn probe<'a>(&'a self, links: &'a [Link]) -> Fut<'a, Vec<LinkState>>;
 
     /// Treats everything that crosses these links as `traffic` says, existing connections too, each
@@ -219,8 +219,7 @@ pub trait Runtime: Send + Sync {
     /// Ends that; what is still held arrives at once. Fine on links that are as they were.
     fn unshape<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()>;
     /// Sends the messages of `sounding` over each link, all links at once, and says what arrived;
-    /// in the order asked. An error instead for a link that could not be measured, as those of
-    /// instruments.
+    /// in the order asked. An error instead for a link that could not be measured.
     fn measure<'a>(
         &'a self,
         links: &'a [Link],

@@ -41,7 +41,10 @@ async fn ends_well(runtime: &dyn Runtime) {
     let cut = [link("a1", "b1"), link("b1", "a1")];
     runtime.open(&cut).await.expect("open again");
     let seen = Cluster(runtime);
-    assert_eq!(seen.probe(&[("a1", "b1"), ("b1", "a1")]).await, [Open, Open]);
+    assert_eq!(
+        seen.probe(&[("a1", "b1"), ("b1", "a1")]).await,
+        [Open, Open]
+    );
     all_healthy(runtime).await;
     assert_eq!(runtime.lapses(), Vec::<String>::new());
     runtime.down().await.expect("down");

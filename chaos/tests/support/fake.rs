@@ -416,10 +416,12 @@ impl Runtime for Fake {
                 if self.switches.blind {
                     return LinkState::Unknown("no agent".into());
                 }
+                // A canary never is.
                 let mut dead = |n: &str| {
-                    let unit = units.get_mut(n).expect("only nodes are probed");
-                    self.settle(unit);
-                    matches!(unit.shape, Shape::Dead(_))
+                    units.get_mut(n).is_some_and(|unit| {
+                        self.settle(unit);
+                        matches!(unit.shape, Shape::Dead(_))
+                    })
                 };
                 let leaks = self.switches.leaks.as_ref() == Some(l);
                 let broken = self.switches.broken.as_ref() == Some(l);
@@ -575,25 +577,28 @@ pub fn group(name: &str, leader: Option<&str>, members: [&str; 3]) -> Group {
     }
 }
 
-impl Roles for Told {
-    fn groups(&self) -> BoxFuture<'_, Result<Vec<Group>, String>> {
-        Box::pin(async {
-            let mut answers = self.0.lock().unwrap();
-            if answers.len() > 1 {
-                answers.remove(0)
-            } else {
-                answers[0].clone()
-            }
-        })
+/// The next answer; the last one stands.
+fn next<T: Clone>(answers: &Mutex<Vec<T>>) -> T {
+    let mut answers = answers.lock().unwrap();
+    if answers.len() > 1 {
+        answers.remove(0)
+    } else {
+        answers[0].clone()
     }
 }
 
-/// A baseline verdict.
-pub struct Judged(pub Result<(), Vec<String>>);
+impl Roles for Told {
+    fn groups(&self) -> BoxFuture<'_, Result<Vec<Group>, String>> {
+        Box::pin(async { next(&self.0) })
+    }
+}
+
+/// Verdicts on baselines; the last one stands.
+pub struct Judged(pub Mutex<Vec<Result<(), Vec<String>>>>);
 
 impl Health for Judged {
-    fn baseline(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
-        Box::pin(async { self.0.clone() })
+    fn baseline(&self, _: Duration) -> BoxFuture<'_, Result<(), Vec<String>>> {
+        Box::pin(async { next(&self.0) })
     }
 }
 

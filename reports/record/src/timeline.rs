@@ -132,7 +132,7 @@ pub enum TimelineEvent {
         /// Why.
         error: String,
     },
-    /// Every node's way to every other node, looked at after the last revert.
+    /// Every node's links to every other and to the canaries, looked at after the last revert.
     Reachability {
         /// Pass: all of them carry.
         proof: Proof,

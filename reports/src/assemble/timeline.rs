@@ -56,7 +56,11 @@ impl Story {
         match event {
             TimelineEvent::Phase { phase } => {
                 match phase {
-                    Phase::Baseline => self.baseline = self.baseline.or(Some(at)),
+                    // One that was unhealthy was measured again: the last one counts.
+                    Phase::Baseline => {
+                        self.baseline = Some(at);
+                        self.phases.retain(|p| p.name != phase.name());
+                    }
                     Phase::Checks | Phase::Down => {
                         self.measured_end = self.measured_end.or(Some(at));
                     }

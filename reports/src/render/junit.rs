@@ -110,7 +110,7 @@ pub fn junit(report: &Report) -> Result<String, String> {
         let evidence = seen.proof.evidence.join("\n");
         suite.add_test_case(case(
             "injection",
-            "after the last revert every node reaches every other",
+            "after the last revert every link carries",
             seen.proof.verdict,
             evidence.lines().next().unwrap_or("no evidence"),
             &evidence,

@@ -7,22 +7,32 @@
 //! times and prints what was seen; `GAMEDAY_KILL_SEED` draws other moments.
 
 mod bystander;
-mod docker;
-mod process;
+mod deck;
 
+use crate::links;
 use crate::support::engine::left_of as left_in_docker;
+use crate::support::marked::marked;
 use crate::support::*;
+use deck::Deck;
 use gameday_chaos::faults::FaultKind;
+use gameday_record::{ProofSide, RunFolder, TimelineEvent, Verdict};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// Kills if `GAMEDAY_KILLS` does not say.
 const FEW: u64 = 4;
-/// Of so many runs, one is in containers.
-const DOCKER_EVERY: u64 = 4;
+/// So many kills hit every fault that a runtime offers, while it is in force: every other one is
+/// in containers, where all of them are offered.
+const ALL_FAULTS: u64 = 2 * FaultKind::ALL.len() as u64;
 /// Anything that is waited for. No bound that is tested: those are told, not asserted.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// What the timeline has once a fault was looked for.
+const IN_FORCE: &str = "\"side\":\"injected\"";
+/// A fault is held for so long.
+const HOLD_MS: u64 = 4_000;
 
 /// The same dice for the same seed (SplitMix64, Steele, Lea and Flood 2014).
 pub struct Dice(u64);
@@ -65,7 +75,7 @@ fn playbook_of(kind: FaultKind) -> String {
         "bridge" => "target = { az = \"b\" }",
         "majorities-ring" => "target = [{ role = \"storage\" }, { role = \"router\" }]",
         "leader" => "target = { leader = \"canary/0\" }",
-        "isolate" | "one-way" | "power-off" => "target = { az = \"b\" }",
+        "isolate" | "one-way" | "power-off" | "clients" => "target = { az = \"b\" }",
         "clock-skew" => "target = { node = \"storage-b1\" }\njump = \"1h\"",
         _ => "target = { node = \"storage-b1\" }",
     };
@@ -80,7 +90,7 @@ fn playbook_of(kind: FaultKind) -> String {
         "[playbook]\ntitle = \"killed\"\nseed = 3\nallow_quorum_loss = true\nallow_data_loss = true\n\
          [cluster]\nstorage_nodes_per_az = 1\npartitions = 3\n\
          [workload]\nrate = 30\nkeys = 20\n[baseline]\nfor = \"3s\"\n\
-         [[step]]\nfault = \"{}\"\n{target}\n{more}at = \"0s\"\nfor = \"4s\"\n[cooldown]\nfor = \"2s\"\n",
+         [[step]]\nfault = \"{}\"\n{target}\n{more}at = \"0s\"\nfor = \"{HOLD_MS}ms\"\n[cooldown]\nfor = \"2s\"\n",
         kind.name()
     )
 }
@@ -133,7 +143,7 @@ fn drawn(dice: &mut Dice, runtime: &'static str) -> (Victims, Moment) {
     let whole = if runtime == "docker" { 15_000 } else { 9_000 };
     let moment = match dice.below(3) {
         0 => Moment::Any(dice.below(whole)),
-        _ => Moment::InForce(dice.below(4_500)),
+        _ => Moment::InForce(dice.below(HOLD_MS + 500)),
     };
     (victims, moment)
 }
@@ -182,12 +192,25 @@ impl Attempt {
         text.is_some_and(|t| t.contains(needle))
     }
 
+    /// Whether its fault is proven to be in force and not proven to be gone.
+    fn is_in_force(&self) -> bool {
+        let timeline = self.folder().map(|f| RunFolder::at(f).read_timeline());
+        let timeline = timeline.and_then(Result::ok).unwrap_or_default();
+        let proven = |wanted: ProofSide| {
+            timeline.iter().any(|l| {
+                matches!(&l.event, TimelineEvent::Proof { side, proof, .. }
+                    if *side == wanted && proof.verdict == Verdict::Pass)
+            })
+        };
+        proven(ProofSide::Injected) && !proven(ProofSide::Reverted)
+    }
+
     /// Waits for the moment. False if the run has ended before.
     fn wait(&mut self) -> bool {
         let at = match self.moment {
             Moment::Any(ms) => self.began + Duration::from_millis(ms),
             Moment::InForce(ms) => {
-                while !self.timeline_says("\"side\":\"injected\"") {
+                while !self.timeline_says(IN_FORCE) {
                     if self.ended() {
                         return false;
                     }
@@ -257,39 +280,6 @@ fn send(pid: i32, signal: i32) {
     unsafe { libc::kill(pid, signal) };
 }
 
-/// A process with the marks of a run.
-pub struct Marked {
-    pub pid: i32,
-    pub unit: String,
-    pub environ: Vec<u8>,
-}
-
-impl Marked {
-    pub fn var(&self, name: &str) -> Option<String> {
-        let prefix = format!("{name}=");
-        let entry = self
-            .environ
-            .split(|b| *b == 0)
-            .find(|v| v.starts_with(prefix.as_bytes()))?;
-        String::from_utf8(entry[prefix.len()..].to_vec()).ok()
-    }
-}
-
-/// Processes with the marks of this run.
-pub fn marked(run: &str) -> Vec<Marked> {
-    let read = |pid: u32| {
-        let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-        let mut process = Marked {
-            pid: i32::try_from(pid).ok()?,
-            unit: String::new(),
-            environ,
-        };
-        process.unit = process.var("GAMEDAY_UNIT")?;
-        Some(process)
-    };
-    processes_of(run).into_iter().filter_map(read).collect()
-}
-
 /// What of a run is there, whatever runtime it had.
 fn left_of(run: &str, with_docker: bool) -> Vec<String> {
     let mut left: Vec<String> = marked(run)
@@ -316,6 +306,8 @@ struct Seen {
     by_watchdog: u64,
     by_command: u64,
     carried: Vec<Duration>,
+    /// Faults that were proven when somebody was killed.
+    in_force: BTreeSet<(&'static str, FaultKind)>,
 }
 
 pub fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
@@ -326,17 +318,26 @@ pub fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
     let process = bystander::Process::start();
     let mut container: Option<bystander::Container> = None;
     let mut seen = Seen::default();
+    let mut decks = [
+        ("process", Deck::of("process")),
+        ("docker", Deck::of("docker")),
+    ];
     let mut attempts = 0;
     while seen.kills < kills {
-        let kind = FaultKind::ALL[(attempts as usize) % FaultKind::ALL.len()];
-        let in_docker = with_docker && attempts % DOCKER_EVERY == DOCKER_EVERY - 1;
-        let runtime = if in_docker { "docker" } else { "process" };
         attempts += 1;
         assert!(
             attempts < 3 * kills + 10,
             "most runs end before they are killed"
         );
+        let in_docker = with_docker && seen.kills % 2 == 1;
+        let (runtime, deck) = &mut decks[usize::from(in_docker)];
+        let runtime = *runtime;
+        let first_time = deck.rounds == 0;
+        let kind = deck.draw(&mut dice);
         let (victims, mut moment) = drawn(&mut dice, runtime);
+        if let (Moment::Any(ms), true, true) = (moment, first_time, kills >= ALL_FAULTS) {
+            moment = Moment::InForce(ms % HOLD_MS);
+        }
         if in_docker && container.is_none() {
             // The bystander is of the run's image, which is there by then.
             moment = Moment::InForce(0);
@@ -345,10 +346,9 @@ pub fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
         let mut attempt = Attempt::start(dir.path(), runtime, kind, victims, moment);
         if !attempt.wait() {
             let said = std::fs::read_to_string(dir.path().join("said")).unwrap_or_default();
-            // Not every place can do every fault; a mistake is another thing.
             let refused = said.contains("killed.toml:");
-            let cannot = said.contains("is not possible in the");
-            assert!(!refused || cannot, "{} is refused: {said}", kind.name());
+            assert!(!refused, "{} is refused: {said}", kind.name());
+            deck.put_back(kind);
             seen.ended_before += 1;
             continue;
         }
@@ -360,6 +360,9 @@ pub fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
         let what = format!("{runtime} {} {victims:?} {moment:?}", attempt.kind.name());
         let died = attempt.kill();
         seen.kills += 1;
+        if attempt.is_in_force() {
+            seen.in_force.insert((runtime, kind));
+        }
         let said = judge(&attempt, died, with_docker, &mut seen);
         println!("{:3} {what}: {said}", seen.kills);
         process.is_unharmed();
@@ -369,10 +372,13 @@ pub fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
     }
     let worst = seen.carried.iter().max().copied().unwrap_or_default();
     println!(
-        "seed {seed}: {} kills ({} more runs had ended before), {} reverted by the watchdog, {} by \
-         gameday revert; all links carried after at most {:.2} s ({} looks)",
+        "seed {seed}: {} kills ({} more runs had ended before) in {} faults of a runtime that were \
+         in force, of {} that are offered; {} reverted by the watchdog, {} by gameday revert; all \
+         links carried after at most {:.2} s ({} looks)",
         seen.kills,
         seen.ended_before,
+        seen.in_force.len(),
+        decks.iter().map(|(_, deck)| deck.len()).sum::<usize>(),
         seen.by_watchdog,
         seen.by_command,
         worst.as_secs_f64(),
@@ -404,10 +410,7 @@ fn judge(attempt: &Attempt, died: Instant, with_docker: bool, seen: &mut Seen) -
             died.elapsed().as_secs_f64()
         ));
     } else {
-        let carries = match attempt.runtime {
-            "docker" => docker::until_all_links_carry(&run, LIMIT),
-            _ => process::until_all_links_carry(&run, LIMIT),
-        };
+        let carries = links::until_all_carry(attempt.runtime, &run, LIMIT);
         match carries {
             Some(links) => {
                 seen.carried.push(died.elapsed());

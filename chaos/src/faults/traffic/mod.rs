@@ -57,7 +57,12 @@ impl Shaped {
     }
 
     fn links(&self, scene: &Scene) -> Links {
-        shape::links(self.shape, &self.sides, &scene.topology, &scene.instruments)
+        shape::links(
+            &self.shape,
+            &self.sides,
+            &scene.topology,
+            &scene.instruments,
+        )
     }
 
     fn before(&self) -> Sight {
@@ -118,12 +123,6 @@ impl Shaped {
             proof.evidence.push(format!(
                 "{} links not looked at: their nodes are hurt by another step",
                 all - asked.len()
-            ));
-        }
-        if !links.blind.is_empty() {
-            proof.evidence.push(format!(
-                "{} links of canaries not looked at: canaries cannot be asked",
-                links.blind.len()
             ));
         }
         proof
@@ -231,7 +230,7 @@ async fn measure(
 
 impl Fault for Shaped {
     fn undo(&self) -> String {
-        let which = shape::describe(self.shape, &self.sides);
+        let which = shape::describe(&self.shape, &self.sides);
         format!("end this on every link {which}: {}", self.traffic)
     }
 
@@ -254,14 +253,12 @@ impl Fault for Shaped {
             let bursts = sample(&links);
             let (before, _) = measure(scene, &measured, &bursts, &self.traffic).await?;
             *self.before.lock().unwrap_or_else(|e| e.into_inner()) = before;
-            let all: Vec<Link> = links.cut.into_iter().chain(links.blind).collect();
-            scene.runtime.shape(&all, self.traffic).await
+            scene.runtime.shape(&links.cut, self.traffic).await
         })
     }
 
     fn is_at(&self, scene: &Scene, unit: &str) -> bool {
-        let links = self.links(scene);
-        let mut held = links.cut.iter().chain(&links.blind);
+        let mut held = self.links(scene).cut.into_iter();
         held.any(|link| link.from == unit || link.to == unit)
     }
 
@@ -277,11 +274,7 @@ impl Fault for Shaped {
     }
 
     fn revert<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()> {
-        Box::pin(async {
-            let links = self.links(scene);
-            let all: Vec<Link> = links.cut.into_iter().chain(links.blind).collect();
-            scene.runtime.unshape(&all).await
-        })
+        Box::pin(async { scene.runtime.unshape(&self.links(scene).cut).await })
     }
 
     fn prove_reverted<'a>(

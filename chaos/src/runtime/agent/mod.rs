@@ -1,8 +1,8 @@
 //! The fault agent of a pod: it holds the network namespace, so that rules
-//! outlive the node's process, and acts in it when asked over its standard
-//! input: rules for its links with a lease, probes, measurements, requests to
-//! the node's admin port over loopback, which no rule touches, and the node's
-//! data folder.
+//! outlive the unit's process, and acts in it when asked over its standard
+//! input: rules for its links with a lease, probes, measurements, and for a
+//! node requests to its admin port over loopback, which no rule touches, and
+//! its data folder.
 
 mod measure;
 mod rules;
@@ -40,8 +40,8 @@ pub struct AgentConfig {
     pub table: String,
     /// Milliseconds after which rules lapse that are not renewed.
     pub lease_ms: u64,
-    /// Where the node's data folder is for the agent.
-    pub folder: PathBuf,
+    /// Where the unit's data folder is for the agent, if it has one.
+    pub folder: Option<PathBuf>,
 }
 
 /// A request to an agent. Each can be repeated without harm.
@@ -182,6 +182,7 @@ pub async fn run(
         AgentRequest::Files(request) => {
             let folder = folder.clone();
             Reply::Later(Box::pin(async move {
+                let folder = folder.ok_or("there is no data folder here")?;
                 let done = tokio::task::spawn_blocking(move || files::act(&folder, &request));
                 done.await
                     .map_err(|e| e.to_string())?

@@ -11,49 +11,32 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How the links of a pod should be; those not named are as they were.
+/// How the links that end in a pod should be; those not named are as they were.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Orders {
-    /// By sender, on their way in.
+    /// By sender.
     pub from: BTreeMap<Ipv4Addr, Setting>,
-    /// By receiver, on their way out.
-    pub to: BTreeMap<Ipv4Addr, Setting>,
     /// Everything is dropped.
     pub silent: bool,
 }
 
 impl Orders {
     fn drops(&self) -> Drops {
-        fn of<B: FromIterator<Ipv4Addr>>(
-            peers: &BTreeMap<Ipv4Addr, Setting>,
-            is: impl Fn(&Setting) -> bool,
-        ) -> B {
-            let some = peers.iter().filter(|(_, setting)| is(setting));
+        let of = |is: fn(&Setting) -> bool| {
+            let some = self.from.iter().filter(|(_, setting)| is(setting));
             some.map(|(peer, _)| *peer).collect()
-        }
-        let cut = |s: &Setting| s.gate == Gate::Cut;
-        let rejects = |s: &Setting| s.gate == Gate::Reject;
-        let shaped = |s: &Setting| !s.traffic.is_nothing();
+        };
         Drops {
-            from: of(&self.from, cut),
-            to: of(&self.to, cut),
+            from: of(|s| s.gate == Gate::Cut),
             silent: self.silent,
-            reject_from: of(&self.from, rejects),
-            reject_to: of(&self.to, rejects),
-            queue_from: of(&self.from, shaped),
-            queue_to: of(&self.to, shaped),
+            reject: of(|s| s.gate == Gate::Reject),
+            queued: of(|s| !s.traffic.is_nothing()),
         }
     }
 
     fn shaping(&self) -> Shaping {
-        let of = |peers: &BTreeMap<Ipv4Addr, Setting>| {
-            let shaped = peers.iter().filter(|(_, s)| !s.traffic.is_nothing());
-            shaped.map(|(peer, s)| (*peer, s.traffic)).collect()
-        };
-        Shaping {
-            from: of(&self.from),
-            to: of(&self.to),
-        }
+        let shaped = self.from.iter().filter(|(_, s)| !s.traffic.is_nothing());
+        shaped.map(|(peer, s)| (*peer, s.traffic)).collect()
     }
 }
 
@@ -183,21 +166,23 @@ mod tests {
             },
             ..Setting::default()
         };
+        let from = [
+            (peer(1), gate(Gate::Cut)),
+            (peer(2), slow),
+            (peer(3), gate(Gate::Reject)),
+        ];
         let orders = Orders {
-            from: [(peer(1), gate(Gate::Cut)), (peer(2), slow)].into(),
-            to: [(peer(3), gate(Gate::Reject)), (peer(4), slow)].into(),
+            from: from.into(),
             silent: false,
         };
         let expected = Drops {
             from: [peer(1)].into(),
-            queue_from: [peer(2)].into(),
-            reject_to: [peer(3)].into(),
-            queue_to: [peer(4)].into(),
-            ..Drops::default()
+            reject: [peer(3)].into(),
+            queued: [peer(2)].into(),
+            silent: false,
         };
         assert_eq!(orders.drops(), expected);
-        assert_eq!(orders.shaping().from, [(peer(2), slow.traffic)].into());
-        assert_eq!(orders.shaping().to, [(peer(4), slow.traffic)].into());
+        assert_eq!(orders.shaping(), [(peer(2), slow.traffic)].into());
     }
 
     #[test]

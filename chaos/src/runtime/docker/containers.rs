@@ -57,6 +57,12 @@ fn mount(volume: String, target: &str) -> Mount {
     }
 }
 
+/// What a unit is told by its environment, and where its data are.
+fn env(launch: &Launch) -> Vec<String> {
+    let told = launch.env.iter().map(|(k, v)| format!("{k}={v}"));
+    told.chain([format!("GAMEDAY_DATA={DATA}")]).collect()
+}
+
 fn text(e: bollard::errors::Error) -> String {
     e.to_string()
 }
@@ -99,6 +105,14 @@ impl Maker {
                 config: None,
             }),
             ..Default::default()
+        }
+    }
+
+    /// In the network namespace that an agent holds, without a right in it.
+    fn beside(agent: &str) -> HostConfig {
+        HostConfig {
+            network_mode: Some(format!("container:{agent}")),
+            ..Self::host()
         }
     }
 
@@ -164,19 +178,22 @@ impl Maker {
     }
 
     /// The agent's container, which holds the pod's network namespace and address, and reaches
-    /// the node's volume.
-    pub async fn agent(&self, unit: &str, ip: Ipv4Addr) -> Result<String, String> {
+    /// the volume of a node.
+    pub async fn agent(&self, unit: &str, ip: Ipv4Addr, node: bool) -> Result<String, String> {
         let config = agent::AgentConfig {
             table: table_name(&self.marks.run),
             lease_ms: LEASE.as_millis() as u64,
-            folder: NODE_DATA.into(),
+            folder: node.then(|| NODE_DATA.into()),
         };
-        let volume = self.volume(unit).await?;
         let config = serde_json::to_string(&config).map_err(|e| e.to_string())?;
+        let mounts = match node {
+            true => Some(vec![mount(self.volume(unit).await?, NODE_DATA)]),
+            false => None,
+        };
         let host = HostConfig {
             network_mode: Some(self.network.clone()),
             cap_add: Some(AGENT_RIGHTS.map(String::from).to_vec()),
-            mounts: Some(vec![mount(volume, NODE_DATA)]),
+            mounts,
             ..Self::host()
         };
         let args = ["internal", "agent"].map(String::from);
@@ -241,39 +258,29 @@ impl Maker {
             ("max-file".to_string(), LOG_FILES.to_string()),
         ]);
         let host = HostConfig {
-            network_mode: Some(format!("container:{agent}")),
             mounts: Some(vec![mount(volume, DATA)]),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".into()),
                 config: Some(log),
             }),
-            ..Self::host()
+            ..Self::beside(agent)
         };
-        let mut env: Vec<String> = launch.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        env.push(format!("GAMEDAY_DATA={DATA}"));
         let body = ContainerCreateBody {
             image: Some(image.into()),
-            ..self.body(&launch.unit, &launch.args, env, host)
+            ..self.body(&launch.unit, &launch.args, env(launch), host)
         };
         self.create(name, body).await
     }
 
-    /// An instrument's container.
-    pub async fn instrument(&self, launch: &Launch, ip: Ipv4Addr) -> Result<String, String> {
+    /// An instrument's container in the agent's network namespace.
+    pub async fn instrument(&self, launch: &Launch, agent: &str) -> Result<String, String> {
         let host = HostConfig {
-            network_mode: Some(self.network.clone()),
             tmpfs: Some(HashMap::from([(DATA.to_string(), "size=64m".to_string())])),
-            ..Self::host()
+            ..Self::beside(agent)
         };
-        let mut env: Vec<String> = launch.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        env.push(format!("GAMEDAY_DATA={DATA}"));
-        let body = self.body(&launch.unit, &launch.args, env, host);
-        let body = ContainerCreateBody {
-            hostname: Some(launch.unit.clone()),
-            ..body
-        };
-        let body = self.at(Self::attached(body, true), ip);
-        self.create(&self.name(&launch.unit), body).await
+        let body = self.body(&launch.unit, &launch.args, env(launch), host);
+        self.create(&self.name(&launch.unit), Self::attached(body, true))
+            .await
     }
 }
 

@@ -5,6 +5,7 @@
 //! Each pod has a keeper of its own, so that an agent which does not answer
 //! costs no other pod its lease.
 
+use super::node::Node;
 use super::pod::{Pod, Told};
 use super::rules::Rules;
 use super::state::{self, Life};
@@ -29,6 +30,8 @@ pub(super) struct Keeper {
     pub docker: Docker,
     pub rules: Arc<Rules>,
     pub pod: Arc<Pod>,
+    /// What runs there, unless it is an instrument.
+    pub node: Option<Arc<Node>>,
 }
 
 /// How an agent with its rules was lost.
@@ -171,7 +174,15 @@ impl Keeper {
     }
 
     async fn rejoin(&self) -> Result<String, RuntimeError> {
-        rejoin(&self.docker, &self.pod).await
+        match &self.node {
+            Some(node) => rejoin(&self.docker, node).await,
+            // It would forget what it has measured.
+            None => Err(err(format!(
+                "{} is an instrument, which cannot be restarted and reaches nobody from the old \
+                 namespace",
+                self.pod.unit
+            ))),
+        }
     }
 }
 
@@ -206,21 +217,21 @@ fn join(node: &Life, agent: &Life) -> Join {
 
 /// Restarts a node that was left alone in a namespace that its agent has left; one that does not
 /// run, because a fault or somebody else has ended it, is left alone. What was done.
-pub(super) async fn rejoin(docker: &Docker, pod: &Pod) -> Result<String, RuntimeError> {
-    let _turn = pod.turn.lock().await;
-    rejoin_in_turn(docker, pod).await
+async fn rejoin(docker: &Docker, node: &Node) -> Result<String, RuntimeError> {
+    let _turn = node.turn.lock().await;
+    rejoin_in_turn(docker, node).await
 }
 
 /// The same for who has the turn.
-pub(super) async fn rejoin_in_turn(docker: &Docker, pod: &Pod) -> Result<String, RuntimeError> {
-    let unit = &pod.unit;
+pub(super) async fn rejoin_in_turn(docker: &Docker, node: &Node) -> Result<String, RuntimeError> {
+    let unit = node.name();
     let mut restarted = false;
     let mut last = String::new();
     for _ in 0..TRIES {
-        let node = pod.node();
+        let container = node.container();
         let lives = tokio::try_join!(
-            state::life(docker, &node),
-            state::life(docker, &pod.agent_id)
+            state::life(docker, &container),
+            state::life(docker, &node.pod.agent_id)
         )?;
         match join(&lives.0, &lives.1) {
             Join::Joined if restarted => {
@@ -243,7 +254,7 @@ pub(super) async fn rejoin_in_turn(docker: &Docker, pod: &Pod) -> Result<String,
             signal: None,
             t: Some(0),
         };
-        let restart = docker.restart_container(&node, Some(options));
+        let restart = docker.restart_container(&container, Some(options));
         match bounded(&format!("restart of {unit}"), restart).await {
             Ok(()) => restarted = true,
             // Somebody else may be at it.

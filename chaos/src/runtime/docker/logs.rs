@@ -1,5 +1,6 @@
 //! Saves what containers wrote.
 
+use super::node::Node;
 use super::pod::Pod;
 use bollard::Docker;
 use bollard::query_parameters::LogsOptions;
@@ -11,10 +12,9 @@ use std::path::Path;
 /// Most bytes of one container's log. The engine keeps about as many: see the containers' log options.
 const MAX_LOG: usize = 32 << 20;
 
-/// Saves a node's log as `<dir>/<unit>.log`, one after the other of its containers, and what its
-/// agent complained about, if anything.
-pub(super) async fn save(docker: &Docker, pod: &Pod, dir: &Path) -> Result<(), String> {
-    let path = dir.join(format!("{}.log", pod.unit));
+/// Saves a node's log as `<dir>/<unit>.log`, one after the other of its containers.
+pub(super) async fn save(docker: &Docker, node: &Node, dir: &Path) -> Result<(), String> {
+    let path = dir.join(format!("{}.log", node.name()));
     let say = |e: std::io::Error| format!("{}: {e}", path.display());
     let mut file = std::io::BufWriter::new(File::create(&path).map_err(say)?);
     let options = LogsOptions {
@@ -23,9 +23,9 @@ pub(super) async fn save(docker: &Docker, pod: &Pod, dir: &Path) -> Result<(), S
         tail: "all".into(),
         ..Default::default()
     };
-    for node in pod.nodes() {
+    for container in node.containers() {
         let mut written = 0;
-        let mut log = std::pin::pin!(docker.logs(&node, Some(options.clone())));
+        let mut log = std::pin::pin!(docker.logs(&container, Some(options.clone())));
         while let Some(part) = log.next().await {
             let bytes = part.map_err(|e| e.to_string())?.into_bytes();
             let room = MAX_LOG - written;
@@ -37,7 +37,11 @@ pub(super) async fn save(docker: &Docker, pod: &Pod, dir: &Path) -> Result<(), S
             }
         }
     }
-    file.flush().map_err(say)?;
+    file.flush().map_err(say)
+}
+
+/// Saves what a pod's agent complained about, if anything.
+pub(super) fn complaints(pod: &Pod, dir: &Path) -> Result<(), String> {
     match pod.agent.stderr() {
         complaints if complaints.is_empty() => Ok(()),
         complaints => write(dir, &format!("{}-agent", pod.unit), &complaints),

@@ -1,9 +1,10 @@
 //! Units as containers, from an image of the running binary.
 //!
-//! A node is a pod of two containers: an agent, which holds the network
-//! namespace and the address and may filter packets in it, and the node
-//! itself, which joins that namespace and may do nothing special. So rules
-//! outlive the node's death, and the host's own namespaces are never touched.
+//! A unit is a pod of two containers: an agent, which holds the network
+//! namespace and the address and may filter packets in it, and the node or
+//! instrument itself, which joins that namespace and may do nothing special. So
+//! rules outlive a node's death, every link has somebody at either end who can
+//! be asked, and the host's own namespaces are never touched.
 
 mod attach;
 mod containers;
@@ -14,6 +15,7 @@ pub(crate) mod leftovers;
 mod limits;
 mod logs;
 mod measure;
+mod node;
 mod pod;
 mod probe;
 mod prober;
@@ -24,10 +26,11 @@ mod subnet;
 pub use engine::{EngineDetails, EngineInfo, available, details};
 pub use prober::facilities;
 
-use self::attach::{Stderr, attach};
+use self::attach::{Stderr, Streams, attach};
 use self::containers::Maker;
 use self::engine::status;
 use self::keeper::Keeper;
+use self::node::Node;
 use self::pod::{ASK, Agent, Pod, Told};
 use self::rules::Rules;
 use self::subnet::Subnet;
@@ -66,8 +69,6 @@ const READY: Duration = Duration::from_secs(8);
 /// Deadline of making the image: a debug build is large.
 const IMAGE: Duration = Duration::from_secs(180);
 
-/// Why some links are not looked at.
-const INSTRUMENT: &str = "one end is an instrument, which cannot be asked";
 /// Sender and receiver of a link.
 type Ends = (Arc<Pod>, Arc<Pod>);
 
@@ -80,7 +81,7 @@ pub struct DockerRuntime {
     maker: Maker,
     /// Id of the image that nodes are launched from.
     image: String,
-    pods: Mutex<HashMap<String, Arc<Pod>>>,
+    nodes: Mutex<HashMap<String, Arc<Node>>>,
     instruments: Mutex<HashMap<String, Stderr>>,
     rules: Arc<Rules>,
     keepers: Mutex<JoinSet<()>>,
@@ -142,7 +143,7 @@ impl DockerRuntime {
             ips,
             maker,
             image: image_id,
-            pods: Mutex::new(HashMap::new()),
+            nodes: Mutex::new(HashMap::new()),
             instruments: Mutex::new(HashMap::new()),
             rules,
             keepers: Mutex::default(),
@@ -176,13 +177,6 @@ impl DockerRuntime {
         found.ok_or_else(|| err(format!("there is no unit {name}")))
     }
 
-    fn ip(&self, name: &str) -> Result<Ipv4Addr, RuntimeError> {
-        self.ips
-            .get(name)
-            .copied()
-            .ok_or_else(|| err(format!("there is no unit {name}")))
-    }
-
     fn port(&self, unit: &str, port: &str) -> Option<u16> {
         let unit = self.units.iter().find(|u| u.name == unit)?;
         unit.ports
@@ -198,64 +192,82 @@ impl DockerRuntime {
         )))
     }
 
-    fn pod(&self, node: &str) -> Result<Arc<Pod>, RuntimeError> {
-        let found = lock(&self.pods).get(node).cloned();
-        found.ok_or_else(|| err(format!("{node} was never launched")))
+    fn node(&self, name: &str) -> Result<Arc<Node>, RuntimeError> {
+        let found = lock(&self.nodes).get(name).cloned();
+        found.ok_or_else(|| err(format!("{name} is no node that was launched")))
+    }
+
+    fn pod(&self, unit: &str) -> Result<Arc<Pod>, RuntimeError> {
+        self.rules
+            .pod(unit)
+            .ok_or_else(|| err(format!("{unit} was never launched")))
     }
 
     /// # Errors
-    /// A link between instruments, or of a unit that does not exist.
-    fn has_nodes(&self, links: &[Link]) -> Result<(), RuntimeError> {
-        for link in links {
-            let ends = [self.unit(&link.from)?, self.unit(&link.to)?];
-            if !ends.iter().any(|u| u.node) {
-                return Err(err(format!(
-                    "{} and {} are instruments",
-                    link.from, link.to
-                )));
-            }
-        }
-        Ok(())
+    /// One of these links is of a unit that does not exist.
+    fn known(&self, links: &[Link]) -> Result<(), RuntimeError> {
+        let mut ends = links.iter().flat_map(|link| [&link.from, &link.to]);
+        ends.try_for_each(|unit| self.unit(unit).map(drop))
     }
 
-    /// Those links whose ends can be asked: their places in the list, and their ends.
-    fn between_pods(&self, links: &[Link]) -> Result<(Vec<usize>, Vec<Ends>), RuntimeError> {
-        let mut found = (Vec::new(), Vec::new());
-        for (place, link) in links.iter().enumerate() {
-            if self.unit(&link.from)?.node && self.unit(&link.to)?.node {
-                found.0.push(place);
-                found.1.push((self.pod(&link.from)?, self.pod(&link.to)?));
-            }
-        }
-        Ok(found)
+    /// Senders and receivers of these links.
+    fn ends(&self, links: &[Link]) -> Result<Vec<Ends>, RuntimeError> {
+        let ends = |link: &Link| Ok((self.pod(&link.from)?, self.pod(&link.to)?));
+        links.iter().map(ends).collect()
     }
 
-    async fn launch_pod(&self, launch: Launch) -> Result<Arc<Pod>, String> {
+    /// Starts an agent whose container was made, and waits until it answers.
+    async fn start_agent(&self, id: &str) -> Result<Agent, String> {
+        let agent = Agent::attach(&self.docker, id).await?;
+        self.maker.start(id).await?;
+        match agent.rules(&AgentRequest::Renew).await {
+            Ok(_) => Ok(agent),
+            Err(e) => {
+                let said = String::from_utf8_lossy(&agent.stderr()).trim().to_string();
+                Err(format!("the agent does not answer: {e} {said}"))
+            }
+        }
+    }
+
+    async fn make_node(&self, launch: Launch) -> Result<Node, String> {
         let unit = launch.unit.clone();
-        let agent_id = self.maker.agent(&unit, self.ips[&unit]).await?;
-        let agent = async {
-            let agent = Agent::attach(&self.docker, &agent_id).await?;
-            self.maker.start(&agent_id).await?;
-            match agent.rules(&AgentRequest::Renew).await {
-                Ok(_) => Ok(agent),
-                Err(e) => {
-                    let said = String::from_utf8_lossy(&agent.stderr()).trim().to_string();
-                    Err(format!("the agent does not answer: {e} {said}"))
-                }
-            }
-        };
-        let (agent, node) = tokio::try_join!(agent, self.maker.node(&launch, &agent_id))?;
+        let agent_id = self.maker.agent(&unit, self.ips[&unit], true).await?;
+        let made = self.maker.node(&launch, &agent_id);
+        let (agent, node) = tokio::try_join!(self.start_agent(&agent_id), made)?;
         self.maker.start(&node).await?;
-        let image = self.image.clone();
-        Ok(Arc::new(Pod::new(launch, agent, agent_id, image, node)))
+        let pod = Pod {
+            unit,
+            agent,
+            agent_id,
+        };
+        Ok(Node::new(pod, launch, self.image.clone(), node))
     }
 
-    async fn inspect(&self, pod: &Pod) -> Result<ProcessState, RuntimeError> {
-        let what = format!("state of {}", pod.unit);
-        let node = pod.node();
+    async fn make_instrument(
+        &self,
+        launch: &Launch,
+        stderr: Stderr,
+    ) -> Result<(Pod, Streams), String> {
+        let unit = launch.unit.clone();
+        let agent_id = self.maker.agent(&unit, self.ips[&unit], false).await?;
+        let made = self.maker.instrument(launch, &agent_id);
+        let (agent, id) = tokio::try_join!(self.start_agent(&agent_id), made)?;
+        let streams = attach(&self.docker, &id, stderr).await?;
+        self.maker.start(&id).await?;
+        let pod = Pod {
+            unit,
+            agent,
+            agent_id,
+        };
+        Ok((pod, streams))
+    }
+
+    async fn inspect(&self, node: &Node) -> Result<ProcessState, RuntimeError> {
+        let what = format!("state of {}", node.name());
+        let container = node.container();
         let asked = self
             .docker
-            .inspect_container(&node, None::<InspectContainerOptions>);
+            .inspect_container(&container, None::<InspectContainerOptions>);
         let state = bounded(&what, asked).await?.state;
         let state = state.ok_or_else(|| err(format!("{what}: Docker does not say")))?;
         let identity = format!(
@@ -280,6 +292,18 @@ impl DockerRuntime {
         })
     }
 
+    /// Keeps what is wrong with a pod's links from now on.
+    fn keep(&self, pod: &Arc<Pod>, node: Option<Arc<Node>>) {
+        self.rules.add(pod.clone());
+        let keeper = Keeper {
+            docker: self.docker.clone(),
+            rules: self.rules.clone(),
+            pod: pod.clone(),
+            node,
+        };
+        lock(&self.keepers).spawn(keeper.run());
+    }
+
     /// Waits until the agent knows what should be wrong: a node must not join a namespace before.
     async fn agent_is_ready(&self, pod: &Pod) -> Result<(), RuntimeError> {
         let ready = async {
@@ -299,24 +323,24 @@ impl DockerRuntime {
         tokio::time::timeout(READY, ready).await.map_err(late)
     }
 
-    async fn kill_pod(&self, pod: &Pod) -> Result<(), RuntimeError> {
-        self.end_pod(pod, "kill", "SIGKILL", ENGINE).await
+    async fn kill_node(&self, node: &Node) -> Result<(), RuntimeError> {
+        self.end_node(node, "kill", "SIGKILL", ENGINE).await
     }
 
     /// Sends a signal that should end the node, and waits until it has ended.
-    async fn end_pod(
+    async fn end_node(
         &self,
-        pod: &Pod,
+        node: &Node,
         what: &str,
         signal: &str,
         within: Duration,
     ) -> Result<(), RuntimeError> {
-        let what = format!("{what} of {}", pod.unit);
+        let what = format!("{what} of {}", node.name());
         let signal = KillContainerOptions {
             signal: signal.into(),
         };
-        let node = pod.node();
-        let killed = self.docker.kill_container(&node, Some(signal));
+        let container = node.container();
+        let killed = self.docker.kill_container(&container, Some(signal));
         match bounded(&what, async { Ok::<_, String>(killed.await) }).await? {
             Ok(()) => {}
             // It does not run: what was wanted.
@@ -324,7 +348,7 @@ impl DockerRuntime {
             Err(e) => return Err(err(format!("{what}: {e}"))),
         }
         let ended = async {
-            while !matches!(self.inspect(pod).await?, ProcessState::Exited { .. }) {
+            while !matches!(self.inspect(node).await?, ProcessState::Exited { .. }) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Ok::<_, RuntimeError>(())
@@ -368,23 +392,18 @@ impl Runtime for DockerRuntime {
                 if !self.unit(&launch.unit)?.node {
                     return Err(err(format!("{} is an instrument, not a node", launch.unit)));
                 }
-                if lock(&self.pods).contains_key(&launch.unit) {
+                if lock(&self.nodes).contains_key(&launch.unit) {
                     return Err(err(format!("{} was launched twice", launch.unit)));
                 }
             }
-            let pods = nodes.into_iter().map(|launch| async move {
+            let nodes = nodes.into_iter().map(|launch| async move {
                 let what = launch.unit.clone();
-                bounded(&what, self.launch_pod(launch)).await
+                bounded(&what, self.make_node(launch)).await
             });
-            for pod in try_join_all(pods).await? {
-                self.rules.add(pod.clone());
-                let keeper = Keeper {
-                    docker: self.docker.clone(),
-                    rules: self.rules.clone(),
-                    pod: pod.clone(),
-                };
-                lock(&self.keepers).spawn(keeper.run());
-                lock(&self.pods).insert(pod.unit.clone(), pod);
+            for node in try_join_all(nodes).await? {
+                let node = Arc::new(node);
+                self.keep(&node.pod, Some(node.clone()));
+                lock(&self.nodes).insert(node.name().to_string(), node);
             }
             Ok(())
         })
@@ -392,17 +411,14 @@ impl Runtime for DockerRuntime {
 
     fn launch_instrument<'a>(&'a self, launch: Launch) -> Fut<'a, Instrument> {
         Box::pin(async move {
-            let ip = self.ip(&launch.unit)?;
+            if self.unit(&launch.unit)?.node {
+                return Err(err(format!("{} is a node, not an instrument", launch.unit)));
+            }
             let stderr = Stderr::default();
-            let what = launch.unit.clone();
-            let started = async {
-                let id = self.maker.instrument(&launch, ip).await?;
-                let streams = attach(&self.docker, &id, stderr.clone()).await?;
-                self.maker.start(&id).await?;
-                Ok::<_, String>(streams)
-            };
-            let streams = bounded(&what, started).await?;
-            lock(&self.instruments).insert(what, stderr);
+            let made = self.make_instrument(&launch, stderr.clone());
+            let (pod, streams) = bounded(&launch.unit, made).await?;
+            self.keep(&Arc::new(pod), None);
+            lock(&self.instruments).insert(launch.unit, stderr);
             Ok(Instrument {
                 stdin: streams.stdin,
                 stdout: Box::new(streams.stdout),
@@ -412,42 +428,46 @@ impl Runtime for DockerRuntime {
 
     fn kill<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
-            let pod = self.pod(node)?;
-            let _turn = pod.turn.lock().await;
-            self.kill_pod(&pod).await
+            let found = self.node(node)?;
+            let _turn = found.turn.lock().await;
+            self.kill_node(&found).await
         })
     }
 
     fn stop<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
-            let pod = self.pod(node)?;
-            let _turn = pod.turn.lock().await;
-            self.end_pod(&pod, "stop", "SIGTERM", STOP).await
+            let found = self.node(node)?;
+            let _turn = found.turn.lock().await;
+            self.end_node(&found, "stop", "SIGTERM", STOP).await
         })
     }
 
     fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
-            let pod = self.pod(node)?;
+            let found = self.node(node)?;
             self.rules.change(|w| w.silence(node)).await.map_err(err)?;
-            let _turn = pod.turn.lock().await;
-            self.kill_pod(&pod).await
+            let _turn = found.turn.lock().await;
+            self.kill_node(&found).await
         })
     }
 
     fn start<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
-            let pod = self.pod(node)?;
+            let found = self.node(node)?;
             self.rules
                 .change(|w| w.unsilence(node))
                 .await
                 .map_err(err)?;
-            let _turn = pod.turn.lock().await;
-            if !matches!(self.inspect(&pod).await?, ProcessState::Exited { .. }) {
+            let _turn = found.turn.lock().await;
+            if !matches!(self.inspect(&found).await?, ProcessState::Exited { .. }) {
                 return Ok(());
             }
-            self.agent_is_ready(&pod).await?;
-            bounded(&format!("start of {node}"), self.maker.start(&pod.node())).await
+            self.agent_is_ready(&found.pod).await?;
+            bounded(
+                &format!("start of {node}"),
+                self.maker.start(&found.container()),
+            )
+            .await
         })
     }
 
@@ -466,18 +486,18 @@ impl Runtime for DockerRuntime {
 
     fn install<'a>(&'a self, node: &'a str, program: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
-            let pod = self.pod(node)?;
-            let _turn = pod.turn.lock().await;
-            if !matches!(self.inspect(&pod).await?, ProcessState::Exited { .. }) {
+            let found = self.node(node)?;
+            let _turn = found.turn.lock().await;
+            if !matches!(self.inspect(&found).await?, ProcessState::Exited { .. }) {
                 return Err(err(format!("{node} runs: it cannot be another program")));
             }
-            if !pod.choose(program) {
-                let number = pod.nodes().len();
-                let made = self
-                    .maker
-                    .other_node(&pod.launch, &pod.agent_id, program, number);
+            if !found.choose(program) {
+                let number = found.containers().len();
+                let made =
+                    self.maker
+                        .other_node(&found.launch, &found.pod.agent_id, program, number);
                 let made = bounded(&format!("container of {node}"), made).await?;
-                pod.add(program.to_string(), made);
+                found.add(program.to_string(), made);
             }
             Ok(())
         })
@@ -485,12 +505,12 @@ impl Runtime for DockerRuntime {
 
     fn executes<'a>(&'a self, node: &'a str) -> Fut<'a, String> {
         Box::pin(async move {
-            let pod = self.pod(node)?;
-            if !matches!(self.inspect(&pod).await?, ProcessState::Running { .. }) {
+            let found = self.node(node)?;
+            if !matches!(self.inspect(&found).await?, ProcessState::Running { .. }) {
                 return Err(err(format!("{node} does not run")));
             }
             let what = format!("image of {node}");
-            let id = pod.node();
+            let id = found.container();
             let asked = self
                 .docker
                 .inspect_container(&id, None::<InspectContainerOptions>);
@@ -501,14 +521,14 @@ impl Runtime for DockerRuntime {
 
     fn pause<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
-            let pod = self.pod(node)?;
-            let _turn = pod.turn.lock().await;
-            if matches!(self.inspect(&pod).await?, ProcessState::Paused { .. }) {
+            let found = self.node(node)?;
+            let _turn = found.turn.lock().await;
+            if matches!(self.inspect(&found).await?, ProcessState::Paused { .. }) {
                 return Ok(());
             }
             bounded(
                 &format!("pause of {node}"),
-                self.docker.pause_container(&pod.node()),
+                self.docker.pause_container(&found.container()),
             )
             .await
         })
@@ -516,28 +536,28 @@ impl Runtime for DockerRuntime {
 
     fn resume<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
-            let pod = self.pod(node)?;
-            let _turn = pod.turn.lock().await;
-            if !matches!(self.inspect(&pod).await?, ProcessState::Paused { .. }) {
+            let found = self.node(node)?;
+            let _turn = found.turn.lock().await;
+            if !matches!(self.inspect(&found).await?, ProcessState::Paused { .. }) {
                 return Ok(());
             }
             bounded(
                 &format!("resumption of {node}"),
-                self.docker.unpause_container(&pod.node()),
+                self.docker.unpause_container(&found.container()),
             )
             .await?;
             // Its agent may have been started anew meanwhile.
-            keeper::rejoin_in_turn(&self.docker, &pod).await.map(drop)
+            keeper::rejoin_in_turn(&self.docker, &found).await.map(drop)
         })
     }
 
     fn process<'a>(&'a self, node: &'a str) -> Fut<'a, ProcessState> {
-        Box::pin(async move { self.inspect(&*self.pod(node)?).await })
+        Box::pin(async move { self.inspect(&*self.node(node)?).await })
     }
 
     fn cut<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
         Box::pin(async move {
-            self.has_nodes(links)?;
+            self.known(links)?;
             let done = self.rules.change(|w| w.cut(links, Gate::Cut));
             done.await.map_err(err)
         })
@@ -545,7 +565,7 @@ impl Runtime for DockerRuntime {
 
     fn reject<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
         Box::pin(async move {
-            self.has_nodes(links)?;
+            self.known(links)?;
             let done = self.rules.change(|w| w.cut(links, Gate::Reject));
             done.await.map_err(err)
         })
@@ -557,19 +577,14 @@ impl Runtime for DockerRuntime {
 
     fn probe<'a>(&'a self, links: &'a [Link]) -> Fut<'a, Vec<LinkState>> {
         Box::pin(async move {
-            let (places, pairs) = self.between_pods(links)?;
-            let mut states = vec![LinkState::Unknown(INSTRUMENT.into()); links.len()];
-            let seen = probe::probe(&pairs, &self.ips).await;
-            for (place, state) in places.into_iter().zip(seen) {
-                states[place] = state;
-            }
-            Ok(states)
+            let ends = self.ends(links)?;
+            Ok(probe::probe(&ends, &self.ips).await)
         })
     }
 
     fn shape<'a>(&'a self, links: &'a [Link], traffic: Traffic) -> Fut<'a, ()> {
         Box::pin(async move {
-            self.has_nodes(links)?;
+            self.known(links)?;
             let done = self.rules.change(|w| w.shape(links, traffic));
             done.await.map_err(err)
         })
@@ -585,13 +600,8 @@ impl Runtime for DockerRuntime {
         sounding: Sounding,
     ) -> Fut<'a, Vec<Result<Heard, String>>> {
         Box::pin(async move {
-            let (places, pairs) = self.between_pods(links)?;
-            let mut all = vec![Err(INSTRUMENT.to_string()); links.len()];
-            let heard = measure::measure(&pairs, &self.ips, sounding).await;
-            for (place, heard) in places.into_iter().zip(heard) {
-                all[place] = heard;
-            }
-            Ok(all)
+            let ends = self.ends(links)?;
+            Ok(measure::measure(&ends, &self.ips, sounding).await)
         })
     }
 
@@ -605,7 +615,7 @@ impl Runtime for DockerRuntime {
 
     fn admin<'a>(&'a self, node: &'a str, path: &'a str, deadline: Duration) -> Fut<'a, String> {
         Box::pin(async move {
-            let pod = self.pod(node)?;
+            let found = self.node(node)?;
             let port = self.port(node, "admin");
             let request = AgentRequest::Get {
                 port: port.ok_or_else(|| err(format!("{node} has no admin port")))?,
@@ -613,7 +623,8 @@ impl Runtime for DockerRuntime {
                 deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
             };
             // The deadline is the caller's; the time beyond it is for the way to the agent.
-            let answer = tokio::time::timeout(deadline + ASK, pod.agent.ask(&request, deadline));
+            let answer =
+                tokio::time::timeout(deadline + ASK, found.pod.agent.ask(&request, deadline));
             match answer.await {
                 Ok(Ok(AgentAnswer::Body(body))) => Ok(body),
                 Ok(Ok(other)) => Err(err(format!("{node}: unexpected answer {other:?}"))),
@@ -625,8 +636,9 @@ impl Runtime for DockerRuntime {
 
     fn files<'a>(&'a self, node: &'a str, request: FilesRequest) -> Fut<'a, FilesAnswer> {
         Box::pin(async move {
-            let pod = self.pod(node)?;
-            match pod.agent.ask(&AgentRequest::Files(request), FILES).await {
+            let found = self.node(node)?;
+            let request = AgentRequest::Files(request);
+            match found.pod.agent.ask(&request, FILES).await {
                 Ok(AgentAnswer::Files(answer)) => Ok(answer),
                 Ok(other) => Err(err(format!("{node}: unexpected answer {other:?}"))),
                 Err(e) => Err(err(format!("{node}: {e}"))),
@@ -636,7 +648,7 @@ impl Runtime for DockerRuntime {
 
     fn limit<'a>(&'a self, node: &'a str, bounds: Limits) -> Fut<'a, ()> {
         Box::pin(async move {
-            let container = self.pod(node)?.node();
+            let container = self.node(node)?.container();
             let set = limits::set(&self.docker, &container, bounds);
             bounded(&format!("bounds of {node}"), set).await
         })
@@ -644,7 +656,7 @@ impl Runtime for DockerRuntime {
 
     fn usage<'a>(&'a self, node: &'a str) -> Fut<'a, Usage> {
         Box::pin(async move {
-            let container = self.pod(node)?.node();
+            let container = self.node(node)?.container();
             let asked = limits::usage(&self.docker, &container);
             bounded(&format!("usage of {node}"), asked).await
         })
@@ -652,15 +664,15 @@ impl Runtime for DockerRuntime {
 
     fn collect_logs<'a>(&'a self, dir: &'a Path) -> Fut<'a, ()> {
         Box::pin(async move {
-            let pods: Vec<_> = lock(&self.pods).values().cloned().collect();
-            let saved = pods.iter().map(|pod| async move {
-                bounded(
-                    &format!("log of {}", pod.unit),
-                    logs::save(&self.docker, pod, dir),
-                )
-                .await
+            let nodes: Vec<_> = lock(&self.nodes).values().cloned().collect();
+            let saved = nodes.iter().map(|node| async move {
+                let what = format!("log of {}", node.name());
+                bounded(&what, logs::save(&self.docker, node, dir)).await
             });
             try_join_all(saved).await?;
+            for pod in self.rules.pods() {
+                logs::complaints(&pod, dir).map_err(err)?;
+            }
             for (unit, stderr) in lock(&self.instruments).iter() {
                 logs::write(dir, unit, &lock(stderr)).map_err(err)?;
             }

@@ -1,7 +1,6 @@
-//! A node's two containers and the agent's control.
+//! A unit's network namespace, and control of the agent that holds it.
 
 use super::attach::{Stderr, Streams, attach};
-use crate::runtime::Launch;
 use crate::runtime::agent::{AgentAnswer, AgentRequest, Orders};
 use crate::runtime::control::{CallError, Control, lock};
 use bollard::Docker;
@@ -149,78 +148,14 @@ impl Agent {
     }
 }
 
-/// A node.
+/// A unit's network namespace and address, whatever runs in it.
 pub(super) struct Pod {
-    /// Its name.
+    /// Name of the unit.
     pub unit: String,
-    /// How it is started.
-    pub launch: Launch,
-    /// Who acts in its network namespace.
+    /// Who holds the namespace and acts in it.
     pub agent: Agent,
     /// Id of the agent's container.
     pub agent_id: String,
-    /// Held by whoever starts, ends, freezes or thaws the node: one at a time.
-    pub turn: tokio::sync::Mutex<()>,
-    containers: Mutex<Containers>,
-}
-
-/// One container for each program that the node has been so far, all on the same data; never
-/// two of them run.
-struct Containers {
-    /// Image and container, in the order in which they were made.
-    all: Vec<(String, String)>,
-    /// Which one it is now.
-    current: usize,
-}
-
-impl Pod {
-    /// A node that was made from `image` in the container `node`.
-    pub fn new(
-        launch: Launch,
-        agent: Agent,
-        agent_id: String,
-        image: String,
-        node: String,
-    ) -> Self {
-        Pod {
-            unit: launch.unit.clone(),
-            launch,
-            agent,
-            agent_id,
-            turn: tokio::sync::Mutex::new(()),
-            containers: Mutex::new(Containers {
-                all: vec![(image, node)],
-                current: 0,
-            }),
-        }
-    }
-
-    /// Id of the container that runs it.
-    pub fn node(&self) -> String {
-        let containers = lock(&self.containers);
-        containers.all[containers.current].1.clone()
-    }
-
-    /// Ids of all its containers.
-    pub fn nodes(&self) -> Vec<String> {
-        let containers = lock(&self.containers);
-        containers.all.iter().map(|(_, id)| id.clone()).collect()
-    }
-
-    /// Makes the container of this image the current one; `false` if there is none.
-    pub fn choose(&self, image: &str) -> bool {
-        let mut containers = lock(&self.containers);
-        let found = containers.all.iter().position(|(i, _)| i == image);
-        containers.current = found.unwrap_or(containers.current);
-        found.is_some()
-    }
-
-    /// A further container, which becomes the current one.
-    pub fn add(&self, image: String, node: String) {
-        let mut containers = lock(&self.containers);
-        containers.all.push((image, node));
-        containers.current = containers.all.len() - 1;
-    }
 }
 
 #[cfg(test)]

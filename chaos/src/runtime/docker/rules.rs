@@ -42,6 +42,16 @@ impl Rules {
         lock(&self.pods).insert(pod.unit.clone(), pod);
     }
 
+    /// The pod of a unit.
+    pub fn pod(&self, unit: &str) -> Option<Arc<Pod>> {
+        lock(&self.pods).get(unit).cloned()
+    }
+
+    /// All of them.
+    pub fn pods(&self) -> Vec<Arc<Pod>> {
+        lock(&self.pods).values().cloned().collect()
+    }
+
     /// Leases that lapsed.
     pub fn lapses(&self) -> Vec<String> {
         lock(&self.lapses).clone()
@@ -76,8 +86,7 @@ impl Rules {
     pub async fn tell_again(&self, pod: &Pod) -> Result<(), String> {
         let mut state = self.state.lock().await;
         let (wanted, told) = &mut *state;
-        let pods = lock(&self.pods).clone();
-        let mut orders = orders(wanted, &self.ips, |unit| pods.contains_key(unit))?;
+        let mut orders = orders(wanted, &self.ips)?;
         let new = orders.remove(&pod.unit).unwrap_or_default();
         let again = pod.agent.begin_again(new.clone()).await;
         again.map_err(|e| e.to_string())?;
@@ -94,7 +103,10 @@ impl Rules {
         let (wanted, told) = &mut *state;
         change(wanted);
         let pods = lock(&self.pods).clone();
-        let orders = orders(wanted, &self.ips, |unit| pods.contains_key(unit))?;
+        let orders = orders(wanted, &self.ips)?;
+        if let Some(absent) = orders.keys().find(|unit| !pods.contains_key(*unit)) {
+            return Err(format!("{absent} was never launched"));
+        }
         let changed = pods.values().filter_map(|pod| {
             let new = orders.get(&pod.unit).cloned().unwrap_or_default();
             (told.get(&pod.unit).cloned().unwrap_or_default() != new).then_some((pod, new))
@@ -138,30 +150,19 @@ impl Rules {
     }
 }
 
-/// What is wrong at every pod: a link is where it arrives, unless an instrument stands there.
+/// What is wrong at every pod: a link is where it arrives.
 fn orders(
     wanted: &Wanted,
     ips: &HashMap<String, Ipv4Addr>,
-    is_pod: impl Fn(&str) -> bool,
 ) -> Result<HashMap<String, Orders>, String> {
     let mut orders: HashMap<String, Orders> = HashMap::new();
     // Who has no power is silenced as a whole, below.
     for (link, setting) in wanted.settings(std::iter::empty()) {
-        let (Some(from), Some(to)) = (ips.get(&link.from), ips.get(&link.to)) else {
-            return Err(format!("there is no link {} to {}", link.from, link.to));
+        let Some(from) = ips.get(&link.from) else {
+            return Err(format!("there is no unit {}", link.from));
         };
-        if is_pod(&link.to) {
-            let at = orders.entry(link.to).or_default();
-            at.from.insert(*from, setting);
-        } else if is_pod(&link.from) {
-            let at = orders.entry(link.from).or_default();
-            at.to.insert(*to, setting);
-        } else {
-            return Err(format!(
-                "neither {} nor {} was launched",
-                link.from, link.to
-            ));
-        }
+        let at = orders.entry(link.to).or_default();
+        at.from.insert(*from, setting);
     }
     for unit in ips.keys().filter(|unit| wanted.is_silent(unit)) {
         orders.entry(unit.clone()).or_default().silent = true;
@@ -178,14 +179,13 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_link_is_made_wrong_at_one_end_that_can_do_it() {
+    fn a_link_is_made_wrong_where_it_arrives() {
         let ip = |n| Ipv4Addr::new(198, 18, 1, n);
         let ips = ["a1", "b1", "canary"]
             .map(String::from)
             .into_iter()
             .zip([1, 2, 3].map(ip));
         let ips: HashMap<_, _> = ips.collect();
-        let is_pod = |unit: &str| unit != "canary";
         let link = |from: &str, to: &str| Link {
             from: from.into(),
             to: to.into(),
@@ -200,7 +200,7 @@ mod tests {
         wanted.cut(&[link("b1", "canary")], Gate::Reject);
         wanted.shape(&[link("canary", "b1"), link("b1", "a1")], slow);
         wanted.silence("a1");
-        let orders = orders(&wanted, &ips, is_pod).unwrap();
+        let orders = orders(&wanted, &ips).unwrap();
         let setting = |gate, traffic| Setting { gate, traffic };
         let none = Traffic::default();
         let b1 = Orders {
@@ -209,18 +209,21 @@ mod tests {
                 (ip(3), setting(Gate::Cut, slow)),
             ]
             .into(),
-            to: [(ip(3), setting(Gate::Reject, none))].into(),
             silent: false,
         };
         assert_eq!(orders["b1"], b1);
+        let canary = Orders {
+            from: [(ip(2), setting(Gate::Reject, none))].into(),
+            ..Orders::default()
+        };
+        assert_eq!(orders["canary"], canary);
         let a1 = Orders {
             from: [(ip(2), setting(Gate::Open, slow))].into(),
             silent: true,
-            ..Orders::default()
         };
         assert_eq!(orders["a1"], a1);
 
         wanted.cut(&[link("nobody", "a1")], Gate::Cut);
-        assert!(super::orders(&wanted, &ips, is_pod).is_err());
+        assert!(super::orders(&wanted, &ips).is_err());
     }
 }

@@ -3,13 +3,13 @@
 //!
 //! One table of our own holds two chains before connection tracking
 //! (priority -300), so that established connections stop as well, and sets
-//! whose elements expire: the lease. What is in `from` is dropped on its way
-//! in, what is in `to` on its way out, and while `silent` holds its only
-//! element everything is dropped but loopback. Two more pairs of sets hold
-//! whose packets are rejected, and whose are handed to a queue in user space;
-//! their rules are made when they are needed first, since not every kernel has
-//! what they are made of. Renewing deletes and adds in one transaction: it
-//! leaves no gap, and fails if the lease has lapsed.
+//! whose elements expire: the lease. Packets of those in `from` are dropped on
+//! their way in, and while `silent` holds its only element everything is dropped
+//! both ways but loopback. Two more sets hold whose packets are rejected, and
+//! whose are handed to a queue in user space; their rules are made when they are
+//! needed first, since not every kernel has what they are made of. Renewing
+//! deletes and adds in one transaction: it leaves no gap, and fails if the lease
+//! has lapsed.
 
 pub(in crate::runtime) mod message;
 mod rules;
@@ -38,42 +38,25 @@ const PRIORITY: i32 = -300;
 const SILENT_KEY: [u8; 4] = [0, 0, 0, 1];
 /// Names of the sets.
 const FROM: &str = "from";
-const TO: &str = "to";
 const SILENT: &str = "silent";
-const REJECT_FROM: &str = "reject-from";
-const REJECT_TO: &str = "reject-to";
-const QUEUE_FROM: &str = "queue-from";
-const QUEUE_TO: &str = "queue-to";
+const REJECT: &str = "reject";
+const QUEUED: &str = "queued";
 /// All, with the numbers that they have while they are made.
-const SETS: [(u32, &str); 7] = [
-    (1, FROM),
-    (2, TO),
-    (3, SILENT),
-    (4, REJECT_FROM),
-    (5, REJECT_TO),
-    (6, QUEUE_FROM),
-    (7, QUEUE_TO),
-];
+const SETS: [(u32, &str); 4] = [(1, FROM), (2, SILENT), (3, REJECT), (4, QUEUED)];
 /// Of packets that have been through the queue.
 pub(in crate::runtime) const QUEUED_MARK: u32 = 0x6764;
 
 /// What is dropped, and what else is not let through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Drops {
-    /// Senders whose packets are dropped on their way in.
+    /// Senders whose packets are dropped.
     pub from: BTreeSet<Ipv4Addr>,
-    /// Receivers to whom packets are dropped on their way out.
-    pub to: BTreeSet<Ipv4Addr>,
     /// Whether everything is dropped but loopback.
     pub silent: bool,
-    /// Senders whose packets are rejected on their way in.
-    pub reject_from: BTreeSet<Ipv4Addr>,
-    /// Receivers to whom packets are rejected on their way out.
-    pub reject_to: BTreeSet<Ipv4Addr>,
-    /// Senders whose packets go through the queue on their way in.
-    pub queue_from: BTreeSet<Ipv4Addr>,
-    /// Receivers to whom packets go through the queue on their way out.
-    pub queue_to: BTreeSet<Ipv4Addr>,
+    /// Senders whose packets are rejected.
+    pub reject: BTreeSet<Ipv4Addr>,
+    /// Senders whose packets go through the queue.
+    pub queued: BTreeSet<Ipv4Addr>,
 }
 
 impl Drops {
@@ -82,7 +65,7 @@ impl Drops {
         *self == Drops::default()
     }
 
-    fn sets(&self) -> [(&'static str, Vec<[u8; 4]>); 7] {
+    fn sets(&self) -> [(&'static str, Vec<[u8; 4]>); 4] {
         let octets = |ips: &BTreeSet<Ipv4Addr>| ips.iter().map(Ipv4Addr::octets).collect();
         let silent = if self.silent {
             vec![SILENT_KEY]
@@ -91,12 +74,9 @@ impl Drops {
         };
         [
             (FROM, octets(&self.from)),
-            (TO, octets(&self.to)),
             (SILENT, silent),
-            (REJECT_FROM, octets(&self.reject_from)),
-            (REJECT_TO, octets(&self.reject_to)),
-            (QUEUE_FROM, octets(&self.queue_from)),
-            (QUEUE_TO, octets(&self.queue_to)),
+            (REJECT, octets(&self.reject)),
+            (QUEUED, octets(&self.queued)),
         ]
     }
 }
@@ -179,7 +159,7 @@ impl Filter {
                 break;
             }
             let mut batch = self.socket.batch();
-            self.rules(&mut batch, "queue rule", rules::queues(by_target));
+            self.rules(&mut batch, "queue rule", rules::queue(by_target));
             match self.socket.commit(batch) {
                 Ok(()) => self.queues = true,
                 Err(e) if by_target => return Err(e),
@@ -251,10 +231,10 @@ impl Filter {
     /// # Errors
     /// What the kernel says; then nothing has changed.
     pub fn replace(&mut self, drops: &Drops) -> Result<(), NftError> {
-        if !(drops.reject_from.is_empty() && drops.reject_to.is_empty()) {
+        if !drops.reject.is_empty() {
             self.enable_rejects()?;
         }
-        if !(drops.queue_from.is_empty() && drops.queue_to.is_empty()) {
+        if !drops.queued.is_empty() {
             self.enable_queue()?;
         }
         let mut batch = self.socket.batch();

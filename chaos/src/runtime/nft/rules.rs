@@ -1,9 +1,7 @@
 //! The rules, each with its chain.
 
 use super::message::{Attributes, Rule};
-use super::{
-    FROM, QUEUE, QUEUE_FROM, QUEUE_TO, QUEUED_MARK, REJECT_FROM, REJECT_TO, SILENT, SILENT_KEY, TO,
-};
+use super::{FROM, QUEUE, QUEUED, QUEUED_MARK, REJECT, SILENT, SILENT_KEY};
 
 /// A chain and the expressions of a rule in it.
 pub(super) type Ruled = (&'static str, Attributes);
@@ -20,19 +18,13 @@ const NFPROTO_IPV4: u8 = 2;
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
 
-/// Every way in and out: chain, the set of peers, where their address is in the IPv4 header.
-fn ways(from: &'static str, to: &'static str) -> [(&'static str, &'static str, u32); 2] {
+/// Packets of the senders in a set.
+fn sent_by(set: &str) -> Rule {
     const SENDER: u32 = 12;
-    const RECEIVER: u32 = 16;
-    [("input", from, SENDER), ("output", to, RECEIVER)]
-}
-
-/// Packets of the peers in a set.
-fn peers(set: &str, address: u32) -> Rule {
     Rule::new()
         .load_meta(PROTOCOL)
         .compare(true, &[NFPROTO_IPV4])
-        .load_network_header(address, 4)
+        .load_network_header(SENDER, 4)
         .lookup(set)
 }
 
@@ -47,11 +39,11 @@ pub(super) fn drops() -> Vec<Ruled> {
             .count()
             .drop_packet()
     };
-    let some = ways(FROM, TO)
-        .map(|(chain, set, address)| (chain, peers(set, address).count().drop_packet()));
-    let mut rules = vec![("input", all(IN)), ("output", all(OUT))];
-    rules.extend(some);
-    rules
+    vec![
+        ("input", all(IN)),
+        ("output", all(OUT)),
+        ("input", sent_by(FROM).count().drop_packet()),
+    ]
 }
 
 /// What is rejected: TCP by a reset, everything else but ICMP by "port unreachable". Resets pass,
@@ -62,42 +54,33 @@ pub(super) fn rejects() -> Vec<Ruled> {
     const PORT_UNREACHABLE: u8 = 1;
     const FLAGS: u32 = 13;
     const RST: u8 = 4;
-    let both = ways(REJECT_FROM, REJECT_TO).map(|(chain, set, address)| {
-        let reset = peers(set, address)
-            .load_meta(TRANSPORT)
-            .compare(true, &[TCP])
-            .load_transport_header(FLAGS, 1)
-            .mask(RST)
-            .compare(true, &[0]);
-        let unreachable = peers(set, address)
-            .load_meta(TRANSPORT)
-            .compare(false, &[TCP])
-            .compare(false, &[ICMP]);
-        [
-            (chain, reset.count().reject(TCP_RST, 0)),
-            (
-                chain,
-                unreachable
-                    .count()
-                    .reject(ICMPX_UNREACHABLE, PORT_UNREACHABLE),
-            ),
-        ]
-    });
-    both.into_iter().flatten().collect()
+    let reset = sent_by(REJECT)
+        .load_meta(TRANSPORT)
+        .compare(true, &[TCP])
+        .load_transport_header(FLAGS, 1)
+        .mask(RST)
+        .compare(true, &[0]);
+    let unreachable = sent_by(REJECT)
+        .load_meta(TRANSPORT)
+        .compare(false, &[TCP])
+        .compare(false, &[ICMP])
+        .count()
+        .reject(ICMPX_UNREACHABLE, PORT_UNREACHABLE);
+    vec![
+        ("input", reset.count().reject(TCP_RST, 0)),
+        ("input", unreachable),
+    ]
 }
 
 /// What goes through the queue, unless it comes from there.
-pub(super) fn queues(by_target: bool) -> Vec<Ruled> {
-    let both = ways(QUEUE_FROM, QUEUE_TO).map(|(chain, set, address)| {
-        let rule = peers(set, address)
-            .load_meta(MARK)
-            .compare(false, &QUEUED_MARK.to_ne_bytes())
-            .count();
-        let rule = match by_target {
-            false => rule.queue(QUEUE),
-            true => rule.queue_by_target(QUEUE),
-        };
-        (chain, rule)
-    });
-    both.to_vec()
+pub(super) fn queue(by_target: bool) -> Vec<Ruled> {
+    let rule = sent_by(QUEUED)
+        .load_meta(MARK)
+        .compare(false, &QUEUED_MARK.to_ne_bytes())
+        .count();
+    let rule = match by_target {
+        false => rule.queue(QUEUE),
+        true => rule.queue_by_target(QUEUE),
+    };
+    vec![("input", rule)]
 }

@@ -143,6 +143,15 @@ impl AddressPlan {
         Ipv4Addr::new(127, self.net, LINKS + from as u8, to as u8 + 1)
     }
 
+    /// Whether anything crosses the link: connections to who listens there, or the answers to them.
+    pub fn carries(&self, from: usize, to: usize) -> bool {
+        let listens = |unit: &usize| {
+            let unit = &self.units[*unit];
+            unit.node && unit.ports.iter().any(|(name, _)| name != ADMIN)
+        };
+        from != to && [from, to].iter().any(listens)
+    }
+
     /// Every proxied port: sender's and receiver's index, where it listens, whom it dials.
     pub fn links(&self) -> impl Iterator<Item = (usize, usize, SocketAddr, SocketAddr)> + '_ {
         let pairs = (0..self.units.len()).flat_map(|f| (0..self.units.len()).map(move |t| (f, t)));
@@ -210,6 +219,24 @@ mod tests {
         let listen: BTreeSet<_> = links.iter().map(|l| l.2).collect();
         assert_eq!(listen.len(), 9);
         assert!(links.iter().all(|l| l.3.port() == 7000));
+    }
+
+    #[test]
+    fn a_link_carries_what_is_sent_to_who_listens_and_what_is_answered() {
+        let mut specs = specs();
+        let canary = UnitSpec {
+            name: "canary-a".into(),
+            ..specs[3].clone()
+        };
+        specs.push(canary);
+        let plan = AddressPlan::new(33, &specs).unwrap();
+        assert!(plan.carries(0, 1) && plan.carries(3, 0) && plan.carries(0, 3));
+        // No canary listens.
+        assert!(!plan.carries(3, 4) && !plan.carries(0, 0));
+        // What a proxy listens for is among them, and its answers are the rest.
+        for (from, to, ..) in plan.links() {
+            assert!(plan.carries(from, to) && plan.carries(to, from));
+        }
     }
 
     #[test]

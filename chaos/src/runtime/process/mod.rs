@@ -41,7 +41,7 @@ const SIGNAL: Duration = Duration::from_secs(10);
 /// Deadline of what is done to a node's files.
 const FILES: Duration = Duration::from_secs(20);
 /// Why some links are not looked at.
-const INSTRUMENT: &str = "one end is an instrument, which cannot be asked";
+const NOTHING: &str = "nothing is carried between them: neither of them listens";
 /// Sender and receiver of a link, by their places in the plan.
 type Pair = (usize, usize);
 /// Deadline of reading or copying a program.
@@ -245,13 +245,13 @@ impl ProcessRuntime {
         links.iter().try_for_each(|l| self.indexes(l).map(drop))
     }
 
-    /// Those links that can be asked, by their place in the list.
-    fn between_nodes(&self, links: &[Link]) -> Result<Vec<(usize, Pair)>, RuntimeError> {
+    /// Those links that carry something, by their place in the list.
+    fn carried(&self, links: &[Link]) -> Result<Vec<(usize, Pair)>, RuntimeError> {
         let mut asked = Vec::new();
         for (i, link) in links.iter().enumerate() {
-            let pair = self.indexes(link)?;
-            if [pair.0, pair.1].iter().all(|i| self.plan.units[*i].node) {
-                asked.push((i, pair));
+            let (from, to) = self.indexes(link)?;
+            if self.plan.carries(from, to) {
+                asked.push((i, (from, to)));
             }
         }
         Ok(asked)
@@ -344,7 +344,9 @@ impl Runtime for ProcessRuntime {
 
     fn launch_instrument<'a>(&'a self, launch: Launch) -> Fut<'a, Instrument> {
         Box::pin(async move {
-            self.unit(&launch.unit)?;
+            if self.unit(&launch.unit)?.node {
+                return Err(err(format!("{} is a node, not an instrument", launch.unit)));
+            }
             let say = |e: std::io::Error| err(format!("{}: cannot be started: {e}", launch.unit));
             let log = self.dir.log(&launch.unit).map_err(err)?;
             let mut command = child::command(&launch.args, &self.env(&launch)?);
@@ -475,8 +477,8 @@ impl Runtime for ProcessRuntime {
 
     fn probe<'a>(&'a self, links: &'a [Link]) -> Fut<'a, Vec<LinkState>> {
         Box::pin(async move {
-            let mut states = vec![LinkState::Unknown(INSTRUMENT.into()); links.len()];
-            let asked = self.between_nodes(links)?;
+            let mut states = vec![LinkState::Unknown(NOTHING.into()); links.len()];
+            let asked = self.carried(links)?;
             if asked.is_empty() {
                 return Ok(states);
             }
@@ -518,9 +520,8 @@ impl Runtime for ProcessRuntime {
         sounding: Sounding,
     ) -> Fut<'a, Vec<Result<Heard, String>>> {
         Box::pin(async move {
-            let (asked, pairs): (Vec<usize>, Vec<_>) =
-                self.between_nodes(links)?.into_iter().unzip();
-            let mut all = vec![Err(INSTRUMENT.to_string()); links.len()];
+            let (asked, pairs): (Vec<usize>, Vec<_>) = self.carried(links)?.into_iter().unzip();
+            let mut all = vec![Err(NOTHING.to_string()); links.len()];
             if pairs.is_empty() {
                 return Ok(all);
             }

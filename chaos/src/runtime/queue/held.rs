@@ -12,31 +12,9 @@ use std::time::Duration;
 
 /// Packets that are held at most; the newest are lost beyond that.
 const MOST_HELD: usize = 20_000;
-/// `NF_INET_LOCAL_IN`.
-const LOCAL_IN: u8 = 1;
 
-/// What is done to whose traffic, at one place.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Shaping {
-    /// By sender, on its way in.
-    pub from: BTreeMap<Ipv4Addr, Traffic>,
-    /// By receiver, on its way out.
-    pub to: BTreeMap<Ipv4Addr, Traffic>,
-}
-
-impl Shaping {
-    /// Whether nothing is done.
-    pub fn is_empty(&self) -> bool {
-        self.from.is_empty() && self.to.is_empty()
-    }
-}
-
-/// One direction between here and a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Way {
-    incoming: bool,
-    peer: Ipv4Addr,
-}
+/// What is done to the traffic of each sender, where it arrives.
+pub(crate) type Shaping = BTreeMap<Ipv4Addr, Traffic>;
 
 /// What is to be done now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +31,7 @@ pub(super) enum Act {
 struct Waiting {
     at: Duration,
     order: u64,
-    way: Way,
+    sender: Ipv4Addr,
     act: Act,
 }
 
@@ -77,51 +55,33 @@ impl Ord for Waiting {
 /// All that wait.
 #[derive(Default)]
 pub(super) struct Held {
-    lines: HashMap<Way, Line>,
+    lines: HashMap<Ipv4Addr, Line>,
     shaping: Shaping,
     waiting: BinaryHeap<Reverse<Waiting>>,
     order: u64,
 }
 
 impl Held {
-    /// From now on this is done. What waits on a way that is treated otherwise goes on at once.
+    /// From now on this is done. What waits of a sender who is treated otherwise goes on at once.
     pub fn set(&mut self, shaping: Shaping) {
-        let ways = |s: &Shaping| -> HashMap<Way, Traffic> {
-            let of = |incoming, peers: &BTreeMap<Ipv4Addr, Traffic>| {
-                let ways = peers.iter().map(move |(peer, traffic)| {
-                    (
-                        Way {
-                            incoming,
-                            peer: *peer,
-                        },
-                        *traffic,
-                    )
-                });
-                ways.collect::<Vec<_>>()
-            };
-            of(true, &s.from)
-                .into_iter()
-                .chain(of(false, &s.to))
-                .collect()
-        };
-        let (old, new) = (ways(&self.shaping), ways(&shaping));
-        self.lines.retain(|way, _| old.get(way) == new.get(way));
-        for (way, traffic) in &new {
+        let old = std::mem::replace(&mut self.shaping, shaping);
+        let new = &self.shaping;
+        let same = |sender: &Ipv4Addr| old.get(sender) == new.get(sender);
+        self.lines.retain(|sender, _| same(sender));
+        for (sender, traffic) in new {
             self.lines
-                .entry(*way)
+                .entry(*sender)
                 .or_insert_with(|| Line::new(*traffic));
         }
-        let freed = |way: &Way| old.get(way) != new.get(way);
         let waiting = std::mem::take(&mut self.waiting).into_iter();
         self.waiting = waiting
             .map(|Reverse(mut w)| {
-                if freed(&w.way) {
+                if !same(&w.sender) {
                     w.at = Duration::ZERO;
                 }
                 Reverse(w)
             })
             .collect();
-        self.shaping = shaping;
     }
 
     /// What is done.
@@ -136,8 +96,8 @@ impl Held {
         now: Duration,
         random: &mut impl Rng,
     ) -> Option<Act> {
-        let line = way(packet).and_then(|way| Some((way, self.lines.get_mut(&way)?)));
-        let Some((way, line)) = line else {
+        let line = sender(packet).and_then(|from| Some((from, self.lines.get_mut(&from)?)));
+        let Some((sender, line)) = line else {
             return Some(Act::Accept(packet.id, None));
         };
         if self.waiting.len() >= MOST_HELD {
@@ -157,7 +117,7 @@ impl Held {
             self.waiting.push(Reverse(Waiting {
                 at: copy.at,
                 order: self.order,
-                way,
+                sender,
                 act,
             }));
         }
@@ -178,15 +138,10 @@ impl Held {
     }
 }
 
-/// Which way an IPv4 packet takes.
-fn way(packet: &Packet<'_>) -> Option<Way> {
-    let incoming = packet.hook == LOCAL_IN;
-    let at = if incoming { 12 } else { 16 };
-    let octets: [u8; 4] = packet.bytes.get(at..at + 4)?.try_into().ok()?;
-    Some(Way {
-        incoming,
-        peer: octets.into(),
-    })
+/// Who sent an IPv4 packet.
+fn sender(packet: &Packet<'_>) -> Option<Ipv4Addr> {
+    let octets: [u8; 4] = packet.bytes.get(12..16)?.try_into().ok()?;
+    Some(octets.into())
 }
 
 /// The same with one bit changed. It is in the second half of the packet, where what is sent is,
@@ -213,10 +168,7 @@ mod tests {
 
     fn held(traffic: Traffic) -> (Held, ChaCha8Rng) {
         let mut held = Held::default();
-        held.set(Shaping {
-            from: [(PEER, traffic)].into(),
-            ..Shaping::default()
-        });
+        held.set(Shaping::from([(PEER, traffic)]));
         (held, ChaCha8Rng::seed_from_u64(7))
     }
 
@@ -227,7 +179,7 @@ mod tests {
     }
 
     fn packet(id: u32, bytes: &[u8]) -> Packet<'_> {
-        Packet { id, hook: 1, bytes }
+        Packet { id, bytes }
     }
 
     fn delay(ms: u32) -> Traffic {
@@ -250,29 +202,21 @@ mod tests {
             assert_eq!(held.due(MS * 51), Some(Act::Accept(id, None)));
         }
         assert_eq!(held.due(MS * 1000), None);
-        // Another peer, and the other direction.
+        // Of another sender, and of none.
         let mut other = bytes.clone();
         other[15] = 9;
         let accept = Some(Act::Accept(4, None));
         assert_eq!(held.take(&packet(4, &other), MS, &mut random), accept);
-        let out = Packet {
-            hook: 3,
-            ..packet(4, &bytes)
-        };
-        assert_eq!(held.take(&out, MS, &mut random), accept);
         assert_eq!(held.take(&packet(4, b"short"), MS, &mut random), accept);
     }
 
     #[test]
-    fn what_waits_goes_on_at_once_when_its_way_is_free() {
+    fn what_waits_goes_on_at_once_when_its_sender_is_free() {
         let (mut held, mut random) = held(delay(5000));
         let bytes = bytes();
         held.take(&packet(1, &bytes), MS, &mut random);
-        let same = Shaping {
-            from: [(PEER, delay(5000))].into(),
-            to: [(PEER, delay(1))].into(),
-        };
-        held.set(same);
+        let other = Ipv4Addr::new(198, 18, 9, 9);
+        held.set(Shaping::from([(PEER, delay(5000)), (other, delay(1))]));
         assert_eq!(held.due(MS * 2), None);
         held.set(Shaping::default());
         assert_eq!(held.due(MS * 2), Some(Act::Accept(1, None)));

@@ -83,8 +83,6 @@ pub(super) fn verdict(queue: u16, id: u32, verdict: Verdict, payload: Option<&[u
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Packet<'a> {
     pub id: u32,
-    /// `NF_INET_LOCAL_IN` or `NF_INET_LOCAL_OUT`.
-    pub hook: u8,
     /// From the network header on.
     pub bytes: &'a [u8],
 }
@@ -120,7 +118,7 @@ fn packet(mut attributes: &[u8]) -> Option<Packet<'_>> {
         let length = usize::from(u16::from_ne_bytes([*a, *b]));
         let value = attributes.get(4..length)?;
         match u16::from_ne_bytes([*c, *d]) & KIND {
-            PACKET_HEAD => head = value.first_chunk::<7>(),
+            PACKET_HEAD => head = value.first_chunk::<4>(),
             PAYLOAD => payload = Some(value),
             _ => {}
         }
@@ -128,10 +126,8 @@ fn packet(mut attributes: &[u8]) -> Option<Packet<'_>> {
             .get(length.next_multiple_of(4)..)
             .unwrap_or_default();
     }
-    let [i0, i1, i2, i3, _, _, hook] = *head?;
     Some(Packet {
-        id: u32::from_be_bytes([i0, i1, i2, i3]),
-        hook,
+        id: u32::from_be_bytes(*head?),
         bytes: payload.unwrap_or_default(),
     })
 }
@@ -166,7 +162,6 @@ mod tests {
         let datagram = [other, one.clone(), one].concat();
         let expected = Packet {
             id: 9,
-            hook: 3,
             bytes: b"payload",
         };
         assert_eq!(packets(&datagram), [expected, expected]);

@@ -47,13 +47,10 @@ impl Place {
 
     /// What comes from the peer is treated so.
     fn set(&mut self, traffic: Traffic, lease: Duration) {
-        let shaping = Shaping {
-            from: [(PEER, traffic)].into(),
-            ..Shaping::default()
-        };
+        let shaping = Shaping::from([(PEER, traffic)]);
         self.queue.set(shaping, lease).unwrap();
         let drops = Drops {
-            queue_from: [PEER].into(),
+            queued: [PEER].into(),
             ..Drops::default()
         };
         self.filter.replace(&drops).unwrap();

@@ -26,7 +26,7 @@ pub fn section(r: &Report) -> Markup {
             @for i in r.injections.iter().take(MAX) { (one(i)) }
             @if r.injections.len() > MAX { p.muted { "The rest is in report.json." } }
             @if let Some(seen) = &r.reachability {
-                h3 { "After the last revert: does every node reach every other?" }
+                h3 { "After the last revert: does every link carry?" }
                 ol.steps { (proof(&r.reachability, match seen.proof.verdict {
                     Verdict::Pass => "all of them",
                     Verdict::Fail => "not all of them",
