@@ -202,8 +202,8 @@ impl DockerRuntime {
     /// # Errors
     /// One of these links is of a unit that does not exist.
     fn known(&self, links: &[Link]) -> Result<(), RuntimeError> {
-        let ends = links.iter().flat_map(|link| [&link.from, &link.to]);
-        ends.map(|unit| self.unit(unit).map(drop)).collect()
+        let mut ends = links.iter().flat_map(|link| [&link.from, &link.to]);
+        ends.try_for_each(|unit| self.unit(unit).map(drop))
     }
 
     /// Senders and receivers of these links.
