@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::prepare::choose;
 use crate::up::{self, Place};
 use crate::{identity, wiring};
+use gameday_chaos::runtime::docker::Techniques;
 use gameday_chaos::runtime::marks::{Kind, RunMarks};
 use gameday_chaos::runtime::{ProcessState, Runtime};
 use gameday_cluster::load::{self, LoadOperation, LoadSpec};
@@ -32,6 +33,7 @@ pub async fn main(args: BenchArgs) -> Exit {
     let place = Place {
         runtime,
         subnet: spec.subnet.clone(),
+        techniques: Techniques::default(),
     };
     let marks = match RunMarks::new(&id, Kind::Run, std::env::temp_dir()) {
         Ok(marks) => marks,

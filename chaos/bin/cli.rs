@@ -62,6 +62,14 @@ pub enum RuntimeChoice {
     Process,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TrafficChoice {
+    /// The kernel's netem
+    Netem,
+    /// A queue of packets that a program decides about
+    Nfqueue,
+}
+
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// The playbook, a TOML file
@@ -69,6 +77,10 @@ pub struct RunArgs {
     /// Where nodes run
     #[arg(long, value_enum, default_value = "auto")]
     pub runtime: RuntimeChoice,
+    /// What makes traffic worse in containers (default: netem where the kernel has it, else
+    /// nfqueue; doubled messages by nfqueue where it has that)
+    #[arg(long, value_enum)]
+    pub traffic: Option<TrafficChoice>,
     /// Seed of every random choice (default: the playbook's, else chosen and printed)
     #[arg(long)]
     pub seed: Option<u64>,
@@ -97,6 +109,10 @@ pub struct PlanArgs {
     /// Where nodes would run
     #[arg(long, value_enum, default_value = "auto")]
     pub runtime: RuntimeChoice,
+    /// What makes traffic worse in containers (default: netem where the kernel has it, else
+    /// nfqueue; doubled messages by nfqueue where it has that)
+    #[arg(long, value_enum)]
+    pub traffic: Option<TrafficChoice>,
     /// Seed of every random choice (default: the playbook's, else chosen and printed)
     #[arg(long)]
     pub seed: Option<u64>,

@@ -9,6 +9,7 @@ use crate::up::{self, Place};
 use crate::{identity, wiring};
 use futures_util::future::join_all;
 use gameday_chaos::runtime::Runtime;
+use gameday_chaos::runtime::docker::Techniques;
 use gameday_chaos::runtime::leftovers;
 use gameday_chaos::runtime::marks::{Kind, RunMarks};
 use gameday_record::folder::{read_json, write_json};
@@ -68,6 +69,7 @@ async fn up(args: UpArgs) -> Result<Exit, String> {
     let place = Place {
         runtime,
         subnet: spec.subnet.clone(),
+        techniques: Techniques::default(),
     };
     let runtime = match up::create(&place, marks, wiring::units(&topology, false)).await {
         Ok(runtime) => runtime,

@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::{prepare, print};
 use gameday_chaos::abilities::Abilities;
 use gameday_chaos::faults::{FaultKind, Params};
+use gameday_chaos::runtime::docker::Techniques;
 use gameday_chaos::runtime::facilities::{self, Facilities, Seen};
 use gameday_chaos::runtime::leftovers::{self, Leftover};
 use gameday_chaos::runtime::marks::Kind;
@@ -145,10 +146,11 @@ async fn diagnose() -> Diagnosis {
     let process = Usable::from(process::available());
     let mut places = Vec::new();
     if docker.usable.usable {
-        places.push(prepare::abilities("docker").await);
+        let techniques = docker::DockerRuntime::techniques(None).await;
+        places.push(prepare::abilities("docker", techniques).await);
     }
     if process.usable {
-        places.push(prepare::abilities("process").await);
+        places.push(prepare::abilities("process", Techniques::default()).await);
     }
     let versions = crate::identity::versions(None);
     let residue = leftovers::find(None).await;

@@ -2,7 +2,7 @@
 
 use crate::cli::PlanArgs;
 use crate::exit::Exit;
-use crate::prepare::{choose, possible, prepare};
+use crate::prepare::{choose, possible, prepare, techniques};
 use crate::print;
 
 /// Prints the plan.
@@ -18,7 +18,14 @@ pub async fn main(args: PlanArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    let abilities = match possible(&prepared.playbook, runtime).await {
+    let techniques = match techniques(runtime, args.traffic).await {
+        Ok(techniques) => techniques,
+        Err(why) => {
+            eprintln!("{why}");
+            return Exit::Usage;
+        }
+    };
+    let abilities = match possible(&prepared.playbook, runtime, techniques).await {
         Ok(abilities) => abilities,
         Err(exit) => return exit,
     };

@@ -1,12 +1,12 @@
 //! What `plan` and `run` share: from a file to a plan.
 
-use crate::cli::RuntimeChoice;
+use crate::cli::{RuntimeChoice, TrafficChoice};
 use crate::exit::Exit;
 use crate::{identity, wiring};
 use gameday_chaos::abilities::{Abilities, unreadable};
 use gameday_chaos::plan::{Plan, plan};
 use gameday_chaos::playbook::{Playbook, diagnostic};
-use gameday_chaos::runtime::docker::DockerRuntime;
+use gameday_chaos::runtime::docker::{DockerRuntime, Technique, Techniques};
 use gameday_chaos::runtime::process::ProcessRuntime;
 use gameday_record::Topology;
 use std::path::Path;
@@ -73,8 +73,12 @@ pub fn prepare(
 ///
 /// # Errors
 /// The exit code, after the reasons were printed.
-pub async fn possible(playbook: &Playbook, runtime: &'static str) -> Result<Abilities, Exit> {
-    let abilities = abilities(runtime).await;
+pub async fn possible(
+    playbook: &Playbook,
+    runtime: &'static str,
+    techniques: Techniques,
+) -> Result<Abilities, Exit> {
+    let abilities = abilities(runtime, techniques).await;
     let mut refused = abilities.refuse(playbook);
     refused.extend(unreadable(playbook));
     if refused.is_empty() {
@@ -85,10 +89,31 @@ pub async fn possible(playbook: &Playbook, runtime: &'static str) -> Result<Abil
 }
 
 /// What can be made wrong in this runtime here.
-pub async fn abilities(runtime: &'static str) -> Abilities {
+pub async fn abilities(runtime: &'static str, techniques: Techniques) -> Abilities {
     match runtime {
-        "docker" => DockerRuntime::abilities().await,
+        "docker" => DockerRuntime::abilities(techniques).await,
         _ => ProcessRuntime::abilities().await,
+    }
+}
+
+/// What traffic is made worse with in this runtime here, of which `--traffic` may have chosen.
+///
+/// # Errors
+/// There is nothing to choose in this runtime.
+pub async fn techniques(
+    runtime: &'static str,
+    choice: Option<TrafficChoice>,
+) -> Result<Techniques, String> {
+    let wanted = choice.map(|choice| match choice {
+        TrafficChoice::Netem => Technique::Netem,
+        TrafficChoice::Nfqueue => Technique::Nfqueue,
+    });
+    match (runtime, wanted) {
+        ("docker", wanted) => Ok(DockerRuntime::techniques(wanted).await),
+        (_, None) => Ok(Techniques::default()),
+        (_, Some(_)) => Err(format!(
+            "--traffic is for containers: the {runtime} runtime has its proxied links for it"
+        )),
     }
 }
 

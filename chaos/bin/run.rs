@@ -6,7 +6,7 @@ use crate::alarms::Alarms;
 use crate::cli::RunArgs;
 use crate::exit::Exit;
 use crate::live::Live;
-use crate::prepare::{Prepared, choose, possible, prepare};
+use crate::prepare::{Prepared, choose, possible, prepare, techniques};
 use crate::recorder::{Canary, Recorder, tell_all};
 use crate::roles::StoreRoles;
 use crate::stop::Stop;
@@ -14,6 +14,7 @@ use crate::undo::dead_runs;
 use crate::up::{self, Place};
 use crate::watchdog::Watchdog;
 use crate::{applied, ask, identity, judge, replicas, wiring};
+use clap::ValueEnum;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, try_join_all};
 use gameday_canary::protocol::Command;
@@ -65,7 +66,14 @@ pub async fn main(args: RunArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    let abilities = match possible(&prepared.playbook, runtime).await {
+    let techniques = match techniques(runtime, args.traffic).await {
+        Ok(techniques) => techniques,
+        Err(why) => {
+            eprintln!("{why}");
+            return Exit::Usage;
+        }
+    };
+    let abilities = match possible(&prepared.playbook, runtime, techniques).await {
         Ok(abilities) => abilities,
         Err(exit) => return exit,
     };
@@ -92,6 +100,7 @@ pub async fn main(args: RunArgs) -> Exit {
     let place = Place {
         runtime,
         subnet: prepared.playbook.cluster.subnet.clone(),
+        techniques,
     };
     let settle = Duration::from_millis(prepared.playbook.measuring.workload.timeout_ms);
     let live = Live::new(
@@ -500,6 +509,9 @@ fn info(
     }
     if let Some(duration) = args.duration {
         extra.extend(["--duration".into(), values::show(duration)]);
+    }
+    if let Some(traffic) = args.traffic.and_then(|t| t.to_possible_value()) {
+        extra.extend(["--traffic".into(), traffic.get_name().into()]);
     }
     #[cfg(feature = "seeded-bugs")]
     if let Some(bug) = &args.bug {

@@ -4,7 +4,7 @@ use crate::wiring;
 use futures_util::future::join_all;
 use gameday_chaos::runtime::Runtime;
 use gameday_chaos::runtime::UnitSpec;
-use gameday_chaos::runtime::docker::DockerRuntime;
+use gameday_chaos::runtime::docker::{DockerRuntime, Techniques};
 use gameday_chaos::runtime::marks::RunMarks;
 use gameday_chaos::runtime::process::ProcessRuntime;
 use gameday_cluster::api::value::KeyType;
@@ -28,6 +28,8 @@ pub struct Place {
     pub runtime: &'static str,
     /// Network of the docker runtime.
     pub subnet: String,
+    /// What traffic will be made worse with in the docker runtime.
+    pub techniques: Techniques,
 }
 
 /// Makes the runtime for these units; starts none of them.
@@ -41,7 +43,7 @@ pub async fn create(
 ) -> Result<Arc<dyn Runtime>, String> {
     Ok(match place.runtime {
         "docker" => Arc::new(
-            DockerRuntime::new(marks, units, &place.subnet)
+            DockerRuntime::new(marks, units, &place.subnet, place.techniques)
                 .await
                 .map_err(|e| e.to_string())?,
         ),

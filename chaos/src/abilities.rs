@@ -25,8 +25,10 @@ pub enum Ability {
     Rejects,
     /// To delay what crosses chosen links, or to limit its rate.
     SlowLinks,
-    /// To lose, double, damage or turn around single messages on chosen links.
+    /// To lose, damage or turn around single messages on chosen links.
     SpoiltMessages,
+    /// To double single messages on chosen links, whatever else is done to them.
+    DoubledMessages,
     /// To set the nodes' clocks wrong.
     Clocks,
     /// To bound what nodes use of processor and memory.
@@ -44,6 +46,7 @@ impl Ability {
         Ability::Rejects,
         Ability::SlowLinks,
         Ability::SpoiltMessages,
+        Ability::DoubledMessages,
         Ability::Clocks,
         Ability::Bounds,
     ];
@@ -59,6 +62,7 @@ impl Ability {
             Ability::Rejects => "rejects",
             Ability::SlowLinks => "slow links",
             Ability::SpoiltMessages => "spoilt messages",
+            Ability::DoubledMessages => "doubled messages",
             Ability::Clocks => "clocks",
             Ability::Bounds => "bounds",
         }

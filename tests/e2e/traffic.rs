@@ -4,8 +4,8 @@
 use crate::day::{Fact, Pairs, Step, run};
 
 /// Few writes with much in them, so that a rate is felt and not exhausted.
-const WORKLOAD: &str = "rate = 15\nkeys = 30\nitem_bytes = 4000\nwrites = 0.2\ninserts = 0\n\
-                        cas = 0\nstrong_reads = 0.4\neventual_reads = 0.4";
+const WORKLOAD: &str = "rate = 8\nkeys = 30\nitem_bytes = 4000\nwrites = 0.4\ninserts = 0\n\
+                        cas = 0\nstrong_reads = 0.3\neventual_reads = 0.3";
 const A_AND_B: Pairs = Pairs::These(&["ab", "ba"]);
 
 /// What both runtimes can do.
@@ -32,34 +32,27 @@ fn slow() -> Vec<Step> {
     ]
 }
 
-/// What needs single messages.
+/// What needs single messages, which only containers have.
 fn spoilt() -> Vec<Step> {
-    const AGAIN: &[&str] = &["Tcp.RetransSegs"];
+    // Between replicas, which have much to say to each other.
+    let replicas = |fault, lines| {
+        let target = "target = { node = \"storage-b1\" }";
+        let to = "to = [{ node = \"storage-a1\" }, { node = \"storage-c1\" }]";
+        Step::new(fault, format!("{target}\n{to}\n{lines}"))
+    };
     vec![
-        Step::new("loss", "target = { node = \"storage-b1\" }\nloss = \"20%\"")
-            .seen(Fact::Counted("storage-b1", AGAIN)),
-        Step::new(
-            "duplicate",
-            "target = { node = \"storage-b1\" }\nduplicate = \"40%\"",
-        )
-        .seen(Fact::Counted("storage-b1", &["TcpExt.TCPDSACKOldSent"])),
-        Step::new(
-            "corrupt",
-            "target = { node = \"storage-b1\" }\ncorrupt = \"20%\"",
-        )
-        .seen(Fact::Counted("storage-b1", &["Tcp.InCsumErrors"])),
-        Step::new(
-            "reorder",
-            "target = { node = \"storage-b1\" }\nreorder = \"30%\"\ndelay = \"30ms\"",
-        )
-        .seen(Fact::Counted("storage-b1", &["TcpExt.TCPOFOQueue"])),
+        replicas("loss", "loss = \"20%\"").seen(Fact::Counted("Tcp.RetransSegs")),
+        replicas("duplicate", "duplicate = \"40%\"").seen(Fact::Counted("TcpExt.TCPDSACKOldSent")),
+        replicas("corrupt", "corrupt = \"20%\"").seen(Fact::Counted("Tcp.InCsumErrors")),
+        replicas("reorder", "reorder = \"30%\"\ndelay = \"100ms\"")
+            .seen(Fact::Counted("TcpExt.TCPOFOQueue")),
         Step::new(
             "traffic",
             "target = { az = \"c\" }\nto = { az = \"a\" }\ndirection = \"in\"\n\
              delay = \"80ms\"\njitter = \"10ms\"\nloss = \"10%\"\nduplicate = \"10%\"",
         )
         .seen(Fact::Late(Pairs::These(&["ac", "ca"]), 70))
-        .seen(Fact::Counted("storage-a1", AGAIN)),
+        .seen(Fact::Counted("Tcp.RetransSegs")),
     ]
 }
 

@@ -291,11 +291,13 @@ impl FaultKind {
     fn needs_of_links(self, params: &Params) -> &'static [Ability] {
         use FaultKind::{Corrupt, Delay, Duplicate, Loss, Rate, Reorder};
         let traffic = params.traffic;
+        if self == Duplicate || !traffic.duplicate.is_never() {
+            return &[Ability::DoubledMessages];
+        }
         let slow = matches!(self, Delay | Reorder | Rate)
             || !traffic.delay.is_zero()
             || traffic.rate.is_some();
-        let spoils =
-            matches!(self, Loss | Duplicate | Corrupt | Reorder) || traffic.spoils_messages();
+        let spoils = matches!(self, Loss | Corrupt | Reorder) || traffic.spoils_messages();
         match (slow, spoils) {
             (true, true) => &[Ability::SlowLinks, Ability::SpoiltMessages],
             (false, true) => &[Ability::SpoiltMessages],

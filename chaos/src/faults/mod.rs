@@ -61,25 +61,36 @@
 //! # How each fault is tested
 //!
 //! "Suite" is `chaos/tests/runtimes`: the runtime alone over dummy programs,
-//! where the test itself looks at connections, processes and messages; "game
-//! day" is the binary with the real store, where the proofs above must pass.
-//! Faults of processes, partitions and traffic also run on a fake runtime
-//! (`chaos/tests/runner.rs`), and the runner is killed while faults drawn from
-//! all of these are in force (`tests/e2e/killed`).
+//! where the test itself looks at connections, processes and messages. A "day"
+//! is a game day in `tests/e2e`: the binary with the real store, where the
+//! proofs above must pass, and where the test looks at what the third column
+//! says, beside the runner, while the fault is in force and afterwards. The
+//! same days run in containers and on processes but for what `process` refuses,
+//! with the reason.
 //!
-//! | fault | docker | process |
+//! Faults of processes, partitions and traffic also run on a fake runtime
+//! (`chaos/tests/runner.rs`). Somebody undoes one of each sort behind the
+//! runner's back in `tests/e2e/sabotage.rs`, and in `tests/e2e/killed` the runner
+//! is killed while any of them is in force: `GAMEDAY_KILLS=62` and more take each
+//! that a runtime offers.
+//!
+//! | fault | where | seen beside its proofs |
 //! | --- | --- | --- |
-//! | `power-off`, `kill`, `stop`, `pause` | suite; game days of `power-off` and `kill` in `tests/e2e/docker.rs`, `tests/e2e/sabotage.rs` | suite; game days of all but `stop` in `tests/e2e/process.rs`, `tests/e2e/safety.rs` |
-//! | `restart`, `crash-loop`, `rolling-restart` | what they are made of, by the suite | the same |
-//! | `rolling-upgrade` | suite, game day in `tests/e2e/docker.rs` | suite, game day in `tests/e2e/process.rs` |
-//! | `isolate` | suite; game days in `tests/e2e/docker.rs`, `tests/e2e/sabotage.rs` | suite; game days in `tests/e2e/process.rs`, `tests/e2e/sabotage.rs` |
-//! | `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader` | cuts by the suite, the shapes' links by unit tests; no game day of their own | the same |
-//! | `clients` | cuts by the suite; game day in `tests/e2e/partitions.rs` | the same |
-//! | `how = "reject"`, `reset` | suite | suite |
-//! | `delay`, `jitter`, `rate` | suite | suite |
-//! | `loss`, `duplicate`, `corrupt`, `reorder` | suite | refused, with the reason |
-//! | `disk-full`, `disk-slow`, `disk-error`, `bit-flip`, `truncate`, `clock-skew` | game days in `tests/e2e/resources.rs` | the same |
-//! | `cpu-limit`, `memory-limit` | game days in `tests/e2e/resources.rs` | refused, with the reason |
+//! | `power-off`, `kill`, `stop` | suite, day `processes` | the kernel or the engine knows no such process; canaries hear nothing from a router without power, and are refused by one that ended; another process afterwards |
+//! | `pause` | suite, day `processes` | the process is stopped or frozen; canaries hear nothing; afterwards it is the same |
+//! | `restart`, `crash-loop` | day `processes` | another process; of a crash loop several |
+//! | `rolling-restart` | day `processes` | another process on every node, and never two nodes without one |
+//! | `rolling-upgrade` | suite; a day of its own (`docker.rs`, `process.rs`) | the program that is executed |
+//! | `isolate`, `split`, `one-way`, `bridge` | suite for cuts; day `partitions` | over just these links nothing passes (in containers each way by itself); canaries across hear nothing, the others are answered |
+//! | `majorities-ring` | suite for cuts; day `partitions` | each node reaches just a majority, and no two the same |
+//! | `majority`, `how = "reject"`, `reset` | suite; day `partitions` | canaries across get no answer and are told so |
+//! | `clients` | suite for cuts; day `partitions` | canaries across hear nothing, the others are answered |
+//! | `leader` | suite for cuts; day `partitions` | another leader is elected |
+//! | `delay`, `jitter`, `rate` | suite; day `traffic` | no answer, or none that carries an item, reaches a canary across any earlier; afterwards they do |
+//! | `loss`, `duplicate`, `corrupt`, `reorder`, `traffic` | suite; day `traffic`; docker alone | what the kernel counts of TCP in the node's namespace: segments sent again, doubled, with a wrong sum, out of order |
+//! | `bit-flip`, `truncate` | day `resources` | the process is gone meanwhile, another one afterwards |
+//! | `disk-full`, `disk-slow`, `disk-error`, `clock-skew` | day `resources` | what the node says of its disk and its clock, which are its proofs; nothing else |
+//! | `cpu-limit`, `memory-limit` | day `resources`; docker alone | what the kernel says of its bounds, which are its proofs; nothing else |
 
 mod clock_skew;
 mod crash_loop;

@@ -42,7 +42,7 @@ pub(super) fn read(f: &Fields<'_, '_>, fault: FaultKind, m: &mut Mistakes<'_>) -
             .duration("delay", LEAST_DELAY..=Traffic::MAX_DELAY, m)
             .unwrap_or_default(),
         jitter: f
-            .duration("jitter", Duration::from_millis(1)..=Traffic::MAX_DELAY, m)
+            .duration("jitter", Duration::from_millis(1)..=Traffic::MAX_JITTER, m)
             .unwrap_or_default(),
         loss: share(f, "loss", m),
         duplicate: share(f, "duplicate", m),

@@ -15,6 +15,8 @@ pub mod leftovers;
 pub mod limits;
 pub mod links;
 pub mod marks;
+pub(crate) mod netem;
+mod netlink;
 pub mod nft;
 pub mod process;
 pub(crate) mod program;

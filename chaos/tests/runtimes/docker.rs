@@ -1,7 +1,7 @@
 //! The docker runtime; skipped where there is no engine, unless it is required.
 
 use crate::{Outcome, orphans, suite, traffic};
-use gameday_chaos::runtime::docker::{self, DockerRuntime};
+use gameday_chaos::runtime::docker::{self, DockerRuntime, Technique, Techniques};
 use gameday_chaos::runtime::marks::Kind;
 use gameday_chaos::runtime::{Runtime, leftovers};
 use std::fs::File;
@@ -29,7 +29,7 @@ pub async fn does_what_it_says() -> Outcome {
     };
     let marks = suite::marks("docker", Kind::Run);
     let run = marks.run.clone();
-    let runtime = DockerRuntime::new(marks, suite::units(), SUBNET)
+    let runtime = DockerRuntime::new(marks, suite::units(), SUBNET, Techniques::default())
         .await
         .expect("a runtime");
     assert!(runtime.engine_version().is_some());
@@ -48,13 +48,18 @@ pub async fn leases_lapse() -> Outcome {
     Outcome::Passed
 }
 
-async fn with_runtime(what: &str, test: impl AsyncFnOnce(&DockerRuntime)) -> Outcome {
+async fn with_runtime(
+    what: &str,
+    wanted: Option<Technique>,
+    test: impl AsyncFnOnce(&DockerRuntime),
+) -> Outcome {
     let _alone = match alone().await {
         Ok(lock) => lock,
         Err(skipped) => return skipped,
     };
     let marks = suite::marks(what, Kind::Run);
-    let runtime = DockerRuntime::new(marks, suite::units(), SUBNET)
+    let techniques = DockerRuntime::techniques(wanted).await;
+    let runtime = DockerRuntime::new(marks, suite::units(), SUBNET, techniques)
         .await
         .expect("a runtime");
     test(&runtime).await;
@@ -62,11 +67,14 @@ async fn with_runtime(what: &str, test: impl AsyncFnOnce(&DockerRuntime)) -> Out
 }
 
 pub async fn traffic_is_as_asked() -> Outcome {
-    with_runtime("docker-traffic", async |r| traffic::is_as_asked(r).await).await
+    with_runtime("docker-traffic", None, async |r| {
+        traffic::is_as_asked(r).await
+    })
+    .await
 }
 
 pub async fn messages_are_spoilt() -> Outcome {
-    with_runtime("docker-spoilt", async |r| {
+    with_runtime("docker-spoilt", None, async |r| {
         traffic::messages_are_spoilt(r).await
     })
     .await
@@ -77,7 +85,7 @@ pub async fn queue_overhead() -> Outcome {
     if std::env::var_os("GAMEDAY_MEASURE").is_none() {
         return Outcome::Skipped("GAMEDAY_MEASURE is not set".into());
     }
-    with_runtime("docker-overhead", async |r| {
+    with_runtime("docker-overhead", Some(Technique::Nfqueue), async |r| {
         traffic::queue_overhead(r).await
     })
     .await
@@ -99,17 +107,23 @@ pub async fn says_who_holds_the_subnet() -> Outcome {
     };
     let first = suite::marks("holder", Kind::Cluster);
     let id = first.run.clone();
-    let holder = DockerRuntime::new(first, suite::units(), SUBNET)
+    let holder = DockerRuntime::new(first, suite::units(), SUBNET, Techniques::default())
         .await
         .expect("a runtime");
     let second = DockerRuntime::new(
         suite::marks("second", Kind::Run),
         suite::units(),
         "198.19.0.0/15",
+        Techniques::default(),
     );
     let bad = second.await.err().expect("host bits").0;
     assert!(bad.contains("198.18.0.0/15"), "{bad}");
-    let second = DockerRuntime::new(suite::marks("second", Kind::Run), suite::units(), SUBNET);
+    let second = DockerRuntime::new(
+        suite::marks("second", Kind::Run),
+        suite::units(),
+        SUBNET,
+        Techniques::default(),
+    );
     let taken = second.await.err().expect("taken").0;
     holder.down().await.expect("down");
     assert!(
@@ -126,7 +140,12 @@ pub async fn old_images_go() -> Outcome {
         Ok(lock) => lock,
         Err(skipped) => return skipped,
     };
-    let runtime = DockerRuntime::new(suite::marks("images", Kind::Run), suite::units(), SUBNET);
+    let runtime = DockerRuntime::new(
+        suite::marks("images", Kind::Run),
+        suite::units(),
+        SUBNET,
+        Techniques::default(),
+    );
     runtime
         .await
         .expect("a runtime")

@@ -2,7 +2,7 @@
 //! kept cluster behind.
 
 use crate::suite::{self, SOON};
-use gameday_chaos::runtime::docker::DockerRuntime;
+use gameday_chaos::runtime::docker::{DockerRuntime, Techniques};
 use gameday_chaos::runtime::leftovers::{self, Leftover};
 use gameday_chaos::runtime::marks::Kind;
 use gameday_chaos::runtime::process::ProcessRuntime;
@@ -43,9 +43,14 @@ pub fn runner(args: &[String]) -> Result<(), String> {
                     .map_err(|e| e.0)?,
             ),
             _ => Box::new(
-                DockerRuntime::new(marks, suite::units(), crate::docker::SUBNET)
-                    .await
-                    .map_err(|e| e.0)?,
+                DockerRuntime::new(
+                    marks,
+                    suite::units(),
+                    crate::docker::SUBNET,
+                    Techniques::default(),
+                )
+                .await
+                .map_err(|e| e.0)?,
             ),
         };
         runtime

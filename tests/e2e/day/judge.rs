@@ -104,7 +104,7 @@ impl Around<'_> {
                 self.runs_again(node, |before, now| before != now);
             }
             Fact::InTurn(nodes) => self.in_turn(nodes),
-            Fact::Counted(node, names) => self.counted(node, names),
+            Fact::Counted(events) => self.counted(events),
             Fact::Apart(cut) => self.apart(cut),
             Fact::Majorities => self.majorities(),
             Fact::Elected => self.elected(),
@@ -138,20 +138,23 @@ impl Around<'_> {
         }
     }
 
+    /// When the next step on such targets was decided, or the cluster was taken away.
+    fn next(&self, is: impl Fn(&[String]) -> bool) -> Nanos {
+        let next = self.day.timeline.iter().find_map(|l| match &l.event {
+            TimelineEvent::Intent { injection } if l.time > self.times.gone => {
+                is(&injection.targets).then_some(l.time)
+            }
+            _ => None,
+        });
+        next.unwrap_or_else(|| times::down(&self.day.timeline))
+    }
+
     /// From the proof that the step is gone to the next one on this node, a process runs, of
     /// which `is` holds, given the one before.
     fn runs_again(&self, node: &str, is: fn(&str, &str) -> bool) {
         let before = self.before(node);
         let gone = self.times.gone;
-        let next = self.day.timeline.iter().find_map(|l| match &l.event {
-            TimelineEvent::Intent { injection } if l.time > gone => injection
-                .targets
-                .iter()
-                .any(|t| t == node)
-                .then_some(l.time),
-            _ => None,
-        });
-        let until = next.unwrap_or_else(|| times::down(&self.day.timeline));
+        let until = self.next(|targets| targets.iter().any(|t| t == node));
         for sample in &self.day.seen.nodes {
             if gone <= sample.from && sample.to < until {
                 let state = &sample.states[node];
@@ -173,15 +176,26 @@ impl Around<'_> {
         }
     }
 
-    fn counted(&self, node: &str, names: &[&str]) {
+    /// In all containers together: many while it is in force, and fewer afterwards.
+    fn counted(&self, events: &str) {
         let sum = |sample: &Sample| -> u64 {
-            let counters = &sample.counters[node];
-            names.iter().map(|name| counters[*name]).sum()
+            let counters = sample.counters.values();
+            counters.filter_map(|of_node| of_node.get(events)).sum()
         };
-        let before = self.last_before();
+        let grew = |from: &Sample, to: &Sample| sum(to).saturating_sub(sum(from));
         let last = self.looks().last().expect("a look meanwhile");
-        let counted = sum(last) - sum(before);
-        assert!(counted >= COUNTED, "{names:?} grew by {counted}");
+        let during = grew(self.last_before(), last);
+        let until = self.next(|_| true);
+        let all = self.day.seen.nodes.iter();
+        let after: Vec<&Sample> = all
+            .filter(|s| self.times.gone <= s.from && s.to < until)
+            .collect();
+        let after = match after[..] {
+            [first, .., last] => grew(first, last),
+            _ => 0,
+        };
+        println!("{:24} {events}: {during}, afterwards {after}", "");
+        assert!(during >= COUNTED && during > after, "{during}, {after}");
     }
 
     /// What was seen of the links from or to nodes while the step was in force.

@@ -69,9 +69,8 @@ pub enum Fact {
     Others(&'static str, usize),
     /// Each of these nodes gets another process, and no two are gone at once.
     InTurn(&'static [&'static str]),
-    /// The kernel counts such events of TCP in the node's network namespace, and far fewer
-    /// of them before it.
-    Counted(&'static str, &'static [&'static str]),
+    /// The kernel counts such events of TCP in the network namespaces of containers.
+    Counted(&'static str),
     /// Of the links from or to nodes just those carry nothing of which this says so, given who
     /// sends and who receives. Between processes a way is as cut as the way back.
     Apart(fn(&str, &str) -> bool),
@@ -91,11 +90,7 @@ impl Fact {
     fn of_nodes(&self) -> bool {
         matches!(
             self,
-            Fact::Gone(_)
-                | Fact::Frozen(_)
-                | Fact::Others(..)
-                | Fact::InTurn(_)
-                | Fact::Counted(..)
+            Fact::Gone(_) | Fact::Frozen(_) | Fact::Others(..) | Fact::InTurn(_) | Fact::Counted(_)
         )
     }
 }
@@ -138,7 +133,7 @@ fn name(lane: &[Step], number: usize, i: usize) -> String {
 
 /// The playbook: in each lane one step after the other.
 pub fn book(workload: &str, lanes: &[Vec<Step>]) -> String {
-    let mut text = format!("{HEAD}\n[workload]\ntimeout = \"1s\"\n{workload}\n");
+    let mut text = format!("{HEAD}\n[workload]\n{workload}\n");
     for (number, lane) in lanes.iter().enumerate() {
         let name = |i: usize| name(lane, number, i);
         for (i, step) in lane.iter().enumerate() {

@@ -9,7 +9,7 @@
 
 use super::odds::interval;
 use crate::runtime::Link;
-use crate::runtime::traffic::{Heard, Share, Traffic};
+use crate::runtime::traffic::{Heard, Share, Sounding, Traffic};
 use gameday_record::Verdict;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -307,15 +307,26 @@ impl Effect {
         }
     }
 
-    /// The least and the most that the share gives. A lost packet that had a copy is not missed
-    /// where copies are made first, as netem does.
+    /// The least and the most that the share gives. Where copies are made first, as netem does, a
+    /// lost packet that had a copy is not missed, nor is the copy counted. Of what is damaged,
+    /// some may not arrive.
     fn expected(self, asked: &Traffic, of: u32, alpha: f64) -> (u32, u32) {
         let share = self.share(asked).ratio();
-        let least = match self {
-            Effect::Loss => share * (1.0 - asked.duplicate.ratio()),
-            _ => share,
+        let told = Sounding::tells_damage(super::bytes(asked));
+        let arrives = 1.0 - asked.corrupt.ratio() * (1.0 - told);
+        let (least, most) = match self {
+            Effect::Loss => (
+                share * (1.0 - asked.duplicate.ratio()),
+                1.0 - (1.0 - share) * arrives,
+            ),
+            Effect::Duplicate => (
+                share * (1.0 - asked.loss.ratio()) * arrives * arrives,
+                share,
+            ),
+            Effect::Corrupt => (share * told, share),
+            Effect::Reorder => (share, share),
         };
-        (interval(of, least, alpha).0, interval(of, share, alpha).1)
+        (interval(of, least, alpha).0, interval(of, most, alpha).1)
     }
 
     fn is_so(self, asked: &Traffic, paced: &[(&Link, &Heard)]) -> Sighting {
@@ -668,6 +679,27 @@ mod tests {
             ..none
         };
         assert_eq!(worst(in_force(&corrupt, &nothing, &damaged)), Pass);
+        // Some damaged messages are not heard of, which is then no loss that was not asked for.
+        let some = sight(|_| {
+            paced(Heard {
+                damaged: 17,
+                ..lost(4)
+            })
+        });
+        assert_eq!(worst(in_force(&corrupt, &nothing, &some)), Pass);
+        let both = Traffic {
+            loss: Share::of(0.01),
+            corrupt: Share::of(0.5),
+            ..none
+        };
+        let many = sight(|_| {
+            paced(Heard {
+                damaged: 40,
+                ..lost(9)
+            })
+        });
+        let all = in_force(&both, &nothing, &many);
+        assert!(!all[0].1.contains("more than"), "{all:?}");
         assert_eq!(worst(in_force(&corrupt, &nothing, &again)), Fail);
         assert_eq!(worst(absent(&corrupt, &nothing, &again)), Pass);
     }

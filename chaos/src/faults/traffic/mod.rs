@@ -26,6 +26,8 @@ const MESSAGES: u32 = 40;
 const HITS: f64 = 24.0;
 /// Messages per link that are enough for that link by itself, if the share is not small.
 const EACH: f64 = 200.0;
+/// Bytes of a message that may be damaged: most of it is where damage can be told.
+const DAMAGED: u32 = 512;
 /// Bytes of headers around a message.
 const HEADERS: u32 = 28;
 /// How long messages are waited for beyond what the fault delays them.
@@ -139,26 +141,31 @@ fn sample(links: &Links) -> Vec<Link> {
     [spread(&links.cut, shaped), spread(&links.open, beside)].concat()
 }
 
+/// Bytes of the messages that are sent one by one.
+fn bytes(traffic: &Traffic) -> u32 {
+    match traffic.corrupt.is_never() {
+        true => Sounding::MIN_BYTES,
+        false => DAMAGED,
+    }
+}
+
 /// What is sent over each of so many links: messages one by one, and a burst.
 fn soundings(traffic: &Traffic, links: usize) -> (Option<Sounding>, Option<Sounding>) {
+    let bytes = bytes(traffic);
     let shares = [
-        traffic.loss,
-        traffic.duplicate,
-        traffic.corrupt,
-        traffic.reorder,
+        traffic.loss.ratio(),
+        traffic.duplicate.ratio(),
+        traffic.corrupt.ratio() * Sounding::tells_damage(bytes),
+        traffic.reorder.ratio(),
     ];
-    let least = shares
-        .iter()
-        .filter(|s| !s.is_never())
-        .map(|s| s.ratio())
-        .fold(f64::INFINITY, f64::min);
+    let hits = shares.into_iter().filter(|share| *share > 0.0);
+    let least = hits.fold(f64::INFINITY, f64::min);
     let late = traffic.delay + traffic.jitter + GRACE;
     let queued = traffic.rate.map_or(Duration::ZERO, |_| QUEUE);
     let paced = (!traffic.delay.is_zero() || least.is_finite()).then(|| {
         let each = (HITS / least).min(EACH);
         let pooled = HITS / least / links.max(1) as f64;
         let messages = each.max(pooled).ceil() as u32;
-        let bytes = Sounding::MIN_BYTES;
         // Slow enough for a busy machine, and for a rate, of which they use a quarter.
         let busy = Duration::from_micros(250) * links as u32;
         let share = traffic.rate.map_or(Duration::ZERO, |rate| {

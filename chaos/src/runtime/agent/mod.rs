@@ -30,6 +30,8 @@ pub const CONFIG_VAR: &str = "GAMEDAY_AGENT";
 const PROBE_PORT: u16 = 7199;
 /// Probe messages remembered.
 const REMEMBERED: usize = 4096;
+/// How often it is looked for what no packet waits in any more.
+const SWEEP: Duration = Duration::from_millis(500);
 /// Longest deadline of a relayed request, in milliseconds.
 const MAX_GET_MS: u64 = 60_000;
 
@@ -137,7 +139,8 @@ pub async fn run(
     config: AgentConfig,
 ) -> Result<(), String> {
     let lease = Duration::from_millis(config.lease_ms);
-    let mut rules = Rules::new(&config.table, lease)?;
+    let rules = Arc::new(Mutex::new(Rules::new(&config.table, lease)?));
+    tokio::spawn(sweep(rules.clone()));
     let meter = Meter::open().await?;
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PROBE_PORT)).await;
     let socket = Arc::new(socket.map_err(|e| format!("UDP port {PROBE_PORT}: {e}"))?);
@@ -156,8 +159,8 @@ pub async fn run(
     });
 
     let served = control::serve(stdin, stdout, |request| match request {
-        AgentRequest::Set(orders) => Reply::Now(rules.replace(&orders)),
-        AgentRequest::Renew => Reply::Now(rules.renew()),
+        AgentRequest::Set(orders) => Reply::Now(lock(&rules).replace(&orders)),
+        AgentRequest::Renew => Reply::Now(lock(&rules).renew()),
         AgentRequest::Send {
             messages,
             times,
@@ -222,6 +225,19 @@ pub async fn run(
     std::future::pending().await
 }
 
+/// Sweeps now and then; what cannot be taken away is said once.
+async fn sweep(rules: Arc<Mutex<Rules>>) {
+    let mut said = false;
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        if let Err(e) = lock(&rules).sweep()
+            && !std::mem::replace(&mut said, true)
+        {
+            eprintln!("agent: {e}");
+        }
+    }
+}
+
 /// Whether a connection is refused, and not merely unanswered.
 async fn refuses(ip: Ipv4Addr, deadline: Duration) -> bool {
     let dialled = TcpStream::connect((ip, PROBE_PORT));
@@ -267,3 +283,6 @@ async fn send(
     }
     Ok(AgentAnswer::Sent)
 }
+
+#[cfg(test)]
+mod tests;

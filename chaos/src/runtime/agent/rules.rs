@@ -1,9 +1,11 @@
-//! What is wrong with the pod's links: packet filter rules and the queue, with
-//! one lease.
+//! What is wrong with the pod's links: packet filter rules, and the queue or
+//! netem that they lead into, with one lease.
 
 use super::AgentAnswer;
+use crate::runtime::netem::{self, Shaper};
 use crate::runtime::nft::{Drops, Filter};
 use crate::runtime::queue::{Queue, Shaping};
+use crate::runtime::traffic::Traffic;
 use crate::runtime::wanted::{Gate, Setting};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -16,6 +18,9 @@ use tokio::time::Instant;
 pub(crate) struct Orders {
     /// By sender.
     pub from: BTreeMap<Ipv4Addr, Setting>,
+    /// By receiver: what netem does to what is sent there. The traffic of the others is for the
+    /// queue.
+    pub netem: BTreeMap<Ipv4Addr, Traffic>,
     /// Everything is dropped.
     pub silent: bool,
 }
@@ -26,7 +31,8 @@ impl Orders {
         *self == Orders::default()
     }
 
-    fn drops(&self) -> Drops {
+    /// `class_to`: what classes the receivers' packets go into for netem.
+    fn drops(&self, class_to: BTreeMap<Ipv4Addr, u32>) -> Drops {
         let of = |is: fn(&Setting) -> bool| {
             let some = self.from.iter().filter(|(_, setting)| is(setting));
             some.map(|(peer, _)| *peer).collect()
@@ -36,6 +42,7 @@ impl Orders {
             silent: self.silent,
             reject: of(|s| s.gate == Gate::Reject),
             queued: of(|s| !s.traffic.is_nothing()),
+            class_to,
         }
     }
 
@@ -50,6 +57,8 @@ pub(super) struct Rules {
     filter: Filter,
     /// Made when it is needed first.
     queue: Option<Queue>,
+    /// Made when it is needed first.
+    shaper: Option<Shaper>,
     lease: Duration,
     current: Drops,
     renewed: Instant,
@@ -65,6 +74,7 @@ impl Rules {
         Ok(Rules {
             filter: Filter::create(table, lease).map_err(|e| e.to_string())?,
             queue: None,
+            shaper: None,
             lease,
             current: Drops::default(),
             renewed: Instant::now(),
@@ -77,7 +87,6 @@ impl Rules {
     /// # Errors
     /// What the kernel says.
     pub fn replace(&mut self, orders: &Orders) -> Result<AgentAnswer, String> {
-        let drops = orders.drops();
         // Nobody asked in time: what was wrong until now has not been for a while.
         if !self.current.is_empty() && self.renewed.elapsed() >= self.lease {
             self.lapses += 1;
@@ -90,12 +99,47 @@ impl Rules {
         if let Some(queue) = &self.queue {
             queue.set(shaping, self.lease)?;
         }
+        // So must the classes be there that packets are put into.
+        let drops = orders.drops(self.prepare(&orders.netem)?);
         self.filter.replace(&drops).map_err(|e| e.to_string())?;
+        self.keep(&orders.netem);
         self.current = drops;
         self.renewed = Instant::now();
         Ok(AgentAnswer::Done {
             lapses: self.lapses,
         })
+    }
+
+    fn prepare(
+        &mut self,
+        wanted: &BTreeMap<Ipv4Addr, Traffic>,
+    ) -> Result<BTreeMap<Ipv4Addr, u32>, String> {
+        if self.shaper.is_none() && !wanted.is_empty() {
+            let shaper = Shaper::open(netem::outward()?);
+            self.shaper = Some(shaper.map_err(|e| e.to_string())?);
+        }
+        match &mut self.shaper {
+            Some(shaper) => shaper.prepare(wanted).map_err(|e| e.to_string()),
+            None => Ok(BTreeMap::new()),
+        }
+    }
+
+    fn keep(&mut self, wanted: &BTreeMap<Ipv4Addr, Traffic>) {
+        if let Some(shaper) = &mut self.shaper {
+            shaper.keep(wanted, Instant::now().into_std());
+        }
+    }
+
+    /// Takes away what no packet waits in any more; to be called now and then.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn sweep(&mut self) -> Result<(), String> {
+        let Some(shaper) = &mut self.shaper else {
+            return Ok(());
+        };
+        let swept = shaper.sweep(Instant::now().into_std());
+        swept.map_err(|e| e.to_string())
     }
 
     /// Keeps the lease.
@@ -120,6 +164,7 @@ impl Rules {
                 self.filter
                     .replace(&self.current)
                     .map_err(|e| e.to_string())?;
+                self.keep(&BTreeMap::new());
             }
         }
         Ok(AgentAnswer::Done {
@@ -169,15 +214,18 @@ mod tests {
         ];
         let orders = Orders {
             from: from.into(),
+            netem: [(peer(5), slow.traffic)].into(),
             silent: false,
         };
+        let classes: BTreeMap<_, _> = [(peer(5), 0x1_0002)].into();
         let expected = Drops {
             from: [peer(1)].into(),
             reject: [peer(3)].into(),
             queued: [peer(2)].into(),
             silent: false,
+            class_to: classes.clone(),
         };
-        assert_eq!(orders.drops(), expected);
+        assert_eq!(orders.drops(classes), expected);
         assert_eq!(orders.shaping(), [(peer(2), slow.traffic)].into());
     }
 
@@ -210,7 +258,7 @@ mod tests {
             assert_eq!(rules.renew(), NONE);
             assert_eq!(rules.replace(&silent()), NONE);
             assert_eq!(rules.renew(), NONE);
-            assert_eq!(rules.current, silent().drops());
+            assert_eq!(rules.current, silent().drops(BTreeMap::new()));
         });
     }
 }

@@ -20,9 +20,11 @@ mod probe;
 mod prober;
 mod rules;
 mod subnet;
+mod techniques;
 
 pub use engine::{EngineDetails, EngineInfo, available, details};
 pub use prober::facilities;
+pub use techniques::{Technique, Techniques};
 
 use self::attach::{Stderr, Streams, attach};
 use self::containers::Maker;
@@ -47,7 +49,7 @@ use crate::abilities::{Abilities, Ability, Offer};
 use bollard::Docker;
 use bollard::query_parameters::{InspectContainerOptions, KillContainerOptions};
 use futures_util::future::{join_all, try_join_all};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -109,7 +111,8 @@ async fn bounded_by<T, E: ToString>(
 
 impl DockerRuntime {
     /// Connects, makes the image if it is not there, and the run's network. `subnet` is an IPv4
-    /// network of at least a /16, for example `198.18.0.0/16`.
+    /// network of at least a /16, for example `198.18.0.0/16`; `techniques` are what traffic will
+    /// be made worse with.
     ///
     /// # Errors
     /// No engine; a subnet that is invalid or taken; more units than addresses.
@@ -117,6 +120,7 @@ impl DockerRuntime {
         marks: RunMarks,
         units: Vec<UnitSpec>,
         subnet: &str,
+        techniques: Techniques,
     ) -> Result<Self, RuntimeError> {
         let subnet = Subnet::for_run(subnet).map_err(err)?;
         let ips = subnet.place(&units).map_err(err)?;
@@ -124,7 +128,7 @@ impl DockerRuntime {
         let image = bounded_by(IMAGE, "image", image::ensure(&docker)).await?;
         let image_id = bounded("image", image::id(&docker, &image)).await?;
         let network = bounded("network", containers::network(&docker, &marks, subnet)).await?;
-        let rules = Arc::new(Rules::new(ips.clone()));
+        let rules = Arc::new(Rules::new(ips.clone(), techniques));
         let renewing = tokio::spawn(rules.clone().renew(RENEW_EVERY));
         let maker = Maker {
             docker: docker.clone(),
@@ -146,25 +150,31 @@ impl DockerRuntime {
         })
     }
 
-    /// What can be made wrong in containers on this host; tried, once in the life of this process.
-    pub async fn abilities() -> Abilities {
+    /// What traffic is made worse with in containers on this host, unless one is `wanted`; tried,
+    /// once in the life of this process.
+    pub async fn techniques(wanted: Option<Technique>) -> Techniques {
+        Techniques::choose(prober::facilities().await, wanted)
+    }
+
+    /// What can be made wrong in containers on this host, with these techniques; tried, once in
+    /// the life of this process.
+    pub async fn abilities(techniques: Techniques) -> Abilities {
         let by = |technique: &str| Offer::By(technique.into());
         let found = prober::facilities().await;
+        let mut offers: BTreeMap<Ability, Offer> = techniques.offers(found).into();
+        offers.extend([
+            (Ability::Processes, by("Docker")),
+            (Ability::Programs, by("images")),
+            (Ability::Cuts, found.offer(Facility::Nftables)),
+            (Ability::Disks, by("the store's disk layer")),
+            (Ability::StoredData, by("the nodes' volumes")),
+            (Ability::Rejects, found.offer(Facility::Reject)),
+            (Ability::Clocks, by("the store's clock")),
+            (Ability::Bounds, by("control groups")),
+        ]);
         Abilities {
             runtime: "docker",
-            offers: [
-                (Ability::Processes, by("Docker")),
-                (Ability::Programs, by("images")),
-                (Ability::Cuts, found.offer(Facility::Nftables)),
-                (Ability::Disks, by("the store's disk layer")),
-                (Ability::StoredData, by("the nodes' volumes")),
-                (Ability::Rejects, found.offer(Facility::Reject)),
-                (Ability::SlowLinks, found.offer(Facility::Nfqueue)),
-                (Ability::SpoiltMessages, found.offer(Facility::Nfqueue)),
-                (Ability::Clocks, by("the store's clock")),
-                (Ability::Bounds, by("control groups")),
-            ]
-            .into(),
+            offers,
         }
     }
 

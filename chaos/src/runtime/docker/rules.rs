@@ -1,9 +1,10 @@
 //! What is wrong with which pod's links, and the renewal of it.
 
 use super::pod::Pod;
+use super::techniques::{Technique, Techniques};
 use crate::runtime::agent::{AgentRequest, Orders};
 use crate::runtime::control::lock;
-use crate::runtime::wanted::{LEASE, Wanted};
+use crate::runtime::wanted::{LEASE, Setting, Wanted};
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -13,6 +14,7 @@ use std::time::Duration;
 /// The rules of all pods.
 pub(super) struct Rules {
     ips: HashMap<String, Ipv4Addr>,
+    techniques: Techniques,
     pods: Mutex<HashMap<String, Arc<Pod>>>,
     /// What should be, and what each pod was told last.
     state: tokio::sync::Mutex<(Wanted, HashMap<String, Orders>)>,
@@ -21,9 +23,10 @@ pub(super) struct Rules {
 
 impl Rules {
     /// Nothing is wrong yet.
-    pub fn new(ips: HashMap<String, Ipv4Addr>) -> Self {
+    pub fn new(ips: HashMap<String, Ipv4Addr>, techniques: Techniques) -> Self {
         Rules {
             ips,
+            techniques,
             pods: Mutex::new(HashMap::new()),
             state: tokio::sync::Mutex::new((Wanted::default(), HashMap::new())),
             lapses: Mutex::new(Vec::new()),
@@ -56,7 +59,7 @@ impl Rules {
         let (wanted, told) = &mut *state;
         change(wanted);
         let pods = lock(&self.pods).clone();
-        let orders = orders(wanted, &self.ips)?;
+        let orders = orders(wanted, &self.ips, self.techniques)?;
         if let Some(absent) = orders.keys().find(|unit| !pods.contains_key(*unit)) {
             return Err(format!("{absent} was never launched"));
         }
@@ -127,19 +130,29 @@ impl Rules {
     }
 }
 
-/// What is wrong at every pod: a link is where it arrives.
+/// What is wrong at every pod: netem is where a link begins, all else where it arrives.
 fn orders(
     wanted: &Wanted,
     ips: &HashMap<String, Ipv4Addr>,
+    techniques: Techniques,
 ) -> Result<HashMap<String, Orders>, String> {
     let mut orders: HashMap<String, Orders> = HashMap::new();
+    let ip = |unit: &str| {
+        let ip = ips.get(unit).copied();
+        ip.ok_or_else(|| format!("there is no unit {unit}"))
+    };
     // Who has no power is silenced as a whole, below.
-    for (link, setting) in wanted.settings(std::iter::empty()) {
-        let Some(from) = ips.get(&link.from) else {
-            return Err(format!("there is no unit {}", link.from));
-        };
-        let at = orders.entry(link.to).or_default();
-        at.from.insert(*from, setting);
+    for (link, mut setting) in wanted.settings(std::iter::empty()) {
+        let (from, to) = (ip(&link.from)?, ip(&link.to)?);
+        let shaped = !setting.traffic.is_nothing();
+        if shaped && techniques.of(&setting.traffic) == Technique::Netem {
+            let at = orders.entry(link.from).or_default();
+            at.netem.insert(to, std::mem::take(&mut setting.traffic));
+        }
+        if setting != Setting::default() {
+            let at = orders.entry(link.to).or_default();
+            at.from.insert(from, setting);
+        }
     }
     for unit in ips.keys().filter(|unit| wanted.is_silent(unit)) {
         orders.entry(unit.clone()).or_default().silent = true;
@@ -151,32 +164,46 @@ fn orders(
 mod tests {
     use super::*;
     use crate::runtime::Link;
-    use crate::runtime::traffic::Traffic;
-    use crate::runtime::wanted::{Gate, Setting};
+    use crate::runtime::facilities::{Facilities, Facility, Seen};
+    use crate::runtime::traffic::{Share, Traffic};
+    use crate::runtime::wanted::Gate;
+
+    fn ip(n: u8) -> Ipv4Addr {
+        Ipv4Addr::new(198, 18, 1, n)
+    }
+
+    fn link(from: &str, to: &str) -> Link {
+        Link {
+            from: from.into(),
+            to: to.into(),
+        }
+    }
+
+    /// With two nodes and an instrument.
+    fn ordered(wanted: &Wanted, by: Technique) -> Result<HashMap<String, Orders>, String> {
+        let units = ["a1", "b1", "canary"].map(String::from);
+        let ips = units.into_iter().zip([1, 2, 3].map(ip)).collect();
+        let techniques = Techniques::choose(&Facilities::default(), Some(by));
+        orders(wanted, &ips, techniques)
+    }
+
+    fn slow() -> Traffic {
+        Traffic {
+            delay: Duration::from_millis(5),
+            ..Traffic::default()
+        }
+    }
 
     #[test]
     fn a_link_is_made_wrong_where_it_arrives() {
-        let ip = |n| Ipv4Addr::new(198, 18, 1, n);
-        let ips = ["a1", "b1", "canary"]
-            .map(String::from)
-            .into_iter()
-            .zip([1, 2, 3].map(ip));
-        let ips: HashMap<_, _> = ips.collect();
-        let link = |from: &str, to: &str| Link {
-            from: from.into(),
-            to: to.into(),
-        };
-        let slow = Traffic {
-            delay: Duration::from_millis(5),
-            ..Traffic::default()
-        };
+        let slow = slow();
         let mut wanted = Wanted::default();
         let cut = [link("a1", "b1"), link("canary", "b1")];
         wanted.cut(&cut, Gate::Cut);
         wanted.cut(&[link("b1", "canary")], Gate::Reject);
         wanted.shape(&[link("canary", "b1"), link("b1", "a1")], slow);
         wanted.silence("a1");
-        let orders = orders(&wanted, &ips).unwrap();
+        let orders = ordered(&wanted, Technique::Nfqueue).unwrap();
         let setting = |gate, traffic| Setting { gate, traffic };
         let none = Traffic::default();
         let b1 = Orders {
@@ -185,7 +212,7 @@ mod tests {
                 (ip(3), setting(Gate::Cut, slow)),
             ]
             .into(),
-            silent: false,
+            ..Orders::default()
         };
         assert_eq!(orders["b1"], b1);
         let canary = Orders {
@@ -200,6 +227,51 @@ mod tests {
         assert_eq!(orders["a1"], a1);
 
         wanted.cut(&[link("nobody", "a1")], Gate::Cut);
-        assert!(super::orders(&wanted, &ips).is_err());
+        assert!(ordered(&wanted, Technique::Nfqueue).is_err());
+    }
+
+    #[test]
+    fn netem_is_where_a_link_begins_and_a_cut_where_it_arrives() {
+        let mut wanted = Wanted::default();
+        let links = [link("a1", "b1"), link("a1", "canary"), link("canary", "a1")];
+        wanted.shape(&links, slow());
+        wanted.cut(&links[..1], Gate::Cut);
+        let orders = ordered(&wanted, Technique::Netem).unwrap();
+        assert_eq!(orders.len(), 3);
+        let a1 = Orders {
+            netem: [(ip(2), slow()), (ip(3), slow())].into(),
+            ..Orders::default()
+        };
+        assert_eq!(orders["a1"], a1);
+        let canary = Orders {
+            netem: [(ip(1), slow())].into(),
+            ..Orders::default()
+        };
+        assert_eq!(orders["canary"], canary);
+        let cut = Setting {
+            gate: Gate::Cut,
+            ..Setting::default()
+        };
+        let b1 = Orders {
+            from: [(ip(1), cut)].into(),
+            ..Orders::default()
+        };
+        assert_eq!(orders["b1"], b1);
+    }
+
+    #[test]
+    fn what_doubles_goes_through_the_queue_where_there_is_one() {
+        let both = [Facility::Netem, Facility::Nfqueue].map(|f| (f, Seen::Yes));
+        let techniques = Techniques::choose(&Facilities(both.into()), None);
+        let twice = Traffic {
+            duplicate: Share::of(0.1),
+            ..slow()
+        };
+        let mut wanted = Wanted::default();
+        wanted.shape(&[link("a1", "b1")], twice);
+        let ips = [("a1".to_string(), ip(1)), ("b1".to_string(), ip(2))];
+        let orders = orders(&wanted, &ips.into(), techniques).unwrap();
+        assert_eq!(orders.len(), 1);
+        assert_eq!(orders["b1"].from[&ip(1)].traffic, twice);
     }
 }

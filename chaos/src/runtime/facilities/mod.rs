@@ -4,9 +4,9 @@
 //! in one line of JSON.
 
 mod host;
-mod netlink;
 
-use super::nft::{Filter, NftError};
+use super::netem;
+use super::nft::Filter;
 use super::queue::Queue;
 use crate::abilities::Offer;
 use nix::sched::{CloneFlags, unshare};
@@ -35,7 +35,7 @@ pub enum Facility {
     Nftables,
     /// Such rules that tell the sender.
     Reject,
-    /// The queueing discipline that delays and loses packets.
+    /// The queueing discipline that delays and loses packets, and htb to put them there.
     Netem,
     /// Queues of packets that a program decides about.
     Nfqueue,
@@ -77,7 +77,8 @@ impl Facility {
             Facility::Nftables => "a kernel with nf_tables and its family inet (NF_TABLES_INET)",
             Facility::Reject => "a kernel with nft_reject_inet (NFT_REJECT_INET)",
             Facility::Netem => {
-                "the kernel module sch_netem; Fedora and RHEL have it in kernel-modules-extra"
+                "the kernel modules sch_netem and sch_htb; Fedora and RHEL have sch_netem in \
+                 kernel-modules-extra"
             }
             Facility::Nfqueue => {
                 "a kernel with nfnetlink_queue (NETFILTER_NETLINK_QUEUE) and nft_queue or \
@@ -97,8 +98,10 @@ impl Facility {
     const OF_NAMESPACE: [(Facility, Attempt); 5] = [
         (Facility::NetAdmin, net_admin),
         (Facility::Nftables, || with_rules(|_| Ok(()))),
-        (Facility::Reject, || with_rules(Filter::enable_rejects)),
-        (Facility::Netem, netlink::netem),
+        (Facility::Reject, || {
+            with_rules(|f| f.enable_rejects().map_err(|e| e.to_string()))
+        }),
+        (Facility::Netem, || with_rules(netem::probe)),
         (Facility::Nfqueue, nfqueue),
     ];
 }
@@ -210,17 +213,17 @@ fn effective(status: &str) -> Option<u64> {
 }
 
 /// Makes rules and takes them away again.
-fn with_rules(more: fn(&mut Filter) -> Result<(), NftError>) -> Result<(), String> {
+fn with_rules(more: fn(&mut Filter) -> Result<(), String>) -> Result<(), String> {
     let filter = Filter::create("gameday_probe", Duration::from_secs(1));
     let mut filter = filter.map_err(|e| e.to_string())?;
     let made = more(&mut filter);
-    let removed = filter.remove();
-    made.and(removed).map_err(|e| e.to_string())
+    let removed = filter.remove().map_err(|e| e.to_string());
+    made.and(removed)
 }
 
 /// Rules that lead into a queue, and somebody who listens there.
 fn nfqueue() -> Result<(), String> {
-    with_rules(Filter::enable_queue)?;
+    with_rules(|f| f.enable_queue().map_err(|e| e.to_string()))?;
     Queue::open().map(drop)
 }
 

@@ -195,6 +195,13 @@ impl Rule {
         self.expression("lookup", Attributes::new().text(1, set).u32(2, REGISTER))
     }
 
+    /// Loads what a map says of what was loaded; goes on only if it says something.
+    pub fn translate(self, map: &str) -> Self {
+        // NFTA_LOOKUP_SET, _SREG, _DREG
+        let data = Attributes::new().text(1, map).u32(2, REGISTER);
+        self.expression("lookup", data.u32(3, REGISTER))
+    }
+
     /// Counts the packet.
     pub fn count(self) -> Self {
         // NFTA_COUNTER_BYTES, _PACKETS
@@ -215,6 +222,14 @@ impl Rule {
         let value = |byte: u8| Attributes::new().bytes(1, &[byte]);
         let data = data.u32(3, 1).nest(4, value(bits)).nest(5, value(0));
         self.expression("bitwise", data)
+    }
+
+    /// Sets something about the packet to what was loaded; the last expression, behind which other
+    /// rules follow.
+    pub fn set_meta(self, key: u32) -> Attributes {
+        // NFTA_META_KEY, NFTA_META_SREG
+        let data = Attributes::new().u32(2, key).u32(3, REGISTER);
+        self.expression("meta", data).0
     }
 
     /// Rejects the packet; the last expression. Type and code: `enum nft_reject_types`,

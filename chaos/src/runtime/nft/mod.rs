@@ -6,8 +6,9 @@
 //! whose elements expire: the lease. Packets of those in `from` are dropped on
 //! their way in, and while `silent` holds its only element everything is dropped
 //! both ways but loopback. Two more sets hold whose packets are rejected, and
-//! whose are handed to a queue in user space; their rules are made when they are
-//! needed first, since not every kernel has what they are made of. Renewing
+//! whose are handed to a queue in user space, and a map says to whom packets are
+//! put into which class of the traffic control; their rules are made when they
+//! are needed first, since not every kernel has what they are made of. Renewing
 //! deletes and adds in one transaction: it leaves no gap, and fails if the lease
 //! has lapsed.
 
@@ -17,7 +18,7 @@ mod socket;
 
 use self::message::{APPEND, Attributes, Batch, CREATE, EXCLUSIVE};
 use self::socket::Socket;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -41,8 +42,16 @@ const FROM: &str = "from";
 const SILENT: &str = "silent";
 const REJECT: &str = "reject";
 const QUEUED: &str = "queued";
+/// Name of the map from receivers to classes.
+const CLASS_TO: &str = "class-to";
 /// All, with the numbers that they have while they are made.
-const SETS: [(u32, &str); 4] = [(1, FROM), (2, SILENT), (3, REJECT), (4, QUEUED)];
+const SETS: [(u32, &str); 5] = [
+    (1, FROM),
+    (2, SILENT),
+    (3, REJECT),
+    (4, QUEUED),
+    (5, CLASS_TO),
+];
 /// Of packets that have been through the queue.
 pub(in crate::runtime) const QUEUED_MARK: u32 = 0x6764;
 
@@ -57,7 +66,12 @@ pub struct Drops {
     pub reject: BTreeSet<Ipv4Addr>,
     /// Senders whose packets go through the queue.
     pub queued: BTreeSet<Ipv4Addr>,
+    /// Receivers to whom packets are put into a class of the traffic control, as their priority.
+    pub class_to: BTreeMap<Ipv4Addr, u32>,
 }
+
+/// Of a set, or of a map with what the key stands for.
+type Element = ([u8; 4], Option<[u8; 4]>);
 
 impl Drops {
     /// Whether nothing is dropped.
@@ -65,18 +79,21 @@ impl Drops {
         *self == Drops::default()
     }
 
-    fn sets(&self) -> [(&'static str, Vec<[u8; 4]>); 4] {
-        let octets = |ips: &BTreeSet<Ipv4Addr>| ips.iter().map(Ipv4Addr::octets).collect();
+    fn sets(&self) -> [(&'static str, Vec<Element>); 5] {
+        let octets = |ips: &BTreeSet<Ipv4Addr>| ips.iter().map(|ip| (ip.octets(), None)).collect();
         let silent = if self.silent {
-            vec![SILENT_KEY]
+            vec![(SILENT_KEY, None)]
         } else {
             Vec::new()
         };
+        let classes = self.class_to.iter();
+        let classes = classes.map(|(ip, class)| (ip.octets(), Some(class.to_ne_bytes())));
         [
             (FROM, octets(&self.from)),
             (SILENT, silent),
             (REJECT, octets(&self.reject)),
             (QUEUED, octets(&self.queued)),
+            (CLASS_TO, classes.collect()),
         ]
     }
 }
@@ -89,6 +106,7 @@ pub struct Filter {
     lease: Duration,
     rejects: bool,
     queues: bool,
+    classes: bool,
 }
 
 /// Number of the queue that packets are handed to, in the namespace of the rules.
@@ -106,6 +124,7 @@ impl Filter {
             lease,
             rejects: false,
             queues: false,
+            classes: false,
         };
         filter.remove()?;
         let mut batch = filter.socket.batch();
@@ -170,6 +189,20 @@ impl Filter {
         Ok(())
     }
 
+    /// Makes the rule that puts packets into classes, unless it is there.
+    ///
+    /// # Errors
+    /// The kernel cannot set the priority of packets.
+    pub fn enable_classes(&mut self) -> Result<(), NftError> {
+        if !self.classes {
+            let mut batch = self.socket.batch();
+            self.rules(&mut batch, "class rule", vec![rules::classes()]);
+            self.socket.commit(batch)?;
+            self.classes = true;
+        }
+        Ok(())
+    }
+
     fn named(&self) -> Attributes {
         Attributes::new().text(1, &self.table)
     }
@@ -187,23 +220,31 @@ impl Filter {
     }
 
     fn set(&self, name: &str, id: u32) -> Attributes {
+        const MAP_FLAG: u32 = 0x8;
         const TIMEOUT_FLAG: u32 = 0x10;
         const IPV4_ADDR: u32 = 7;
-        // NFTA_SET_NAME, _FLAGS, _KEY_TYPE, _KEY_LEN, _ID, _TIMEOUT
-        let set = self
-            .named()
-            .text(2, name)
-            .u32(3, TIMEOUT_FLAG)
-            .u32(4, IPV4_ADDR)
-            .u32(5, 4);
+        const CLASS_ID: u32 = 23;
+        let map = name == CLASS_TO;
+        let flags = TIMEOUT_FLAG | if map { MAP_FLAG } else { 0 };
+        // NFTA_SET_NAME, _FLAGS, _KEY_TYPE, _KEY_LEN
+        let mut set = self.named().text(2, name).u32(3, flags);
+        set = set.u32(4, IPV4_ADDR).u32(5, 4);
+        if map {
+            // NFTA_SET_DATA_TYPE, _DATA_LEN
+            set = set.u32(6, CLASS_ID).u32(7, 4);
+        }
+        // NFTA_SET_ID, _TIMEOUT
         set.u32(10, id).u64(11, millis(self.lease))
     }
 
-    fn elements(&self, set: &str, keys: &[[u8; 4]], timeout: bool) -> Attributes {
+    fn elements(&self, set: &str, elements: &[Element], timeout: bool) -> Attributes {
         let mut list = Attributes::new();
-        for key in keys {
-            // NFTA_SET_ELEM_KEY, _TIMEOUT; NFTA_DATA_VALUE
+        for (key, data) in elements {
+            // NFTA_SET_ELEM_KEY, _DATA, _TIMEOUT; NFTA_DATA_VALUE
             let mut element = Attributes::new().nest(1, Attributes::new().bytes(1, key));
+            if let Some(data) = data {
+                element = element.nest(2, Attributes::new().bytes(1, data));
+            }
             if timeout {
                 element = element.u64(4, millis(self.lease));
             }
@@ -236,6 +277,9 @@ impl Filter {
         }
         if !drops.queued.is_empty() {
             self.enable_queue()?;
+        }
+        if !drops.class_to.is_empty() {
+            self.enable_classes()?;
         }
         let mut batch = self.socket.batch();
         for (_, set) in SETS {

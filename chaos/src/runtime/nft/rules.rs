@@ -1,14 +1,15 @@
 //! The rules, each with its chain.
 
 use super::message::{Attributes, Rule};
-use super::{FROM, QUEUE, QUEUED, QUEUED_MARK, REJECT, SILENT, SILENT_KEY};
+use super::{CLASS_TO, FROM, QUEUE, QUEUED, QUEUED_MARK, REJECT, SILENT, SILENT_KEY};
 
 /// A chain and the expressions of a rule in it.
 pub(super) type Ruled = (&'static str, Attributes);
 
 /// The loopback interface is the first of every network namespace.
 const LOOPBACK: u32 = 1;
-// NFT_META_MARK, _IIF, _OIF, _NFPROTO, _L4PROTO
+// NFT_META_PRIORITY, _MARK, _IIF, _OIF, _NFPROTO, _L4PROTO
+const PRIORITY: u32 = 2;
 const MARK: u32 = 3;
 const IN: u32 = 4;
 const OUT: u32 = 5;
@@ -18,14 +19,21 @@ const NFPROTO_IPV4: u8 = 2;
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
 
-/// Packets of the senders in a set.
-fn sent_by(set: &str) -> Rule {
-    const SENDER: u32 = 12;
+/// Where addresses are in the IPv4 header.
+const SENDER: u32 = 12;
+const RECEIVER: u32 = 16;
+
+/// The address of a packet.
+fn address(at: u32) -> Rule {
     Rule::new()
         .load_meta(PROTOCOL)
         .compare(true, &[NFPROTO_IPV4])
-        .load_network_header(SENDER, 4)
-        .lookup(set)
+        .load_network_header(at, 4)
+}
+
+/// Packets of the senders in a set.
+fn sent_by(set: &str) -> Rule {
+    address(SENDER).lookup(set)
 }
 
 /// What is dropped: everything while that is silent, and the peers in the sets.
@@ -83,4 +91,10 @@ pub(super) fn queue(by_target: bool) -> Vec<Ruled> {
         true => rule.queue_by_target(QUEUE),
     };
     vec![("input", rule)]
+}
+
+/// What is put into a class of the traffic control, which is the priority of the packet.
+pub(super) fn classes() -> Ruled {
+    let rule = address(RECEIVER).translate(CLASS_TO).count();
+    ("output", rule.set_meta(PRIORITY))
 }

@@ -1,12 +1,14 @@
 //! The netlink socket: sends a batch, waits for every acknowledgement.
 
 use super::message::{Batch, acknowledgements};
+use crate::runtime::netlink;
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
 
-/// How long the kernel may take to answer, in seconds. It answers at once.
-const ANSWER_SECS: i64 = 5;
+/// How long the kernel may take to answer. It answers at once.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// What the kernel refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,33 +40,8 @@ pub(super) struct Socket {
 
 impl Socket {
     pub fn open() -> Result<Self, NftError> {
-        let failed = |what: &str| NftError::new(what, &io::Error::last_os_error());
-        // SAFETY: no pointers; a descriptor that is returned is new and ours.
-        let fd = unsafe {
-            let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
-            let fd = libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_NETFILTER);
-            if fd < 0 {
-                return Err(failed("netlink socket"));
-            }
-            OwnedFd::from_raw_fd(fd)
-        };
-        let wait = libc::timeval {
-            tv_sec: ANSWER_SECS,
-            tv_usec: 0,
-        };
-        // SAFETY: `wait` is a timeval and its size is given.
-        let set = unsafe {
-            libc::setsockopt(
-                fd.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_RCVTIMEO,
-                (&raw const wait).cast(),
-                size_of::<libc::timeval>() as libc::socklen_t,
-            )
-        };
-        if set != 0 {
-            return Err(failed("netlink socket"));
-        }
+        let fd = netlink::open(libc::NETLINK_NETFILTER, ANSWER);
+        let fd = fd.map_err(|e| NftError::new("netlink socket", &e))?;
         Ok(Socket { fd, next: 1 })
     }
 
@@ -82,34 +59,15 @@ impl Socket {
         if what.is_empty() {
             return Ok(());
         }
-        // SAFETY: the buffer is valid for its length.
-        let sent =
-            unsafe { libc::send(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0) };
-        if sent != bytes.len() as isize {
-            return Err(NftError::new("send", &io::Error::last_os_error()));
-        }
+        netlink::send(&self.fd, &bytes).map_err(|e| NftError::new("send", &e))?;
         let first = what[0].0.wrapping_sub(1);
         let mut open: HashMap<u32, &str> = what.into_iter().collect();
         let mut refused = None;
         let mut buffer = vec![0u8; 64 << 10];
         while !open.is_empty() {
-            // SAFETY: the buffer is writable for its length.
-            let got = unsafe {
-                libc::recv(
-                    self.fd.as_raw_fd(),
-                    buffer.as_mut_ptr().cast(),
-                    buffer.len(),
-                    0,
-                )
-            };
-            if got < 0 {
-                let e = io::Error::last_os_error();
-                if e.kind() == io::ErrorKind::Interrupted {
-                    continue;
-                }
-                return Err(NftError::new("answer", &e));
-            }
-            for ack in acknowledgements(&buffer[..got as usize]) {
+            let got = netlink::receive(&self.fd, &mut buffer);
+            let got = got.map_err(|e| NftError::new("answer", &e))?;
+            for ack in acknowledgements(&buffer[..got]) {
                 // An error of the batch as a whole comes with the number of its beginning.
                 let whole = ack.sequence == first && ack.errno != 0;
                 let Some(what) = open.remove(&ack.sequence).or(whole.then_some("batch")) else {

@@ -23,7 +23,8 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     }
 }
 
-fn loopback_up() -> io::Result<()> {
+/// Switches the loopback interface of this thread's network namespace on.
+pub(crate) fn loopback_up() -> io::Result<()> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     // SAFETY: `request` is a whole ifreq with a terminated name, alive during the calls.
     unsafe {

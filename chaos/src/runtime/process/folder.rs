@@ -38,7 +38,13 @@ impl RunDir {
             .mode(0o600)
             .open(&beside)
             .and_then(|mut file| file.write_all(&text))
-            .map_err(|e| format!("{}: {e}", beside.display()))?;
+            .map_err(|e| match e.kind() {
+                io::ErrorKind::AlreadyExists => format!(
+                    "{} exists: a run of this name and seed began in the same second; run it again",
+                    beside.display()
+                ),
+                _ => format!("{}: {e}", beside.display()),
+            })?;
         let mut private = DirBuilder::new();
         private.mode(0o700);
         private.create(&root).map_err(say)?;

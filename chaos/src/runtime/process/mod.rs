@@ -90,6 +90,12 @@ impl ProcessRuntime {
     /// What can be made wrong with processes on this host.
     pub async fn abilities() -> Abilities {
         let by = |technique: &str| Offer::By(technique.into());
+        let of_bytes = || Offer::Not {
+            why: "the proxied links carry streams of bytes, of which no part can be lost, \
+                  doubled, damaged or turned around"
+                .into(),
+            instead: Some("containers: --runtime docker".into()),
+        };
         Abilities {
             runtime: "process",
             offers: [
@@ -101,15 +107,8 @@ impl ProcessRuntime {
                 (Ability::Clocks, by("the store's clock")),
                 (Ability::Rejects, by("proxied links")),
                 (Ability::SlowLinks, by("proxied links")),
-                (
-                    Ability::SpoiltMessages,
-                    Offer::Not {
-                        why: "the proxied links carry streams of bytes, of which no part can be \
-                              lost, doubled, damaged or turned around"
-                            .into(),
-                        instead: Some("containers: --runtime docker".into()),
-                    },
-                ),
+                (Ability::SpoiltMessages, of_bytes()),
+                (Ability::DoubledMessages, of_bytes()),
                 (
                     Ability::Bounds,
                     Offer::Not {

@@ -1,7 +1,7 @@
 //! A packet queue of the kernel (nfnetlink_queue) in this network namespace:
 //! packets that a rule hands to it wait here for their verdicts, and are
 //! delayed, lost, doubled, damaged or slowed down meanwhile. For kernels
-//! without netem.
+//! without netem, and for what netem cannot do beside others: doubling.
 //!
 //! A thread of its own reads the queue and sleeps until the next packet is
 //! due. It ends what it does by itself when its lease is over, and when it
@@ -16,6 +16,7 @@ pub(crate) use self::held::Shaping;
 use self::held::{Act, Held};
 use self::message::{Verdict, packets, setup, verdict};
 use crate::runtime::control::lock;
+use crate::runtime::netlink;
 use crate::runtime::nft::message::acknowledgements;
 use crate::runtime::nft::{QUEUE, QUEUED_MARK};
 use std::io;
@@ -328,50 +329,25 @@ fn send_raw(fd: RawFd, packet: &[u8]) {
     }
 }
 
-fn socket(family: libc::c_int, protocol: libc::c_int) -> io::Result<OwnedFd> {
-    // SAFETY: no pointers; a descriptor that is returned is new and ours.
-    unsafe {
-        let fd = libc::socket(family, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol);
-        match fd {
-            0.. => Ok(OwnedFd::from_raw_fd(fd)),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-}
-
-fn option<T>(fd: &OwnedFd, level: libc::c_int, name: libc::c_int, value: T) -> io::Result<()> {
-    // SAFETY: `value` lives during the call and its size is given.
-    let set = unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            level,
-            name,
-            (&raw const value).cast(),
-            size_of::<T>() as libc::socklen_t,
-        )
-    };
-    match set {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
 fn netlink() -> io::Result<OwnedFd> {
     const NETLINK_NO_ENOBUFS: libc::c_int = 5;
-    let fd = socket(libc::AF_NETLINK, libc::NETLINK_NETFILTER)?;
-    option(&fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, BUFFER)?;
-    option(&fd, libc::SOL_NETLINK, NETLINK_NO_ENOBUFS, 1 as libc::c_int)?;
-    let wait = libc::timeval {
-        tv_sec: ANSWER.as_secs() as libc::time_t,
-        tv_usec: 0,
-    };
-    option(&fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, wait)?;
+    let fd = netlink::open(libc::NETLINK_NETFILTER, ANSWER)?;
+    netlink::option(&fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &BUFFER)?;
+    let on: libc::c_int = 1;
+    netlink::option(&fd, libc::SOL_NETLINK, NETLINK_NO_ENOBUFS, &on)?;
     Ok(fd)
 }
 
 fn raw() -> io::Result<OwnedFd> {
-    let fd = socket(libc::AF_INET, libc::IPPROTO_RAW)?;
-    option(&fd, libc::SOL_SOCKET, libc::SO_MARK, QUEUED_MARK)?;
+    // SAFETY: no pointers; a descriptor that is returned is new and ours.
+    let fd = unsafe {
+        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+        match libc::socket(libc::AF_INET, kind, libc::IPPROTO_RAW) {
+            -1 => return Err(io::Error::last_os_error()),
+            fd => OwnedFd::from_raw_fd(fd),
+        }
+    };
+    netlink::option(&fd, libc::SOL_SOCKET, libc::SO_MARK, &QUEUED_MARK)?;
     Ok(fd)
 }
 

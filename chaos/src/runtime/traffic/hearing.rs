@@ -3,8 +3,9 @@
 use super::{Heard, Sounding};
 use std::time::Duration;
 
-/// Bytes of a message's head: stream, number, time of sending.
-const HEAD: usize = 8 + 4 + 8;
+/// Bytes of a message's head: stream, number, time of sending, and a sum of these, so that what
+/// is damaged there is not taken for another message.
+pub(crate) const HEAD: usize = 8 + 4 + 8 + 4;
 
 /// One message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,24 +25,35 @@ impl Message {
         out.extend_from_slice(&self.stream.to_be_bytes());
         out.extend_from_slice(&self.number.to_be_bytes());
         out.extend_from_slice(&self.sent_us.to_be_bytes());
+        out.extend_from_slice(&self.sum().to_be_bytes());
         out.extend((HEAD..bytes as usize).map(|i| self.pattern(i)));
         out
+    }
+
+    /// Any one bit that differs makes another sum.
+    fn sum(&self) -> u32 {
+        let halves = |n: u64| (n >> 32) as u32 ^ n as u32;
+        !(halves(self.stream) ^ halves(self.sent_us) ^ self.number)
     }
 
     fn pattern(&self, i: usize) -> u8 {
         (i as u8).wrapping_mul(31) ^ (self.number as u8) ^ (self.sent_us as u8)
     }
 
-    /// Reads a message, and whether it is whole; `None` if it has no head.
+    /// Reads a message, and whether it is whole; `None` if it has no head, or a damaged one.
     pub fn decode(bytes: &[u8]) -> Option<(Self, bool)> {
         let (stream, rest) = bytes.split_first_chunk()?;
         let (number, rest) = rest.split_first_chunk()?;
         let (sent_us, rest) = rest.split_first_chunk()?;
+        let (sum, rest) = rest.split_first_chunk()?;
         let message = Message {
             stream: u64::from_be_bytes(*stream),
             number: u32::from_be_bytes(*number),
             sent_us: u64::from_be_bytes(*sent_us),
         };
+        if message.sum() != u32::from_be_bytes(*sum) {
+            return None;
+        }
         let mut tail = rest.iter().enumerate();
         let whole = tail.all(|(i, b)| *b == message.pattern(HEAD + i));
         Some((message, whole))
@@ -72,7 +84,7 @@ impl Hearing {
     }
 
     /// A message arrives, at a time on the sender's clock. One with a number that was never sent
-    /// is not counted: its head is damaged.
+    /// is not counted.
     pub fn take(&mut self, message: &Message, whole: bool, bytes: usize, now_us: u64) {
         let Some(arrived) = self.arrived.get_mut(message.number as usize) else {
             return;
@@ -165,6 +177,15 @@ mod tests {
             let at = HEAD + at.index(encoded.len() - HEAD);
             encoded[at] ^= 1u8 << bit;
             prop_assert_eq!(Message::decode(&encoded), Some((message, false)));
+        }
+
+        #[test]
+        fn a_flipped_bit_in_the_head_makes_it_no_message(
+            stream: u64, number: u32, sent_us: u64, at in 0..HEAD, bit in 0..8u8,
+        ) {
+            let mut encoded = Message { stream, number, sent_us }.encode(128);
+            encoded[at] ^= 1u8 << bit;
+            prop_assert_eq!(Message::decode(&encoded), None);
         }
 
         #[test]

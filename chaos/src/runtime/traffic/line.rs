@@ -82,8 +82,7 @@ impl Line {
             return Some(now);
         };
         let begins = self.free_at.max(now);
-        let longest = LONGEST_QUEUE.max(sending(LEAST_QUEUE, rate));
-        if !wait && begins - now > longest {
+        if !wait && begins - now > longest_queue(rate) {
             return None;
         }
         self.free_at = begins + sending(bytes, rate);
@@ -99,6 +98,11 @@ impl Line {
         let least = delay.saturating_sub(jitter);
         least + (delay + jitter - least).mul_f64(random.random())
     }
+}
+
+/// How long a rate of so many bits per second makes a packet wait at most.
+pub(crate) fn longest_queue(rate: u64) -> Duration {
+    LONGEST_QUEUE.max(sending(LEAST_QUEUE, rate))
 }
 
 /// How long so many bytes take at so many bits per second.

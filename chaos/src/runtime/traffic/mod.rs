@@ -51,7 +51,8 @@ impl fmt::Display for Share {
 pub struct Traffic {
     /// How much later it arrives; at most [`Traffic::MAX_DELAY`].
     pub delay: Duration,
-    /// The delay is drawn uniformly from `delay - jitter` to `delay + jitter`; at most `delay`.
+    /// The delay is drawn uniformly from `delay - jitter` to `delay + jitter`; at most `delay`
+    /// and [`Traffic::MAX_JITTER`].
     pub jitter: Duration,
     /// It never arrives.
     pub loss: Share,
@@ -68,6 +69,8 @@ pub struct Traffic {
 impl Traffic {
     /// Longest delay.
     pub const MAX_DELAY: Duration = Duration::from_secs(5);
+    /// Largest jitter: netem has room for 2.1 seconds.
+    pub const MAX_JITTER: Duration = Duration::from_secs(2);
 
     /// Whether nothing is done.
     pub fn is_nothing(&self) -> bool {
@@ -142,6 +145,16 @@ impl Sounding {
     pub const MAX_BYTES: u32 = 1400;
     /// Longest wait.
     pub const MAX_WAIT: Duration = Duration::from_secs(20);
+
+    /// The least share of damaged messages of so many bytes that arrive as such. A technique may
+    /// damage any bit of a frame: if it is in the head that names a message, or in the headers
+    /// that lead it here, nothing is heard of it.
+    pub(crate) fn tells_damage(bytes: u32) -> f64 {
+        /// Ethernet, IPv4 and UDP.
+        const HEADERS: u32 = 14 + 20 + 8;
+        let carried = bytes.saturating_sub(hearing::HEAD as u32);
+        f64::from(carried) / f64::from(bytes + HEADERS)
+    }
 
     /// How long it takes at most.
     pub fn takes(&self) -> Duration {
