@@ -2,7 +2,7 @@
 //! namespaces have no rules. The cut is put back and proven again, or the run is
 //! inconclusive and says so.
 
-use crate::support::engine::{address, ask, docker_lines, left_of};
+use crate::support::engine::{ask, docker_lines, left_of};
 use crate::support::*;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -39,7 +39,8 @@ fn passes(run: &str, from: &str, to: &str) -> bool {
     let agent = |unit: &str| format!("gameday-{run}-{unit}-agent");
     static NEXT: AtomicU64 = AtomicU64::new(1 << 41);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let to_ip = address(&agent(to)).expect("it has an address");
+    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let to_ip = docker_lines(&["inspect", "--format", format, &agent(to)]).concat();
     let send = json!({ "send": { "messages": [[to_ip, number]], "times": 10, "gap_ms": 30 } });
     let sent = ask(&agent(from), &send).expect("it answers");
     assert_eq!(sent["answer"], "sent", "{sent}");
