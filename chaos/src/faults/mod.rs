@@ -91,7 +91,7 @@
 //! | `isolate`, `split`, `one-way`, `bridge` | suite for cuts; day `partitions` | over just these links nothing passes (in containers each way by itself); canaries across hear nothing, the others are answered |
 //! | `majorities-ring` | suite for cuts; day `partitions` | each node reaches just a majority, and no two the same |
 //! | `majority`, `how = "reject"`, `reset` | suite; day `partitions` | canaries across get no answer and are told so |
-//! | `clients` | suite for cuts; day `partitions` | canaries across hear nothing, the others are answered |
+//! | `clients` | suite for cuts; day `partitions` | over just these links nothing passes; the clients meant hear nothing, or are told so, the others are answered |
 //! | `leader` | suite for cuts; day `partitions` | another leader is elected |
 //! | `delay`, `jitter`, `rate` | suite; day `traffic` | no answer, or none that carries an item, reaches a canary across any earlier; afterwards they do |
 //! | `loss`, `duplicate`, `corrupt`, `reorder`, `traffic` | suite; day `traffic`; docker alone | what the kernel counts of TCP in the node's namespace: segments sent again, doubled, with a wrong sum, out of order |

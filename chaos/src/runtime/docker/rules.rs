@@ -247,6 +247,7 @@ mod tests {
         let a1 = Orders {
             from: [(ip(2), setting(Gate::Open, slow))].into(),
             silent: true,
+            ..Orders::default()
         };
         assert_eq!(orders["a1"], a1);
 
