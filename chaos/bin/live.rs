@@ -137,6 +137,7 @@ impl Observer for Live {
             Progress::Proven { id, side, verdict } => {
                 let side = match side {
                     ProofSide::Injected => "in force",
+                    ProofSide::Again => "in force again",
                     ProofSide::Held => "in force to its end",
                     ProofSide::Reverted => "gone",
                 };

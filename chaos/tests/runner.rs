@@ -2,6 +2,8 @@
 
 #[path = "support/fake.rs"]
 mod fake;
+#[path = "runner/gaps.rs"]
+mod gaps;
 #[path = "runner/rolling.rs"]
 mod rolling;
 mod support;

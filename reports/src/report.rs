@@ -400,6 +400,9 @@ pub struct InjectionReport {
     pub proof_injected: Option<ProofAt>,
     /// Last proof that it was still in force at the end of its hold.
     pub proof_held: Option<ProofAt>,
+    /// Gaps in it, in the order in which they were put back or given up.
+    #[serde(default)]
+    pub gaps: Vec<FaultGap>,
     /// When the revert began.
     pub reverting: Option<Nanos>,
     /// When the revert was carried out.
@@ -410,6 +413,50 @@ pub struct InjectionReport {
     pub revert_error: Option<String>,
     /// What it cost; absent if it was never carried out.
     pub impact: Option<Impact>,
+}
+
+/// A stretch in which a fault was not known to be in force on some links, because what held it
+/// there was started anew, not by the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultGap {
+    /// Whose links.
+    pub units: Vec<String>,
+    /// When it was last known to be in force there.
+    pub from: Nanos,
+    /// What happened and what was done about it.
+    pub text: String,
+    /// The next proof that it is in force; absent if it was reverted before.
+    pub proof: Option<ProofAt>,
+}
+
+impl FaultGap {
+    /// When it was proven to be in force again, if it was.
+    pub fn to(&self) -> Option<Nanos> {
+        let proof = self.proof.as_ref();
+        proof
+            .filter(|p| p.proof.verdict == Verdict::Pass)
+            .map(|p| p.at)
+    }
+
+    /// Whose links, in words.
+    pub fn whose(&self) -> String {
+        const NAMED: usize = 4;
+        match &self.units[..] {
+            few if few.len() <= NAMED => few.join(", "),
+            all => format!("{} and {} more", all[..NAMED].join(", "), all.len() - NAMED),
+        }
+    }
+
+    /// How long it was, in words.
+    pub fn length(&self) -> String {
+        match self.to() {
+            Some(to) => {
+                let ms = crate::numbers::up_to_millis(to.0.saturating_sub(self.from.0));
+                format!("for up to {}", crate::numbers::millis(ms))
+            }
+            None => "and was not proven to be again".into(),
+        }
+    }
 }
 
 /// Something the cluster did by itself.

@@ -7,6 +7,7 @@ use gameday_record::*;
 use gameday_reports::render::html;
 use gameday_reports::report::{Ending, Report};
 use gameday_reports::{Kind, assemble, render_all, terminal};
+use std::time::Duration;
 
 fn report(s: &Synthetic) -> Report {
     let dir = tempfile::tempdir().unwrap();
@@ -84,6 +85,45 @@ fn numbers_are_the_truth() {
     assert_eq!(during.p99_all_us, None);
     assert_eq!(r.trust.asked_rate, 180.0);
     assert!((r.trust.sent_rate - 180.0).abs() < 0.5);
+}
+
+#[test]
+fn a_gap_that_was_proven_to_be_over_is_told_and_no_doubt() {
+    let mut s = Synthetic::az_power_off();
+    let held = |l: &TimelineLine| matches!(&l.event, TimelineEvent::Proof { side, .. } if *side == ProofSide::Held);
+    let place = s.timeline.iter().position(held).unwrap();
+    let since = s.timeline[place].time - Duration::from_millis(4_200);
+    let gap = |injections| TimelineEvent::Gap {
+        units: vec!["storage-b1".into()],
+        since,
+        injections,
+        text: "the agent of <storage-b1> was started anew".into(),
+    };
+    let time = s.timeline[place].time - Duration::from_secs(1);
+    for (n, event) in [gap(vec![1]), gap(vec![])].into_iter().enumerate() {
+        s.timeline.insert(place + n, TimelineLine { time, event });
+    }
+    let r = report(&s);
+    assert_eq!(r.overall.ending, Ending::Pass, "{:?}", r.overall.reasons);
+    let gaps = &r.injections[0].gaps;
+    assert_eq!(gaps.len(), 1);
+    assert_eq!(gaps[0].length(), "for up to 4.2 s");
+    let notes = r.notes.iter().filter(|n| n.text.starts_with("A gap from"));
+    assert_eq!(notes.count(), 2);
+    let page = html(&r);
+    assert!(page.contains("the agent of &lt;storage-b1&gt; was started anew"));
+    assert!(page.contains("in force again"));
+    let markdown = gameday_reports::render::markdown(&r);
+    assert!(
+        markdown.contains("was not known to be in force on links of storage-b1 for up to 4.2 s")
+    );
+
+    // Without a proof behind it, it says so.
+    s.timeline.retain(|l| !held(l));
+    let r = report(&s);
+    assert_eq!(r.overall.ending, Ending::Inconclusive);
+    let page = html(&r);
+    assert!(page.contains("and was not proven to be again"));
 }
 
 #[test]

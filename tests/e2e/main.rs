@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod again;
 mod canary_cmd;
 mod canary_load;
 mod day;
@@ -83,6 +84,8 @@ fn trials() -> Vec<Trial> {
             docker::an_az_that_loses_power_is_survived,
             docker::a_member_of_the_dockers_group_needs_no_root,
             docker::a_taken_network_is_refused_with_a_way_out,
+            again::a_cut_is_put_back_when_its_containers_are_restarted,
+            again::a_cut_that_cannot_be_put_back_is_inconclusive,
             sabotage::rules_that_somebody_removed_are_no_partition,
             sabotage::a_container_that_somebody_started_is_not_dead,
             doctor::containers_are_tried_and_the_probe_is_gone_afterwards;

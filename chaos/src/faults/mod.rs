@@ -58,6 +58,12 @@
 //! in `process`, what is looked at of a link towards it is the way of the answers
 //! to what it calls, the only thing that it carries.
 //!
+//! A fault of links is proven once more, after a gap: when what holds it at a
+//! unit was started anew, as an agent's container that somebody restarted, the
+//! runtime puts it back, and the runner asks `prove_injected` again. Without that
+//! proof it counts as not held to its end. [`Fault::is_at`] says at which units
+//! beside its targets a fault is held.
+//!
 //! # How each fault is tested
 //!
 //! "Suite" is `chaos/tests/runtimes`: the runtime alone over dummy programs,
@@ -70,7 +76,8 @@
 //!
 //! Faults of processes, partitions and traffic also run on a fake runtime
 //! (`chaos/tests/runner.rs`). Somebody undoes one of each sort behind the
-//! runner's back in `tests/e2e/sabotage.rs`, and in `tests/e2e/killed` the runner
+//! runner's back in `tests/e2e/sabotage.rs`, or restarts the containers that hold
+//! it in `tests/e2e/again.rs`, and in `tests/e2e/killed` the runner
 //! is killed while any of them is in force: `GAMEDAY_KILLS=62` and more take each
 //! that a runtime offers.
 //!
@@ -84,7 +91,7 @@
 //! | `isolate`, `split`, `one-way`, `bridge` | suite for cuts; day `partitions` | over just these links nothing passes (in containers each way by itself); canaries across hear nothing, the others are answered |
 //! | `majorities-ring` | suite for cuts; day `partitions` | each node reaches just a majority, and no two the same |
 //! | `majority`, `how = "reject"`, `reset` | suite; day `partitions` | canaries across get no answer and are told so |
-//! | `clients` | suite for cuts; day `partitions` | canaries across hear nothing, the others are answered |
+//! | `clients` | suite for cuts; day `partitions` | over just these links nothing passes; the clients meant hear nothing, or are told so, the others are answered |
 //! | `leader` | suite for cuts; day `partitions` | another leader is elected |
 //! | `delay`, `jitter`, `rate` | suite; day `traffic` | no answer, or none that carries an item, reaches a canary across any earlier; afterwards they do |
 //! | `loss`, `duplicate`, `corrupt`, `reorder`, `traffic` | suite; day `traffic`; docker alone | what the kernel counts of TCP in the node's namespace: segments sent again, doubled, with a wrong sum, out of order |
@@ -225,6 +232,11 @@ pub trait Fault: Send + Sync {
     /// How long it takes at least to look at it once.
     fn looking(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// Whether it is held at this unit, too, though that is no target: at the other end of a link.
+    fn is_at(&self, _scene: &Scene, _unit: &str) -> bool {
+        false
     }
 
     /// Looks once whether it took effect. Nodes in `away` are hurt by other

@@ -2,7 +2,7 @@
 //! checks of planning again, on resolved targets and the groups as they are.
 
 use super::seams::Group;
-use crate::faults::{Fault, FaultKind, Layer};
+use crate::faults::{Fault, FaultKind, Layer, Scene};
 use crate::plan::{REPLICA_ROLE, minority, replica_azs};
 use gameday_record::Topology;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,6 +83,19 @@ impl Admission {
                 **other != id && !matches!(a.kind.layer(), Layer::Network | Layer::Clock)
             })
             .flat_map(|(_, a)| a.nodes.iter().cloned())
+            .collect()
+    }
+
+    /// Those that are held at one of these units: it is a target, or at the other end of a link.
+    pub(super) fn held_at(&self, scene: &Scene, units: &[String]) -> Vec<u32> {
+        let is_at = |active: &Active, unit: &String| {
+            active.nodes.contains(unit) || active.fault.is_at(scene, unit)
+        };
+        self.lock()
+            .active
+            .iter()
+            .filter(|(_, active)| units.iter().any(|unit| is_at(active, unit)))
+            .map(|(id, _)| *id)
             .collect()
     }
 

@@ -10,6 +10,7 @@
 
 mod admission;
 mod condition;
+mod gaps;
 mod prove;
 mod reach;
 mod seams;
@@ -86,6 +87,7 @@ struct Shared {
     observer: Arc<dyn Observer>,
     admission: Admission,
     halt: watch::Sender<bool>,
+    gaps: watch::Sender<Vec<gaps::Noticed>>,
     findings: Mutex<Findings>,
     begun: Mutex<BTreeSet<usize>>,
 }
@@ -159,11 +161,16 @@ pub async fn execute(
         observer: cast.observer,
         admission: Admission::default(),
         halt: watch::Sender::new(false),
+        gaps: watch::Sender::default(),
         findings: Mutex::default(),
         begun: Mutex::default(),
     });
     let mut stop = pin!(stop);
-    let stopped = phases(&shared, cast.health.as_ref(), stop.as_mut()).await;
+    let stopped = tokio::select! {
+        biased;
+        stopped = phases(&shared, cast.health.as_ref(), stop.as_mut()) => stopped,
+        never = gaps::watch(&shared) => match never {},
+    };
     let findings = std::mem::take(&mut *shared.findings.lock().unwrap_or_else(|e| e.into_inner()));
     summary(stopped, findings)
 }

@@ -1,6 +1,7 @@
 //! One step, from its due time to the proof that nothing of it is left.
 
 use super::admission::Active;
+use super::gaps::Gaps;
 use super::prove::{describe, until};
 use super::seams::{Group, Progress};
 use super::{Shared, condition};
@@ -8,6 +9,7 @@ use crate::faults::Sides;
 use crate::plan::{Leaders, PlannedStart, PlannedTarget, azs, resolve_all, stream};
 use gameday_record::timeline::{Injection, Proof};
 use gameday_record::{ProofSide, TimelineEvent, Verdict};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -190,6 +192,7 @@ async fn hold(
     halt: &mut watch::Receiver<bool>,
 ) {
     let step = &shared.plan.steps[index];
+    let mut gaps = Gaps::of(shared, id);
     let before = condition::before(shared, step.until.as_ref()).await;
     let looking = active.fault.looking();
     let limit = active.fault.takes().unwrap_or(INJECT);
@@ -230,33 +233,59 @@ async fn hold(
         return;
     }
     let almost = hold_end - lead;
-    match &step.until {
-        None => {
-            if unless(halt, sleep_until(almost)).await.is_none() {
-                return;
+    let mut waiting = pin!(async {
+        match &step.until {
+            None => {
+                sleep_until(almost).await;
+                None
+            }
+            Some(until) => {
+                let comes = condition::comes(shared, until, before);
+                Some((until, timeout_at(almost, comes).await))
             }
         }
-        Some(until) => {
-            let comes = timeout_at(almost, condition::comes(shared, until, before));
-            let Some(came) = unless(halt, comes).await else {
-                return;
-            };
-            let after = began.elapsed().as_secs_f64();
-            let name = &step.name;
-            let text = match came {
-                Ok(seen) => {
-                    hold_end = Instant::now();
-                    format!("'{name}' was held until {until}, for {after:.1} s: {seen}")
-                }
-                Err(_) => {
-                    format!("'{name}' was held until {until}, which did not come in {after:.1} s")
-                }
-            };
-            shared.note(text).await;
+    });
+    let came = loop {
+        let gap = tokio::select! {
+            biased;
+            _ = halt.wait_for(|h| *h) => return,
+            came = &mut waiting => break came,
+            gap = gaps.comes() => gap,
+        };
+        let proof = gaps.prove_after(
+            gap,
+            PROVE_INJECTED + looking * 2,
+            |v| v == Verdict::Pass,
+            look,
+        );
+        let Some(proof) = unless(halt, proof).await else {
+            return;
+        };
+        // What was not put back, or is not in force for all that, has not been held.
+        let side = match proof.verdict {
+            Verdict::Pass => ProofSide::Again,
+            Verdict::Fail | Verdict::Unknown => ProofSide::Held,
+        };
+        if !take(shared, id, active, side, proof).await {
+            return;
         }
+    };
+    if let Some((until, came)) = came {
+        let after = began.elapsed().as_secs_f64();
+        let name = &step.name;
+        let text = match came {
+            Ok(seen) => {
+                hold_end = Instant::now();
+                format!("'{name}' was held until {until}, for {after:.1} s: {seen}")
+            }
+            Err(_) => {
+                format!("'{name}' was held until {until}, which did not come in {after:.1} s")
+            }
+        };
+        shared.note(text).await;
     }
     // A fault that is seen to have ended is not asked again: it should have lasted.
-    let proof = until(PROVE_HELD + looking * 2, |v| v != Verdict::Unknown, look);
+    let proof = gaps.prove(PROVE_HELD + looking * 2, |v| v != Verdict::Unknown, look);
     let Some(proof) = unless(halt, proof).await else {
         return;
     };
@@ -331,7 +360,7 @@ async fn take(shared: &Shared, id: u32, active: &Active, side: ProofSide, proof:
     let what = match (side, verdict) {
         (_, Verdict::Pass) => None,
         (ProofSide::Injected, _) => Some("was not proven to be in force"),
-        (ProofSide::Held, _) => Some("was not proven to be in force to its end"),
+        (ProofSide::Again | ProofSide::Held, _) => Some("was not proven to be in force to its end"),
         (ProofSide::Reverted, Verdict::Fail) => Some("is not gone after its revert"),
         (ProofSide::Reverted, Verdict::Unknown) => Some("was not proven to be gone"),
     };

@@ -6,6 +6,7 @@ use gameday_record::{Nanos, RunClock, TimelineEvent, TimelineLine};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// A disk that does not sync a line in this time is as good as none.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -40,6 +41,11 @@ impl Timeline {
             sink: Arc::new(Mutex::new(Box::new(sink))),
             clock,
         }
+    }
+
+    /// A moment as the timeline tells it.
+    pub(super) fn time_of(&self, moment: Instant) -> Nanos {
+        self.clock.now() - moment.elapsed()
     }
 
     /// Writes an event with the time of now; it is on disk when this returns.

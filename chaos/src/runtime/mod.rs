@@ -33,6 +33,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 /// One program to run in one AZ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +104,31 @@ pub enum LinkState {
     Rejected,
     /// It could not be probed.
     Unknown(String),
+}
+
+/// A stretch in which links were not as wanted, because what makes them so was gone and came back
+/// without what it had been told, or did not come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Whose links these are.
+    pub units: Vec<String>,
+    /// When they were last known to be as wanted.
+    pub since: Instant,
+    /// How far it is.
+    pub state: GapState,
+    /// What happened, and what was done about it, for people.
+    pub text: String,
+}
+
+/// What became of what should be wrong with links, after a [`Gap`] began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapState {
+    /// It is being put back.
+    Open,
+    /// It was put back. Whether it is in force is for a proof to say.
+    PutBack,
+    /// It could not be put back.
+    Lost,
 }
 
 /// What went wrong in a runtime, for people: what was tried, what answered, what to do.
@@ -205,6 +231,12 @@ pub trait Runtime: Send + Sync {
     /// Faults of links that ended by themselves since the runtime was made, because control over them was
     /// lost for longer than their lease: one sentence each. A fault held meanwhile is not proven.
     fn lapses(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Gaps in what is done to links since the runtime was made, in the order in which they were
+    /// noticed. One that is on the list stays there; its state and text become final once.
+    fn gaps(&self) -> Vec<Gap> {
         Vec::new()
     }
 

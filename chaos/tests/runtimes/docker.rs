@@ -1,6 +1,6 @@
 //! The docker runtime; skipped where there is no engine, unless it is required.
 
-use crate::{Outcome, orphans, suite, traffic};
+use crate::{Outcome, again, orphans, suite, traffic};
 use gameday_chaos::runtime::docker::{self, DockerRuntime, Technique, Techniques};
 use gameday_chaos::runtime::marks::Kind;
 use gameday_chaos::runtime::{Runtime, leftovers};
@@ -78,6 +78,12 @@ pub async fn messages_are_spoilt() -> Outcome {
         traffic::messages_are_spoilt(r).await
     })
     .await
+}
+
+pub async fn rules_come_back() -> Outcome {
+    let what = "docker-again";
+    let run = suite::marks(what, Kind::Run).run;
+    with_runtime(what, None, async |r| again::rules_come_back(r, &run).await).await
 }
 
 /// Takes long and asserts nothing: only where it is asked for.

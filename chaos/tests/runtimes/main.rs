@@ -3,6 +3,7 @@
 //! `internal <what>` is such a start, anything else runs the tests whose names
 //! contain one of the arguments.
 
+mod again;
 mod docker;
 mod dummy;
 mod orphans;
@@ -22,7 +23,7 @@ pub enum Outcome {
 
 type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = Outcome>>>);
 
-const TESTS: [Test; 12] = [
+const TESTS: [Test; 14] = [
     ("process_runtime_does_what_it_says", || {
         Box::pin(process::does_what_it_says())
     }),
@@ -49,6 +50,12 @@ const TESTS: [Test; 12] = [
     }),
     ("docker_traffic_is_as_asked", || {
         Box::pin(docker::traffic_is_as_asked())
+    }),
+    ("process_links_that_are_killed_come_back", || {
+        Box::pin(process::links_come_back())
+    }),
+    ("docker_rules_of_restarted_agents_come_back", || {
+        Box::pin(docker::rules_come_back())
     }),
     ("docker_messages_are_spoilt", || {
         Box::pin(docker::messages_are_spoilt())

@@ -1,6 +1,6 @@
 //! The process runtime.
 
-use crate::{Outcome, orphans, suite, traffic};
+use crate::{Outcome, again, orphans, suite, traffic};
 use gameday_chaos::runtime::marks::Kind;
 use gameday_chaos::runtime::process::ProcessRuntime;
 
@@ -21,6 +21,16 @@ pub async fn leases_lapse() -> Outcome {
 
 pub async fn kept_cluster_stays() -> Outcome {
     orphans::kept_cluster_stays("process").await;
+    Outcome::Passed
+}
+
+pub async fn links_come_back() -> Outcome {
+    let marks = suite::marks("process-again", Kind::Run);
+    let run = marks.run.clone();
+    let runtime = ProcessRuntime::new(marks, suite::units())
+        .await
+        .expect("a runtime");
+    again::links_come_back(&runtime, &run).await;
     Outcome::Passed
 }
 

@@ -6,7 +6,7 @@ use gameday_chaos::runner::{Group, Health, Observer, Progress, Roles, Sink};
 use gameday_chaos::runtime::files::{FilesAnswer, FilesRequest};
 use gameday_chaos::runtime::traffic::{Heard, Sounding, Traffic};
 use gameday_chaos::runtime::{
-    Fut, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError,
+    Fut, Gap, GapState, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError,
 };
 use gameday_record::{TimelineEvent, TimelineLine};
 use std::collections::BTreeMap;
@@ -92,6 +92,12 @@ impl Sink for Memory {
         {
             text.push_str(&format!(" {:?}", proof.verdict));
         }
+        if let TimelineEvent::Gap {
+            units, injections, ..
+        } = &line.event
+        {
+            text.push_str(&format!(" {} {injections:?}", units.join(" ")));
+        }
         self.log.push(text);
         self.log.events.lock().unwrap().push(line.event.clone());
         Ok(())
@@ -131,6 +137,62 @@ pub struct Switches {
     pub survives: bool,
     /// Whatever is installed, nodes are started as they were launched.
     pub keeps_its_program: bool,
+    /// Agents that are started anew.
+    pub anew: Vec<Anew>,
+}
+
+/// What makes this unit's links so is started anew behind our back.
+#[derive(Clone)]
+pub struct Anew {
+    pub unit: &'static str,
+    /// When, since the start.
+    pub at: Duration,
+    pub then: Then,
+}
+
+/// What becomes of it.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Then {
+    /// It is put back after so long.
+    Back(Duration),
+    /// The same is said, but links carry on.
+    SaidToBeBack(Duration),
+    /// It is given up after so long.
+    GivenUp(Duration),
+    /// Nothing comes of it.
+    Nothing,
+}
+
+/// How soon the fake notices it.
+const NOTICED: Duration = Duration::from_millis(900);
+
+impl Anew {
+    /// Whether this link is as if nothing had been said of it.
+    fn frees(&self, link: &Link, now: Duration) -> bool {
+        let ends = match self.then {
+            Then::Back(after) => Some(self.at + after),
+            Then::SaidToBeBack(_) | Then::GivenUp(_) | Then::Nothing => None,
+        };
+        let is_at = link.from == self.unit || link.to == self.unit;
+        is_at && now >= self.at && ends.is_none_or(|ends| now < ends)
+    }
+
+    fn gap(&self, began: Instant) -> Gap {
+        let now = began.elapsed();
+        let state = match self.then {
+            Then::Back(after) | Then::SaidToBeBack(after) if now >= self.at + after => {
+                GapState::PutBack
+            }
+            Then::GivenUp(after) if now >= self.at + after => GapState::Lost,
+            _ => GapState::Open,
+        };
+        Gap {
+            units: vec![self.unit.into()],
+            since: began + self.at,
+            state,
+            text: format!("the agent of {} was started anew", self.unit),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -363,6 +425,8 @@ impl Runtime for Fake {
                 };
                 let leaks = self.switches.leaks.as_ref() == Some(l);
                 let broken = self.switches.broken.as_ref() == Some(l);
+                let now = self.log.began.elapsed();
+                let leaks = leaks || self.switches.anew.iter().any(|a| a.frees(l, now));
                 match cut.get(l) {
                     _ if dead(&l.from) || dead(&l.to) || broken => LinkState::Cut,
                     Some(state) if !leaks => state.clone(),
@@ -421,6 +485,14 @@ impl Runtime for Fake {
             .iter()
             .filter(|_| cut)
             .cloned()
+            .collect()
+    }
+    fn gaps(&self) -> Vec<Gap> {
+        let began = self.log.began;
+        let noticed = self.switches.anew.iter();
+        noticed
+            .filter(|a| began.elapsed() >= a.at + NOTICED)
+            .map(|a| a.gap(began))
             .collect()
     }
     fn admin<'a>(&'a self, node: &'a str, path: &'a str, deadline: Duration) -> Fut<'a, String> {

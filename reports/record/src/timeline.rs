@@ -44,6 +44,8 @@ impl Phase {
 pub enum ProofSide {
     /// That the fault took effect.
     Injected,
+    /// That it is in force again after a gap.
+    Again,
     /// That it was still in force at the end of its hold.
     Held,
     /// That it is gone.
@@ -134,6 +136,19 @@ pub enum TimelineEvent {
     Reachability {
         /// Pass: all of them carry.
         proof: Proof,
+    },
+    /// What was done to the links of these units ended behind our back, for what did it was started
+    /// anew, and was put back or not. A proof that it is in force again follows for each injection
+    /// concerned, or a held proof that is no pass.
+    Gap {
+        /// Whose links.
+        units: Vec<String>,
+        /// When they were last known to be as wanted.
+        since: Nanos,
+        /// Ids of the injections that were in force there; none if nothing was wrong there.
+        injections: Vec<u32>,
+        /// What happened and what was done about it, for people.
+        text: String,
     },
     /// Something the cluster did by itself, for example a new leader.
     Cluster {

@@ -1,6 +1,6 @@
 //! The timeline as a story: phases, injections from intent to proof, events.
 
-use crate::report::{ClusterEvent, InjectionReport, NoteRow, PhaseMark, ProofAt};
+use crate::report::{ClusterEvent, FaultGap, InjectionReport, NoteRow, PhaseMark, ProofAt};
 use gameday_record::{Nanos, Phase, ProofSide, RunState, TimelineEvent, TimelineLine, Verdict};
 
 /// Most cluster events and notes that a report carries.
@@ -79,6 +79,7 @@ impl Story {
                         injected: None,
                         proof_injected: None,
                         proof_held: None,
+                        gaps: Vec::new(),
                         reverting: None,
                         reverted: None,
                         proof_reverted: None,
@@ -90,7 +91,13 @@ impl Story {
             TimelineEvent::Injected { id } => self.with(id, |i| i.injected = Some(at)),
             TimelineEvent::Proof { id, side, proof } => self.with(id, |i| {
                 let proof = Some(ProofAt { at, proof });
+                if matches!(side, ProofSide::Again | ProofSide::Held) {
+                    for gap in i.gaps.iter_mut().filter(|g| g.proof.is_none()) {
+                        gap.proof = proof.clone();
+                    }
+                }
                 match side {
+                    ProofSide::Again => {}
                     ProofSide::Injected => i.proof_injected = proof,
                     ProofSide::Held => i.proof_held = proof,
                     ProofSide::Reverted => i.proof_reverted = proof,
@@ -108,6 +115,29 @@ impl Story {
             }
             TimelineEvent::Reachability { proof } => {
                 self.reachability = Some(ProofAt { at, proof });
+            }
+            TimelineEvent::Gap {
+                units,
+                since,
+                injections,
+                text,
+            } => {
+                for id in injections {
+                    self.with(id, |i| {
+                        if i.gaps.len() < MAX_EVENTS {
+                            i.gaps.push(FaultGap {
+                                units: units.clone(),
+                                from: since,
+                                text: text.clone(),
+                                proof: None,
+                            });
+                        }
+                    });
+                }
+                if self.notes.len() < MAX_EVENTS {
+                    let text = format!("A gap from {since} on: {text}");
+                    self.notes.push(NoteRow { at, text });
+                }
             }
             TimelineEvent::Cluster { node, kind, detail } => {
                 if self.cluster_events.len() < MAX_EVENTS {

@@ -9,6 +9,9 @@ use std::fmt::Write;
 /// Largest summary, in bytes; CI services drop large ones without a word.
 const MAX: usize = 64 * 1024;
 
+/// Gaps told.
+const MAX_GAPS: usize = 10;
+
 /// Alarms listed.
 const MAX_ALARMS: usize = 20;
 
@@ -78,6 +81,7 @@ pub fn markdown(report: &Report) -> String {
         }
     }
     alarms(&mut s, report);
+    gaps(&mut s, report);
     let strip = sparkline(report);
     if !strip.is_empty() {
         let _ = writeln!(s, "\nWrites answered over time: `{strip}`");
@@ -124,6 +128,26 @@ pub fn markdown(report: &Report) -> String {
         s.push_str("\n\n(shortened; see report.html)\n");
     }
     s
+}
+
+/// When faults were not in force, and for how long.
+fn gaps(s: &mut String, report: &Report) {
+    let all = report.injections.iter();
+    let mut rows = all.flat_map(|i| i.gaps.iter().map(move |gap| (i, gap)));
+    for (i, gap) in rows.by_ref().take(MAX_GAPS) {
+        let _ = writeln!(
+            s,
+            "\n{} was not known to be in force on links of {} {}: {}.",
+            text(&crate::overall::name(i)),
+            text(&gap.whose()),
+            gap.length(),
+            text(&gap.text)
+        );
+    }
+    match rows.count() {
+        0 => {}
+        more => drop(writeln!(s, "\n{more} more gaps in report.html.")),
+    }
 }
 
 /// Alarms that fired, were expected, or did what they should not.

@@ -335,8 +335,8 @@ pub fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
         let first_time = deck.rounds == 0;
         let kind = deck.draw(&mut dice);
         let (victims, mut moment) = drawn(&mut dice, runtime);
-        if let (Moment::Any(ms), true, true) = (moment, first_time, kills >= ALL_FAULTS) {
-            moment = Moment::InForce(ms % HOLD_MS);
+        if first_time && kills >= ALL_FAULTS {
+            moment = Moment::InForce(dice.below(HOLD_MS / 2));
         }
         if in_docker && container.is_none() {
             // The bystander is of the run's image, which is there by then.

@@ -264,6 +264,11 @@ impl Fault for Shaped {
         })
     }
 
+    fn is_at(&self, scene: &Scene, unit: &str) -> bool {
+        let mut held = self.links(scene).cut.into_iter();
+        held.any(|link| link.from == unit || link.to == unit)
+    }
+
     fn prove_injected<'a>(
         &'a self,
         scene: &'a Scene,

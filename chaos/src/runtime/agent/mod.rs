@@ -95,9 +95,12 @@ pub(crate) enum AgentRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum AgentAnswer {
-    /// To `Set` and `Renew`: how many leases lapsed so far.
+    /// To `Set` and `Renew`.
     Done {
-        /// Since the start.
+        /// Random number of this start of the agent: with another one, it knows nothing of what
+        /// it was told before, in a namespace without rules.
+        birth: u64,
+        /// How many leases lapsed since the start.
         lapses: u64,
     },
     /// To `Send`, `Listen` and `Sound`.

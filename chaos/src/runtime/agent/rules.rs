@@ -26,11 +26,6 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// Whether nothing is wrong.
-    pub fn is_empty(&self) -> bool {
-        *self == Orders::default()
-    }
-
     /// `class_to`: what classes the receivers' packets go into for netem.
     fn drops(&self, class_to: BTreeMap<Ipv4Addr, u32>) -> Drops {
         let of = |is: fn(&Setting) -> bool| {
@@ -62,6 +57,7 @@ pub(super) struct Rules {
     lease: Duration,
     current: Drops,
     renewed: Instant,
+    birth: u64,
     lapses: u64,
 }
 
@@ -78,6 +74,7 @@ impl Rules {
             lease,
             current: Drops::default(),
             renewed: Instant::now(),
+            birth: rand::random(),
             lapses: 0,
         })
     }
@@ -105,9 +102,14 @@ impl Rules {
         self.keep(&orders.netem);
         self.current = drops;
         self.renewed = Instant::now();
-        Ok(AgentAnswer::Done {
+        Ok(self.done())
+    }
+
+    fn done(&self) -> AgentAnswer {
+        AgentAnswer::Done {
+            birth: self.birth,
             lapses: self.lapses,
-        })
+        }
     }
 
     fn prepare(
@@ -167,9 +169,7 @@ impl Rules {
                 self.keep(&BTreeMap::new());
             }
         }
-        Ok(AgentAnswer::Done {
-            lapses: self.lapses,
-        })
+        Ok(self.done())
     }
 }
 
@@ -189,8 +189,12 @@ mod tests {
         }
     }
 
-    const NONE: Result<AgentAnswer, String> = Ok(AgentAnswer::Done { lapses: 0 });
-    const ONE: Result<AgentAnswer, String> = Ok(AgentAnswer::Done { lapses: 1 });
+    fn lapses(done: Result<AgentAnswer, String>) -> u64 {
+        match done {
+            Ok(AgentAnswer::Done { lapses, .. }) => lapses,
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn each_setting_becomes_its_own_rule() {
@@ -233,11 +237,11 @@ mod tests {
     fn a_lease_that_lapsed_is_counted_once_and_not_taken_up_again() {
         in_namespace(|| {
             let mut rules = rules(Duration::from_millis(100));
-            assert_eq!(rules.replace(&silent()), NONE);
+            assert_eq!(lapses(rules.replace(&silent())), 0);
             std::thread::sleep(Duration::from_millis(300));
-            assert_eq!(rules.renew(), ONE);
+            assert_eq!(lapses(rules.renew()), 1);
             assert!(rules.current.is_empty());
-            assert_eq!(rules.renew(), ONE);
+            assert_eq!(lapses(rules.renew()), 1);
         });
     }
 
@@ -245,9 +249,9 @@ mod tests {
     fn a_change_after_a_lapse_does_not_hide_it() {
         in_namespace(|| {
             let mut rules = rules(Duration::from_millis(100));
-            assert_eq!(rules.replace(&silent()), NONE);
+            assert_eq!(lapses(rules.replace(&silent())), 0);
             std::thread::sleep(Duration::from_millis(300));
-            assert_eq!(rules.replace(&Orders::default()), ONE);
+            assert_eq!(lapses(rules.replace(&Orders::default())), 1);
         });
     }
 
@@ -255,9 +259,9 @@ mod tests {
     fn a_lease_that_is_kept_does_not_lapse() {
         in_namespace(|| {
             let mut rules = rules(Duration::from_secs(600));
-            assert_eq!(rules.renew(), NONE);
-            assert_eq!(rules.replace(&silent()), NONE);
-            assert_eq!(rules.renew(), NONE);
+            assert_eq!(lapses(rules.renew()), 0);
+            assert_eq!(lapses(rules.replace(&silent())), 0);
+            assert_eq!(lapses(rules.renew()), 0);
             assert_eq!(rules.current, silent().drops(BTreeMap::new()));
         });
     }

@@ -432,7 +432,10 @@ async fn lapses(mut place: Place) {
     place.is_free().await;
     let agent = if place.by == By::Netem { 0 } else { 1 };
     let renewed = place.ask(agent, AgentRequest::Renew).await;
-    assert_eq!(renewed, Ok(AgentAnswer::Done { lapses: 1 }));
+    assert!(
+        matches!(renewed, Ok(AgentAnswer::Done { lapses: 1, .. })),
+        "{renewed:?}"
+    );
     place.is_free().await;
 }
 

@@ -10,6 +10,7 @@ mod attach;
 mod containers;
 mod engine;
 pub(crate) mod image;
+mod keeper;
 pub(crate) mod leftovers;
 mod limits;
 mod logs;
@@ -19,6 +20,7 @@ mod pod;
 mod probe;
 mod prober;
 mod rules;
+mod state;
 mod subnet;
 mod techniques;
 
@@ -29,8 +31,9 @@ pub use techniques::{Technique, Techniques};
 use self::attach::{Stderr, Streams, attach};
 use self::containers::Maker;
 use self::engine::status;
+use self::keeper::Keeper;
 use self::node::Node;
-use self::pod::{ASK, Agent, Pod};
+use self::pod::{ASK, Agent, Pod, Told};
 use self::rules::Rules;
 use self::subnet::Subnet;
 use super::agent::{AgentAnswer, AgentRequest};
@@ -41,9 +44,9 @@ use super::leftovers::Thing;
 use super::limits::{Limits, Usage};
 use super::marks::RunMarks;
 use super::traffic::{Heard, Sounding, Traffic};
-use super::wanted::{Gate, RENEW_EVERY};
+use super::wanted::Gate;
 use super::{
-    Fut, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec,
+    Fut, Gap, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec,
 };
 use crate::abilities::{Abilities, Ability, Offer};
 use bollard::Docker;
@@ -55,7 +58,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// Deadline of anything the engine does with one container.
 const ENGINE: Duration = Duration::from_secs(60);
@@ -63,6 +66,8 @@ const ENGINE: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(10);
 /// How long an agent may be at work on a node's files.
 const FILES: Duration = Duration::from_secs(20);
+/// How long a node that is started waits for an agent that is being brought back.
+const READY: Duration = Duration::from_secs(8);
 /// Deadline of making the image: a debug build is large.
 const IMAGE: Duration = Duration::from_secs(180);
 
@@ -81,7 +86,7 @@ pub struct DockerRuntime {
     nodes: Mutex<HashMap<String, Arc<Node>>>,
     instruments: Mutex<HashMap<String, Stderr>>,
     rules: Arc<Rules>,
-    renewing: JoinHandle<()>,
+    keepers: Mutex<JoinSet<()>>,
 }
 
 fn err(text: impl Into<String>) -> RuntimeError {
@@ -128,8 +133,7 @@ impl DockerRuntime {
         let image = bounded_by(IMAGE, "image", image::ensure(&docker)).await?;
         let image_id = bounded("image", image::id(&docker, &image)).await?;
         let network = bounded("network", containers::network(&docker, &marks, subnet)).await?;
-        let rules = Arc::new(Rules::new(ips.clone(), techniques));
-        let renewing = tokio::spawn(rules.clone().renew(RENEW_EVERY));
+        let rules = Arc::new(Rules::new(docker.clone(), ips.clone(), techniques));
         let maker = Maker {
             docker: docker.clone(),
             marks,
@@ -146,7 +150,7 @@ impl DockerRuntime {
             nodes: Mutex::new(HashMap::new()),
             instruments: Mutex::new(HashMap::new()),
             rules,
-            renewing,
+            keepers: Mutex::default(),
         })
     }
 
@@ -298,6 +302,37 @@ impl DockerRuntime {
         })
     }
 
+    /// Keeps what is wrong with a pod's links from now on.
+    fn keep(&self, pod: &Arc<Pod>, node: Option<Arc<Node>>) {
+        self.rules.add(pod.clone());
+        let keeper = Keeper {
+            docker: self.docker.clone(),
+            rules: self.rules.clone(),
+            pod: pod.clone(),
+            node,
+        };
+        lock(&self.keepers).spawn(keeper.run());
+    }
+
+    /// Waits until the agent knows what should be wrong: a node must not join a namespace before.
+    async fn agent_is_ready(&self, pod: &Pod) -> Result<(), RuntimeError> {
+        let ready = async {
+            while !matches!(
+                pod.agent.rules(&AgentRequest::Renew).await,
+                Ok(Told::Known { .. })
+            ) {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let late = |_| {
+            err(format!(
+                "the agent of {}, in whose network its node is, does not answer within {READY:?}",
+                pod.unit
+            ))
+        };
+        tokio::time::timeout(READY, ready).await.map_err(late)
+    }
+
     async fn kill_node(&self, node: &Node) -> Result<(), RuntimeError> {
         self.end_node(node, "kill", "SIGKILL", ENGINE).await
     }
@@ -334,12 +369,6 @@ impl DockerRuntime {
                 "{what}: it has not ended {within:?} after the signal"
             ))),
         }
-    }
-}
-
-impl Drop for DockerRuntime {
-    fn drop(&mut self) {
-        self.renewing.abort();
     }
 }
 
@@ -382,8 +411,9 @@ impl Runtime for DockerRuntime {
                 bounded(&what, self.make_node(launch)).await
             });
             for node in try_join_all(nodes).await? {
-                self.rules.add(node.pod.clone());
-                lock(&self.nodes).insert(node.name().to_string(), Arc::new(node));
+                let node = Arc::new(node);
+                self.keep(&node.pod, Some(node.clone()));
+                lock(&self.nodes).insert(node.name().to_string(), node);
             }
             Ok(())
         })
@@ -397,7 +427,7 @@ impl Runtime for DockerRuntime {
             let stderr = Stderr::default();
             let made = self.make_instrument(&launch, stderr.clone());
             let (pod, streams) = bounded(&launch.unit, made).await?;
-            self.rules.add(Arc::new(pod));
+            self.keep(&Arc::new(pod), None);
             lock(&self.instruments).insert(launch.unit, stderr);
             Ok(Instrument {
                 stdin: streams.stdin,
@@ -407,12 +437,17 @@ impl Runtime for DockerRuntime {
     }
 
     fn kill<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
-        Box::pin(async move { self.kill_node(&*self.node(node)?).await })
+        Box::pin(async move {
+            let found = self.node(node)?;
+            let _turn = found.turn.lock().await;
+            self.kill_node(&found).await
+        })
     }
 
     fn stop<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             let found = self.node(node)?;
+            let _turn = found.turn.lock().await;
             self.end_node(&found, "stop", "SIGTERM", STOP).await
         })
     }
@@ -421,6 +456,7 @@ impl Runtime for DockerRuntime {
         Box::pin(async move {
             let found = self.node(node)?;
             self.rules.change(|w| w.silence(node)).await.map_err(err)?;
+            let _turn = found.turn.lock().await;
             self.kill_node(&found).await
         })
     }
@@ -432,9 +468,11 @@ impl Runtime for DockerRuntime {
                 .change(|w| w.unsilence(node))
                 .await
                 .map_err(err)?;
+            let _turn = found.turn.lock().await;
             if !matches!(self.inspect(&found).await?, ProcessState::Exited { .. }) {
                 return Ok(());
             }
+            self.agent_is_ready(&found.pod).await?;
             bounded(
                 &format!("start of {node}"),
                 self.maker.start(&found.container()),
@@ -459,6 +497,7 @@ impl Runtime for DockerRuntime {
     fn install<'a>(&'a self, node: &'a str, program: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             let found = self.node(node)?;
+            let _turn = found.turn.lock().await;
             if !matches!(self.inspect(&found).await?, ProcessState::Exited { .. }) {
                 return Err(err(format!("{node} runs: it cannot be another program")));
             }
@@ -493,6 +532,7 @@ impl Runtime for DockerRuntime {
     fn pause<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             let found = self.node(node)?;
+            let _turn = found.turn.lock().await;
             if matches!(self.inspect(&found).await?, ProcessState::Paused { .. }) {
                 return Ok(());
             }
@@ -507,6 +547,7 @@ impl Runtime for DockerRuntime {
     fn resume<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             let found = self.node(node)?;
+            let _turn = found.turn.lock().await;
             if !matches!(self.inspect(&found).await?, ProcessState::Paused { .. }) {
                 return Ok(());
             }
@@ -514,7 +555,9 @@ impl Runtime for DockerRuntime {
                 &format!("resumption of {node}"),
                 self.docker.unpause_container(&found.container()),
             )
-            .await
+            .await?;
+            // Its agent may have been started anew meanwhile.
+            keeper::rejoin_in_turn(&self.docker, &found).await.map(drop)
         })
     }
 
@@ -574,6 +617,10 @@ impl Runtime for DockerRuntime {
 
     fn lapses(&self) -> Vec<String> {
         self.rules.lapses()
+    }
+
+    fn gaps(&self) -> Vec<Gap> {
+        self.rules.gaps()
     }
 
     fn admin<'a>(&'a self, node: &'a str, path: &'a str, deadline: Duration) -> Fut<'a, String> {
@@ -645,7 +692,9 @@ impl Runtime for DockerRuntime {
 
     fn down<'a>(&'a self) -> Fut<'a, ()> {
         Box::pin(async move {
-            self.renewing.abort();
+            let mut keepers = std::mem::take(&mut *lock(&self.keepers));
+            // None of them may bring back what is removed.
+            keepers.shutdown().await;
             let run = &self.maker.marks.run;
             let find =
                 || async { bounded("search", leftovers::find_on(&self.docker, Some(run))).await };

@@ -11,6 +11,8 @@ pub(super) struct Node {
     pub pod: Arc<Pod>,
     /// How it is started.
     pub launch: Launch,
+    /// Held by whoever starts, ends, freezes or thaws it: one at a time.
+    pub turn: tokio::sync::Mutex<()>,
     containers: Mutex<Containers>,
 }
 
@@ -29,6 +31,7 @@ impl Node {
         Node {
             pod: Arc::new(pod),
             launch,
+            turn: tokio::sync::Mutex::new(()),
             containers: Mutex::new(Containers {
                 all: vec![(image, container)],
                 current: 0,

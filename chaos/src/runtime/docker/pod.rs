@@ -1,12 +1,13 @@
 //! A unit's network namespace, and control of the agent that holds it.
 
 use super::attach::{Stderr, Streams, attach};
-use crate::runtime::agent::{AgentAnswer, AgentRequest};
+use crate::runtime::agent::{AgentAnswer, AgentRequest, Orders};
 use crate::runtime::control::{CallError, Control, lock};
 use bollard::Docker;
 use futures_util::future::BoxFuture;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Deadline of an agent's answer, beyond what it was asked to wait for.
 pub(super) const ASK: Duration = Duration::from_secs(5);
@@ -19,8 +20,30 @@ pub(super) struct Agent {
     attach: Attach,
     control: tokio::sync::Mutex<Arc<Control>>,
     stderr: Stderr,
+    /// Its start that was told what it should do; none before its first answer.
+    known: Mutex<Option<Start>>,
+}
+
+/// One start of an agent.
+struct Start {
+    /// Number that names it.
+    birth: u64,
     /// Lapses known so far.
-    lapses: Mutex<u64>,
+    lapses: u64,
+    /// When it was asked last of what it has answered.
+    kept: Instant,
+}
+
+/// What an agent that was told or asked to keep something has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It is the one that was told everything; so many leases have lapsed that nobody had heard of.
+    Known {
+        /// Number of leases.
+        lapses: u64,
+    },
+    /// It was started anew, and knows nothing of what was said before.
+    Anew,
 }
 
 impl Agent {
@@ -42,7 +65,7 @@ impl Agent {
             attach,
             control: tokio::sync::Mutex::new(Arc::new(control)),
             stderr,
-            lapses: Mutex::new(0),
+            known: Mutex::new(None),
         })
     }
 
@@ -77,16 +100,49 @@ impl Agent {
         Ok(control.clone())
     }
 
-    /// Asks for a change or renewal of the rules; how many leases have lapsed that nobody had
-    /// heard of.
-    pub async fn rules(&self, request: &AgentRequest) -> Result<u64, CallError> {
+    /// Whether the stream to it is gone, as when it has ended.
+    pub async fn is_lost(&self) -> bool {
+        self.control.lock().await.is_lost()
+    }
+
+    /// Asks for a change or renewal of the rules.
+    pub async fn rules(&self, request: &AgentRequest) -> Result<Told, CallError> {
+        let now = self.done(request).await?;
+        let mut known = lock(&self.known);
+        let Some(known) = known.as_mut() else {
+            *known = Some(now);
+            return Ok(Told::Known { lapses: 0 });
+        };
+        if known.birth != now.birth {
+            return Ok(Told::Anew);
+        }
+        let lapses = now.lapses.saturating_sub(known.lapses);
+        known.lapses = now.lapses.max(known.lapses);
+        known.kept = now.kept;
+        Ok(Told::Known { lapses })
+    }
+
+    /// Tells everything to an agent that may have been started anew; it is the known one from
+    /// now on.
+    pub async fn begin_again(&self, orders: Orders) -> Result<(), CallError> {
+        let now = self.done(&AgentRequest::Set(orders)).await?;
+        *lock(&self.known) = Some(now);
+        Ok(())
+    }
+
+    /// When it was last known that its rules were as it was told.
+    pub fn kept(&self) -> Option<Instant> {
+        lock(&self.known).as_ref().map(|known| known.kept)
+    }
+
+    async fn done(&self, request: &AgentRequest) -> Result<Start, CallError> {
+        let kept = Instant::now();
         match self.ask(request, Duration::ZERO).await? {
-            AgentAnswer::Done { lapses } => {
-                let mut known = lock(&self.lapses);
-                let new = lapses.saturating_sub(*known);
-                *known = lapses.max(*known);
-                Ok(new)
-            }
+            AgentAnswer::Done { birth, lapses } => Ok(Start {
+                birth,
+                lapses,
+                kept,
+            }),
             other => Err(CallError::Refused(format!("unexpected answer {other:?}"))),
         }
     }
@@ -120,7 +176,10 @@ mod tests {
                 let (stdout, answers) = tokio::io::duplex(4096);
                 if !first {
                     tokio::spawn(control::serve(theirs, answers, |_: AgentRequest| {
-                        Reply::Now(Ok(AgentAnswer::Done { lapses: 2 }))
+                        Reply::Now(Ok(AgentAnswer::Done {
+                            birth: 1,
+                            lapses: 0,
+                        }))
                     }));
                 }
                 Ok(Streams {
@@ -130,9 +189,57 @@ mod tests {
             })
         }));
         let agent = agent.await.unwrap();
-        assert_eq!(agent.rules(&AgentRequest::Renew).await, Ok(2));
-        // Known by now.
-        assert_eq!(agent.rules(&AgentRequest::Renew).await, Ok(0));
+        let renewed = agent.rules(&AgentRequest::Renew).await;
+        assert_eq!(renewed, Ok(Told::Known { lapses: 0 }));
         assert_eq!(attached.load(Ordering::Relaxed), 2);
+    }
+
+    /// An agent that answers with these births and lapses, one after the other.
+    async fn agent_that_says(answers: Vec<(u64, u64)>) -> Agent {
+        let answers = Arc::new(Mutex::new(answers.into_iter()));
+        let agent = Agent::over(Box::new(move |_| {
+            let answers = answers.clone();
+            Box::pin(async move {
+                let (ours, theirs) = tokio::io::duplex(4096);
+                let (stdout, out) = tokio::io::duplex(4096);
+                tokio::spawn(control::serve(theirs, out, move |_: AgentRequest| {
+                    let next = lock(&answers).next();
+                    let done = |(birth, lapses)| AgentAnswer::Done { birth, lapses };
+                    Reply::Now(next.map(done).ok_or_else(|| "asked too often".into()))
+                }));
+                Ok(Streams {
+                    stdin: Box::new(ours),
+                    stdout,
+                })
+            })
+        }));
+        agent.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_lapse_is_told_once_and_an_agent_started_anew_until_it_was_told_everything() {
+        let said = vec![(1, 0), (1, 2), (1, 2), (9, 0), (9, 0), (9, 0), (9, 1)];
+        let agent = agent_that_says(said).await;
+        let known = |lapses| Ok(Told::Known { lapses });
+        for expected in [known(0), known(2), known(0), Ok(Told::Anew), Ok(Told::Anew)] {
+            assert_eq!(agent.rules(&AgentRequest::Renew).await, expected);
+        }
+        assert_eq!(agent.begin_again(Orders::default()).await, Ok(()));
+        // Its own lapses, counted from its own start.
+        assert_eq!(agent.rules(&AgentRequest::Renew).await, known(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_another_start_answers_does_not_count_as_kept() {
+        let agent = agent_that_says(vec![(1, 0), (1, 0), (9, 0)]).await;
+        assert_eq!(agent.kept(), None);
+        let mut kept = Vec::new();
+        for _ in 0..3 {
+            agent.rules(&AgentRequest::Renew).await.unwrap();
+            kept.push(agent.kept());
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert!(kept[0] < kept[1]);
+        assert_eq!(kept[1], kept[2]);
     }
 }

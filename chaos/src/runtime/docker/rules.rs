@@ -1,35 +1,42 @@
-//! What is wrong with which pod's links, and the renewal of it.
+//! What is wrong with which pod's links, and what became of it. Its lease is kept by `keeper`.
 
-use super::pod::Pod;
+use super::pod::{Pod, Told};
+use super::state;
 use super::techniques::{Technique, Techniques};
 use crate::runtime::agent::{AgentRequest, Orders};
 use crate::runtime::control::lock;
 use crate::runtime::wanted::{LEASE, Setting, Wanted};
+use crate::runtime::{Gap, GapState};
+use bollard::Docker;
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use tokio::time::Instant;
 
 /// The rules of all pods.
 pub(super) struct Rules {
+    docker: Docker,
     ips: HashMap<String, Ipv4Addr>,
     techniques: Techniques,
     pods: Mutex<HashMap<String, Arc<Pod>>>,
     /// What should be, and what each pod was told last.
     state: tokio::sync::Mutex<(Wanted, HashMap<String, Orders>)>,
     lapses: Mutex<Vec<String>>,
+    gaps: Mutex<Vec<Gap>>,
 }
 
 impl Rules {
     /// Nothing is wrong yet.
-    pub fn new(ips: HashMap<String, Ipv4Addr>, techniques: Techniques) -> Self {
+    pub fn new(docker: Docker, ips: HashMap<String, Ipv4Addr>, techniques: Techniques) -> Self {
         Rules {
+            docker,
             ips,
             techniques,
             pods: Mutex::new(HashMap::new()),
             state: tokio::sync::Mutex::new((Wanted::default(), HashMap::new())),
             lapses: Mutex::new(Vec::new()),
+            gaps: Mutex::new(Vec::new()),
         }
     }
 
@@ -53,7 +60,47 @@ impl Rules {
         lock(&self.lapses).clone()
     }
 
+    /// Gaps, in the order in which they began.
+    pub fn gaps(&self) -> Vec<Gap> {
+        lock(&self.gaps).clone()
+    }
+
+    /// A gap of this pod begins; its place on the list.
+    pub fn open_gap(&self, pod: &Pod, text: String) -> usize {
+        let mut gaps = lock(&self.gaps);
+        gaps.push(Gap {
+            units: vec![pod.unit.clone()],
+            since: pod.agent.kept().unwrap_or_else(Instant::now),
+            state: GapState::Open,
+            text,
+        });
+        gaps.len() - 1
+    }
+
+    /// What became of it.
+    pub fn close_gap(&self, place: usize, state: GapState, text: String) {
+        if let Some(gap) = lock(&self.gaps).get_mut(place) {
+            gap.state = state;
+            gap.text = text;
+        }
+    }
+
+    /// Tells an agent that was started anew everything that should be wrong at its pod.
+    pub async fn tell_again(&self, pod: &Pod) -> Result<(), String> {
+        let mut state = self.state.lock().await;
+        let (wanted, told) = &mut *state;
+        let mut orders = orders(wanted, &self.ips, self.techniques)?;
+        let new = orders.remove(&pod.unit).unwrap_or_default();
+        let again = pod.agent.begin_again(new.clone()).await;
+        again.map_err(|e| e.to_string())?;
+        told.insert(pod.unit.clone(), new);
+        Ok(())
+    }
+
     /// Changes how the links should be and makes it so, in all pods at once.
+    ///
+    /// A pod whose agent does not run is in no network: nothing passes there, and no rule is left
+    /// there. It is told when its agent is back, before its node can join it.
     pub async fn change(&self, change: impl FnOnce(&mut Wanted)) -> Result<(), String> {
         let mut state = self.state.lock().await;
         let (wanted, told) = &mut *state;
@@ -74,14 +121,16 @@ impl Rules {
         let mut failed = Vec::new();
         for (pod, new, answer) in asked.await {
             match answer {
-                Ok(lapses) => {
+                Ok(answer) => {
                     told.insert(pod.unit.clone(), new);
-                    self.note(pod, lapses);
+                    self.note(pod, answer);
                 }
                 Err(e) => {
                     // It may have been done or not: tell it again at the next change.
                     told.remove(&pod.unit);
-                    failed.push(format!("agent of {}: {e}", pod.unit));
+                    if !state::has_ended(&self.docker, &pod.agent_id).await {
+                        failed.push(format!("agent of {}: {e}", pod.unit));
+                    }
                 }
             }
         }
@@ -92,40 +141,14 @@ impl Rules {
         }
     }
 
-    fn note(&self, pod: &Pod, lapses: u64) {
-        if lapses > 0 {
+    /// Remembers lapses. That an agent was started anew is seen by its keeper.
+    pub fn note(&self, pod: &Pod, answer: Told) {
+        if let Told::Known { lapses: 1.. } = answer {
             lock(&self.lapses).push(format!(
                 "the agent of {} heard nothing from the runner for {LEASE:?}: its rules ended by \
                  themselves",
                 pod.unit
             ));
-        }
-    }
-
-    /// Keeps the leases.
-    pub async fn renew(self: Arc<Self>, every: Duration) {
-        let mut ticks = tokio::time::interval(every);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let pods: Vec<Arc<Pod>> = {
-                let state = self.state.lock().await;
-                let pods = lock(&self.pods);
-                let holding = state.1.iter().filter(|(_, orders)| !orders.is_empty());
-                holding
-                    .filter_map(|(unit, _)| pods.get(unit).cloned())
-                    .collect()
-            };
-            let renewed = pods.iter().map(|pod| async {
-                let pod = pod.as_ref();
-                match pod.agent.rules(&AgentRequest::Renew).await {
-                    Ok(lapses) => self.note(pod, lapses),
-                    Err(e) => {
-                        tracing::warn!("agent of {}: the lease was not renewed: {e}", pod.unit);
-                    }
-                }
-            });
-            join_all(renewed).await;
         }
     }
 }
@@ -167,6 +190,7 @@ mod tests {
     use crate::runtime::facilities::{Facilities, Facility, Seen};
     use crate::runtime::traffic::{Share, Traffic};
     use crate::runtime::wanted::Gate;
+    use std::time::Duration;
 
     fn ip(n: u8) -> Ipv4Addr {
         Ipv4Addr::new(198, 18, 1, n)

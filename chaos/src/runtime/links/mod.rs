@@ -44,6 +44,8 @@ pub struct LinksConfig {
     pub plan: AddressPlan,
     /// Milliseconds of silence of the control after which all links are open again.
     pub lease_ms: u64,
+    /// How the links are set from the beginning, before anything passes; the others are open.
+    pub(crate) settings: Vec<(usize, usize, Setting)>,
 }
 
 /// A request to the links process. Links are pairs of unit indexes in the plan.
@@ -115,6 +117,7 @@ pub async fn run(
     let lock_addr = config.plan.links_lock();
     let _lock = listen(lock_addr).await?;
     let gates = Arc::new(Gates::new(config.plan.units.len()));
+    gates.set_exactly(&config.settings)?;
     for (from, to, addr, target) in config.plan.links() {
         let listener = listen(addr).await?;
         let (forward, back) = (gates.way(from, to), gates.way(to, from));

@@ -99,11 +99,6 @@ impl Node {
         self.child.id()
     }
 
-    /// Waits for its end; blocks.
-    pub fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait()
-    }
-
     /// What it is doing; reaps it if it has exited.
     pub fn state(&mut self) -> io::Result<ProcessState> {
         if self.exited.is_none() {

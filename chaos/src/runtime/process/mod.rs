@@ -4,6 +4,7 @@
 pub mod addresses;
 mod child;
 pub(crate) mod folder;
+mod links;
 mod programs;
 pub(crate) mod scan;
 
@@ -12,16 +13,18 @@ pub(crate) use self::child::command as program;
 use self::addresses::AddressPlan;
 use self::child::Node;
 use self::folder::RunDir;
+use self::links::Links;
 use self::programs::Programs;
-use super::control::{CallError, Control, lock};
+use super::control::lock;
 use super::files::{self, FilesAnswer, FilesRequest};
 use super::leftovers;
-use super::links::{CONFIG_VAR, LinksAnswer, LinksConfig, LinksRequest};
+use super::links::{LinksAnswer, LinksRequest};
 use super::marks::RunMarks;
 use super::traffic::{Heard, Sounding, Traffic};
-use super::wanted::{Gate, LEASE, RENEW_EVERY, Wanted};
+use super::wanted::{Gate, Wanted};
 use super::{
-    Fut, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec, http,
+    Fut, Gap, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec,
+    http,
 };
 use crate::abilities::{Abilities, Ability, Offer};
 use nix::sys::signal::Signal;
@@ -33,8 +36,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// Deadline of a request to the links process.
-const ASK: Duration = Duration::from_secs(5);
 /// Deadline of a signal's effect.
 const SIGNAL: Duration = Duration::from_secs(10);
 /// Deadline of what is done to a node's files.
@@ -53,13 +54,12 @@ pub struct ProcessRuntime {
     marks: RunMarks,
     units: Vec<UnitSpec>,
     plan: AddressPlan,
-    dir: RunDir,
+    dir: Arc<RunDir>,
     programs: Arc<Programs>,
     links: Arc<Links>,
     renewing: JoinHandle<()>,
     nodes: Mutex<HashMap<String, (Launch, Node)>>,
     instruments: Mutex<Vec<tokio::process::Child>>,
-    links_child: Mutex<Option<Node>>,
     /// Keeps other runs off our addresses while this one has no listener yet.
     _lock: TcpListener,
 }
@@ -129,8 +129,8 @@ impl ProcessRuntime {
     /// No free loopback network, too many units, or the links do not start.
     pub async fn new(marks: RunMarks, units: Vec<UnitSpec>) -> Result<Self, RuntimeError> {
         let (plan, claimed) = AddressPlan::find_free(&units, std::process::id()).map_err(err)?;
-        let dir = RunDir::create(&marks).map_err(err)?;
-        let (mut child, links) = match start_links(&marks, &plan, &dir) {
+        let dir = Arc::new(RunDir::create(&marks).map_err(err)?);
+        let links = match Links::start(&marks, &plan, dir.clone()) {
             Ok(started) => started,
             Err(e) => {
                 let cleaned = dir.remove();
@@ -139,10 +139,7 @@ impl ProcessRuntime {
         };
         let links = Arc::new(links);
         if let Err(e) = links.ask(LinksRequest::Renew).await {
-            let stopped = child
-                .signal(Signal::SIGKILL)
-                .map(drop)
-                .map_err(|e| e.to_string());
+            let stopped = links.kill().await;
             let said = dir.log_tail("links");
             let cleaned = stopped.and(dir.remove());
             return Err(err(join(
@@ -150,7 +147,7 @@ impl ProcessRuntime {
                 cleaned,
             )));
         }
-        let renewing = tokio::spawn(links.clone().renew());
+        let renewing = tokio::spawn(links.clone().keep());
         Ok(ProcessRuntime {
             marks,
             units,
@@ -161,7 +158,6 @@ impl ProcessRuntime {
             renewing,
             nodes: Mutex::new(HashMap::new()),
             instruments: Mutex::new(Vec::new()),
-            links_child: Mutex::new(Some(child)),
             _lock: claimed,
         })
     }
@@ -270,12 +266,7 @@ impl ProcessRuntime {
             // Only fails for one that has exited already.
             let _ = child.start_kill();
         }
-        if let Some(mut links) = lock(&self.links_child).take() {
-            links
-                .signal(Signal::SIGKILL)
-                .map_err(|e| err(format!("links: {e}")))?;
-            tokio::task::spawn_blocking(move || links.wait());
-        }
+        self.links.kill().await.map_err(err)?;
         for name in &names {
             self.kill_node(name).await?;
         }
@@ -302,99 +293,6 @@ async fn blocking<T: Send + 'static>(
     let done = tokio::time::timeout(PROGRAM, tokio::task::spawn_blocking(work)).await;
     let done = done.map_err(|_| err(format!("a program was not read within {PROGRAM:?}")))?;
     done.map_err(|e| err(e.to_string()))?.map_err(err)
-}
-
-/// Starts the child that hosts the links.
-fn start_links(
-    marks: &RunMarks,
-    plan: &AddressPlan,
-    dir: &RunDir,
-) -> Result<(Node, Links), String> {
-    let config = LinksConfig {
-        plan: plan.clone(),
-        lease_ms: LEASE.as_millis() as u64,
-    };
-    let config = serde_json::to_string(&config).map_err(|e| e.to_string())?;
-    let mut env = marks.env("links");
-    env.push((CONFIG_VAR.into(), config));
-    let args = ["internal", "links"].map(String::from);
-    let (node, stdin, stdout) = Node::spawn_piped(&args, &env, dir.log("links")?)
-        .map_err(|e| format!("the links cannot be started: {e}"))?;
-    let stdin = tokio::process::ChildStdin::from_std(stdin).map_err(|e| e.to_string())?;
-    let stdout = tokio::process::ChildStdout::from_std(stdout).map_err(|e| e.to_string())?;
-    let links = Links {
-        control: Control::new(stdin, stdout, 1),
-        plan: plan.clone(),
-        wanted: tokio::sync::Mutex::new(Wanted::default()),
-        lapses: Mutex::new((0, Vec::new())),
-    };
-    Ok((node, links))
-}
-
-/// The asking side of the links process.
-struct Links {
-    control: Control,
-    plan: AddressPlan,
-    wanted: tokio::sync::Mutex<Wanted>,
-    lapses: Mutex<(u64, Vec<String>)>,
-}
-
-impl Links {
-    async fn ask(&self, request: LinksRequest) -> Result<LinksAnswer, CallError> {
-        self.ask_for(request, Duration::ZERO).await
-    }
-
-    /// Asks for what takes so long.
-    async fn ask_for(
-        &self,
-        request: LinksRequest,
-        takes: Duration,
-    ) -> Result<LinksAnswer, CallError> {
-        let answer = self.control.call(&request, ASK + takes).await?;
-        if let LinksAnswer::Done { lapses } = &answer {
-            let mut known = lock(&self.lapses);
-            if *lapses > known.0 {
-                known.0 = *lapses;
-                known.1.push(format!(
-                    "the links heard nothing from the runner for {LEASE:?}: all faults of links ended by themselves"
-                ));
-            }
-        }
-        Ok(answer)
-    }
-
-    /// Changes how the links should be and makes it so.
-    async fn change(&self, change: impl FnOnce(&mut Wanted)) -> Result<(), String> {
-        let mut wanted = self.wanted.lock().await;
-        change(&mut wanted);
-        let settings = wanted.settings(self.plan.units.iter().map(|u| u.name.as_str()));
-        let links = settings.iter().filter_map(|(link, setting)| {
-            let (from, to) = (self.plan.index(&link.from)?, self.plan.index(&link.to)?);
-            Some((from, to, *setting))
-        });
-        let done = self.ask(LinksRequest::Set(links.collect())).await;
-        done.map(drop).map_err(|e| format!("links: {e}"))
-    }
-
-    /// Keeps the lease for as long as something is wrong.
-    async fn renew(self: Arc<Self>) {
-        let mut every = tokio::time::interval(RENEW_EVERY);
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            every.tick().await;
-            if self.wanted.lock().await.is_empty() {
-                continue;
-            }
-            match self.ask(LinksRequest::Renew).await {
-                Ok(_) => {}
-                Err(e @ CallError::Lost(_)) => {
-                    tracing::warn!("links: {e}");
-                    return;
-                }
-                Err(e) => tracing::warn!("links: the lease was not renewed: {e}"),
-            }
-        }
-    }
 }
 
 impl Drop for ProcessRuntime {
@@ -487,7 +385,7 @@ impl Runtime for ProcessRuntime {
     fn start<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             let state = self.with_node(node, Node::state)?;
-            if self.links.wanted.lock().await.is_silent(node) {
+            if self.links.is_silent(node).await {
                 self.change(|w| w.unsilence(node)).await?;
             }
             if !matches!(state, ProcessState::Exited { .. }) {
@@ -645,7 +543,11 @@ impl Runtime for ProcessRuntime {
     }
 
     fn lapses(&self) -> Vec<String> {
-        lock(&self.links.lapses).1.clone()
+        self.links.lapses()
+    }
+
+    fn gaps(&self) -> Vec<Gap> {
+        self.links.gaps()
     }
 
     fn admin<'a>(&'a self, node: &'a str, path: &'a str, deadline: Duration) -> Fut<'a, String> {

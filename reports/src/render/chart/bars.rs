@@ -8,6 +8,8 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 /// Rows of injection bars; more share rows.
 const MAX_ROWS: usize = 8;
+/// Gaps drawn in one bar.
+const MAX_GAPS: usize = 20;
 /// Alarms drawn.
 pub const MAX_ALARMS: usize = 5;
 
@@ -95,6 +97,11 @@ pub fn injections(root: &Area<'_>, report: &Report, rows: &[usize], axis: Axis, 
         let y = top + *row as i32 * BAR + 6;
         let (y0, y1) = (y, y + BAR - 12);
         root.draw(&Rectangle::new([(x0, y0), (x1, y1)], FAULT.filled()))?;
+        for gap in i.gaps.iter().take(MAX_GAPS) {
+            let to = gap.to().map_or(x1, |to| axis.x(to.as_secs_f64()).min(x1));
+            let from = axis.x(gap.from.as_secs_f64()).clamp(x0, to.max(x0));
+            root.draw(&Rectangle::new([(from, y0), (to, y1)], MUTED.filled()))?;
+        }
         let well = i
             .impact
             .as_ref()

@@ -3,7 +3,7 @@
 use super::{mark, timing};
 use crate::numbers::{count, millis};
 use crate::recovery::SPAN;
-use crate::report::{Impact, InjectionReport, PairOutage, ProofAt, Report, Timing};
+use crate::report::{FaultGap, Impact, InjectionReport, PairOutage, ProofAt, Report, Timing};
 use gameday_record::{Nanos, Verdict};
 use maud::{Markup, html};
 
@@ -11,6 +11,8 @@ use maud::{Markup, html};
 const MAX: usize = 50;
 /// Rows of the breakdown by pair.
 const MAX_PAIRS: usize = 60;
+/// Gaps of one injection.
+const MAX_GAPS: usize = 20;
 
 pub fn section(r: &Report) -> Markup {
     html! {
@@ -93,6 +95,8 @@ fn one(i: &InjectionReport) -> Markup {
                 (step(Some(i.intent), "intended", html! { "To undo by hand: " (x.undo) "." }))
                 (step(i.injected, "injected", html! { @if i.injected.is_none() { "no record that it was carried out" } }))
                 (proof(&i.proof_injected, "proven"))
+                @for gap in i.gaps.iter().take(MAX_GAPS) { (gap_row(gap)) }
+                @if i.gaps.len() > MAX_GAPS { li { "Further gaps are in report.json." } }
                 @if i.proof_held.is_some() { (proof(&i.proof_held, "still in force")) }
                 @if let Some(error) = &i.revert_error {
                     (step(i.reverting, "not reverted", html! { (error) }))
@@ -113,6 +117,16 @@ fn step(at: Option<Nanos>, what: &str, text: Markup) -> Markup {
             span { (what) }
             span.muted { (text) }
         }
+    }
+}
+
+/// When the fault was not in force, and that it was again.
+fn gap_row(gap: &FaultGap) -> Markup {
+    html! {
+        (step(Some(gap.from), "gap", html! {
+            "Not known to be in force on links of " (gap.whose()) " " (gap.length()) ": " (gap.text) "."
+        }))
+        @if gap.proof.is_some() { (proof(&gap.proof, "in force again")) }
     }
 }
 

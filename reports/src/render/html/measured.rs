@@ -27,6 +27,7 @@ pub fn timeline(r: &Report) -> Markup {
                 figcaption {
                     "Share of operations answered per " (every) " over all AZ × endpoint pairs, by the time they were due. "
                     @if r.faulted() { span.key style="background:var(--fault)" {} "a fault, from the act to its revert, and paler until every pair was well again; " }
+                    @if r.injections.iter().any(|i| !i.gaps.is_empty()) { span.key style="background:var(--muted)" {} "a gap in it; " }
                     span.key style="background:var(--fail)" {} "what was not answered, with a tick below for every "
                     (every) " that missed any. Latency counts from the due time, p50 and p99 of what was answered. "
                     @if r.alarms.iter().any(|a| !a.firings.is_empty()) { "Alarms: from firing to clearing; the standard ones as production would see them. " }
