@@ -65,7 +65,7 @@ pub fn rules_that_somebody_removed_are_no_partition() {
     sabotaged("docker", &step, |_, run| {
         let filter = format!("label=gameday.run={run}");
         let names = docker_lines(&["ps", "--filter", &filter, "--format", "{{.Names}}"]);
-        let nothing = json!({ "set": { "from": {}, "silent": false } });
+        let nothing = json!({ "set": {} });
         let agents = names.iter().filter(|n| n.ends_with("-agent"));
         for agent in agents {
             let answer = ask(agent, &nothing).expect("the agent answers");

@@ -112,7 +112,14 @@ fn step(mut origin: Table, plan: &Plan, these: &[&Hurt], hurt: &Hurt) -> Table {
             origin.insert("groups".into(), Value::Array(groups));
         }
         PlannedTarget::Nodes(sides) => {
-            origin.insert("target".into(), nodes(&sides.concat()));
+            let (targets, others) = match &sides[..] {
+                [targets, others] if origin.contains_key("to") => (targets.clone(), Some(others)),
+                _ => (sides.concat(), None),
+            };
+            origin.insert("target".into(), nodes(&targets));
+            if let Some(others) = others {
+                origin.insert("to".into(), nodes(others));
+            }
             // Which minority was the seed's choice; it is made.
             if planned.fault.name() == "majority" {
                 origin.insert("fault".into(), Value::String("isolate".into()));
@@ -234,6 +241,16 @@ mod tests {
         assert_eq!(book.measuring.workload.keys, 7);
         assert_eq!(book.seed, Some(5));
         assert_eq!(book.random, None);
+    }
+
+    #[test]
+    fn both_sides_of_a_step_stay_two() {
+        let text = "[playbook]\ntitle = \"t\"\n[[step]]\nname = \"x\"\nfault = \"isolate\"\n\
+            target = { role = \"storage\", random = 1 }\nto = { role = \"router\" }\n\
+            at = \"1s\"\nfor = \"3s\"\n";
+        let whole = planned(text, 1);
+        let text = playbook(text, &whole, &[&all(&whole)[0]]).unwrap();
+        assert_eq!(planned(&text, 2).steps[0].target, whole.steps[0].target);
     }
 
     #[test]

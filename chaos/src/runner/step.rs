@@ -24,7 +24,7 @@ const INJECT: Duration = Duration::from_secs(30);
 /// Proof that a fault took effect, asked again until then; beside the time that looking takes.
 const PROVE_INJECTED: Duration = Duration::from_secs(5);
 /// Proof at the end of the hold that it still is in force.
-const PROVE_HELD: Duration = Duration::from_millis(1500);
+const PROVE_HELD: Duration = Duration::from_secs(3);
 /// How long before the end of the hold that proof begins, at most.
 const HELD_LEAD: Duration = Duration::from_secs(1);
 /// The revert, all attempts together; runs whatever stopped the run.

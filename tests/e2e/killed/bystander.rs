@@ -65,7 +65,7 @@ impl Container {
             "agent",
         ];
         let id = docker_lines(&[&before[..], &after[..]].concat())[0].clone();
-        let rules = json!({ "set": { "from": {}, "to": {}, "silent": true } });
+        let rules = json!({ "set": { "silent": true } });
         let answer = ask(&id, &rules).expect("it answers");
         assert_eq!(answer["answer"]["done"]["lapses"], 0, "{answer}");
         let mut container = Container {

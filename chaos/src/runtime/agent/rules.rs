@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 /// How the links that end in a pod should be; those not named are as they were.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Orders {
     /// By sender.
     pub from: BTreeMap<Ipv4Addr, Setting>,
