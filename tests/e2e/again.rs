@@ -85,7 +85,7 @@ pub fn a_cut_is_put_back_when_its_containers_are_restarted() {
 }
 
 pub fn a_cut_that_cannot_be_put_back_is_inconclusive() {
-    let day = Short::new("docker", &step("isolate", "{ az = \"b\" }", 25));
+    let day = Short::new("docker", &step("isolate", "{ az = \"b\" }", 12));
     let child = day.hurt();
     let (folder, run) = day.folder();
     docker_lines(&["rm", "-f", &format!("gameday-{run}-{NODE}-agent")]);
