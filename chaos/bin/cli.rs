@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gameday_cluster::config::Bug;
 use std::path::PathBuf;
 
 /// Game days for replicated stores: break a cluster on purpose, measure what
@@ -97,9 +98,8 @@ pub struct RunArgs {
     #[arg(long)]
     pub plain: bool,
     /// Break the store on purpose, to see that the playbook finds it
-    #[cfg(feature = "seeded-bugs")]
-    #[arg(long, value_name = "BUG")]
-    pub bug: Option<String>,
+    #[arg(long, value_name = "BUG", hide = Bug::ALL.is_empty())]
+    pub bug: Option<Bug>,
 }
 
 #[derive(Debug, Args)]

@@ -68,7 +68,7 @@ fn node() -> Result<(), String> {
         let shutdown = async move {
             term.recv().await;
         };
-        gameday_cluster::node::run(config, shutdown)
+        gameday_cluster::node::run(config, Box::pin(shutdown))
             .await
             .map_err(|e| e.to_string())
     })

@@ -2,7 +2,7 @@
 
 use crate::cli::PlanArgs;
 use crate::exit::Exit;
-use crate::prepare::{choose, possible, prepare, techniques};
+use crate::prepare::{prepare, stage};
 use crate::print;
 
 /// Prints the plan.
@@ -11,30 +11,16 @@ pub async fn main(args: PlanArgs) -> Exit {
         Ok(p) => p,
         Err(exit) => return exit,
     };
-    let (runtime, why) = match choose(args.runtime).await {
-        Ok(choice) => choice,
-        Err(why) => {
-            eprintln!("{why}");
-            return Exit::Usage;
-        }
-    };
-    let techniques = match techniques(runtime, args.traffic).await {
-        Ok(techniques) => techniques,
-        Err(why) => {
-            eprintln!("{why}");
-            return Exit::Usage;
-        }
-    };
-    let abilities = match possible(&prepared.playbook, runtime, techniques).await {
-        Ok(abilities) => abilities,
+    let stage = match stage(&prepared.playbook, args.runtime, args.traffic).await {
+        Ok(stage) => stage,
         Err(exit) => return exit,
     };
     let mut lines = vec![format!(
-        "{}  (seed {}, runtime {runtime}: {why})",
-        prepared.playbook.title, prepared.seed
+        "{}  (seed {}, runtime {}: {})",
+        prepared.playbook.title, prepared.seed, stage.runtime, stage.why
     )];
     lines.extend(prepared.playbook.measuring.lines());
-    lines.extend(prepared.plan.lines_in(&abilities));
+    lines.extend(prepared.plan.lines_in(&stage.abilities));
     lines.push(format!(
         "at least {} s, the start and the checks not counted",
         prepared.plan.least_duration().as_secs()

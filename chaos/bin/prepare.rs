@@ -68,24 +68,46 @@ pub fn prepare(
     })
 }
 
-/// Refuses a playbook of which a fault cannot be made in this runtime here;
-/// prints why.
+/// Where a playbook will run.
+pub struct Stage {
+    /// `docker` or `process`.
+    pub runtime: &'static str,
+    /// Why this one.
+    pub why: String,
+    /// What traffic is made worse with.
+    pub techniques: Techniques,
+    /// What can be made wrong there.
+    pub abilities: Abilities,
+}
+
+/// Finds where a playbook will run; refuses one of which a fault cannot be made
+/// there. Prints why.
 ///
 /// # Errors
 /// The exit code, after the reasons were printed.
-pub async fn possible(
+pub async fn stage(
     playbook: &Playbook,
-    runtime: &'static str,
-    techniques: Techniques,
-) -> Result<Abilities, Exit> {
+    runtime: RuntimeChoice,
+    traffic: Option<TrafficChoice>,
+) -> Result<Stage, Exit> {
+    let refuse = |why: String| {
+        eprintln!("{why}");
+        Exit::Usage
+    };
+    let (runtime, why) = choose(runtime).await.map_err(refuse)?;
+    let techniques = techniques(runtime, traffic).await.map_err(refuse)?;
     let abilities = abilities(runtime, techniques).await;
     let mut refused = abilities.refuse(playbook);
     refused.extend(unreadable(playbook));
-    if refused.is_empty() {
-        return Ok(abilities);
+    if !refused.is_empty() {
+        return Err(refuse(diagnostic::render(&refused)));
     }
-    eprintln!("{}", diagnostic::render(&refused));
-    Err(Exit::Usage)
+    Ok(Stage {
+        runtime,
+        why,
+        techniques,
+        abilities,
+    })
 }
 
 /// What can be made wrong in this runtime here.

@@ -6,7 +6,7 @@ use crate::alarms::Alarms;
 use crate::cli::RunArgs;
 use crate::exit::Exit;
 use crate::live::Live;
-use crate::prepare::{Prepared, choose, possible, prepare, techniques};
+use crate::prepare::{Prepared, prepare, stage};
 use crate::recorder::{Canary, Recorder, tell_all};
 use crate::roles::StoreRoles;
 use crate::stop::Stop;
@@ -59,25 +59,14 @@ pub async fn main(args: RunArgs) -> Exit {
         Ok(stop) => stop,
         Err(e) => return internal(&format!("signals cannot be handled: {e}")),
     };
-    let (runtime, why) = match choose(args.runtime).await {
-        Ok(choice) => choice,
-        Err(why) => {
-            eprintln!("{why}");
-            return Exit::Usage;
-        }
-    };
-    let techniques = match techniques(runtime, args.traffic).await {
-        Ok(techniques) => techniques,
-        Err(why) => {
-            eprintln!("{why}");
-            return Exit::Usage;
-        }
-    };
-    let abilities = match possible(&prepared.playbook, runtime, techniques).await {
-        Ok(abilities) => abilities,
+    let stage = match stage(&prepared.playbook, args.runtime, args.traffic).await {
+        Ok(stage) => stage,
         Err(exit) => return exit,
     };
-    println!("seed {} · runtime {runtime} ({why})", prepared.seed);
+    println!(
+        "seed {} · runtime {} ({})",
+        prepared.seed, stage.runtime, stage.why
+    );
     let beside = dead_runs().await;
     for text in &beside {
         eprintln!("{text}");
@@ -98,9 +87,9 @@ pub async fn main(args: RunArgs) -> Exit {
         Err(why) => return internal(&why),
     };
     let place = Place {
-        runtime,
+        runtime: stage.runtime,
         subnet: prepared.playbook.cluster.subnet.clone(),
-        techniques,
+        techniques: stage.techniques,
     };
     let settle = Duration::from_millis(prepared.playbook.measuring.workload.timeout_ms);
     let live = Live::new(
@@ -130,7 +119,7 @@ pub async fn main(args: RunArgs) -> Exit {
     let info = info(
         &args,
         &prepared,
-        &abilities,
+        &stage.abilities,
         runtime.as_ref(),
         clock,
         &epoch_utc,
@@ -253,7 +242,7 @@ impl Run {
             topology,
             cluster,
             self.prepared.seed,
-            self.bug().as_ref(),
+            self.args.bug,
         )?;
         self.runtime
             .launch_nodes(launches)
@@ -293,16 +282,6 @@ impl Run {
     fn tables(&self) -> Vec<String> {
         let workload = &self.prepared.playbook.measuring.workload;
         workload.table_names(wiring::TABLE)
-    }
-
-    fn bug(&self) -> Option<wiring::Bug> {
-        #[cfg(feature = "seeded-bugs")]
-        return self.args.bug.clone();
-        #[cfg(not(feature = "seeded-bugs"))]
-        {
-            let _ = &self.args;
-            None
-        }
     }
 
     async fn execute(&self) -> ExecutionSummary {
@@ -513,9 +492,8 @@ fn info(
     if let Some(traffic) = args.traffic.and_then(|t| t.to_possible_value()) {
         extra.extend(["--traffic".into(), traffic.get_name().into()]);
     }
-    #[cfg(feature = "seeded-bugs")]
-    if let Some(bug) = &args.bug {
-        extra.extend(["--bug".into(), bug.clone()]);
+    if let Some(bug) = args.bug {
+        extra.extend(["--bug".into(), bug.name().into()]);
     }
     RunInfo {
         id: marks.run.clone(),

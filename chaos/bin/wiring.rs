@@ -5,16 +5,12 @@ use gameday_canary::config::{Attributes, CanaryConfig, Endpoint};
 pub use gameday_chaos::playbook::TABLE;
 use gameday_chaos::runtime::{Launch, Runtime, UnitSpec};
 use gameday_cluster::config::{
-    DiskMode, NodeConfig, PeerConfig, Peers, Remember, RouterConfig, StorageConfig,
+    Bug, DiskMode, NodeConfig, PeerConfig, Peers, Remember, RouterConfig, StorageConfig,
 };
 use gameday_record::{ClusterSpec, Node, RunClock, Topology, WorkloadSpec};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-
-/// A bug that the store has on purpose, by its name on the command line. There
-/// is none without the feature `seeded-bugs`.
-pub type Bug = String;
 
 /// Writes that each replica remembers, to tell afterwards what became of them.
 const REMEMBERED: usize = 50_000;
@@ -122,13 +118,13 @@ pub fn router_name(az: &str) -> String {
 /// How every node is started: the same binary, told by one JSON document.
 ///
 /// # Errors
-/// The runtime does not know a unit's address, or the bug's name is unknown.
+/// The runtime does not know a unit's address.
 pub fn node_launches(
     runtime: &dyn Runtime,
     topology: &Topology,
     spec: &ClusterSpec,
     seed: u64,
-    bug: Option<&Bug>,
+    bug: Option<Bug>,
 ) -> Result<Vec<Launch>, String> {
     let bind = |unit: &str, port: &str| {
         runtime
@@ -142,7 +138,7 @@ pub fn node_launches(
         .map(|(index, node)| {
             let peers = peers(runtime, topology, &node.name)?;
             let admin_bind = bind(&node.name, "admin")?;
-            let mut config = match node.role.as_str() {
+            let config = match node.role.as_str() {
                 STORAGE => serde_json::to_value(NodeConfig::Storage(storage(
                     node,
                     bind(&node.name, "peer")?,
@@ -150,6 +146,7 @@ pub fn node_launches(
                     peers,
                     // Nodes tear their writes differently, and the same way again with the same seed.
                     seed.wrapping_mul(1000).wrapping_add(index as u64),
+                    bug,
                 ))),
                 _ => serde_json::to_value(NodeConfig::Router(router(
                     node,
@@ -160,9 +157,6 @@ pub fn node_launches(
                 ))),
             }
             .map_err(|e| e.to_string())?;
-            if let (Some(bug), Some(storage)) = (bug, config.get_mut("storage")) {
-                storage["bug"] = bug.replace('-', "_").into();
-            }
             Ok(Launch {
                 unit: node.name.clone(),
                 args: vec!["internal".into(), "node".into()],
@@ -225,6 +219,7 @@ fn storage(
     admin_bind: SocketAddr,
     peers: Peers,
     seed: u64,
+    bug: Option<Bug>,
 ) -> StorageConfig {
     StorageConfig {
         name: node.name.clone(),
@@ -241,8 +236,7 @@ fn storage(
             attribute: Attributes::default().value,
             writes: REMEMBERED,
         }),
-        #[cfg(feature = "seeded-bugs")]
-        bug: None,
+        bug,
     }
 }
 

@@ -66,8 +66,7 @@ pub struct StorageConfig {
     #[serde(default)]
     pub remember: Option<Remember>,
     /// A bug to have on purpose.
-    #[cfg(feature = "seeded-bugs")]
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bug: Option<Bug>,
 }
 
@@ -199,17 +198,56 @@ impl Default for Checkpoint {
     }
 }
 
-/// Bugs that a playbook must find.
-#[cfg(feature = "seeded-bugs")]
+/// Bugs that a playbook must find. There are none without the feature `seeded-bugs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Bug {
     /// The log says "durable" before it is.
+    #[cfg(feature = "seeded-bugs")]
     AckBeforeFsync,
     /// The leader answers a write before a quorum has it.
+    #[cfg(feature = "seeded-bugs")]
     AckBeforeQuorum,
     /// Whoever thinks it leads answers strong reads.
+    #[cfg(feature = "seeded-bugs")]
     StaleLeaderRead,
+}
+
+impl Bug {
+    /// Those that this build can have.
+    pub const ALL: &[Bug] = &[
+        #[cfg(feature = "seeded-bugs")]
+        Bug::AckBeforeFsync,
+        #[cfg(feature = "seeded-bugs")]
+        Bug::AckBeforeQuorum,
+        #[cfg(feature = "seeded-bugs")]
+        Bug::StaleLeaderRead,
+    ];
+
+    /// As it is written in a configuration and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            #[cfg(feature = "seeded-bugs")]
+            Bug::AckBeforeFsync => "ack-before-fsync",
+            #[cfg(feature = "seeded-bugs")]
+            Bug::AckBeforeQuorum => "ack-before-quorum",
+            #[cfg(feature = "seeded-bugs")]
+            Bug::StaleLeaderRead => "stale-leader-read",
+        }
+    }
+}
+
+impl std::str::FromStr for Bug {
+    type Err = String;
+    fn from_str(name: &str) -> Result<Self, String> {
+        let names: Vec<&str> = Bug::ALL.iter().map(|b| b.name()).collect();
+        let found = Bug::ALL.iter().find(|b| b.name() == name);
+        found.copied().ok_or_else(|| match names.as_slice() {
+            [] => "this build has no bugs on purpose: it was made without --features seeded-bugs"
+                .into(),
+            names => format!("no such bug; there are {}", names.join(", ")),
+        })
+    }
 }
 
 /// Everything that is wrong with a configuration.
@@ -350,9 +388,21 @@ mod tests {
     #[cfg(not(feature = "seeded-bugs"))]
     #[test]
     fn a_bug_is_refused_without_the_feature() {
-        let text = r#"{"storage":{"name":"x","bug":"ack_before_fsync"}}"#;
-        let error = NodeConfig::from_json(text).unwrap_err();
-        assert!(error.to_string().contains("bug"), "{error}");
+        let error = serde_json::from_str::<Bug>("\"ack-before-fsync\"").unwrap_err();
+        assert!(error.to_string().contains("ack-before-fsync"), "{error}");
+        let error = "ack-before-fsync".parse::<Bug>().unwrap_err();
+        assert!(error.contains("--features seeded-bugs"), "{error}");
+    }
+
+    #[cfg(feature = "seeded-bugs")]
+    #[test]
+    fn a_bug_has_one_name_everywhere() {
+        for bug in Bug::ALL {
+            assert_eq!(bug.name().parse(), Ok(*bug));
+            assert_eq!(serde_json::to_value(bug).unwrap(), bug.name());
+        }
+        let error = "sleeps".parse::<Bug>().unwrap_err();
+        assert!(error.contains("ack-before-quorum"), "{error}");
     }
 
     #[test]

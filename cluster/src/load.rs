@@ -7,6 +7,7 @@
 use crate::api::params::check_table_name;
 use crate::client::{AUTHORIZATION, DATE};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use hdrhistogram::Histogram;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -196,11 +197,16 @@ impl Tally {
     }
 }
 
-/// Runs a load to its end.
+/// Runs a load to its end. Boxed, as [`crate::node::run`] is: what measures is compiled like what
+/// it measures.
 ///
 /// # Errors
 /// If the load makes no sense. Failed requests are counted, not errors.
-pub async fn run(spec: LoadSpec) -> Result<LoadResult, LoadError> {
+pub fn run(spec: LoadSpec) -> BoxFuture<'static, Result<LoadResult, LoadError>> {
+    Box::pin(clients(spec))
+}
+
+async fn clients(spec: LoadSpec) -> Result<LoadResult, LoadError> {
     spec.check()?;
     let spec = std::sync::Arc::new(spec);
     let start = Instant::now();

@@ -1,9 +1,8 @@
 //! The real binary, end to end: game days in containers and on local processes,
 //! canaries, the watchdog, kills.
 //!
-//! Most of their time is waiting, so they run side by side, as many as there are
-//! cores but at least two; what each of them needs for itself is said where it
-//! is listed here.
+//! Most of their time is waiting, so they run side by side; what each of them
+//! needs for itself is said where it is listed here.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -11,6 +10,7 @@ mod support;
 mod again;
 mod canary_cmd;
 mod canary_load;
+mod clocks;
 mod day;
 mod docker;
 mod doctor;
@@ -22,27 +22,28 @@ mod processes;
 mod resources;
 mod sabotage;
 mod safety;
-#[cfg(feature = "seeded-bugs")]
 mod seeded_bugs;
 mod traffic;
 mod turns;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use turns::{Needs, Turns};
-
-/// Threads, of which most wait for their turn.
-const THREADS: usize = 16;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(THREADS);
-    libtest_mimic::run(&arguments, trials()).exit_code()
+    let trials = trials();
+    // A thread for each, of which most wait for their turn.
+    arguments.test_threads.get_or_insert(trials.len());
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// A test that has its turn when what it needs is free.
 fn trial(needs: Needs, name: &str, test: fn()) -> Trial {
     static TURNS: Turns = Turns::new();
+    static PLACES: AtomicUsize = AtomicUsize::new(0);
+    let place = PLACES.fetch_add(1, Ordering::Relaxed);
     Trial::ignorable_test(name, move || {
         if needs.docker() && !support::docker() {
             if !support::docker_is_required() {
@@ -52,7 +53,7 @@ fn trial(needs: Needs, name: &str, test: fn()) -> Trial {
                 "GAMEDAY_REQUIRE_DOCKER=1, but Docker does not answer",
             ));
         }
-        let _turn = TURNS.wait(needs);
+        let _turn = TURNS.wait(place, needs);
         test();
         Ok(Completion::Completed)
     })
@@ -70,16 +71,16 @@ macro_rules! list {
     };
 }
 
-/// All of them, the longest first.
+/// All of them, in the order of their turns: the longest first.
 fn trials() -> Vec<Trial> {
-    let mut all = broken_stores();
-    all.extend(list! {
+    list! {
         Docker:
             partitions::links_between_containers,
             traffic::between_containers,
             processes::containers_end_freeze_and_come_back,
             resources::disks_stored_data_and_clocks_of_containers,
             resources::processor_and_memory_of_containers,
+            clocks::a_jump_is_told_to_clients_of_containers,
             docker::an_upgrade_rolls_over_the_containers_and_back,
             docker::an_az_that_loses_power_is_survived,
             docker::a_member_of_the_dockers_group_needs_no_root,
@@ -92,9 +93,15 @@ fn trials() -> Vec<Trial> {
         DockerIfThere:
             killed::whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched;
         Slot:
+            seeded_bugs::a_night_finds_a_bug_that_is_replayed_and_shrunk,
+            seeded_bugs::the_honest_store_passes_the_same_playbooks,
+            seeded_bugs::acknowledged_before_fdatasync,
+            seeded_bugs::acknowledged_before_the_quorum,
+            seeded_bugs::strong_reads_from_a_deposed_leader,
             partitions::links_between_processes,
             processes::processes_end_freeze_and_come_back,
             traffic::between_processes,
+            clocks::a_jump_is_told_to_clients_of_processes,
             resources::disks_stored_data_and_clocks_of_processes,
             process::boto3_works_against_a_kept_cluster,
             process::an_upgrade_rolls_over_the_nodes_and_back,
@@ -131,28 +138,10 @@ fn trials() -> Vec<Trial> {
             doctor::a_night_is_the_same_for_the_same_seed_to_the_byte,
             doctor::an_output_that_nobody_reads_is_no_failure;
         Alone:
+            clocks::leases_hold_within_their_margin_and_beyond_it_a_stale_read_is_found,
             process::an_outage_is_measured_within_one_probe_interval;
         // It reverts whatever is dead on this machine.
         DockerAlone:
             docker::a_killed_runner_leaves_nothing_that_revert_does_not_end_and_nobody_else_is_touched;
-    });
-    all
-}
-
-#[cfg(not(feature = "seeded-bugs"))]
-fn broken_stores() -> Vec<Trial> {
-    Vec::new()
-}
-
-/// Stores that are broken on purpose.
-#[cfg(feature = "seeded-bugs")]
-fn broken_stores() -> Vec<Trial> {
-    list! {
-        Slot:
-            seeded_bugs::a_night_finds_a_bug_that_is_replayed_and_shrunk,
-            seeded_bugs::the_honest_store_passes_the_same_playbooks,
-            seeded_bugs::acknowledged_before_fdatasync,
-            seeded_bugs::acknowledged_before_the_quorum,
-            seeded_bugs::strong_reads_from_a_deposed_leader;
     }
 }

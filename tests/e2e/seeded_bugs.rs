@@ -1,7 +1,6 @@
 //! Three stores that are broken on purpose, each found and named by the
-//! playbook that must find it. Run with `--features seeded-bugs`;
-//! `GAMEDAY_HONEST_SEEDS=10` also runs the same playbooks that often against
-//! the honest store.
+//! playbook that must find it. `GAMEDAY_HONEST_SEEDS=10` also runs the same
+//! playbooks that often against the honest store.
 
 use crate::support::*;
 use std::path::Path;
@@ -32,17 +31,6 @@ fn run(playbook: &str, seed: u64, bug: Option<&str>, out: &Path) -> (Option<i32>
     }
     let done = finish(&mut c, LIMIT);
     (done.status.code(), text(&done))
-}
-
-/// The names of the anomalies in a run's verdict.
-fn anomalies(folder: &Path) -> Vec<String> {
-    json(&folder.join("verdict.json"))["checks"]
-        .as_array()
-        .expect("checks")
-        .iter()
-        .flat_map(|c| c["anomalies"].as_array().cloned().unwrap_or_default())
-        .map(|a| a["name"].as_str().expect("a name").to_string())
-        .collect()
 }
 
 fn found(bug: &str, playbook: &str, anomaly: &str) {

@@ -1,12 +1,13 @@
 //! Who may run beside whom.
 
-use std::sync::{Condvar, Mutex};
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
 /// What a test needs while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
-    /// A core's worth of this machine.
+    /// The part of this machine that a game day takes.
     Slot,
     /// All of it: what it measures is its own.
     Alone,
@@ -23,65 +24,101 @@ impl Needs {
     pub fn docker(self) -> bool {
         matches!(self, Needs::Docker | Needs::DockerAlone)
     }
+
+    fn taken(self) -> Taken {
+        Taken {
+            slots: match self {
+                Needs::Alone | Needs::DockerAlone => slots(),
+                Needs::Slot | Needs::Docker | Needs::DockerIfThere => 1,
+            },
+            docker: !matches!(self, Needs::Slot | Needs::Alone),
+        }
+    }
 }
 
-/// What is taken now.
+/// A game day spends most of its time waiting, but its measurement wants a core's worth of room.
+fn slots() -> usize {
+    available_parallelism().map_or(2, |n| n.get().max(2))
+}
+
+#[derive(Clone, Copy)]
 struct Taken {
     slots: usize,
     docker: bool,
 }
 
+struct State {
+    taken: Taken,
+    /// By their places in the list.
+    waiting: BTreeMap<usize, Taken>,
+}
+
+impl State {
+    fn fits(&self, wanted: &Taken) -> bool {
+        self.taken.slots + wanted.slots <= slots() && !(wanted.docker && self.taken.docker)
+    }
+
+    /// Whose turn it is: the first for whom all is free.
+    fn next(&self) -> Option<usize> {
+        let mut waiting = self.waiting.iter();
+        let first = waiting.find(|(_, wanted)| self.fits(wanted));
+        first.map(|(place, _)| *place)
+    }
+}
+
 /// Turns of this process's tests.
 pub struct Turns {
-    taken: Mutex<Taken>,
-    ended: Condvar,
+    state: Mutex<State>,
+    changed: Condvar,
 }
 
 impl Turns {
     pub const fn new() -> Self {
         Turns {
-            taken: Mutex::new(Taken {
-                slots: 0,
-                docker: false,
+            state: Mutex::new(State {
+                taken: Taken {
+                    slots: 0,
+                    docker: false,
+                },
+                waiting: BTreeMap::new(),
             }),
-            ended: Condvar::new(),
+            changed: Condvar::new(),
         }
     }
 
-    /// Waits until what it needs is free, and takes it.
-    pub fn wait(&self, needs: Needs) -> Turn<'_> {
-        let all = available_parallelism().map_or(2, |n| n.get().max(2));
-        let slots = match needs {
-            Needs::Alone | Needs::DockerAlone => all,
-            Needs::Slot | Needs::Docker | Needs::DockerIfThere => 1,
-        };
-        let docker = !matches!(needs, Needs::Slot | Needs::Alone);
-        let taken = self.taken.lock().unwrap_or_else(|e| e.into_inner());
-        let busy = |t: &mut Taken| t.slots + slots > all || (docker && t.docker);
-        let waited = self.ended.wait_while(taken, busy);
-        let mut taken = waited.unwrap_or_else(|e| e.into_inner());
-        taken.slots += slots;
-        taken.docker |= docker;
-        Turn {
-            turns: self,
-            slots,
-            docker,
-        }
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until what it needs is free and wanted by nobody before it in the list, and takes it.
+    pub fn wait(&self, place: usize, needs: Needs) -> Turn<'_> {
+        let taken = needs.taken();
+        let mut state = self.state();
+        state.waiting.insert(place, taken);
+        let waited = self
+            .changed
+            .wait_while(state, |state| state.next() != Some(place));
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waiting.remove(&place);
+        state.taken.slots += taken.slots;
+        state.taken.docker |= taken.docker;
+        // Something may be left for the next one.
+        self.changed.notify_all();
+        Turn { turns: self, taken }
     }
 }
 
 /// Given back when it is dropped, also by a test that panics.
 pub struct Turn<'a> {
     turns: &'a Turns,
-    slots: usize,
-    docker: bool,
+    taken: Taken,
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut taken = self.turns.taken.lock().unwrap_or_else(|e| e.into_inner());
-        taken.slots -= self.slots;
-        taken.docker &= !self.docker;
-        self.turns.ended.notify_all();
+        let mut state = self.turns.state();
+        state.taken.slots -= self.taken.slots;
+        state.taken.docker &= !self.taken.docker;
+        self.turns.changed.notify_all();
     }
 }

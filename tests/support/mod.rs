@@ -101,8 +101,28 @@ pub fn proofs(folder: &Path, side: &str) -> (bool, String) {
     (pass && !of.is_empty(), evidence.join("\n"))
 }
 
+/// Ends the runs of a folder when their test fails: what they hold (the network of all tests'
+/// containers) would fail the tests that follow.
+pub struct EndsRuns(pub PathBuf);
+
+impl Drop for EndsRuns {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for folder in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            for order in ["stop", "revert"] {
+                let done = gameday().arg(order).arg(folder.path()).output();
+                let said = done.map_or_else(|e| e.to_string(), |done| text(&done));
+                println!("after the failure: gameday {order}: {}", said.trim());
+            }
+        }
+    }
+}
+
 /// A short game day in a folder of its own.
 pub struct Short {
+    ends: EndsRuns,
     /// Goes away with this.
     pub dir: tempfile::TempDir,
     book: PathBuf,
@@ -117,6 +137,7 @@ impl Short {
         let book = playbook(dir.path(), step);
         let out = dir.path().join("runs");
         Short {
+            ends: EndsRuns(out.clone()),
             dir,
             book,
             out,
@@ -231,6 +252,17 @@ pub fn run_folder(out: &Path) -> PathBuf {
 pub fn json(path: &Path) -> serde_json::Value {
     let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The names of the anomalies in a run's verdict.
+pub fn anomalies(folder: &Path) -> Vec<String> {
+    json(&folder.join("verdict.json"))["checks"]
+        .as_array()
+        .expect("checks")
+        .iter()
+        .flat_map(|c| c["anomalies"].as_array().cloned().unwrap_or_default())
+        .map(|a| a["name"].as_str().expect("a name").to_string())
+        .collect()
 }
 
 /// Processes of ours that are marked with `run` (a run id), from /proc.

@@ -55,7 +55,6 @@ pub struct Parts {
     /// Until when this replica neither votes nor campaigns.
     pub silent_until: Tick,
     /// A bug to have on purpose.
-    #[cfg(feature = "seeded-bugs")]
     pub bug: Option<crate::config::Bug>,
 }
 

@@ -14,7 +14,7 @@ pub use storage::Storage;
 
 use crate::config::{ConfigError, NodeConfig, RouterConfig, StorageConfig};
 use crate::router::Router;
-use std::future::Future;
+use futures_util::future::BoxFuture;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,20 +47,25 @@ pub(crate) async fn listen(addr: SocketAddr) -> Result<TcpListener, NodeError> {
 
 /// Runs a node until `shutdown` resolves, or until it cannot go on (then the process should end:
 /// it recovers when it is started again). Logs with `tracing`.
-pub async fn run(
+///
+/// Boxed on purpose: all of a node is compiled here, in this crate and with its optimisation, and
+/// not once more by everybody who runs one.
+pub fn run(
     config: NodeConfig,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), NodeError> {
-    config.check()?;
-    match config {
-        NodeConfig::Storage(config) => run_storage(config, shutdown).await,
-        NodeConfig::Router(config) => run_router(config, shutdown).await,
-    }
+    shutdown: BoxFuture<'static, ()>,
+) -> BoxFuture<'static, Result<(), NodeError>> {
+    Box::pin(async move {
+        config.check()?;
+        match config {
+            NodeConfig::Storage(config) => run_storage(config, shutdown).await,
+            NodeConfig::Router(config) => run_router(config, shutdown).await,
+        }
+    })
 }
 
 async fn run_storage(
     config: StorageConfig,
-    shutdown: impl Future<Output = ()> + Send + 'static,
+    shutdown: BoxFuture<'static, ()>,
 ) -> Result<(), NodeError> {
     // Both ports are taken before anything is recovered: a second process on the same addresses
     // must not touch the disk.
@@ -76,7 +81,7 @@ async fn serve_storage(
     storage: Arc<Storage>,
     peers: TcpListener,
     admin: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
+    shutdown: BoxFuture<'static, ()>,
 ) -> Result<(), NodeError> {
     let rpc = crate::rpc::serve(peers, Arc::new(service::Service(storage.clone())));
     let admin = admin::serve(admin, storage.clone());
@@ -92,7 +97,7 @@ async fn serve_storage(
 
 async fn run_router(
     config: RouterConfig,
-    shutdown: impl Future<Output = ()> + Send + 'static,
+    shutdown: BoxFuture<'static, ()>,
 ) -> Result<(), NodeError> {
     let public = listen(config.public_bind).await?;
     let admin = listen(config.admin_bind).await?;

@@ -277,7 +277,6 @@ impl Storage {
                 .then(|| self.config.remember.clone())
                 .flatten(),
             silent_until: self.silent_until,
-            #[cfg(feature = "seeded-bugs")]
             bug: self.config.bug,
         })
         .await?;

@@ -36,7 +36,6 @@ struct Cluster {
     dir: tempfile::TempDir,
     peers: Peers,
     disk: fn(u64) -> DiskMode,
-    #[cfg(feature = "seeded-bugs")]
     bug: Option<crate::config::Bug>,
     nodes: BTreeMap<&'static str, Running>,
     router: Arc<Router>,
@@ -66,18 +65,10 @@ fn router(peers: &Peers, own: std::net::SocketAddr) -> Arc<Router> {
 
 impl Cluster {
     async fn start(disk: fn(u64) -> DiskMode) -> Self {
-        Self::start_with(
-            disk,
-            #[cfg(feature = "seeded-bugs")]
-            None,
-        )
-        .await
+        Self::start_with(disk, None).await
     }
 
-    async fn start_with(
-        disk: fn(u64) -> DiskMode,
-        #[cfg(feature = "seeded-bugs")] bug: Option<crate::config::Bug>,
-    ) -> Self {
+    async fn start_with(disk: fn(u64) -> DiskMode, bug: Option<crate::config::Bug>) -> Self {
         let cluster = rand::random();
         let peers: Peers = NAMES
             .iter()
@@ -98,7 +89,6 @@ impl Cluster {
             dir: tempfile::tempdir().unwrap(),
             peers,
             disk,
-            #[cfg(feature = "seeded-bugs")]
             bug,
             nodes: BTreeMap::new(),
             router,
@@ -134,7 +124,6 @@ impl Cluster {
                 attribute: "v".into(),
                 writes: 10_000,
             }),
-            #[cfg(feature = "seeded-bugs")]
             bug: self.bug,
         };
         let peers = listen(config.peer_bind).await.unwrap();
@@ -148,9 +137,11 @@ impl Cluster {
         })
         .await;
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve_storage(storage.clone(), peers, admin, async {
+        let shutdown = async {
             let _ = stopped.await;
-        }));
+        };
+        let served = serve_storage(storage.clone(), peers, admin, Box::pin(shutdown));
+        let task = tokio::spawn(served);
         let running = Running {
             storage,
             stop,

@@ -3,8 +3,9 @@
 //! left after a revert (by the watchdog, or by `gameday revert` if it is dead
 //! too), and nobody else is touched.
 //!
-//! `GAMEDAY_KILLS=100 cargo test --test e2e killed` does it a hundred
-//! times and prints what was seen; `GAMEDAY_KILL_SEED` draws other moments.
+//! `GAMEDAY_KILLS=100 cargo test --workspace --test e2e killed` does it a
+//! hundred times and prints what was seen; `GAMEDAY_KILL_SEED` draws other
+//! moments.
 
 mod bystander;
 mod deck;
@@ -344,6 +345,7 @@ pub fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
         }
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut attempt = Attempt::start(dir.path(), runtime, kind, victims, moment);
+        let _ends = EndsRuns(attempt.out.clone());
         if !attempt.wait() {
             let said = std::fs::read_to_string(dir.path().join("said")).unwrap_or_default();
             let refused = said.contains("killed.toml:");
