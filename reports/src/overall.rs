@@ -274,8 +274,15 @@ fn shown(proof: &Option<ProofAt>) -> bool {
         .is_some_and(|p| p.proof.verdict == Verdict::Pass)
 }
 
-/// The one sentence on top of a report.
-pub fn sentence(ending: Ending, reasons: &[String], h: &Headline, injections: usize) -> String {
+/// The one sentence on top of a report. `promised` says whether there were objectives or alarms
+/// that could have been missed.
+pub fn sentence(
+    ending: Ending,
+    reasons: &[String],
+    h: &Headline,
+    injections: usize,
+    promised: bool,
+) -> String {
     let first = reasons.first().map_or("", String::as_str);
     match ending {
         Ending::Pass => {
@@ -289,10 +296,11 @@ pub fn sentence(ending: Ending, reasons: &[String], h: &Headline, injections: us
             .map(|(a, what)| format!("{} of {what}", a.text))
             .take(2)
             .collect();
-            let mut s = format!(
-                "Everything promised held: {} were answered",
-                answered.join(" and ")
-            );
+            let held = match promised {
+                true => "Everything promised held",
+                false => "No objective was set",
+            };
+            let mut s = format!("{held}: {} were answered", answered.join(" and "));
             if injections > 0 {
                 s.push_str(&recovered(h));
             }

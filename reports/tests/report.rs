@@ -15,6 +15,22 @@ fn report(s: &Synthetic) -> Report {
 }
 
 #[test]
+fn without_objectives_no_promise_is_said_to_have_held() {
+    let mut s = Synthetic::az_power_off();
+    let begins = |s: &Synthetic, with: &str| {
+        let r = report(s);
+        assert_eq!(r.overall.ending, Ending::Pass, "{:?}", r.overall.reasons);
+        let sentence = r.overall.sentence;
+        assert!(sentence.starts_with(with), "{sentence}");
+        assert!(sentence.contains("84.2 % of writes"), "{sentence}");
+        assert!(sentence.contains("no acknowledged write"), "{sentence}");
+    };
+    begins(&s, "Everything promised held:");
+    s.run.slo = SloSpec::default();
+    begins(&s, "No objective was set:");
+}
+
+#[test]
 fn numbers_are_the_truth() {
     let r = report(&Synthetic::az_power_off());
     assert_eq!(r.overall.ending, Ending::Pass, "{:?}", r.overall.reasons);

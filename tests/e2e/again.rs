@@ -89,6 +89,9 @@ pub fn a_cut_that_cannot_be_put_back_is_inconclusive() {
     let child = day.hurt();
     let (folder, run) = day.folder();
     docker_lines(&["rm", "-f", &format!("gameday-{run}-{NODE}-agent")]);
+    // An instrument is not restarted into the new namespace: it would forget what it measured.
+    let instrument = format!("gameday-{run}-canary-b-agent");
+    docker_lines(&["restart", "-t", "0", &instrument]);
     let done = wait(child, LIMIT);
     assert_eq!(done.status.code(), Some(2), "{}", text(&done));
     let report = json(&folder.join("report.json"));
@@ -99,6 +102,10 @@ pub fn a_cut_that_cannot_be_put_back_is_inconclusive() {
     assert!(said.contains("its container was removed"), "{said}");
     let held = &report["injections"][0]["proof_held"];
     assert_eq!(held["proof"]["verdict"], "unknown", "{held}");
-    assert_eq!(events(&folder, "gap")[0]["units"], json!([NODE]));
+    let gaps = events(&folder, "gap");
+    let of = |unit: &str| gaps.iter().find(|g| g["units"] == json!([unit]));
+    assert!(of(NODE).is_some(), "{gaps:?}");
+    let of_instrument = of("canary-b").expect("its gap")["text"].to_string();
+    assert!(of_instrument.contains("is an instrument"), "{gaps:?}");
     assert_eq!(left_of(&run), Vec::<String>::new());
 }

@@ -1,7 +1,7 @@
 //! Faults on what nodes have — disks, stored data, clocks, processor, memory —
 //! with the real binary: each is seen by other means than the act, and seen gone.
 
-use crate::day::{Fact, Step, book, run};
+use crate::day::{Fact, Pairs, Step, book, run};
 use crate::support::*;
 use std::time::Duration;
 
@@ -17,11 +17,23 @@ fn everywhere() -> Vec<Step> {
         let lines = format!("target = {{ node = \"{node}\" }}\n{lines}");
         Step::new(fault, lines).hold("4s").told(told)
     };
+    // Of every replica, so that no quorum can do without the disk that is hurt.
+    let all = |fault, lines, told| {
+        let lines = format!("target = {{ role = \"storage\" }}\n{lines}");
+        Step::new(fault, lines).hold("4s").told(told)
+    };
     vec![
-        on(A, "disk-slow", "sync_delay = \"150ms\"", "a sync took"),
-        on(B, "disk-full", "refuses = \"growth\"", "found no room"),
-        on(C, "disk-error", "operation = \"sync\"", "failed"),
-        on(A, "disk-error", "operation = \"write\"", "failed"),
+        all("disk-slow", "sync_delay = \"150ms\"", "a sync took")
+            .seen(Fact::LateItems(Pairs::All, 150))
+            .seen(Fact::Reads(Pairs::All)),
+        all("disk-full", "refuses = \"writes\"", "found no room")
+            .seen(Fact::NoItems(Pairs::All))
+            .seen(Fact::Reads(Pairs::All))
+            .seen(Fact::Same(A)),
+        on(B, "disk-full", "refuses = \"growth\"", "found no room")
+            .seen(Fact::Answered(Pairs::All)),
+        on(C, "disk-error", "operation = \"sync\"", "failed").seen(Fact::Ends(C)),
+        on(A, "disk-error", "operation = \"write\"", "failed").seen(Fact::Ends(A)),
         on(B, "bit-flip", "", "is flipped").seen(Fact::Gone(B)),
         on(C, "truncate", "file = \"latest\"", "it ends at byte").seen(Fact::Gone(C)),
         on(A, "clock-skew", "jump = \"-2h\"", "wall clock moved by -"),
@@ -43,12 +55,14 @@ pub fn processor_and_memory_of_containers() {
             "cpu-limit",
             "target = { node = \"storage-a1\" }\ncpus = 0.02",
         )
-        .told("the kernel made it wait"),
+        .told("the kernel made it wait")
+        .seen(Fact::Starved("storage-a1", 2)),
         Step::new(
             "memory-limit",
-            "target = { node = \"storage-b1\" }\nmemory_mib = 64",
+            "target = { node = \"storage-b1\" }\nmemory_mib = 56",
         )
-        .told("KiB"),
+        .told("KiB")
+        .seen(Fact::Squeezed("storage-b1", 56)),
     ];
     run("bounds", "docker", WORKLOAD, &[steps]);
 }

@@ -96,8 +96,13 @@
 //! | `delay`, `jitter`, `rate` | suite; day `traffic` | no answer, or none that carries an item, reaches a canary across any earlier; afterwards they do |
 //! | `loss`, `duplicate`, `corrupt`, `reorder`, `traffic` | suite; day `traffic`; docker alone | what the kernel counts of TCP in the node's namespace: segments sent again, doubled, with a wrong sum, out of order |
 //! | `bit-flip`, `truncate` | day `resources` | the process is gone meanwhile, another one afterwards |
-//! | `disk-full`, `disk-slow`, `disk-error`, `clock-skew` | day `resources` | what the node says of its disk and its clock, which are its proofs; nothing else |
-//! | `cpu-limit`, `memory-limit` | day `resources`; docker alone | what the kernel says of its bounds, which are its proofs; nothing else |
+//! | `disk-slow` | day `resources` | no write is answered to a canary in less than the delay, reads are; afterwards writes are too |
+//! | `disk-full` | day `resources` | no write is answered, reads are, by the same processes; afterwards writes are too |
+//! | `disk-error` | day `resources` | the process ends by itself, another one afterwards |
+//! | `clock-skew`, jump | `clocks` | a table that is created meanwhile is two hours old, one that is created afterwards is not |
+//! | `clock-skew`, drift | `clocks` | beyond the margin of the leases a strong read is stale, and found; within it none is |
+//! | `cpu-limit` | day `resources`; docker alone | processor time of the process, as the kernel counts it for each: less than the bound, and several times that before and afterwards |
+//! | `memory-limit` | day `resources`; docker alone | what the node's control group is charged for: more than the bound before, and less meanwhile |
 
 mod clock_skew;
 mod crash_loop;

@@ -266,7 +266,13 @@ fn compute(
         data: data.verdict,
         data_why: &data.why,
     });
-    let sentence = overall::sentence(ending, &reasons, &headline, story.injections.len());
+    let sentence = overall::sentence(
+        ending,
+        &reasons,
+        &headline,
+        story.injections.len(),
+        !slo.is_empty() || alarms.iter().any(|a| a.expect.is_some()),
+    );
     if data.verdict == Verdict::Pass {
         data.why.clear();
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub enum Pairs {
     /// Those of which exactly one is in an AZ that is hurt.
     Across,
+    /// All of them.
+    All,
     /// These: `"ab"` is canary a and endpoint b.
     These(&'static [&'static str]),
 }
@@ -17,6 +19,7 @@ impl Pairs {
     fn has(self, op: &Operation, hurt: &[String]) -> bool {
         match self {
             Pairs::Across => hurt.contains(&op.az) != hurt.contains(&op.endpoint),
+            Pairs::All => true,
             Pairs::These(all) => all.contains(&format!("{}{}", op.az, op.endpoint).as_str()),
         }
     }
@@ -48,6 +51,13 @@ impl<'a> Calls<'a> {
         let carries = |op: &&Operation| op.call.is_write();
         self.during.retain(carries);
         self.after.retain(carries);
+        self
+    }
+
+    /// Only those that carry none.
+    pub fn without_items(mut self) -> Self {
+        self.during.retain(|op| !op.call.is_write());
+        self.after.retain(|op| !op.call.is_write());
         self
     }
 

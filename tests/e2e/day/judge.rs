@@ -1,7 +1,7 @@
 //! Whether what had to be seen of each step was seen.
 
 use super::canaries::Calls;
-use super::nodes::{Sample, State};
+use super::nodes::{Sample, State, Used};
 use super::times::{self, Times};
 use super::{Day, Fact, Step};
 use crate::links::Seen as Link;
@@ -13,6 +13,16 @@ use std::time::Duration;
 const AT_ONCE: Duration = Duration::from_millis(500);
 /// Fewest events that are no accident.
 const COUNTED: u64 = 5;
+/// How long before a step is looked at.
+const BEFORE: Duration = Duration::from_secs(3);
+
+/// Something around a step.
+#[derive(Debug)]
+struct Rates {
+    before: f64,
+    during: f64,
+    after: f64,
+}
 
 /// Panics, with the step, at the first fact that is not so. Tells how long each step took from
 /// the decision to its proof.
@@ -81,6 +91,33 @@ impl Around<'_> {
             Fact::LateItems(pairs, ms) => {
                 let calls = calls(pairs).with_items();
                 calls.take_at_least(Duration::from_millis(ms));
+            }
+            Fact::NoItems(pairs) => calls(pairs).with_items().fail(),
+            Fact::Reads(pairs) => calls(pairs).without_items().succeed(),
+            Fact::Ends(node) => {
+                let seen = self.during(node);
+                assert_eq!(seen.last(), Some(&&State::Gone), "{seen:?}");
+                self.runs_again(node, |before, now| before != now);
+            }
+            Fact::Same(node) => {
+                let before = State::Runs(self.before(node));
+                let seen = self.during(node);
+                assert!(seen.iter().all(|s| **s == before), "{seen:?}");
+                self.runs_again(node, |before, now| before == now);
+            }
+            Fact::Starved(node, percent) => {
+                let used = self.cpu_percent(node);
+                let most = f64::from(percent) * 1.5;
+                assert!(used.during <= most && used.during < used.before.min(used.after) / 2.0);
+            }
+            Fact::Squeezed(node, mib) => {
+                let used = |s: &Sample| s.used[node].memory_mib;
+                let (before, most) = (used(self.last_before()), f64::from(mib));
+                let during: Vec<f64> = self.looks().map(used).collect();
+                println!("{:24} {node}: MiB of memory {before:.1}, {during:.1?}", "");
+                assert!(before > most && !during.is_empty());
+                // The kernel counts some pages late.
+                assert!(during.iter().all(|used| *used <= most + 1.0));
             }
             Fact::Gone(node) => {
                 let seen = self.during(node);
@@ -174,6 +211,31 @@ impl Around<'_> {
             let gone = nodes.iter().filter(|n| sample.states[**n] == State::Gone);
             assert!(gone.count() < 2, "{sample:?}");
         }
+    }
+
+    /// How much of a processor the node got.
+    fn cpu_percent(&self, node: &str) -> Rates {
+        let until = self.next(|_| true);
+        let all = || self.day.seen.nodes.iter();
+        let rate = |from: Nanos, to: Nanos| {
+            let inside = all().filter(|s| from <= s.from && s.to <= to);
+            let seen: Vec<(&Sample, &Used)> = inside
+                .filter_map(|s| Some((s, s.used.get(node)?)))
+                .collect();
+            let [(first, then), .., (last, now)] = &seen[..] else {
+                panic!("nobody looked at {node}");
+            };
+            let passed = last.from.since(first.from).as_secs_f64();
+            (now.cpu_seconds - then.cpu_seconds) * 100.0 / passed
+        };
+        let began = self.times.intent - BEFORE;
+        let rates = Rates {
+            before: rate(began, self.times.intent),
+            during: rate(self.times.injected, self.times.reverting),
+            after: rate(self.times.gone, until),
+        };
+        println!("{:24} {node}: percent of a processor: {rates:.1?}", "");
+        rates
     }
 
     /// In all containers together: many while it is in force, and fewer afterwards.

@@ -18,8 +18,8 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(300);
-/// Between two looks at the processes.
-const LOOKS: Duration = Duration::from_millis(100);
+/// Between two looks at the processes, of which those in containers cost a command each.
+const LOOKS: Duration = Duration::from_millis(250);
 
 const HEAD: &str = r#"[playbook]
 title = "day"
@@ -61,8 +61,21 @@ pub enum Fact {
     Late(Pairs, u64),
     /// Of what carries an item, none is answered earlier.
     LateItems(Pairs, u64),
+    /// Of what carries an item, nothing is answered.
+    NoItems(Pairs),
+    /// Of what carries none, some is answered.
+    Reads(Pairs),
     /// The node's process is gone; afterwards another one runs.
     Gone(&'static str),
+    /// The node's process ends meanwhile; afterwards another one runs.
+    Ends(&'static str),
+    /// The node's process is the same all the time, and runs.
+    Same(&'static str),
+    /// The node's process gets at most so many percent of a processor, and more before and
+    /// afterwards.
+    Starved(&'static str, u32),
+    /// The node uses more than so many MiB of memory, and meanwhile not any more.
+    Squeezed(&'static str, u32),
     /// The node's process is stopped; afterwards it is the same and runs.
     Frozen(&'static str),
     /// At least so many other processes are the node's, one after the other.
@@ -90,7 +103,15 @@ impl Fact {
     fn of_nodes(&self) -> bool {
         matches!(
             self,
-            Fact::Gone(_) | Fact::Frozen(_) | Fact::Others(..) | Fact::InTurn(_) | Fact::Counted(_)
+            Fact::Gone(_)
+                | Fact::Ends(_)
+                | Fact::Same(_)
+                | Fact::Starved(..)
+                | Fact::Squeezed(..)
+                | Fact::Frozen(_)
+                | Fact::Others(..)
+                | Fact::InTurn(_)
+                | Fact::Counted(_)
         )
     }
 }
@@ -172,13 +193,13 @@ struct Seen {
     links: Vec<(Nanos, Nanos, Vec<links::Seen>)>,
 }
 
-/// Runs the steps, and looks for what must be seen of each. The name is the playbook's, and no
-/// other run's that may begin in the same second.
+/// Runs the steps, and looks for what must be seen of each. The name is the playbook's.
 pub fn run(name: &str, runtime: &'static str, workload: &str, lanes: &[Vec<Step>]) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let playbook = dir.path().join(format!("{name}-{runtime}.toml"));
     std::fs::write(&playbook, book(workload, lanes)).expect("the folder is writable");
     let out = dir.path().join("runs");
+    let _ends = EndsRuns(out.clone());
     let mut command = gameday();
     command.arg("run").arg(&playbook);
     command.args(["--runtime", runtime, "--plain", "--subnet", SUBNET, "--out"]);

@@ -26,6 +26,46 @@ impl State {
 /// Events that the kernel counted in a network namespace, as `TcpExt.TCPOFOQueue`.
 pub type Counters = BTreeMap<String, u64>;
 
+/// What a process uses, as the kernel counts it.
+#[derive(Clone, Copy, Debug)]
+pub struct Used {
+    /// Of a processor, since the process began.
+    pub cpu_seconds: f64,
+    /// What its control group is charged for, pages of files too.
+    pub memory_mib: f64,
+}
+
+impl Used {
+    fn of(pid: &str) -> Option<Used> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // What precedes the last bracket is its name, which may contain anything.
+        let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+        // Counted from the state, the third field of proc_pid_stat(5).
+        let number = |field: usize| fields.get(field - 3)?.parse::<f64>().ok();
+        // SAFETY: it only asks.
+        let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64;
+        Some(Used {
+            cpu_seconds: (number(14)? + number(15)?) / ticks,
+            memory_mib: memory_of(pid)? / f64::from(1 << 20),
+        })
+    }
+}
+
+/// Bytes that the control group of a process is charged for.
+fn memory_of(pid: &str) -> Option<f64> {
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let file = groups.lines().find_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next()?, parts.next()?);
+        match controllers {
+            "" => Some(format!("/sys/fs/cgroup{path}/memory.current")),
+            "memory" => Some(format!("/sys/fs/cgroup/memory{path}/memory.usage_in_bytes")),
+            _ => None,
+        }
+    });
+    std::fs::read_to_string(file?).ok()?.trim().parse().ok()
+}
+
 /// One look at all nodes.
 #[derive(Debug)]
 pub struct Sample {
@@ -34,6 +74,8 @@ pub struct Sample {
     pub states: BTreeMap<String, State>,
     /// Only of containers: processes have the host's.
     pub counters: BTreeMap<String, Counters>,
+    /// Only of containers: processes have no bounds.
+    pub used: BTreeMap<String, Used>,
 }
 
 /// Looks.
@@ -65,9 +107,12 @@ impl Eyes {
     /// Once.
     pub fn look(&self) -> Sample {
         let from = self.now();
-        let (mut states, counters) = match self.runtime.as_str() {
+        let (mut states, counters, used) = match self.runtime.as_str() {
             "docker" => containers(&self.run, &self.nodes),
-            _ => (processes(&self.run, &self.nodes), BTreeMap::new()),
+            _ => {
+                let states = processes(&self.run, &self.nodes);
+                (states, BTreeMap::new(), BTreeMap::new())
+            }
         };
         for node in &self.nodes {
             states.entry(node.clone()).or_insert(State::Gone);
@@ -77,6 +122,7 @@ impl Eyes {
             to: self.now(),
             states,
             counters,
+            used,
         }
     }
 }
@@ -97,7 +143,11 @@ fn processes(run: &str, nodes: &[String]) -> BTreeMap<String, State> {
         .collect()
 }
 
-type Seen = (BTreeMap<String, State>, BTreeMap<String, Counters>);
+type Seen = (
+    BTreeMap<String, State>,
+    BTreeMap<String, Counters>,
+    BTreeMap<String, Used>,
+);
 
 fn containers(run: &str, nodes: &[String]) -> Seen {
     let name = |node: &String| format!("gameday-{run}-{node}");
@@ -125,6 +175,8 @@ fn containers(run: &str, nodes: &[String]) -> Seen {
                 _ => State::Gone,
             };
             seen.0.insert(node.clone(), state);
+            seen.2
+                .extend(Used::of(pid).map(|used| (node.clone(), used)));
         } else if let Some(node) = nodes.iter().find(|n| agent(n) == container) {
             seen.1.insert(node.clone(), counters(pid));
         }
