@@ -7,8 +7,7 @@ use gameday_chaos::runtime::UnitSpec;
 use gameday_chaos::runtime::docker::{DockerRuntime, Techniques};
 use gameday_chaos::runtime::marks::RunMarks;
 use gameday_chaos::runtime::process::ProcessRuntime;
-use gameday_cluster::api::value::KeyType;
-use gameday_cluster::backend::{KeyAttribute, TableSpec};
+use gameday_cluster::backend::TableSpec;
 use gameday_cluster::client::Client;
 use gameday_record::Topology;
 use std::sync::Arc;
@@ -101,17 +100,7 @@ pub async fn create_table(
         .host_addr(&router, "public")
         .ok_or_else(|| format!("{router} has no public address"))?;
     let client = Client::new(&format!("http://{addr}"), CALL).map_err(|e| e.to_string())?;
-    let spec = TableSpec {
-        name: table.into(),
-        hash: KeyAttribute {
-            name: "pk".into(),
-            kind: KeyType::S,
-        },
-        range: None,
-        billing_mode: "PAY_PER_REQUEST".into(),
-        read_units: 0,
-        write_units: 0,
-    };
+    let spec = TableSpec::of_strings(table);
     client
         .create_table(&spec)
         .await

@@ -32,6 +32,23 @@ pub struct TableSpec {
     pub write_units: u64,
 }
 
+impl TableSpec {
+    /// An on-demand table whose key is the string `pk`.
+    pub fn of_strings(name: &str) -> Self {
+        TableSpec {
+            name: name.into(),
+            hash: KeyAttribute {
+                name: "pk".into(),
+                kind: KeyType::S,
+            },
+            range: None,
+            billing_mode: "PAY_PER_REQUEST".into(),
+            read_units: 0,
+            write_units: 0,
+        }
+    }
+}
+
 /// A table as the metadata knows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableInfo {

@@ -5,8 +5,7 @@
 use crate::support::engine::docker_lines;
 use crate::support::marked::marked;
 use crate::support::*;
-use gameday_cluster::api::value::KeyType;
-use gameday_cluster::backend::{KeyAttribute, TableSpec};
+use gameday_cluster::backend::TableSpec;
 use gameday_cluster::client::Client;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -42,17 +41,7 @@ fn age_of_a_new_table(endpoint: &str, name: &str) -> f64 {
         .expect("a runtime");
     let told = runtime.block_on(async {
         let client = Client::new(endpoint, CALL).expect("a client");
-        let spec = TableSpec {
-            name: name.into(),
-            hash: KeyAttribute {
-                name: "pk".into(),
-                kind: KeyType::S,
-            },
-            range: None,
-            billing_mode: "PAY_PER_REQUEST".into(),
-            read_units: 0,
-            write_units: 0,
-        };
+        let spec = TableSpec::of_strings(name);
         client.create_table(&spec).await.expect("a table");
         let asked = json!({ "TableName": name });
         client.call("DescribeTable", &asked).await.expect("told")

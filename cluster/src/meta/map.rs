@@ -220,8 +220,6 @@ pub fn place(peers: &Peers, partitions: u32) -> Vec<Vec<NodeId>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::value::KeyType;
-    use crate::backend::KeyAttribute;
     use crate::config::PeerConfig;
 
     fn peers(per_az: u64) -> Peers {
@@ -244,17 +242,7 @@ mod tests {
     }
 
     fn spec(name: &str) -> TableSpec {
-        TableSpec {
-            name: name.into(),
-            hash: KeyAttribute {
-                name: "pk".into(),
-                kind: KeyType::S,
-            },
-            range: None,
-            billing_mode: "PAY_PER_REQUEST".into(),
-            read_units: 0,
-            write_units: 0,
-        }
+        TableSpec::of_strings(name)
     }
 
     fn create(name: &str, id: &str) -> MetaCommand {

@@ -3,11 +3,9 @@
 use super::admin::{Admin, ReplicaApplied};
 use super::{Storage, listen, serve_storage};
 use crate::api::expr::{Comparison, Condition, Operand, Path};
-use crate::api::value::{AttributeValue, Item, KeyType};
+use crate::api::value::{AttributeValue, Item};
 use crate::api::write::{Action, WriteOp, WriteReply};
-use crate::backend::{
-    Backend, BackendError, KeyAttribute, StoreKey, TableInfo, TableSpec, TableStatus,
-};
+use crate::backend::{Backend, BackendError, StoreKey, TableInfo, TableSpec, TableStatus};
 use crate::config::{
     Checkpoint, DiskMode, PeerConfig, Peers, Remember, RouterConfig, StorageConfig, Timing,
 };
@@ -244,17 +242,7 @@ async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 }
 
 fn spec() -> TableSpec {
-    TableSpec {
-        name: "canary".into(),
-        hash: KeyAttribute {
-            name: "pk".into(),
-            kind: KeyType::S,
-        },
-        range: None,
-        billing_mode: "PAY_PER_REQUEST".into(),
-        read_units: 0,
-        write_units: 0,
-    }
+    TableSpec::of_strings("canary")
 }
 
 fn key(k: u32) -> StoreKey {
