@@ -27,7 +27,7 @@ impl Pairs {
 
 /// Calls of some pairs around one step.
 pub struct Calls<'a> {
-    /// Begun and ended while it was in force.
+    /// Begun after it was proven to be in force, and ended before its revert.
     during: Vec<&'a Operation>,
     /// Begun when it was proven gone.
     after: Vec<&'a Operation>,
@@ -40,7 +40,7 @@ impl<'a> Calls<'a> {
         let ended = |op: &Operation| op.returned.unwrap_or(Nanos::FOREVER);
         Calls {
             during: ours()
-                .filter(|op| times.holds(op.invoked, ended(op)))
+                .filter(|op| times.proven <= op.invoked && ended(op) <= times.reverting)
                 .collect(),
             after: ours().filter(|op| op.invoked >= times.gone).collect(),
         }

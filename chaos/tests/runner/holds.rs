@@ -1,0 +1,142 @@
+//! How long a fault is held, and how a run ends before its time.
+
+use super::*;
+
+const ALARM: &str = "\n[[alarm]]\nname = \"pager\"\nfailures = { above = \"50%\" }\n";
+
+/// What the runner noted about the condition.
+fn condition_of(seen: &Seen) -> String {
+    let events = seen.log.events();
+    let note = events.iter().find_map(|e| match e {
+        TimelineEvent::Note { text } if text.contains("was held until") => Some(text.clone()),
+        _ => None,
+    });
+    note.unwrap_or_else(|| panic!("no word about the condition: {:#?}", seen.log.all()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_ends_when_its_alarm_fires_or_else_in_its_time() {
+    let until = "at = \"0s\"\nuntil = \"pager\"";
+    let steps = step("x", "pause", "node = \"storage-b1\"", until, "60s") + ALARM;
+    // The baseline takes 10 s.
+    let mut run = Run::of(steps.clone());
+    run.alarm = Some(Duration::from_secs(17));
+    let seen = run.go().await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    assert_eq!(
+        seen.proofs(1),
+        [Pass; 3],
+        "it held to its end, whenever that was"
+    );
+    // The proof that it held takes 700 ms.
+    assert_eq!(seen.log.at("resume"), 17_700);
+    let said = condition_of(&seen);
+    assert!(
+        said.contains("for 7.0 s: alarm 'pager' fires: 60 %"),
+        "{said}"
+    );
+
+    let seen = Run::of(steps).go().await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    assert_eq!(seen.proofs(1), [Pass; 3]);
+    assert_eq!(seen.log.at("resume"), 70_000);
+    let said = condition_of(&seen);
+    assert!(said.contains("which did not come in 59.0 s"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_ends_when_another_node_leads() {
+    let until = "at = \"0s\"\nuntil = \"leader-change\"";
+    let mut run = Run::of(step("x", "pause", "node = \"storage-a1\"", until, "60s"));
+    let members = ["storage-a1", "storage-b1", "storage-c1"];
+    let led_by = |leader| Ok(vec![group("canary/0", leader, members)]);
+    // For the blast radius, before the act, and then every half second; the last one stays.
+    run.groups = vec![
+        led_by(Some("storage-a1")),
+        led_by(Some("storage-a1")),
+        led_by(None),
+        Err("no answer".into()),
+        led_by(Some("storage-c1")),
+    ];
+    let seen = run.go().await;
+    assert_eq!(
+        seen.summary.state,
+        RunState::Completed,
+        "{:?}",
+        seen.summary
+    );
+    let said = condition_of(&seen);
+    assert!(
+        said.contains("storage-c1 leads canary/0 instead of storage-a1"),
+        "{said}"
+    );
+    // Proven in force after 0.7 s; asked then, and twice more; and the proof that it held.
+    assert_eq!(seen.log.at("resume"), 12_400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interruption_reverts_at_once_and_proves_it() {
+    for (stop, state) in [
+        (Stop::Interrupted("SIGINT".into()), RunState::Interrupted),
+        (
+            Stop::Condition("availability < 50%".into()),
+            RunState::Stopped,
+        ),
+        (Stop::Asked("customers call".into()), RunState::Stopped),
+    ] {
+        let mut run = Run::of(
+            step("cut b", "partition", "az = \"b\"", AT0, "60s")
+                + &step("later", "kill", "node = \"router-a\"", "at = \"30s\"", "5s"),
+        );
+        run.stop = Some((Duration::from_secs(15), stop));
+        let seen = run.go().await;
+        assert_eq!(seen.summary.state, state);
+        assert!(seen.summary.reason.is_some());
+        assert_eq!(seen.log.at("open"), 15_000);
+        assert_eq!(seen.proofs(1), [Pass, Pass], "injected, then reverted");
+        assert!(seen.clean);
+        assert!(!seen.log.has("kill") && !seen.log.has("timeline phase cooldown"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_before_the_steps_injects_nothing() {
+    let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "8s"));
+    run.stop = Some((Duration::from_secs(3), Stop::Interrupted("SIGTERM".into())));
+    let seen = run.go().await;
+    assert_eq!(seen.summary.state, RunState::Interrupted);
+    assert_eq!(seen.log.all(), ["timeline phase baseline"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unhealthy_baseline_is_measured_again_and_injects_nothing() {
+    let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "8s"));
+    run.health = vec![Err(vec!["writes 40 %".into()])];
+    let seen = run.go().await;
+    assert_eq!(seen.summary.state, RunState::Failed);
+    assert!(seen.summary.reason.unwrap().contains("writes 40 %"));
+    // 6 times 10 s are a minute.
+    assert_eq!(
+        seen.log.all(),
+        ["timeline phase baseline", "timeline note"].repeat(6)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_baseline_that_becomes_healthy_in_time_is_one() {
+    let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "8s"));
+    run.health = vec![Err(vec!["writes 40 %".into(), "reads 80 %".into()]), Ok(())];
+    let seen = run.go().await;
+    assert_eq!(seen.summary.state, RunState::Completed);
+    assert_eq!(seen.log.at("kill"), 20_000);
+}
