@@ -2,12 +2,12 @@
 //! namespaces have no rules. The cut is put back and proven again, or the run is
 //! inconclusive and says so.
 
-use crate::support::engine::{ask, docker_lines, left_of};
+use crate::support::engine::{ask, docker_lines, ip_of, left_of};
 use crate::support::*;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(180);
 /// Whose containers are hurt. Its AZ is cut off.
@@ -15,7 +15,7 @@ const NODE: &str = "storage-b1";
 
 /// Events of this kind on the timeline so far.
 fn events(folder: &Path, kind: &str) -> Vec<Value> {
-    let text = std::fs::read_to_string(folder.join("timeline.jsonl")).expect("a timeline");
+    let text = timeline(folder);
     // The last line may be half written.
     let lines = text.lines().filter_map(|l| serde_json::from_str(l).ok());
     lines.filter(|l: &Value| l["event"] == kind).collect()
@@ -26,22 +26,13 @@ fn proven_again(folder: &Path) -> bool {
     proofs.any(|p| p["side"] == "again" && p["proof"]["verdict"] == "pass")
 }
 
-fn wait_until(what: &str, is: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is() {
-        assert!(began.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 /// Whether a message of our own goes from one pod to another.
 fn passes(run: &str, from: &str, to: &str) -> bool {
     let agent = |unit: &str| format!("gameday-{run}-{unit}-agent");
     static NEXT: AtomicU64 = AtomicU64::new(1 << 41);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-    let to_ip = docker_lines(&["inspect", "--format", format, &agent(to)]).concat();
-    let send = json!({ "send": { "messages": [[to_ip, number]], "times": 10, "gap_ms": 30 } });
+    let send =
+        json!({ "send": { "messages": [[ip_of(&agent(to)), number]], "times": 10, "gap_ms": 30 } });
     let sent = ask(&agent(from), &send).expect("it answers");
     assert_eq!(sent["answer"], "sent", "{sent}");
     let seen = ask(&agent(to), &json!({ "seen": [number] })).expect("it answers");
@@ -56,7 +47,9 @@ pub fn a_cut_is_put_back_when_its_containers_are_restarted() {
     for container in [format!("{node}-agent"), node.clone()] {
         docker_lines(&["restart", "-t", "0", &container]);
     }
-    wait_until("proven again", || proven_again(&folder));
+    until("proven again", LIMIT, || {
+        proven_again(&folder).then_some(())
+    });
     assert!(!passes(&run, "router-a", NODE), "it is cut off again");
     assert!(!passes(&run, NODE, "router-a"), "it is cut off again");
     assert!(passes(&run, "router-b", NODE), "its own side reaches it");

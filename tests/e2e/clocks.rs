@@ -2,13 +2,13 @@
 //! jumped is told to them, and one that goes wrong by more than the margin of
 //! the leases lets a stale read through, which is found.
 
-use crate::support::engine::docker_lines;
+use crate::support::engine::ip_of;
 use crate::support::marked::marked;
 use crate::support::*;
 use gameday_cluster::backend::TableSpec;
 use gameday_cluster::client::Client;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const LIMIT: Duration = Duration::from_secs(150);
 /// One call to the store.
@@ -20,9 +20,7 @@ const SEEDS: u64 = 12;
 fn endpoint(runtime: &str, run: &str) -> String {
     const ROUTER: &str = "router-a";
     if runtime == "docker" {
-        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-        let agent = format!("gameday-{run}-{ROUTER}-agent");
-        let ip = docker_lines(&["inspect", "--format", format, &agent]).concat();
+        let ip = ip_of(&format!("gameday-{run}-{ROUTER}-agent"));
         return format!("http://{ip}:8000");
     }
     let mut all = marked(run).into_iter();
@@ -61,15 +59,11 @@ fn a_jump_is_told_to_clients(runtime: &'static str) {
     let (folder, run) = day.folder();
     let endpoint = endpoint(runtime, &run);
     let during = age_of_a_new_table(&endpoint, "during");
-    let gone = || {
-        let told = std::fs::read_to_string(folder.join("timeline.jsonl"));
-        told.is_ok_and(|t| t.contains("\"side\":\"reverted\""))
-    };
-    let began = Instant::now();
-    while !gone() {
-        assert!(began.elapsed() < LIMIT, "not gone within {LIMIT:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until("gone", LIMIT, || {
+        timeline(&folder)
+            .contains("\"side\":\"reverted\"")
+            .then_some(())
+    });
     let after = age_of_a_new_table(&endpoint, "after");
     let done = wait(child, LIMIT);
     assert_eq!(done.status.code(), Some(0), "{}", text(&done));

@@ -29,7 +29,9 @@ fn everywhere() -> Vec<Step> {
         all("disk-full", "refuses = \"writes\"", "found no room")
             .seen(Fact::NoItems(Pairs::All))
             .seen(Fact::Reads(Pairs::All))
-            .seen(Fact::Same(A)),
+            .seen(Fact::Same(A))
+            .seen(Fact::Same(B))
+            .seen(Fact::Same(C)),
         on(B, "disk-full", "refuses = \"growth\"", "found no room")
             .seen(Fact::Answered(Pairs::All)),
         on(C, "disk-error", "operation = \"sync\"", "failed").seen(Fact::Ends(C)),

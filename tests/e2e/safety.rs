@@ -2,9 +2,8 @@
 //! binary on local processes.
 
 use crate::support::*;
-use std::path::Path;
 use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -26,22 +25,6 @@ fn watchdog(run: &str) -> Option<i32> {
     };
     let found = processes_of(run).into_iter().find(marked)?;
     Some(i32::try_from(found).expect("a pid"))
-}
-
-/// Waits until it is so; fails after a generous while.
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed() < LIMIT, "not within {LIMIT:?}: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn timeline(folder: &Path) -> String {
-    std::fs::read_to_string(folder.join("timeline.jsonl")).expect("a timeline")
 }
 
 pub fn a_run_that_is_asked_to_stop_reverts_judges_and_says_why() {
@@ -81,7 +64,7 @@ pub fn a_second_ctrl_c_does_not_keep_the_first_one_from_reverting() {
     let (folder, run) = day.folder();
     let runner = pid(&child);
     signal(runner, libc::SIGINT);
-    until("the revert begins", || {
+    until("the revert begins", LIMIT, || {
         timeline(&folder).contains("\"reverting\"").then_some(())
     });
     signal(runner, libc::SIGINT);
@@ -101,12 +84,12 @@ pub fn the_watchdog_reverts_for_a_runner_that_was_killed() {
     let (folder, run) = day.folder();
 
     // It is replaced when it dies, and that is told.
-    let first = until("a watchdog", || watchdog(&run));
+    let first = until("a watchdog", LIMIT, || watchdog(&run));
     signal(first, libc::SIGKILL);
-    until("another watchdog", || {
+    until("another watchdog", LIMIT, || {
         watchdog(&run).filter(|w| *w != first)
     });
-    until("a remark", || {
+    until("a remark", LIMIT, || {
         timeline(&folder)
             .contains("the watchdog died")
             .then_some(())
@@ -114,7 +97,7 @@ pub fn the_watchdog_reverts_for_a_runner_that_was_killed() {
 
     child.kill().unwrap();
     child.wait().unwrap();
-    until("everything of the run is gone", || {
+    until("everything of the run is gone", LIMIT, || {
         processes_of(&run).is_empty().then_some(())
     });
     let told = timeline(&folder);
@@ -133,7 +116,7 @@ pub fn what_a_dead_run_left_is_told_by_the_next_one() {
     let (_, run) = dead.folder();
     // A stopped runner starts no other watchdog.
     signal(pid(&child), libc::SIGSTOP);
-    signal(until("a watchdog", || watchdog(&run)), libc::SIGKILL);
+    signal(until("a watchdog", LIMIT, || watchdog(&run)), libc::SIGKILL);
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!processes_of(&run).is_empty());

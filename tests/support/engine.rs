@@ -17,6 +17,12 @@ pub fn docker_lines(args: &[&str]) -> Vec<String> {
     said.lines().map(str::to_string).collect()
 }
 
+/// The address of a container, which is an agent's.
+pub fn ip_of(container: &str) -> String {
+    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    docker_lines(&["inspect", "--format", format, container]).concat()
+}
+
 /// Everything that carries the mark of `run`.
 pub fn left_of(run: &str) -> Vec<String> {
     let filter = format!("label=gameday.run={run}");

@@ -2,6 +2,25 @@
 
 use super::processes_of;
 
+/// What the kernel says of a process in `/proc/<pid>/stat`.
+pub struct Stat(String);
+
+impl Stat {
+    /// `None` if there is no such process.
+    pub fn of(pid: impl std::fmt::Display) -> Option<Stat> {
+        std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .ok()
+            .map(Stat)
+    }
+
+    /// A field by its number in proc_pid_stat(5), from the third one, the state.
+    pub fn field(&self, number: usize) -> Option<&str> {
+        // What precedes the last bracket is its name, which may contain anything.
+        let (_, fields) = self.0.rsplit_once(')')?;
+        fields.split_whitespace().nth(number.checked_sub(3)?)
+    }
+}
+
 /// A process with the marks of a run.
 pub struct Marked {
     pub pid: i32,
@@ -23,10 +42,8 @@ impl Marked {
     /// Its state as one letter, and when it began, which no other process with this pid has in
     /// common; `None` if it has gone meanwhile.
     pub fn stat(&self) -> Option<(char, String)> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
-        // What precedes the last bracket is its name, which may contain anything.
-        let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
-        Some((fields.first()?.chars().next()?, fields.get(19)?.to_string()))
+        let stat = Stat::of(self.pid)?;
+        Some((stat.field(3)?.chars().next()?, stat.field(22)?.to_string()))
     }
 
     /// Whether it is stopped by a signal.

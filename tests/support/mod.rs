@@ -88,7 +88,7 @@ pub fn another_build(dir: &Path) -> PathBuf {
 
 /// Whether all proofs of one side on a run's timeline are a pass, and their evidence.
 pub fn proofs(folder: &Path, side: &str) -> (bool, String) {
-    let text = std::fs::read_to_string(folder.join("timeline.jsonl")).expect("a timeline");
+    let text = timeline(folder);
     let lines = text.lines().map(|l| serde_json::from_str(l).expect("JSON"));
     let of: Vec<serde_json::Value> = lines
         .filter(|l: &serde_json::Value| l["event"] == "proof" && l["side"] == side)
@@ -196,6 +196,23 @@ impl Short {
             .to_string();
         (folder, run)
     }
+}
+
+/// Waits until there is something; fails beyond the limit.
+pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// All that a run has written on its timeline so far.
+pub fn timeline(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("timeline.jsonl")).expect("a timeline")
 }
 
 /// Waits for a child, with a limit; kills it (and fails) beyond.

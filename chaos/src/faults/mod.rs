@@ -96,13 +96,13 @@
 //! | `delay`, `jitter`, `rate` | suite; day `traffic` | no answer, or none that carries an item, reaches a canary across any earlier; afterwards they do |
 //! | `loss`, `duplicate`, `corrupt`, `reorder`, `traffic` | suite; day `traffic`; docker alone | what the kernel counts of TCP in the node's namespace: segments sent again, doubled, with a wrong sum, out of order |
 //! | `bit-flip`, `truncate` | day `resources` | the process is gone meanwhile, another one afterwards |
-//! | `disk-slow` | day `resources` | no write is answered to a canary in less than the delay, reads are; afterwards writes are too |
-//! | `disk-full` | day `resources` | no write is answered, reads are, by the same processes; afterwards writes are too |
+//! | `disk-slow` | day `resources` | no write is answered to a canary in less than the delay, and reads are answered; afterwards a write is answered sooner |
+//! | `disk-full` | day `resources` | no write is answered, reads are; afterwards writes are too, by the same processes |
 //! | `disk-error` | day `resources` | the process ends by itself, another one afterwards |
 //! | `clock-skew`, jump | `clocks` | a table that is created meanwhile is two hours old, one that is created afterwards is not |
 //! | `clock-skew`, drift | `clocks` | beyond the margin of the leases a strong read is stale, and found; within it none is |
-//! | `cpu-limit` | day `resources`; docker alone | processor time of the process, as the kernel counts it for each: less than the bound, and several times that before and afterwards |
-//! | `memory-limit` | day `resources`; docker alone | what the node's control group is charged for: more than the bound before, and less meanwhile |
+//! | `cpu-limit` | day `resources`; docker alone | processor time of the process, as the kernel counts it for each: no more than the bound, as exactly as its ticks tell, and more than twice that before and afterwards |
+//! | `memory-limit` | day `resources`; docker alone | what the node's control group is charged for: more than the bound before, and no more meanwhile |
 
 mod clock_skew;
 mod crash_loop;

@@ -16,7 +16,7 @@ const COUNTED: u64 = 5;
 /// How long before a step is looked at.
 const BEFORE: Duration = Duration::from_secs(3);
 
-/// Something around a step.
+/// Percent of a processor around a step.
 #[derive(Debug)]
 struct Rates {
     before: f64,
@@ -107,6 +107,8 @@ impl Around<'_> {
             }
             Fact::Starved(node, percent) => {
                 let used = self.cpu_percent(node);
+                // Of three seconds two percent are six ticks, of which one at either end is
+                // counted too early or too late.
                 let most = f64::from(percent) * 1.5;
                 assert!(used.during <= most && used.during < used.before.min(used.after) / 2.0);
             }

@@ -18,8 +18,10 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(300);
-/// Between two looks at the processes, of which those in containers cost a command each.
-const LOOKS: Duration = Duration::from_millis(250);
+/// Between two looks at processes.
+const LOOKS: Duration = Duration::from_millis(100);
+/// The same in containers, where each look is a command.
+const LOOKS_IN_CONTAINERS: Duration = Duration::from_millis(250);
 
 const HEAD: &str = r#"[playbook]
 title = "day"
@@ -245,7 +247,11 @@ fn watch(mut child: Child, out: &Path, lanes: &[Vec<Step>]) -> (Child, Seen) {
                 seen.links.push((from, eyes.now(), links));
             }
         }
-        std::thread::sleep(LOOKS);
+        let in_containers = eyes.as_ref().is_some_and(|(e, _)| e.runtime == "docker");
+        std::thread::sleep(match in_containers {
+            true => LOOKS_IN_CONTAINERS,
+            false => LOOKS,
+        });
     }
     (child, seen)
 }

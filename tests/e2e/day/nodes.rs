@@ -1,6 +1,6 @@
 //! The nodes of a run, looked at beside it: by the kernel or the engine.
 
-use crate::support::marked::marked;
+use crate::support::marked::{Stat, marked};
 use gameday_record::{Nanos, RunClock, RunInfo};
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -37,11 +37,8 @@ pub struct Used {
 
 impl Used {
     fn of(pid: &str) -> Option<Used> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // What precedes the last bracket is its name, which may contain anything.
-        let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
-        // Counted from the state, the third field of proc_pid_stat(5).
-        let number = |field: usize| fields.get(field - 3)?.parse::<f64>().ok();
+        let stat = Stat::of(pid)?;
+        let number = |field: usize| stat.field(field)?.parse::<f64>().ok();
         // SAFETY: it only asks.
         let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64;
         Some(Used {

@@ -28,7 +28,7 @@ const FEW: u64 = 4;
 /// in containers, where all of them are offered.
 const ALL_FAULTS: u64 = 2 * FaultKind::ALL.len() as u64;
 /// Anything that is waited for. No bound that is tested: those are told, not asserted.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// What the timeline has once a fault was looked for.
 const IN_FORCE: &str = "\"side\":\"injected\"";
