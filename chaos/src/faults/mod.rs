@@ -97,7 +97,7 @@
 //! | `loss`, `duplicate`, `corrupt`, `reorder`, `traffic` | suite; day `traffic`; docker alone | what the kernel counts of TCP in the node's namespace: segments sent again, doubled, with a wrong sum, out of order |
 //! | `bit-flip`, `truncate` | day `resources` | the process is gone meanwhile, another one afterwards |
 //! | `disk-slow` | day `resources` | no write is answered to a canary in less than the delay, and reads are answered; afterwards a write is answered sooner |
-//! | `disk-full` | day `resources` | no write is answered, reads are; afterwards writes are too, by the same processes |
+//! | `disk-full` | day `resources` | no write is answered to a canary; afterwards writes are, through every pair |
 //! | `disk-error` | day `resources` | the process ends by itself, another one afterwards |
 //! | `clock-skew`, jump | `clocks` | a table that is created meanwhile is two hours old, one that is created afterwards is not |
 //! | `clock-skew`, drift | `clocks` | beyond the margin of the leases a strong read is stale, and found; within it none is |

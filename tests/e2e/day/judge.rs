@@ -99,12 +99,6 @@ impl Around<'_> {
                 assert_eq!(seen.last(), Some(&&State::Gone), "{seen:?}");
                 self.runs_again(node, |before, now| before != now);
             }
-            Fact::Same(node) => {
-                let before = State::Runs(self.before(node));
-                let seen = self.during(node);
-                assert!(seen.iter().all(|s| **s == before), "{seen:?}");
-                self.runs_again(node, |before, now| before == now);
-            }
             Fact::Starved(node, percent) => {
                 let used = self.cpu_percent(node);
                 // Of three seconds two percent are six ticks, of which one at either end is

@@ -71,8 +71,6 @@ pub enum Fact {
     Gone(&'static str),
     /// The node's process ends meanwhile; afterwards another one runs.
     Ends(&'static str),
-    /// The node's process is the same all the time, and runs.
-    Same(&'static str),
     /// The node's process gets at most so many percent of a processor, and more before and
     /// afterwards.
     Starved(&'static str, u32),
@@ -107,7 +105,6 @@ impl Fact {
             self,
             Fact::Gone(_)
                 | Fact::Ends(_)
-                | Fact::Same(_)
                 | Fact::Starved(..)
                 | Fact::Squeezed(..)
                 | Fact::Frozen(_)
