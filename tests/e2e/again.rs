@@ -77,28 +77,38 @@ pub fn a_cut_is_put_back_when_its_containers_are_restarted() {
     assert_eq!(left_of(&run), Vec::<String>::new());
 }
 
-pub fn a_cut_that_cannot_be_put_back_is_inconclusive() {
+/// Somebody does this to the containers of a unit while its AZ is cut off.
+fn cannot_be_put_back(unit: &str, hurt: impl Fn(&str), why: &[&str]) {
     let day = Short::new("docker", &step("isolate", "{ az = \"b\" }", 12));
     let child = day.hurt();
     let (folder, run) = day.folder();
-    docker_lines(&["rm", "-f", &format!("gameday-{run}-{NODE}-agent")]);
-    // An instrument is not restarted into the new namespace: it would forget what it measured.
-    let instrument = format!("gameday-{run}-canary-b-agent");
-    docker_lines(&["restart", "-t", "0", &instrument]);
+    hurt(&format!("gameday-{run}-{unit}-agent"));
     let done = wait(child, LIMIT);
     assert_eq!(done.status.code(), Some(2), "{}", text(&done));
     let report = json(&folder.join("report.json"));
     assert_eq!(report["overall"]["ending"], "inconclusive");
     let said = report["overall"]["reasons"].to_string();
-    let why = format!("the agent of {NODE} had ended");
-    assert!(said.contains(&why), "{said}");
-    assert!(said.contains("its container was removed"), "{said}");
+    for why in why {
+        assert!(said.contains(why), "{said}");
+    }
     let held = &report["injections"][0]["proof_held"];
     assert_eq!(held["proof"]["verdict"], "unknown", "{held}");
-    let gaps = events(&folder, "gap");
-    let of = |unit: &str| gaps.iter().find(|g| g["units"] == json!([unit]));
-    assert!(of(NODE).is_some(), "{gaps:?}");
-    let of_instrument = of("canary-b").expect("its gap")["text"].to_string();
-    assert!(of_instrument.contains("is an instrument"), "{gaps:?}");
+    assert_eq!(events(&folder, "gap")[0]["units"], json!([unit]));
     assert_eq!(left_of(&run), Vec::<String>::new());
+}
+
+pub fn a_cut_that_cannot_be_put_back_is_inconclusive() {
+    let hurt = |agent: &str| drop(docker_lines(&["rm", "-f", agent]));
+    let why = [
+        &format!("the agent of {NODE} had ended"),
+        "its container was removed",
+    ];
+    cannot_be_put_back(NODE, hurt, &why);
+}
+
+/// One that is restarted into the new namespace would forget what it has measured.
+pub fn a_cut_around_an_instrument_is_not_put_back() {
+    let hurt = |agent: &str| drop(docker_lines(&["restart", "-t", "0", agent]));
+    let why = ["the agent of canary-b was started anew", "is an instrument"];
+    cannot_be_put_back("canary-b", hurt, &why);
 }

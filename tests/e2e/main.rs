@@ -87,6 +87,7 @@ fn trials() -> Vec<Trial> {
             docker::a_taken_network_is_refused_with_a_way_out,
             again::a_cut_is_put_back_when_its_containers_are_restarted,
             again::a_cut_that_cannot_be_put_back_is_inconclusive,
+            again::a_cut_around_an_instrument_is_not_put_back,
             sabotage::rules_that_somebody_removed_are_no_partition,
             sabotage::a_container_that_somebody_started_is_not_dead,
             doctor::containers_are_tried_and_the_probe_is_gone_afterwards;
