@@ -25,9 +25,9 @@ use gameday_chaos::runtime::Runtime;
 use gameday_chaos::runtime::marks::{Kind, RunMarks};
 use gameday_record::folder::write_json;
 use gameday_record::history::HISTORY_VERSION;
-use gameday_record::timeline::TimelineWriter;
+use gameday_record::timeline::{Proof, TimelineWriter};
 use gameday_record::{
-    HistoryHeader, Node, Phase, RunClock, RunFolder, RunInfo, RunState, TimelineEvent,
+    HistoryHeader, Node, Phase, RunClock, RunFolder, RunInfo, RunState, TimelineEvent, Verdict,
 };
 use gameday_reports::BaselineRule;
 use std::collections::BTreeMap;
@@ -429,10 +429,13 @@ struct Baseline {
 }
 
 impl Health for Baseline {
-    fn baseline(&self, lasted: Duration) -> BoxFuture<'_, Result<(), Vec<String>>> {
+    fn baseline(&self, lasted: Duration) -> BoxFuture<'_, Proof> {
         async move {
             if let Some(flaw) = self.recorder.flaw() {
-                return Err(vec![flaw]);
+                return Proof {
+                    verdict: Verdict::Fail,
+                    evidence: vec![flaw],
+                };
             }
             let now = self.clock.now();
             // Calls of the last moment have not returned yet; they are not judged here.

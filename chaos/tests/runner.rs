@@ -14,13 +14,14 @@ mod links;
 mod rolling;
 mod support;
 
-use fake::{Fake, Judged, Log, Memory, Switches, Told, Watcher, group};
+use fake::{Fake, Judged, Log, Memory, Switches, Told, Watcher, baseline, group};
 use futures_util::future::BoxFuture;
 use gameday_chaos::plan::plan;
 use gameday_chaos::runner::{
     Cast, ExecutionSummary, Firing, Group, Progress, Stop, Timeline, execute,
 };
 use gameday_chaos::runtime::Link;
+use gameday_record::timeline::Proof;
 use gameday_record::{Injection, Node, RunClock, RunState, TimelineEvent, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,7 @@ struct Run {
     steps: String,
     switches: Switches,
     groups: Vec<Result<Vec<Group>, String>>,
-    health: Vec<Result<(), Vec<String>>>,
+    health: Vec<Proof>,
     refuse: fn(&TimelineEvent) -> bool,
     /// When the playbook's alarms fire, from the start.
     alarm: Option<Duration>,
@@ -63,7 +64,7 @@ impl Run {
                 Some("storage-a1"),
                 ["storage-a1", "storage-b1", "storage-c1"],
             )])],
-            health: vec![Ok(())],
+            health: vec![baseline(Verdict::Pass, &[])],
             refuse: |_| false,
             alarm: None,
             stop: None,

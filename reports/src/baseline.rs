@@ -1,7 +1,8 @@
 //! Whether the cluster is well enough to be hurt.
 
 use crate::fold::{Fold, Kind, SECOND, kinds_in};
-use gameday_record::{Nanos, WorkloadSpec};
+use gameday_record::timeline::Proof;
+use gameday_record::{Nanos, Verdict, WorkloadSpec};
 
 /// When a baseline is healthy.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,22 +30,23 @@ impl BaselineRule {
 }
 
 impl Fold {
-    /// Whether the cluster was healthy in the whole seconds inside `[from, to)`:
-    /// every cell of the rule has data and answered at least its share, and
-    /// the canaries sent what they should.
-    ///
-    /// # Errors
-    /// What was wrong, one sentence per cell with its numbers.
-    pub fn baseline(&self, from: Nanos, to: Nanos, rule: &BaselineRule) -> Result<(), Vec<String>> {
+    /// Whether the cluster was healthy in the whole seconds inside `[from, to)`: every cell of
+    /// the rule has data and answered at least its share, and the canaries sent what they should.
+    /// Unknown if the only thing amiss is that some cells have no data. The evidence is what was
+    /// wrong or missing, one sentence per cell with its numbers.
+    pub fn baseline(&self, from: Nanos, to: Nanos, rule: &BaselineRule) -> Proof {
         let first = from.0.div_ceil(SECOND);
         let end = to.0 / SECOND;
         if end <= first {
-            return Err(vec![format!(
-                "the baseline from {from} to {to} does not contain a whole second"
-            )]);
+            return Proof {
+                verdict: Verdict::Unknown,
+                evidence: vec![format!(
+                    "the baseline from {from} to {to} does not contain a whole second"
+                )],
+            };
         }
         let last = end - 1;
-        let mut wrong = Vec::new();
+        let (mut wrong, mut missing) = (Vec::new(), Vec::new());
         for az in &rule.azs {
             for endpoint in &rule.azs {
                 for kind in &rule.kinds {
@@ -53,7 +55,7 @@ impl Fold {
                     });
                     let what = format!("{}s from {az} through endpoint {endpoint}", kind.name());
                     match counts.availability() {
-                        None => wrong.push(format!("{what}: no operation was measured")),
+                        None => missing.push(format!("{what}: no operation was measured")),
                         Some(a) if a < rule.availability => wrong.push(format!(
                             "{what}: {} of {} answered ({}), at least {} expected",
                             counts.answered,
@@ -76,7 +78,16 @@ impl Fold {
                 crate::numbers::limit_percent(rule.unsent),
             ));
         }
-        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+        let verdict = match (wrong.is_empty(), missing.is_empty()) {
+            (false, _) => Verdict::Fail,
+            (true, false) => Verdict::Unknown,
+            (true, true) => Verdict::Pass,
+        };
+        wrong.extend(missing);
+        Proof {
+            verdict,
+            evidence: wrong,
+        }
     }
 }
 
@@ -96,7 +107,7 @@ mod tests {
     }
 
     /// 100 operations of each pair in second 1, some of a through b spoiled.
-    fn baseline(spoil: &[Outcome]) -> Result<(), Vec<String>> {
+    fn baseline(spoil: &[Outcome]) -> Proof {
         let mut fold = Fold::new();
         for (az, endpoint) in [("a", "a"), ("a", "b"), ("b", "a"), ("b", "b")] {
             for i in 0..100 {
@@ -110,33 +121,39 @@ mod tests {
 
     #[test]
     fn a_baseline_is_healthy_cell_by_cell() {
-        assert_eq!(baseline(&[]), Ok(()));
+        assert_eq!(baseline(&[]).verdict, Verdict::Pass);
         // 99 of 100 is enough, 98 is not.
-        assert_eq!(baseline(&[unknown()]), Ok(()));
-        let wrong = baseline(&[unknown(), failed(ErrorClass::Refused)]).unwrap_err();
+        assert_eq!(baseline(&[unknown()]).verdict, Verdict::Pass);
+        let proof = baseline(&[unknown(), failed(ErrorClass::Refused)]);
+        assert_eq!(proof.verdict, Verdict::Fail);
         assert_eq!(
-            wrong,
+            proof.evidence,
             ["writes from a through endpoint b: 98 of 100 answered (98 %), at least 99 % expected"]
         );
         // One unsent of 400 is 0.25 %.
-        let wrong = baseline(&[failed(ErrorClass::Unsent)]).unwrap_err();
+        let proof = baseline(&[failed(ErrorClass::Unsent)]);
+        assert_eq!(proof.verdict, Verdict::Fail);
         assert!(
-            wrong.len() == 1 && wrong[0].contains("1 of 400"),
-            "{wrong:?}"
+            proof.evidence.len() == 1 && proof.evidence[0].contains("1 of 400"),
+            "{proof:?}"
         );
     }
 
     #[test]
-    fn a_baseline_without_data_is_not_healthy() {
-        let fold = Fold::over(&[op("a", "a", 1_500, 1, ok())]);
-        let wrong = fold
-            .baseline(Nanos(1_000_000_000), Nanos(2_000_000_000), &rule())
-            .unwrap_err();
-        assert_eq!(wrong.len(), 3, "{wrong:?}");
-        assert!(wrong[0].contains("no operation was measured"));
-        let wrong = fold
-            .baseline(Nanos(1_200_000_000), Nanos(1_900_000_000), &rule())
-            .unwrap_err();
-        assert!(wrong[0].contains("whole second"), "{wrong:?}");
+    fn a_baseline_without_data_is_not_known_to_be_healthy() {
+        let over = |outcome| Fold::over(&[op("a", "a", 1_500, 1, outcome)]);
+        let (from, to) = (Nanos(1_000_000_000), Nanos(2_000_000_000));
+        let proof = over(ok()).baseline(from, to, &rule());
+        assert_eq!(proof.verdict, Verdict::Unknown);
+        assert_eq!(proof.evidence.len(), 3, "{proof:?}");
+        assert!(proof.evidence[0].contains("no operation was measured"));
+        // What is missing hides nothing of what is wrong.
+        let proof = over(failed(ErrorClass::Refused)).baseline(from, to, &rule());
+        assert_eq!(proof.verdict, Verdict::Fail);
+        assert!(proof.evidence[0].contains("0 of 1 answered"), "{proof:?}");
+        let (from, to) = (Nanos(1_200_000_000), Nanos(1_900_000_000));
+        let proof = over(ok()).baseline(from, to, &rule());
+        assert_eq!(proof.verdict, Verdict::Unknown);
+        assert!(proof.evidence[0].contains("whole second"), "{proof:?}");
     }
 }

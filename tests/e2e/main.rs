@@ -29,6 +29,7 @@ mod turns;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 use turns::{Needs, Turns};
 
 fn main() -> ExitCode {
@@ -39,8 +40,8 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// A test that has its turn when what it needs is free.
-fn trial(needs: Needs, name: &str, test: fn()) -> Trial {
+/// A test that has its turn when what it needs is free; tells how long it took.
+fn trial(needs: Needs, name: &'static str, test: fn()) -> Trial {
     static TURNS: Turns = Turns::new();
     static PLACES: AtomicUsize = AtomicUsize::new(0);
     let place = PLACES.fetch_add(1, Ordering::Relaxed);
@@ -54,7 +55,9 @@ fn trial(needs: Needs, name: &str, test: fn()) -> Trial {
             ));
         }
         let _turn = TURNS.wait(place, needs);
+        let began = Instant::now();
         test();
+        println!("{:6.1} s {name}", began.elapsed().as_secs_f64());
         Ok(Completion::Completed)
     })
 }

@@ -9,6 +9,7 @@
 //! looked whether every link carries.
 
 mod admission;
+mod baseline;
 mod condition;
 mod gaps;
 mod prove;
@@ -31,10 +32,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
-
-/// How long the verdict on the baseline may take.
-const HEALTH: Duration = Duration::from_secs(30);
+use tokio::time::{Instant, sleep};
 
 /// Everybody who takes part.
 pub struct Cast {
@@ -185,7 +183,7 @@ async fn phases(
     let verdict = tokio::select! {
         biased;
         why = stop.as_mut() => return Some(why),
-        verdict = baseline(shared, health) => verdict,
+        verdict = baseline::baseline(shared, health) => verdict,
     };
     if let Err(reasons) = verdict {
         for reason in &reasons {
@@ -209,40 +207,6 @@ async fn phases(
         biased;
         why = stop => Some(why),
         () = sleep(plan.cooldown) => None,
-    }
-}
-
-/// Measures until the cluster was healthy for the length of the baseline, or the time for that
-/// is over.
-///
-/// # Errors
-/// Why it is not; at least one reason.
-async fn baseline(shared: &Shared, health: &dyn Health) -> Result<(), Vec<String>> {
-    let wanted = shared.plan.baseline;
-    let began = Instant::now();
-    loop {
-        shared.phase(Phase::Baseline, wanted.lasts).await;
-        sleep(wanted.lasts).await;
-        let mut reasons = match timeout(HEALTH, health.baseline(wanted.lasts)).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(reasons)) => reasons,
-            Err(_) => vec![format!("no verdict within {} s", HEALTH.as_secs())],
-        };
-        if reasons.is_empty() {
-            reasons.push("no reason was given".into());
-        }
-        if began.elapsed() + wanted.lasts > wanted.within {
-            return Err(reasons);
-        }
-        let more = match reasons.len() {
-            1 => String::new(),
-            n => format!(" (and {} more)", n - 1),
-        };
-        let text = format!(
-            "the baseline was unhealthy and is measured again: {}{more}",
-            reasons[0]
-        );
-        shared.note(text).await;
     }
 }
 

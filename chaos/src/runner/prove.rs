@@ -35,6 +35,15 @@ pub(super) async fn until<F: Future<Output = Proof>>(
     }
 }
 
+/// The first piece of evidence, and how many more there are.
+pub(super) fn first(proof: &Proof) -> String {
+    match proof.evidence.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        [one, more @ ..] => format!("{one} (and {} more)", more.len()),
+    }
+}
+
 /// The evidence in one sentence.
 pub(super) fn describe(proof: &Proof) -> String {
     let more = proof.evidence.len().saturating_sub(TOLD);

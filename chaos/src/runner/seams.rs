@@ -2,7 +2,7 @@
 //! baseline was healthy, who wants to know, and when to stop.
 
 use futures_util::future::BoxFuture;
-use gameday_record::timeline::{Injection, ProofSide};
+use gameday_record::timeline::{Injection, Proof, ProofSide};
 use gameday_record::{Phase, Verdict};
 use std::time::Duration;
 
@@ -28,11 +28,10 @@ pub trait Roles: Send + Sync {
 
 /// Judges the baseline.
 pub trait Health: Send + Sync {
-    /// Asked at the end of a baseline about its length, until now. Bounded in time by the caller.
-    ///
-    /// # Errors
-    /// Why the cluster is not healthy enough to be hurt, one reason each.
-    fn baseline(&self, lasted: Duration) -> BoxFuture<'_, Result<(), Vec<String>>>;
+    /// Asked at the end of a baseline about its length, until now: whether the cluster is healthy
+    /// enough to be hurt. Unknown if nothing is wrong with what was measured, but too little was;
+    /// the evidence tells why it is not a pass, one reason each. Bounded in time by the caller.
+    fn baseline(&self, lasted: Duration) -> BoxFuture<'_, Proof>;
 }
 
 /// Knows the playbook's alarms.

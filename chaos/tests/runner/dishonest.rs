@@ -82,7 +82,7 @@ async fn after_the_last_revert_every_node_must_reach_every_other() {
 
     // Nothing was injected: nothing can be left.
     let mut run = Run::of(step("x", "kill", "node = \"storage-b1\"", AT0, "8s"));
-    run.health = vec![Err(vec!["writes 40 %".into()])];
+    run.health = vec![baseline(Fail, &["writes 40 %"])];
     assert!(!run.go().await.log.has("timeline reachability"));
 }
 

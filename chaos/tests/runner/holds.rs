@@ -121,7 +121,7 @@ async fn a_stop_before_the_steps_injects_nothing() {
 #[tokio::test(start_paused = true)]
 async fn an_unhealthy_baseline_is_measured_again_and_injects_nothing() {
     let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "8s"));
-    run.health = vec![Err(vec!["writes 40 %".into()])];
+    run.health = vec![baseline(Fail, &["writes 40 %"])];
     let seen = run.go().await;
     assert_eq!(seen.summary.state, RunState::Failed);
     assert!(seen.summary.reason.unwrap().contains("writes 40 %"));
@@ -135,8 +135,37 @@ async fn an_unhealthy_baseline_is_measured_again_and_injects_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_baseline_that_becomes_healthy_in_time_is_one() {
     let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "8s"));
-    run.health = vec![Err(vec!["writes 40 %".into(), "reads 80 %".into()]), Ok(())];
+    run.health = vec![
+        baseline(Fail, &["writes 40 %", "reads 80 %"]),
+        baseline(Pass, &[]),
+    ];
     let seen = run.go().await;
     assert_eq!(seen.summary.state, RunState::Completed);
     assert_eq!(seen.log.at("kill"), 20_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_baseline_of_which_something_is_not_measured_yet_goes_on() {
+    let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "8s"));
+    let thin = baseline(Unknown, &["writes: no operation was measured"]);
+    run.health = vec![thin.clone(), thin.clone(), baseline(Pass, &[])];
+    let seen = run.go().await;
+    assert_eq!(seen.summary.state, RunState::Completed);
+    assert_eq!(seen.log.at("kill"), 12_000);
+    // It is one baseline, and said once.
+    assert_eq!(
+        seen.log.all()[..3],
+        [
+            "timeline phase baseline",
+            "timeline note",
+            "timeline phase steps"
+        ]
+    );
+
+    let mut run = Run::of(step("x", "kill", "az = \"b\"", AT0, "8s"));
+    run.health = vec![thin];
+    let seen = run.go().await;
+    assert_eq!(seen.summary.state, RunState::Failed);
+    assert!(seen.summary.reason.unwrap().contains("no operation"));
+    assert!(!seen.log.has("kill"));
 }

@@ -8,7 +8,8 @@ use gameday_chaos::runtime::traffic::{Heard, Sounding, Traffic};
 use gameday_chaos::runtime::{
     Fut, Gap, GapState, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError,
 };
-use gameday_record::{TimelineEvent, TimelineLine};
+use gameday_record::timeline::Proof;
+use gameday_record::{TimelineEvent, TimelineLine, Verdict};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -594,10 +595,18 @@ impl Roles for Told {
 }
 
 /// Verdicts on baselines; the last one stands.
-pub struct Judged(pub Mutex<Vec<Result<(), Vec<String>>>>);
+pub struct Judged(pub Mutex<Vec<Proof>>);
+
+/// One of them.
+pub fn baseline(verdict: Verdict, evidence: &[&str]) -> Proof {
+    Proof {
+        verdict,
+        evidence: evidence.iter().map(|e| e.to_string()).collect(),
+    }
+}
 
 impl Health for Judged {
-    fn baseline(&self, _: Duration) -> BoxFuture<'_, Result<(), Vec<String>>> {
+    fn baseline(&self, _: Duration) -> BoxFuture<'_, Proof> {
         Box::pin(async { next(&self.0) })
     }
 }

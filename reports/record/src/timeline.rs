@@ -52,7 +52,7 @@ pub enum ProofSide {
     Reverted,
 }
 
-/// Evidence that a fault took effect, or is gone.
+/// A verdict with its evidence: that a fault took effect, or is gone, or that a baseline is healthy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
     /// Pass: shown. Fail: shown that it did not. Unknown: could not be probed.
