@@ -1,5 +1,6 @@
 //! The baseline: the healthy cluster is measured before anything is injected.
 
+use super::busy::Meanwhile;
 use super::seams::Health;
 use super::{Shared, prove};
 use gameday_record::timeline::Proof;
@@ -42,6 +43,7 @@ pub(super) async fn baseline(shared: &Shared, health: &dyn Health) -> Result<(),
 /// One baseline, until it is known how it was, or `end`.
 async fn one(shared: &Shared, health: &dyn Health, end: Instant) -> Proof {
     let began = Instant::now();
+    let meanwhile = Meanwhile::begin();
     let mut told = false;
     sleep(shared.plan.baseline.lasts).await;
     loop {
@@ -54,6 +56,7 @@ async fn one(shared: &Shared, health: &dyn Health, end: Instant) -> Proof {
             proof.evidence.push("no reason was given".into());
         }
         if proof.verdict != Verdict::Unknown || Instant::now() + LONGER > end {
+            meanwhile.add_to(&mut proof);
             return proof;
         }
         if !told {

@@ -10,6 +10,7 @@
 
 mod admission;
 mod baseline;
+mod busy;
 mod condition;
 mod gaps;
 mod prove;

@@ -1,5 +1,6 @@
 //! Asking for a proof until it is had or time is up.
 
+use super::busy::Meanwhile;
 use gameday_record::Verdict;
 use gameday_record::timeline::Proof;
 use std::time::Duration;
@@ -11,8 +12,19 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 const TOLD: usize = 4;
 
 /// Looks until a verdict is `settled` or `limit` has passed; the last proof
-/// counts, and none at all is unknown.
+/// counts, and none at all is unknown. One that is no pass tells of a busy machine.
 pub(super) async fn until<F: Future<Output = Proof>>(
+    limit: Duration,
+    settled: impl Fn(Verdict) -> bool,
+    look: impl Fn() -> F,
+) -> Proof {
+    let meanwhile = Meanwhile::begin();
+    let mut proof = looked(limit, settled, look).await;
+    meanwhile.add_to(&mut proof);
+    proof
+}
+
+async fn looked<F: Future<Output = Proof>>(
     limit: Duration,
     settled: impl Fn(Verdict) -> bool,
     look: impl Fn() -> F,
