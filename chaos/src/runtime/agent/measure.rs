@@ -2,6 +2,7 @@
 //! they were sent, on the clock that all containers of a host share. They
 //! carry no checksum, so that damaged ones arrive.
 
+use super::arrived::arrived;
 use crate::runtime::control::lock;
 use crate::runtime::traffic::hearing::{Hearing, Message};
 use crate::runtime::traffic::{Heard, Sounding};
@@ -94,6 +95,7 @@ impl Meter {
         while Instant::now() < ends && !self.is_complete(&streams) {
             tokio::time::sleep(LOOK).await;
         }
+        arrived(&self.socket, |bytes| self.take(bytes));
         let mut hearings = lock(&self.hearings);
         let all = streams.iter().map(|s| hearings.remove(s));
         // One that was never announced has heard nothing.
@@ -110,19 +112,19 @@ impl Meter {
     async fn hear(self) {
         let mut bytes = [0; 2048];
         loop {
-            let n = match self.socket.recv_from(&mut bytes).await {
-                Ok((n, _)) => n,
+            match self.socket.recv_from(&mut bytes).await {
+                Ok((n, _)) => self.take(&bytes[..n]),
                 // An answer to something we sent, for example that nobody listens there.
-                Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                    continue;
-                }
-            };
-            if let Some((message, whole)) = Message::decode(&bytes[..n])
-                && let Some(hearing) = lock(&self.hearings).get_mut(&message.stream)
-            {
-                hearing.take(&message, whole, n, now_us());
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
             }
+        }
+    }
+
+    fn take(&self, bytes: &[u8]) {
+        if let Some((message, whole)) = Message::decode(bytes)
+            && let Some(hearing) = lock(&self.hearings).get_mut(&message.stream)
+        {
+            hearing.take(&message, whole, bytes.len(), now_us());
         }
     }
 }

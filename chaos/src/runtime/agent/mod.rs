@@ -4,11 +4,13 @@
 //! node requests to its admin port over loopback, which no rule touches, and
 //! its data folder.
 
+mod arrived;
 mod measure;
 mod rules;
 
 pub(crate) use self::rules::Orders;
 
+use self::arrived::arrived;
 use self::measure::Meter;
 use self::rules::Rules;
 use crate::runtime::control::{self, Reply, lock};
@@ -178,6 +180,7 @@ pub async fn run(
             )))
         }
         AgentRequest::Seen(numbers) => {
+            arrived(&socket, |message| remember(&seen, message));
             let seen = lock(&seen);
             let found = numbers.iter().map(|n| seen.contains(n)).collect();
             Reply::Now(Ok(AgentAnswer::Seen(found)))
@@ -254,19 +257,22 @@ async fn receive(socket: Arc<UdpSocket>, seen: Arc<Mutex<VecDeque<u64>>>) {
     let mut message = [0; 8];
     loop {
         match socket.recv_from(&mut message).await {
-            Ok((8, _)) => {
-                let number = u64::from_be_bytes(message);
-                let mut seen = lock(&seen);
-                if !seen.contains(&number) {
-                    seen.push_back(number);
-                    if seen.len() > REMEMBERED {
-                        seen.pop_front();
-                    }
-                }
-            }
-            Ok(_) => {}
+            Ok((n, _)) => remember(&seen, &message[..n]),
             // An answer to something we sent, for example that nobody listens there.
             Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+fn remember(seen: &Mutex<VecDeque<u64>>, message: &[u8]) {
+    let Ok(number) = message.try_into().map(u64::from_be_bytes) else {
+        return;
+    };
+    let mut seen = lock(seen);
+    if !seen.contains(&number) {
+        seen.push_back(number);
+        if seen.len() > REMEMBERED {
+            seen.pop_front();
         }
     }
 }
