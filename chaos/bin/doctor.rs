@@ -13,7 +13,7 @@ use gameday_chaos::runtime::docker::Techniques;
 use gameday_chaos::runtime::facilities::{self, Facilities, Seen};
 use gameday_chaos::runtime::leftovers::{self, Leftover};
 use gameday_chaos::runtime::marks::Kind;
-use gameday_chaos::runtime::{docker, process};
+use gameday_chaos::runtime::{docker, pressure, process};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,6 +70,9 @@ struct Engine {
 struct Host {
     kernel: String,
     cpus: u32,
+    /// Share of the last minute in which some task waited for a processor, 0 to 1; none where
+    /// the kernel does not say.
+    waiting: Option<f64>,
     cgroup_version: Option<u32>,
     /// As this user.
     facilities: Vec<Tried>,
@@ -158,6 +161,7 @@ async fn diagnose() -> Diagnosis {
         host: Host {
             kernel: versions.kernel,
             cpus: versions.cpus,
+            waiting: pressure::of_processors().map(|p| p.last_minute),
             cgroup_version: facilities::cgroup_version(),
             facilities: tried(&facilities::of_host().await),
         },

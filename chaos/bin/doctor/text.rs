@@ -4,6 +4,9 @@ use super::{Diagnosis, Docker, Residue, Tried};
 use gameday_chaos::runtime::facilities::Seen;
 use std::collections::BTreeMap;
 
+/// Share of a minute in which some task waited for a processor that is worth telling.
+const BUSY: f64 = 0.2;
+
 /// All of it, a line each.
 pub fn lines(found: &Diagnosis) -> Vec<String> {
     let mut out = vec![docker(&found.docker)];
@@ -29,11 +32,21 @@ pub fn lines(found: &Diagnosis) -> Vec<String> {
             .map_or("unknown".into(), |v| format!("v{v}"))
     ));
     out.extend(host.facilities.iter().map(tried));
+    out.extend(host.waiting.filter(|share| *share >= BUSY).map(busy));
     out.push(String::new());
     out.extend(faults(found));
     out.push(String::new());
     out.extend(residue(&found.leftovers));
     out
+}
+
+/// A machine that is busy before anything runs on it.
+fn busy(share: f64) -> String {
+    format!(
+        "  busy: some task waited for a processor {:.0} % of the last minute; what is measured here \
+         now says less about the store, and some faults will not be told from it",
+        share * 100.0
+    )
 }
 
 fn docker(found: &Docker) -> String {
@@ -161,7 +174,7 @@ mod tests {
             fault,
             runtimes: [("docker", no()), ("process", yes())].into(),
         };
-        let found = Diagnosis {
+        let mut found = Diagnosis {
             docker: Docker {
                 usable: Usable::from(Err("no engine".to_string())),
                 engine: None,
@@ -170,6 +183,7 @@ mod tests {
             host: Host {
                 kernel: "6".into(),
                 cpus: 2,
+                waiting: Some(0.1),
                 cgroup_version: None,
                 facilities: vec![Tried {
                     name: "FUSE",
@@ -180,7 +194,7 @@ mod tests {
             faults: vec![row("split"), row("isolate")],
             leftovers: Residue::default(),
         };
-        let lines = lines(&found);
+        let lines = super::lines(&found);
         let all = lines.join("\n");
         assert!(lines[0] == "docker: no, no engine", "{all}");
         let reason = "not in docker: split, isolate: no nftables; what helps: another kernel";
@@ -194,5 +208,12 @@ mod tests {
             "{all}"
         );
         assert!(lines.iter().any(|l| l == "leftovers: none"), "{all}");
+        assert!(!all.contains("busy"), "{all}");
+        found.host.waiting = Some(0.34);
+        let all = super::lines(&found).join("\n");
+        assert!(
+            all.contains("some task waited for a processor 34 %"),
+            "{all}"
+        );
     }
 }

@@ -1,13 +1,11 @@
 //! How busy this machine was: what cannot be told from a busy machine is unknown, and whoever
 //! reads that should know whether it was one.
 
+use crate::runtime::pressure;
 use gameday_record::Verdict;
 use gameday_record::timeline::Proof;
 use std::time::{Duration, Instant};
 
-/// Pressure stall information of the kernel, where it keeps it
-/// (<https://docs.kernel.org/accounting/psi.html>).
-const PRESSURE: &str = "/proc/pressure/cpu";
 /// Shares below it are told of no machine.
 const WORTH_TELLING: f64 = 0.2;
 /// A shorter while says nothing about a machine.
@@ -41,18 +39,8 @@ impl Meanwhile {
     }
 }
 
-/// How long some task of this machine has waited for a processor, since the machine started.
 fn waited() -> Option<Duration> {
-    let text = std::fs::read_to_string(PRESSURE).ok()?;
-    parse(&text)
-}
-
-fn parse(text: &str) -> Option<Duration> {
-    let some = text.lines().find_map(|line| line.strip_prefix("some "))?;
-    let total = some
-        .split_whitespace()
-        .find_map(|field| field.strip_prefix("total="))?;
-    total.parse().ok().map(Duration::from_micros)
+    pressure::of_processors().map(|p| p.total)
 }
 
 fn told(waited: Duration, of: Duration) -> Option<String> {
@@ -71,12 +59,6 @@ mod tests {
 
     #[test]
     fn a_busy_machine_is_told_and_an_idle_one_is_not() {
-        let text = "some avg10=7.82 avg60=5.28 avg300=15.36 total=614876874\n\
-                    full avg10=0.00 avg60=0.00 avg300=0.00 total=12\n";
-        assert_eq!(parse(text), Some(Duration::from_micros(614_876_874)));
-        for text in ["", "some avg10=1.00", "some total=many", "full total=3"] {
-            assert_eq!(parse(text), None, "{text}");
-        }
         let ms = Duration::from_millis;
         assert!(told(ms(700), ms(1000)).unwrap().contains("70 %"));
         assert!(told(ms(1001), ms(1000)).unwrap().contains("100 %"));
@@ -86,16 +68,24 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_added_to_what_was_shown() {
-        let mut proof = Proof {
-            verdict: Verdict::Pass,
-            evidence: vec!["it is so".into()],
+    fn it_is_added_to_what_was_not_shown_and_to_nothing_else() {
+        let proof = |verdict| Proof {
+            verdict,
+            evidence: vec!["nothing was seen".into()],
         };
-        let long_ago = Meanwhile {
-            begun: Instant::now(),
-            waited: Some(Duration::ZERO),
-        };
-        long_ago.add_to(&mut proof);
-        assert_eq!(proof.evidence, ["it is so"]);
+        let begun = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
+        // Everything since the machine started is as if it had happened in that second.
+        let waited = pressure::of_processors().map(|_| Duration::ZERO);
+        let told = waited.map_or(0, |_| 1);
+        let meanwhile = Meanwhile { begun, waited };
+        for (verdict, added) in [
+            (Verdict::Pass, 0),
+            (Verdict::Unknown, told),
+            (Verdict::Fail, told),
+        ] {
+            let mut proof = proof(verdict);
+            meanwhile.add_to(&mut proof);
+            assert_eq!(proof.evidence.len(), 1 + added, "{proof:?}");
+        }
     }
 }

@@ -18,6 +18,7 @@ pub mod marks;
 pub(crate) mod netem;
 mod netlink;
 pub mod nft;
+pub mod pressure;
 pub mod process;
 pub(crate) mod program;
 pub(crate) mod queue;
