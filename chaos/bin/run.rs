@@ -20,7 +20,7 @@ use futures_util::future::{BoxFuture, try_join_all};
 use gameday_canary::protocol::Command;
 use gameday_chaos::abilities::Abilities;
 use gameday_chaos::playbook::values;
-use gameday_chaos::runner::{self, Cast, ExecutionSummary, Health, Timeline};
+use gameday_chaos::runner::{self, Cast, ExecutionSummary, Health, Timeline, phase_begins};
 use gameday_chaos::runtime::Runtime;
 use gameday_chaos::runtime::marks::{Kind, RunMarks};
 use gameday_record::folder::write_json;
@@ -408,7 +408,7 @@ impl Run {
 
     async fn phase(&self, phase: Phase) {
         self.live.phase(phase);
-        if let Err(e) = self.timeline.append(TimelineEvent::Phase { phase }).await {
+        if let Err(e) = self.timeline.append(phase_begins(phase)).await {
             eprintln!("timeline.jsonl: {e}");
         }
     }

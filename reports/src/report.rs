@@ -376,6 +376,10 @@ pub struct PhaseMark {
     pub name: String,
     /// When it began.
     pub at: Nanos,
+    /// Share of it in which some task of the runner's machine waited for a processor, 0 to 1;
+    /// none where it was not counted, or the phase had no end.
+    #[serde(default)]
+    pub waiting: Option<f64>,
 }
 
 /// A proof and when it was taken.

@@ -684,3 +684,49 @@ fn steps_can_be_asked_for_their_numbers() {
     assert!(page.contains(hint), "no '{hint}'");
     assert!(page.contains("<title>+10 s · writes 72 of 72 "));
 }
+
+/// The kernel counts how long tasks waited for a processor: told of each phase that was measured,
+/// and remarked on where they did so for most of the steps.
+#[test]
+fn a_busy_machine_is_told() {
+    let with = |waits: fn(Phase) -> Option<f64>| {
+        let mut s = Synthetic::az_power_off();
+        let (mut waited, mut last) = (1_000_000.0, None);
+        for l in &mut s.timeline {
+            let TimelineEvent::Phase { phase, cpu_wait_ms } = &mut l.event else {
+                continue;
+            };
+            if let Some((then, share)) = last {
+                waited += l.time.since(then).as_secs_f64() * 1e3 * share;
+            }
+            let share = waits(*phase);
+            *cpu_wait_ms = share.map(|_| waited as u64);
+            last = share.map(|share| (l.time, share));
+        }
+        let r = report(&s);
+        let page = html(&r);
+        sound_page(&page);
+        (r, page)
+    };
+    let shares = |phase| {
+        Some(match phase {
+            Phase::Baseline => 0.04,
+            Phase::Steps => 0.63,
+            _ => 0.1,
+        })
+    };
+    let (r, page) = with(shares);
+    assert!(
+        page.contains("in 4 % of the baseline, 63 % of the steps, 10 % of the cooldown"),
+        "{:?}",
+        r.series.phases
+    );
+    let remark = "In 63 % of the steps some task waited for a processor";
+    assert!(page.contains(remark), "{:?}", r.trust.remarks);
+
+    let (r, page) = with(|_| Some(0.3));
+    assert!(page.contains("30 % of the steps") && !page.contains("of the steps some task"));
+    assert!(r.series.phases.last().unwrap().waiting.is_none());
+    let (_, page) = with(|_| None);
+    assert!(!page.contains("for a processor"));
+}

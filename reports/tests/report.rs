@@ -486,8 +486,13 @@ fn cleaning_up_after_an_interruption_is_not_an_outage() {
     s.operations.retain(|o| o.due < ms(30_000));
     s.timeline.retain(|l| l.time < ms(30_000));
     let state = RunState::Interrupted;
-    s.timeline
-        .push(line(45_000, TimelineEvent::Phase { phase: Phase::Down }));
+    s.timeline.push(line(
+        45_000,
+        TimelineEvent::Phase {
+            phase: Phase::Down,
+            cpu_wait_ms: None,
+        },
+    ));
     s.timeline.push(line(
         46_000,
         TimelineEvent::Ended {

@@ -235,6 +235,7 @@ async fn run(
             time: ended,
             event: TimelineEvent::Phase {
                 phase: Phase::Checks,
+                cpu_wait_ms: None,
             },
         })
         .map_err(|e| e.to_string())?;

@@ -2,14 +2,23 @@
 //! reads that should know whether it was one.
 
 use crate::runtime::pressure;
-use gameday_record::Verdict;
 use gameday_record::timeline::Proof;
+use gameday_record::{Phase, TimelineEvent, Verdict};
 use std::time::{Duration, Instant};
 
-/// Shares below it are told of no machine.
-const WORTH_TELLING: f64 = 0.2;
+/// Shares below it are told of no machine: a cluster's processes wake together, and on few
+/// processors wait for each other.
+const WORTH_TELLING: f64 = 0.5;
 /// A shorter while says nothing about a machine.
 const LONG_ENOUGH: Duration = Duration::from_millis(500);
+
+/// What is recorded when a phase begins.
+pub fn phase_begins(phase: Phase) -> TimelineEvent {
+    TimelineEvent::Phase {
+        phase,
+        cpu_wait_ms: waited().map(|waited| u64::try_from(waited.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
 
 /// A while in which something is looked at.
 pub(super) struct Meanwhile {

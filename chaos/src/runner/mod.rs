@@ -19,6 +19,7 @@ mod seams;
 mod step;
 mod timeline;
 
+pub use busy::phase_begins;
 pub use seams::{Firing, Group, Health, Observer, Progress, Roles, Stop};
 pub use timeline::{Sink, Timeline};
 
@@ -128,7 +129,7 @@ impl Shared {
     }
 
     async fn phase(&self, phase: Phase, lasts: Duration) {
-        self.write(TimelineEvent::Phase { phase }).await;
+        self.write(phase_begins(phase)).await;
         self.observer.observe(&Progress::Phase { phase, lasts });
     }
 

@@ -21,7 +21,7 @@ pub enum RunState {
 /// `run.json`, written before the first act.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunInfo {
-    /// `<UTC time>-<playbook>-<seed>`, also the folder's name.
+    /// `<UTC time>-<playbook>-<seed>-<four letters>`, also the folder's name.
     pub id: String,
     /// Playbook's file stem, for example `az-power-off`.
     pub playbook: String,

@@ -95,6 +95,10 @@ pub enum TimelineEvent {
     Phase {
         /// Which.
         phase: Phase,
+        /// How long some task of this machine had waited for a processor by then, since the
+        /// machine started, in milliseconds; none where the kernel does not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cpu_wait_ms: Option<u64>,
     },
     /// An injection is about to begin. On disk before the act.
     Intent {

@@ -192,7 +192,10 @@ fn a_timeline_survives_a_torn_last_line_only() {
     let path = dir.path().join("timeline.jsonl");
     let line = |t, phase| TimelineLine {
         time: Nanos(t),
-        event: TimelineEvent::Phase { phase },
+        event: TimelineEvent::Phase {
+            phase,
+            cpu_wait_ms: None,
+        },
     };
     let lines = [line(1, Phase::Up), line(2, Phase::Baseline)];
     let mut w = TimelineWriter::open(&path).unwrap();

@@ -10,7 +10,7 @@ use crate::report::{
     Availability, CellRow, ErrorRow, Gap, Headline, InjectionReport, LatencyRow, Measured,
     PhaseMark, Point, Series, Trust,
 };
-use gameday_record::{ErrorClass, Nanos, Operation, RunInfo};
+use gameday_record::{ErrorClass, Nanos, Operation, Phase, RunInfo};
 use hdrhistogram::Histogram;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_STEPS: u64 = 1200;
 
 const SECOND: u64 = 1_000_000_000;
+/// Share of the steps in which some task waited for a processor from which it is remarked on: a
+/// cluster's processes wake together, and on few processors wait for each other.
+const BUSY: f64 = 0.5;
 
 /// Availability of one kind over all pairs and over those that no fault touched.
 pub fn availability(
@@ -199,6 +202,14 @@ pub fn trust(
              is not affected."
                 .into(),
         );
+    }
+    let steps = series.phases.iter().find(|p| p.name == Phase::Steps.name());
+    if let Some(share) = steps.and_then(|p| p.waiting).filter(|s| *s >= BUSY) {
+        remarks.push(format!(
+            "In {:.0} % of the steps some task waited for a processor: this machine was busy. \
+             Latencies contain that.",
+            share * 100.0
+        ));
     }
     if empty_steps > 0 && m.operations > 0 {
         remarks.push(format!(

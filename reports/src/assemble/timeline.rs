@@ -35,6 +35,8 @@ pub struct Story {
     pub end_reason: Option<String>,
     /// Time of the last line.
     pub last: Nanos,
+    /// When the last phase began, and how long some task had waited by then, in milliseconds.
+    waited: Option<(Nanos, u64)>,
 }
 
 impl Story {
@@ -54,7 +56,8 @@ impl Story {
 
     fn take(&mut self, at: Nanos, event: TimelineEvent) {
         match event {
-            TimelineEvent::Phase { phase } => {
+            TimelineEvent::Phase { phase, cpu_wait_ms } => {
+                self.waited(at, cpu_wait_ms);
                 match phase {
                     // One that was unhealthy was measured again: the last one counts.
                     Phase::Baseline => {
@@ -69,6 +72,7 @@ impl Story {
                 self.phases.push(PhaseMark {
                     name: phase.name().into(),
                     at,
+                    waiting: None,
                 });
             }
             TimelineEvent::Intent { injection } => {
@@ -169,6 +173,18 @@ impl Story {
                     self.measured_end = self.measured_end.or(Some(at));
                 }
             }
+        }
+    }
+
+    /// A phase ends at which some task had waited so long.
+    fn waited(&mut self, at: Nanos, cpu_wait_ms: Option<u64>) {
+        let before = std::mem::replace(&mut self.waited, cpu_wait_ms.map(|ms| (at, ms)));
+        if let (Some((then, before)), Some(now), Some(phase)) =
+            (before, cpu_wait_ms, self.phases.last_mut())
+            && at > then
+        {
+            let share = now.saturating_sub(before) as f64 / 1e3 / at.since(then).as_secs_f64();
+            phase.waiting = Some(share.min(1.0));
         }
     }
 

@@ -217,20 +217,34 @@ impl Synthetic {
             run,
             operations: healthy_operations(),
             timeline: vec![
-                line(0, TimelineEvent::Phase { phase: Phase::Up }),
+                line(
+                    0,
+                    TimelineEvent::Phase {
+                        phase: Phase::Up,
+                        cpu_wait_ms: None,
+                    },
+                ),
                 line(
                     FROM_MS,
                     TimelineEvent::Phase {
                         phase: Phase::Baseline,
+                        cpu_wait_ms: None,
                     },
                 ),
                 line(
                     TO_MS,
                     TimelineEvent::Phase {
                         phase: Phase::Checks,
+                        cpu_wait_ms: None,
                     },
                 ),
-                line(TO_MS + 3_000, TimelineEvent::Phase { phase: Phase::Down }),
+                line(
+                    TO_MS + 3_000,
+                    TimelineEvent::Phase {
+                        phase: Phase::Down,
+                        cpu_wait_ms: None,
+                    },
+                ),
                 line(
                     TO_MS + 4_000,
                     TimelineEvent::Ended {
@@ -295,6 +309,7 @@ impl Synthetic {
                 FAULT_MS - 100,
                 TimelineEvent::Phase {
                     phase: Phase::Steps,
+                    cpu_wait_ms: None,
                 },
             ),
             line(FAULT_MS - 50, TimelineEvent::Intent { injection }),
@@ -344,6 +359,7 @@ impl Synthetic {
                 PROVEN_MS + 1,
                 TimelineEvent::Phase {
                     phase: Phase::Cooldown,
+                    cpu_wait_ms: None,
                 },
             ),
         ];

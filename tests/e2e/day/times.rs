@@ -67,8 +67,7 @@ impl Times {
 
 /// When the cluster was taken away.
 pub fn down(timeline: &[TimelineLine]) -> Nanos {
-    let is =
-        |e: &TimelineEvent| matches!(e, TimelineEvent::Phase { phase } if *phase == Phase::Down);
+    let is = |e: &TimelineEvent| matches!(e, TimelineEvent::Phase { phase, .. } if *phase == Phase::Down);
     let line = timeline.iter().find(|l| is(&l.event));
     line.map_or(Nanos::FOREVER, |l| l.time)
 }

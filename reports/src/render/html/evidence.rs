@@ -2,6 +2,7 @@
 
 use crate::numbers::{self, count};
 use crate::report::Report;
+use gameday_record::Phase;
 use maud::{Markup, html};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub fn trust(r: &Report) -> Markup {
                 (numbers::limit_percent(crate::overall::MAX_UNSENT)) " would make the run inconclusive)"
             } }
             tr { th scope="row" { "Sent late by" } td { "p99 " (us(t.lag_p99_us)) ", at most " (us(t.lag_max_us)) } }
+            @if let Some(told) = waiting(r) { tr { th scope="row" { "Waiting for a processor" } td { (told) } } }
             @if t.suspect_seconds > 0 { tr { th scope="row" { "Suspect seconds" } td { (count(t.suspect_seconds)) ", in which a canary sent late" } } }
             tr { th scope="row" { "Operations measured" } td { (count(r.measured.operations)) " from " (r.measured.from) " to " (r.measured.to) } }
             tr { th scope="row" { "History" } td { @if t.history_complete { "complete, with its end marker" } @else { "cut off: no end marker" } } }
@@ -40,6 +42,19 @@ pub fn trust(r: &Report) -> Markup {
         (lag(r))
         @for remark in &t.remarks { p { (remark) } }
     }
+}
+
+/// In what shares of the phases some task of the machine waited for a processor.
+fn waiting(r: &Report) -> Option<String> {
+    let counted = r.series.phases.iter().filter(|p| {
+        [Phase::Baseline, Phase::Steps, Phase::Cooldown]
+            .map(Phase::name)
+            .contains(&p.name.as_str())
+    });
+    let shares: Vec<String> = counted
+        .filter_map(|p| Some(format!("{:.0} % of the {}", p.waiting? * 100.0, p.name)))
+        .collect();
+    (!shares.is_empty()).then(|| format!("some task of this machine in {}", shares.join(", ")))
 }
 
 /// How late each canary sent: the health of the measurement itself.
