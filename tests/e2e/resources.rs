@@ -48,6 +48,9 @@ pub fn disks_stored_data_and_clocks_of_containers() {
     run("resources", "docker", WORKLOAD, &[everywhere()]);
 }
 
+/// Work enough that a node would use much more of a processor than it is left with, led or not.
+const BUSY: &str = "rate = 45\nkeys = 30";
+
 pub fn processor_and_memory_of_containers() {
     let steps = vec![
         Step::new(
@@ -63,7 +66,7 @@ pub fn processor_and_memory_of_containers() {
         .told("KiB")
         .seen(Fact::Squeezed("storage-b1", 56)),
     ];
-    run("bounds", "docker", WORKLOAD, &[steps]);
+    run("bounds", "docker", BUSY, &[steps]);
 }
 
 /// What a process may use cannot be bounded without privileges: said before anything starts.

@@ -104,7 +104,7 @@ impl Around<'_> {
                 // Of three seconds two percent are six ticks, of which one at either end is
                 // counted too early or too late.
                 let most = f64::from(percent) * 1.5;
-                assert!(used.during <= most && used.during < used.before.min(used.after) / 2.0);
+                assert!(used.during <= most && used.before.min(used.after) > most);
             }
             Fact::Squeezed(node, mib) => {
                 let used = |s: &Sample| s.used[node].memory_mib;
