@@ -78,20 +78,6 @@ pub(super) fn limited(asked: &Traffic, rate: u64, before: &Sight, now: &Sight) -
     }
 }
 
-/// Whether the messages of a burst came one after the other, none faster than a rate lets them:
-/// those of a link that a busy machine was slow to look at come together. The later half is
-/// judged, because what limits a rate may let some pass at first.
-fn in_turn(burst: &Heard, rate: f64) -> bool {
-    let delays = &burst.delays_us;
-    let (Some(middle), Some(last)) = (delays.get(delays.len() / 2), delays.last()) else {
-        return false;
-    };
-    let later = delays.len() - 1 - delays.len() / 2;
-    let bits = burst.bytes as f64 * 8.0 * later as f64 / delays.len() as f64;
-    let took = Duration::from_micros(last - middle).as_secs_f64();
-    later > 0 && bits <= rate * UNLIMITED * took
-}
-
 /// Slower than asked shows a rate only where it was faster before.
 pub(super) fn unlimited(rate: u64, before: &Sight, now: &Sight) -> Sighting {
     let rate = rate as f64;
@@ -105,9 +91,7 @@ pub(super) fn unlimited(rate: u64, before: &Sight, now: &Sight) -> Sighting {
         let earlier = earlier.and_then(|b| rate_of(b, Duration::ZERO));
         match measured {
             Some(measured) if measured > rate * RATE_SLACK => {}
-            Some(_) if earlier.is_some_and(|e| e >= rate * UNLIMITED) && in_turn(burst, rate) => {
-                still.push(*link)
-            }
+            Some(_) if earlier.is_some_and(|e| e >= rate * UNLIMITED) => still.push(*link),
             _ => unsure.push(*link),
         }
     }
@@ -152,16 +136,14 @@ mod tests {
             rate: Some(1_000_000),
             ..Traffic::default()
         };
-        let heard = |kbit: u64| Heard {
-            bytes: kbit * 125,
-            delays_us: (0..100).map(|i| i * 10_000).collect(),
-            span: Duration::from_secs(1),
-            ..Heard::default()
-        };
-        let burst = |kbit| {
+        let burst = |kbit: u64| {
             sight(|_| Seen {
                 paced: None,
-                burst: Some(heard(kbit)),
+                burst: Some(Heard {
+                    bytes: kbit * 125,
+                    span: Duration::from_secs(1),
+                    ..Heard::default()
+                }),
             })
         };
         for (before, now, so, gone) in [
@@ -179,15 +161,5 @@ mod tests {
                 "{now}"
             );
         }
-        // Nothing for a second and then all of it: a busy machine, or another rate.
-        let together = sight(|_| Seen {
-            paced: None,
-            burst: Some(Heard {
-                delays_us: vec![1_000_000; 100],
-                ..heard(1_000)
-            }),
-        });
-        let all = absent(&asked, &burst(50_000), &together);
-        assert_eq!(worst(all), Unknown);
     }
 }
