@@ -564,7 +564,8 @@ async fn a_node_whose_sync_fails_ends_and_comes_back() {
     let ended = cluster.nodes.remove(victim).unwrap();
     drop(ended.storage);
     let why = ended.task.await.unwrap().unwrap_err().to_string();
-    assert!(why.contains("write-ahead log"), "{why}");
+    // The log's, or that of a tree whose checkpoint was due just then.
+    assert!(why.contains("Input/output error"), "{why}");
     drop(ended.stop);
     for k in 0..30 {
         let item = cluster.get(&table, k, true).await;
