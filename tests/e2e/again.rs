@@ -110,6 +110,10 @@ pub fn a_cut_that_cannot_be_put_back_is_inconclusive() {
 pub fn a_cut_around_an_instrument_is_not_put_back() {
     let hurt = |agent: &str| drop(docker_lines(&["restart", "-t", "0", agent]));
     // It is looked at while it is down, or when it runs again.
-    let why = ["the agent of canary-b", "is an instrument"];
+    let why = [
+        "the agent of canary-b",
+        "not by gameday",
+        "is an instrument",
+    ];
     cannot_be_put_back("canary-b", hurt, &why);
 }

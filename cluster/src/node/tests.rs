@@ -565,6 +565,8 @@ async fn a_node_whose_sync_fails_ends_and_comes_back() {
     drop(ended.storage);
     let why = ended.task.await.unwrap().unwrap_err().to_string();
     // The log's, or that of a tree whose checkpoint was due just then.
+    let mut whose = ["write-ahead log", "tree trees/"].iter();
+    assert!(whose.any(|w| why.contains(w)), "{why}");
     assert!(why.contains("Input/output error"), "{why}");
     drop(ended.stop);
     for k in 0..30 {
