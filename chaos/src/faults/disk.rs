@@ -139,7 +139,7 @@ pub(super) fn met(seen: &Probed, count: fn(&DiskEffects) -> u64, what: &str) -> 
         Err(why) => why.clone(),
     };
     match (&seen.state, &seen.effects) {
-        (Ok(state @ ProcessState::Exited { .. }), Ok(effects)) if count(effects) > 0 => (
+        (Ok(state @ ProcessState::Exited(_)), Ok(effects)) if count(effects) > 0 => (
             Verdict::Pass,
             format!(
                 "the node ended by itself ({}) after {} of its operations {what}",
@@ -147,9 +147,9 @@ pub(super) fn met(seen: &Probed, count: fn(&DiskEffects) -> u64, what: &str) -> 
                 count(effects)
             ),
         ),
-        (Ok(ProcessState::Exited { how }), _) => (
+        (Ok(ProcessState::Exited(exit)), _) => (
             Verdict::Unknown,
-            format!("its process exited ({how}), and not of its disk as far as is known"),
+            format!("its process exited ({exit}), and not of its disk as far as is known"),
         ),
         _ => (
             Verdict::Unknown,

@@ -6,7 +6,7 @@ use super::process::{Targets, describe};
 use super::resources::Resources;
 use super::{Fault, Scene, merge};
 use crate::runtime::limits::{Limits, Usage};
-use crate::runtime::{Fut, ProcessState, RuntimeError};
+use crate::runtime::{Exit, Fut, ProcessState, RuntimeError};
 use futures_util::future::{BoxFuture, join_all};
 use gameday_record::Verdict;
 use gameday_record::timeline::Proof;
@@ -66,12 +66,11 @@ impl Limited {
     async fn look(&self, scene: &Scene, since_injection: bool, judge: Judge) -> Proof {
         let seen = join_all(self.targets.nodes.iter().map(async |node| {
             let state = scene.runtime.process(node).await?;
-            if let ProcessState::Exited { how } = &state
+            if let ProcessState::Exited(exit @ Exit::OutOfMemory(_)) = &state
                 && since_injection
                 && self.limits.memory.is_some()
-                && how.contains("out of memory")
             {
-                return Ok((Verdict::Pass, format!("the kernel ended it: {how}")));
+                return Ok((Verdict::Pass, format!("the kernel ended it: {exit}")));
             }
             if !matches!(state, ProcessState::Running { .. }) {
                 return Ok((Verdict::Fail, format!("does not run: {}", describe(&state))));

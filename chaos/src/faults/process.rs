@@ -123,7 +123,7 @@ pub(super) fn describe(state: &ProcessState) -> String {
     match state {
         ProcessState::Running { identity } => format!("running as {identity}"),
         ProcessState::Paused { identity } => format!("frozen as {identity}"),
-        ProcessState::Exited { how } => format!("exited, {how}"),
+        ProcessState::Exited(exit) => format!("exited, {exit}"),
     }
 }
 
@@ -134,11 +134,11 @@ pub(super) fn is_dead(before: Option<&str>, s: &Sighting) -> (Verdict, String) {
             Verdict::Unknown,
             format!("its process could not be looked at: {e}"),
         ),
-        (Ok(ProcessState::Exited { how }), Err(_)) => (
+        (Ok(ProcessState::Exited(exit)), Err(_)) => (
             Verdict::Pass,
-            format!("process exited ({how}), /health does not answer"),
+            format!("process exited ({exit}), /health does not answer"),
         ),
-        (Ok(ProcessState::Exited { .. }), Ok(())) => (
+        (Ok(ProcessState::Exited(_)), Ok(())) => (
             Verdict::Fail,
             "process exited, but /health still answers".into(),
         ),
@@ -165,7 +165,7 @@ pub(super) fn is_another(before: Option<&str>, s: &Sighting) -> (Verdict, String
                 before.unwrap_or("nobody")
             ),
         ),
-        Ok(state @ ProcessState::Exited { .. }) => (
+        Ok(state @ ProcessState::Exited(_)) => (
             Verdict::Unknown,
             format!("does not run just now: {}", describe(state)),
         ),
@@ -271,6 +271,7 @@ pub(super) fn is_thawed(before: Option<&str>, s: &Sighting) -> (Verdict, String)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::Exit;
     use Verdict::{Fail, Pass, Unknown};
 
     /// Verdicts of the judges on a process that was `old` before:
@@ -302,11 +303,7 @@ mod tests {
                 identity: id.into(),
             })
         };
-        let exited = || {
-            Ok(ProcessState::Exited {
-                how: "signal 9".into(),
-            })
-        };
+        let exited = || Ok(ProcessState::Exited(Exit::Signal(9)));
         let blind = || Err(RuntimeError("no answer".into()));
         let table = [
             // state, answers        dead     back     frozen   thawed   another  serving

@@ -30,6 +30,7 @@ use self::limits::{Limits, Usage};
 use self::traffic::{Heard, Sounding, Traffic};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -79,10 +80,34 @@ pub enum ProcessState {
         identity: String,
     },
     /// Not there.
-    Exited {
-        /// Exit code or signal, if known.
-        how: String,
-    },
+    Exited(Exit),
+}
+
+/// How a process ended, as far as the engine or the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// With this exit code. Of a container that a signal ended, it is 128 and the signal's number.
+    Code(i64),
+    /// By this signal.
+    Signal(i32),
+    /// By the kernel, for want of memory, with this exit code.
+    OutOfMemory(i64),
+    /// It is ending: it does nothing any more, and what it held may not be free yet.
+    Ending,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exit code {code}"),
+            Exit::Signal(signal) => write!(f, "signal {signal}"),
+            Exit::OutOfMemory(code) => write!(f, "exit code {code}, out of memory"),
+            Exit::Ending => f.write_str("exiting"),
+            Exit::Unknown => f.write_str("gone"),
+        }
+    }
 }
 
 /// One direction between two units: what `from` sends to `to`.

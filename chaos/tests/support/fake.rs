@@ -6,7 +6,8 @@ use gameday_chaos::runner::{Group, Health, Observer, Progress, Roles, Sink};
 use gameday_chaos::runtime::files::{FilesAnswer, FilesRequest};
 use gameday_chaos::runtime::traffic::{Heard, Sounding, Traffic};
 use gameday_chaos::runtime::{
-    Fut, Gap, GapState, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError,
+    Exit, Fut, Gap, GapState, Instrument, Launch, Link, LinkState, ProcessState, Runtime,
+    RuntimeError,
 };
 use gameday_record::timeline::Proof;
 use gameday_record::{TimelineEvent, TimelineLine, Verdict};
@@ -360,9 +361,7 @@ impl Runtime for Fake {
                 }
                 Shape::Runs => Ok(ProcessState::Running { identity }),
                 Shape::Frozen(_) => Ok(ProcessState::Paused { identity }),
-                Shape::Dead(_) => Ok(ProcessState::Exited {
-                    how: "signal 9".into(),
-                }),
+                Shape::Dead(_) => Ok(ProcessState::Exited(Exit::Signal(9))),
             }
         })
     }

@@ -46,7 +46,8 @@ use super::marks::RunMarks;
 use super::traffic::{Heard, Sounding, Traffic};
 use super::wanted::Gate;
 use super::{
-    Fut, Gap, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec,
+    Exit, Fut, Gap, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError,
+    UnitSpec,
 };
 use crate::abilities::{Abilities, Ability, Offer};
 use bollard::Docker;
@@ -290,14 +291,10 @@ impl DockerRuntime {
             (Some(true), _) => ProcessState::Running { identity },
             _ => {
                 let code = state.exit_code.unwrap_or_default();
-                let memory = if state.oom_killed == Some(true) {
-                    ", out of memory"
-                } else {
-                    ""
-                };
-                ProcessState::Exited {
-                    how: format!("exit code {code}{memory}"),
-                }
+                ProcessState::Exited(match state.oom_killed {
+                    Some(true) => Exit::OutOfMemory(code),
+                    _ => Exit::Code(code),
+                })
             }
         })
     }
@@ -358,7 +355,7 @@ impl DockerRuntime {
             Err(e) => return Err(err(format!("{what}: {e}"))),
         }
         let ended = async {
-            while !matches!(self.inspect(node).await?, ProcessState::Exited { .. }) {
+            while !matches!(self.inspect(node).await?, ProcessState::Exited(_)) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Ok::<_, RuntimeError>(())
@@ -469,7 +466,7 @@ impl Runtime for DockerRuntime {
                 .await
                 .map_err(err)?;
             let _turn = found.turn.lock().await;
-            if !matches!(self.inspect(&found).await?, ProcessState::Exited { .. }) {
+            if !matches!(self.inspect(&found).await?, ProcessState::Exited(_)) {
                 return Ok(());
             }
             self.agent_is_ready(&found.pod).await?;
@@ -498,7 +495,7 @@ impl Runtime for DockerRuntime {
         Box::pin(async move {
             let found = self.node(node)?;
             let _turn = found.turn.lock().await;
-            if !matches!(self.inspect(&found).await?, ProcessState::Exited { .. }) {
+            if !matches!(self.inspect(&found).await?, ProcessState::Exited(_)) {
                 return Err(err(format!("{node} runs: it cannot be another program")));
             }
             if !found.choose(program) {

@@ -1,8 +1,8 @@
 //! One child process: started in a session of its own, signalled only while it
 //! is certainly ours.
 
-use crate::runtime::ProcessState;
 use crate::runtime::marks::ProcStat;
+use crate::runtime::{Exit, ProcessState};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::File;
@@ -105,21 +105,20 @@ impl Node {
             self.exited = self.child.try_wait()?;
         }
         if let Some(status) = self.exited {
-            let how = match (status.signal(), status.code()) {
-                (Some(signal), _) => format!("signal {signal}"),
-                (None, Some(code)) => format!("exit code {code}"),
-                (None, None) => status.to_string(),
-            };
-            return Ok(ProcessState::Exited { how });
+            return Ok(ProcessState::Exited(
+                match (status.signal(), status.code()) {
+                    (Some(signal), _) => Exit::Signal(signal),
+                    (None, Some(code)) => Exit::Code(code.into()),
+                    (None, None) => Exit::Unknown,
+                },
+            ));
         }
         let identity = format!("{}/{}", self.child.id(), self.start_ticks);
         Ok(match ProcStat::read(self.child.id()) {
             Some(stat) if stat.is_stopped() => ProcessState::Paused { identity },
-            Some(stat) if stat.is_dead() => ProcessState::Exited {
-                how: "exiting".into(),
-            },
+            Some(stat) if stat.is_dead() => ProcessState::Exited(Exit::Ending),
             Some(_) => ProcessState::Running { identity },
-            None => ProcessState::Exited { how: "gone".into() },
+            None => ProcessState::Exited(Exit::Unknown),
         })
     }
 

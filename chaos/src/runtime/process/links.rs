@@ -9,7 +9,7 @@ use crate::runtime::control::{CallError, Control, lock};
 use crate::runtime::links::{CONFIG_VAR, LinksAnswer, LinksConfig, LinksRequest};
 use crate::runtime::marks::RunMarks;
 use crate::runtime::wanted::{LEASE, RENEW_EVERY, Setting, Wanted};
-use crate::runtime::{Gap, GapState, ProcessState};
+use crate::runtime::{Exit, Gap, GapState, ProcessState};
 use nix::sys::signal::Signal;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -198,7 +198,7 @@ impl Links {
         let gone = async {
             while !look(&|child| {
                 let state = child.state()?;
-                Ok(matches!(state, ProcessState::Exited { how } if how != "exiting"))
+                Ok(matches!(state, ProcessState::Exited(exit) if exit != Exit::Ending))
             })? {
                 sleep(LOOK).await;
             }

@@ -23,8 +23,8 @@ use super::marks::RunMarks;
 use super::traffic::{Heard, Sounding, Traffic};
 use super::wanted::{Gate, Wanted};
 use super::{
-    Fut, Gap, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec,
-    http,
+    Exit, Fut, Gap, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError,
+    UnitSpec, http,
 };
 use crate::abilities::{Abilities, Ability, Offer};
 use nix::sys::signal::Signal;
@@ -222,7 +222,7 @@ impl ProcessRuntime {
         self.until(
             name,
             what,
-            |s| matches!(s, ProcessState::Exited { how } if how != "exiting"),
+            |s| matches!(s, ProcessState::Exited(exit) if *exit != Exit::Ending),
         )
         .await
     }
@@ -388,7 +388,7 @@ impl Runtime for ProcessRuntime {
             if self.links.is_silent(node).await {
                 self.change(|w| w.unsilence(node)).await?;
             }
-            if !matches!(state, ProcessState::Exited { .. }) {
+            if !matches!(state, ProcessState::Exited(_)) {
                 return Ok(());
             }
             let launch = lock(&self.nodes)
@@ -412,7 +412,7 @@ impl Runtime for ProcessRuntime {
     fn install<'a>(&'a self, node: &'a str, program: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             match self.with_node(node, Node::state)? {
-                ProcessState::Exited { .. } => self.programs.install(node, program).map_err(err),
+                ProcessState::Exited(_) => self.programs.install(node, program).map_err(err),
                 _ => Err(err(format!("{node} runs: it cannot be another program"))),
             }
         })
