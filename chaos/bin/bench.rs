@@ -83,8 +83,11 @@ async fn measure(
         .launch_nodes(launches)
         .await
         .map_err(|e| e.to_string())?;
-    up::wait_healthy(runtime, topology).await?;
-    up::create_table(runtime, topology, wiring::TABLE).await?;
+    up::while_all_run(runtime, topology, async {
+        up::wait_healthy(runtime, topology).await?;
+        up::create_table(runtime, topology, wiring::TABLE).await
+    })
+    .await?;
     println!(
         "cluster of {} nodes up in {:.2} s, table included",
         topology.nodes.len(),

@@ -133,7 +133,8 @@ async fn launch(
         .launch_nodes(launches)
         .await
         .map_err(|e| e.to_string())?;
-    up::wait_healthy(runtime.as_ref(), topology).await?;
+    let healthy = up::wait_healthy(runtime.as_ref(), topology);
+    up::while_all_run(runtime.as_ref(), topology, healthy).await?;
     let mut endpoints = BTreeMap::new();
     for az in &topology.azs {
         let addr = runtime.host_addr(&wiring::router_name(az), "public");

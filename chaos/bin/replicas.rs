@@ -2,10 +2,10 @@
 
 use crate::roles::StoreRoles;
 use futures_util::future::join_all;
-use gameday_chaos::runtime::Runtime;
+use gameday_chaos::runtime::{ProcessState, Runtime};
 use gameday_record::{PartitionDigests, ReplicaDigest};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// Replicas that have nothing more to apply should agree in this time.
@@ -25,7 +25,7 @@ struct Reported {
 
 /// Asks until all replicas of the partitions `expected` stand at the same
 /// place, or the time is over; what was seen last is the result either way,
-/// for the checker to judge.
+/// for the checker to judge. For nodes that do not run nobody waits.
 pub async fn settle(
     runtime: &dyn Runtime,
     roles: &StoreRoles,
@@ -46,7 +46,8 @@ pub async fn settle(
         });
         let answers = join_all(asked).await.into_iter().flatten().flatten();
         let digests = by_partition(answers, &members, expected);
-        if settled(&digests) || began.elapsed() > SETTLE {
+        let dead = dead(runtime, nodes).await;
+        if settled(&digests, &dead) || began.elapsed() > SETTLE {
             return digests;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -98,11 +99,25 @@ fn by_partition(
         .collect()
 }
 
-fn settled(digests: &[PartitionDigests]) -> bool {
+/// Those whose processes are certainly not there.
+async fn dead(runtime: &dyn Runtime, nodes: &[String]) -> BTreeSet<String> {
+    let states = join_all(nodes.iter().map(|n| runtime.process(n))).await;
+    let dead = nodes
+        .iter()
+        .zip(states)
+        .filter(|(_, state)| matches!(state, Ok(ProcessState::Exited(_))));
+    dead.map(|(node, _)| node.clone()).collect()
+}
+
+/// Whether all replicas stand at the same place, but for those on nodes that are `dead`.
+fn settled(digests: &[PartitionDigests], dead: &BTreeSet<String>) -> bool {
     !digests.is_empty()
         && digests.iter().all(|p| {
-            let first = p.replicas.first().and_then(|r| r.applied);
-            first.is_some() && p.replicas.iter().all(|r| r.applied == first)
+            let mut live = p.replicas.iter().filter(|r| !dead.contains(&r.node));
+            match live.next().map(|r| r.applied) {
+                Some(first) => first.is_some() && live.all(|r| r.applied == first),
+                None => !p.replicas.is_empty(),
+            }
         })
 }
 
@@ -131,13 +146,23 @@ mod tests {
         let two = seen(vec![says("x", 5), says("z", 5)]);
         assert_eq!(two[0].replicas.len(), 3);
         assert_eq!(two[0].replicas[1].digest, None);
-        assert!(!settled(&two));
-        assert!(settled(&seen(["x", "y", "z"].map(|n| says(n, 5)).to_vec())));
-        assert!(!settled(&seen(vec![
-            says("x", 5),
-            says("y", 5),
-            says("z", 4)
-        ])));
+        let none = BTreeSet::new();
+        assert!(!settled(&two, &none));
+        let all = seen(["x", "y", "z"].map(|n| says(n, 5)).to_vec());
+        assert!(settled(&all, &none));
+        let late = seen(vec![says("x", 5), says("y", 5), says("z", 4)]);
+        assert!(!settled(&late, &none));
+    }
+
+    #[test]
+    fn nobody_waits_for_the_dead() {
+        let dead = |names: &[&str]| names.iter().map(|n| n.to_string()).collect();
+        let two = seen(vec![says("x", 5), says("z", 5)]);
+        assert!(settled(&two, &dead(&["y"])));
+        assert!(!settled(&two, &dead(&["x"])), "y may still answer");
+        let apart = seen(vec![says("x", 5), says("z", 4)]);
+        assert!(!settled(&apart, &dead(&["y"])));
+        assert!(settled(&seen(Vec::new()), &dead(&["x", "y", "z"])));
     }
 
     #[test]
@@ -148,7 +173,7 @@ mod tests {
             &["canary/3".to_string()],
         );
         assert_eq!(nothing[0].partition, "canary/3");
-        assert!(!settled(&nothing));
-        assert!(!settled(&[]));
+        assert!(!settled(&nothing, &BTreeSet::new()));
+        assert!(!settled(&[], &BTreeSet::new()));
     }
 }

@@ -188,6 +188,7 @@ impl Run {
             why = self.stopped() => Err(stopped(why)),
             up = self.up(&mut canaries) => up.map_err(|why| failed(format!("the cluster did not come up: {why}"))),
         };
+        let came_up = up.is_ok();
         let mut summary = match up {
             Ok(()) => self.execute().await,
             Err(summary) => summary,
@@ -202,7 +203,8 @@ impl Run {
             }
         }
         self.stop_canaries(&mut canaries).await;
-        if summary.state != RunState::Interrupted {
+        // What never served has nothing to compare.
+        if summary.state != RunState::Interrupted && came_up {
             self.compare_replicas().await;
         }
         self.phase(Phase::Down).await;
@@ -233,7 +235,7 @@ impl Run {
         summary
     }
 
-    /// Nodes, table, canaries.
+    /// Nodes, tables, canaries.
     async fn up(&self, canaries: &mut BTreeMap<String, Canary>) -> Result<(), String> {
         let topology = &self.prepared.topology;
         let cluster = &self.prepared.playbook.cluster;
@@ -248,6 +250,12 @@ impl Run {
             .launch_nodes(launches)
             .await
             .map_err(|e| e.to_string())?;
+        up::while_all_run(self.runtime.as_ref(), topology, self.serve(canaries)).await
+    }
+
+    /// Tables and canaries, once the nodes serve.
+    async fn serve(&self, canaries: &mut BTreeMap<String, Canary>) -> Result<(), String> {
+        let topology = &self.prepared.topology;
         up::wait_healthy(self.runtime.as_ref(), topology).await?;
         for table in self.tables() {
             up::create_table(self.runtime.as_ref(), topology, &table).await?;

@@ -2,6 +2,7 @@
 
 use crate::wiring;
 use futures_util::future::join_all;
+use gameday_chaos::runner::Accidents;
 use gameday_chaos::runtime::Runtime;
 use gameday_chaos::runtime::UnitSpec;
 use gameday_chaos::runtime::docker::{DockerRuntime, Techniques};
@@ -52,6 +53,26 @@ pub async fn create(
                 .map_err(|e| e.to_string())?,
         ),
     })
+}
+
+/// Does `work` while every node runs.
+///
+/// # Errors
+/// Those of the work; or which node does not run any more, at once, whatever is waited for.
+pub async fn while_all_run<T>(
+    runtime: &dyn Runtime,
+    topology: &Topology,
+    work: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    let accidents = Accidents::new(topology);
+    tokio::select! {
+        biased;
+        done = work => done,
+        died = accidents.first(runtime) => {
+            let died: Vec<String> = died.iter().map(|a| format!("{} {}", a.node, a.detail)).collect();
+            Err(died.join("; "))
+        }
+    }
 }
 
 /// Waits until every node answers its health check.

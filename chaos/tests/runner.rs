@@ -1,5 +1,7 @@
 //! The runner on a cluster in memory, with tokio's clock: no test sleeps.
 
+#[path = "runner/accidents.rs"]
+mod accidents;
 #[path = "runner/dishonest.rs"]
 mod dishonest;
 #[path = "support/fake.rs"]

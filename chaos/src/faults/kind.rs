@@ -261,6 +261,16 @@ impl FaultKind {
         }
     }
 
+    /// Whether it is in its nature that its targets' processes end, freeze or are started again.
+    pub fn explains_an_end(self) -> bool {
+        match self.layer() {
+            Layer::Process | Layer::Disk => true,
+            // For want of memory the kernel ends it; one that is slow lives.
+            Layer::Bounds => self == FaultKind::MemoryLimit,
+            Layer::Network | Layer::Clock => false,
+        }
+    }
+
     /// Whether it destroys what a node has stored: done only where the playbook allows it, and
     /// never to more than a minority of a quorum.
     pub fn damages_data(self) -> bool {

@@ -1,6 +1,7 @@
 //! What is in force now, and whether one more injection may join it: the
 //! checks of planning again, on resolved targets and the groups as they are.
 
+use super::accidents::Excuse;
 use super::seams::Group;
 use crate::faults::{Fault, FaultKind, Layer, Scene};
 use crate::plan::{REPLICA_ROLE, minority, replica_azs};
@@ -32,6 +33,10 @@ pub(super) struct Admission {
 struct State {
     last: u32,
     active: BTreeMap<u32, Active>,
+    /// How often something in force explained that a node ends.
+    excuses: BTreeMap<String, u64>,
+    /// Nodes of injections that are not proven to be gone.
+    lost: BTreeSet<String>,
 }
 
 impl Admission {
@@ -65,13 +70,34 @@ impl Admission {
         }
         state.last += 1;
         let id = state.last;
+        if new.kind.explains_an_end() {
+            for node in &new.nodes {
+                *state.excuses.entry(node.clone()).or_default() += 1;
+            }
+        }
         state.active.insert(id, new);
         Ok(id)
     }
 
-    /// It is no longer in force.
-    pub(super) fn close(&self, id: u32) {
-        self.lock().active.remove(&id);
+    /// It is no longer in force, or given up if it is not proven to be `gone`.
+    pub(super) fn close(&self, id: u32, gone: bool) {
+        let mut state = self.lock();
+        if let Some(active) = state.active.remove(&id)
+            && !gone
+            && active.kind.explains_an_end()
+        {
+            state.lost.extend(active.nodes);
+        }
+    }
+
+    /// What explains that this node does not run.
+    pub(super) fn excuse(&self, node: &str) -> Excuse {
+        let state = self.lock();
+        let of = |a: &Active| a.kind.explains_an_end() && a.nodes.iter().any(|n| n == node);
+        Excuse {
+            now: state.lost.contains(node) || state.active.values().any(of),
+            count: state.excuses.get(node).copied().unwrap_or_default(),
+        }
     }
 
     /// Nodes whose processes others than `id` have hurt.

@@ -8,6 +8,7 @@
 //! reverts run on deadlines of their own, always. After the last of them it is
 //! looked whether every link carries.
 
+mod accidents;
 mod admission;
 mod baseline;
 mod busy;
@@ -19,6 +20,7 @@ mod seams;
 mod step;
 mod timeline;
 
+pub use accidents::{Accident, Accidents};
 pub use busy::phase_begins;
 pub use seams::{Firing, Group, Health, Observer, Progress, Roles, Stop};
 pub use timeline::{Sink, Timeline};
@@ -62,7 +64,8 @@ pub struct ExecutionSummary {
     pub state: RunState,
     /// Why, if it is not completed.
     pub reason: Option<String>,
-    /// Faults that were not injected, or not proven to be in force or gone: inconclusive.
+    /// Faults that were not injected, or not proven to be in force or gone, and accidents of nodes:
+    /// inconclusive.
     pub unproven: Vec<String>,
     /// What could not be reverted, or is seen not to be gone: not clean.
     pub not_clean: Vec<String>,
@@ -73,6 +76,8 @@ pub struct ExecutionSummary {
 struct Findings {
     unhealthy: Vec<String>,
     unproven: Vec<String>,
+    /// How many of those are accidents; they come first.
+    accidents: usize,
     not_clean: Vec<String>,
     own: Vec<String>,
 }
@@ -86,6 +91,7 @@ struct Shared {
     alarms: Arc<dyn Firing>,
     observer: Arc<dyn Observer>,
     admission: Admission,
+    accidents: Accidents,
     halt: watch::Sender<bool>,
     gaps: watch::Sender<Vec<gaps::Noticed>>,
     findings: Mutex<Findings>,
@@ -105,6 +111,14 @@ impl Shared {
 
     fn unproven(&self, text: String) {
         self.find(|f| f.unproven.push(text));
+    }
+
+    /// Before what else was not proven: it may have come of this.
+    fn accident(&self, text: String) {
+        self.find(|f| {
+            f.unproven.insert(f.accidents, text);
+            f.accidents += 1;
+        });
     }
 
     fn not_clean(&self, text: String) {
@@ -149,6 +163,7 @@ pub async fn execute(
     stop: impl Future<Output = Stop> + Send,
 ) -> ExecutionSummary {
     let shared = Arc::new(Shared {
+        accidents: Accidents::new(&plan.topology),
         scene: Scene {
             runtime: cast.runtime,
             topology: plan.topology.clone(),
@@ -170,6 +185,7 @@ pub async fn execute(
         biased;
         stopped = phases(&shared, cast.health.as_ref(), stop.as_mut()) => stopped,
         never = gaps::watch(&shared) => match never {},
+        never = accidents::watch(&shared) => match never {},
     };
     let findings = std::mem::take(&mut *shared.findings.lock().unwrap_or_else(|e| e.into_inner()));
     summary(stopped, findings)
@@ -182,9 +198,12 @@ async fn phases(
     mut stop: std::pin::Pin<&mut (impl Future<Output = Stop> + Send)>,
 ) -> Option<Stop> {
     let plan = &shared.plan;
+    let mut halt = shared.halt.subscribe();
     let verdict = tokio::select! {
         biased;
         why = stop.as_mut() => return Some(why),
+        // A node died: whatever was measured is not the cluster that was planned.
+        _ = halt.wait_for(|h| *h) => Ok(()),
         verdict = baseline::baseline(shared, health) => verdict,
     };
     if let Err(reasons) = verdict {
@@ -207,9 +226,11 @@ async fn phases(
     shared.phase(Phase::Cooldown, plan.cooldown).await;
     tokio::select! {
         biased;
-        why = stop => Some(why),
-        () = sleep(plan.cooldown) => None,
+        why = stop => return Some(why),
+        () = sleep(plan.cooldown) => {}
     }
+    accidents::end(shared).await;
+    None
 }
 
 /// Runs all steps to their ends.

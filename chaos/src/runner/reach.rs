@@ -26,7 +26,10 @@ pub(super) async fn check(shared: &Shared) {
         return;
     }
     let scene = &shared.scene;
-    let links = all(&scene.topology, &scene.instruments);
+    let mut links = all(&scene.topology, &scene.instruments);
+    // Of a node that died by accident it is known already that it does not answer.
+    let down = shared.accidents.down();
+    links.retain(|link| !down.contains(&link.from) && !down.contains(&link.to));
     let look = || look(scene.runtime.as_ref(), &links);
     let proof = until(REACH, |v| v == Verdict::Pass, look).await;
     let said = describe(&proof);

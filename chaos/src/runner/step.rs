@@ -77,7 +77,7 @@ pub(super) async fn run(
     };
     // No intent on disk, no injection.
     if let Err(e) = shared.timeline.append(intent).await {
-        shared.admission.close(id);
+        shared.admission.close(id, true);
         shared.unproven(format!(
             "'{}' was not injected: its intent could not be written to the timeline: {e}",
             active.step
@@ -349,7 +349,7 @@ pub(super) async fn end(shared: &Shared, id: u32, active: &Active) -> bool {
             false
         }
     };
-    shared.admission.close(id);
+    shared.admission.close(id, proven);
     shared.observer.observe(&Progress::Ended { id });
     proven
 }

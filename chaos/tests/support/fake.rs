@@ -139,6 +139,12 @@ pub struct Switches {
     pub survives: bool,
     /// Whatever is installed, nodes are started as they were launched.
     pub keeps_its_program: bool,
+    /// A node that dies by itself so long after the start, and what is seen of it then.
+    pub dies: Option<(&'static str, Duration)>,
+    /// So long after its death it is started again by somebody else.
+    pub comes_back: Option<Duration>,
+    /// From so long after the start on, this node cannot be looked at.
+    pub hidden: Option<(&'static str, Duration)>,
     /// Agents that are started anew.
     pub anew: Vec<Anew>,
 }
@@ -208,6 +214,9 @@ struct Unit {
     shape: Shape,
     starts: u32,
     program: String,
+    /// When it dies by itself, and is started again.
+    dies: Option<Instant>,
+    comes_back: Option<Instant>,
 }
 
 /// The runtime.
@@ -222,21 +231,27 @@ pub struct Fake {
 
 impl Fake {
     pub fn new(log: Log, switches: Switches) -> Self {
+        let began = log.began;
         let unit = |name: String| {
+            let dies = switches.dies.filter(|(node, _)| *node == name);
+            let dies = dies.map(|(_, after)| began + after);
             let shape = Shape::Runs;
             let program = "as launched".to_string();
             let unit = Unit {
                 shape,
                 starts: 0,
                 program,
+                comes_back: dies.zip(switches.comes_back).map(|(at, after)| at + after),
+                dies,
             };
             (name, unit)
         };
+        let units = topology().nodes.into_iter().map(|n| unit(n.name)).collect();
         Fake {
             log,
             failures: Mutex::new(switches.reverts_fail),
             switches,
-            units: Mutex::new(topology().nodes.into_iter().map(|n| unit(n.name)).collect()),
+            units: Mutex::new(units),
             cut: Mutex::default(),
             shaped: Mutex::default(),
         }
@@ -252,6 +267,17 @@ impl Fake {
 
     /// What time has done since.
     fn settle(&self, unit: &mut Unit) {
+        if let Some(at) = unit.dies.take_if(|at| *at <= Instant::now()) {
+            unit.shape = Shape::Dead(at);
+        }
+        if unit
+            .comes_back
+            .take_if(|at| *at <= Instant::now())
+            .is_some()
+        {
+            unit.shape = Shape::Runs;
+            unit.starts += 1;
+        }
         let due = match unit.shape {
             Shape::Dead(at) => self.switches.restarts_itself.map(|d| at + d),
             Shape::Frozen(at) => self.switches.replaced.map(|d| at + d),
@@ -354,6 +380,10 @@ impl Runtime for Fake {
             let unit = units.get_mut(node).unwrap();
             self.settle(unit);
             let identity = format!("{node}#{}", unit.starts);
+            let hidden = self.switches.hidden.filter(|(name, _)| *name == node);
+            if hidden.is_some_and(|(_, from)| self.log.began.elapsed() >= from) {
+                return Err(RuntimeError("the engine says nothing of it".into()));
+            }
             match unit.shape {
                 // Blind only once something is wrong, so that the act itself can go on.
                 Shape::Dead(_) | Shape::Frozen(_) if self.switches.blind => {
