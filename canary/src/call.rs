@@ -1,4 +1,11 @@
 //! One call: one attempt, on an idle connection or a fresh one.
+//!
+//! A server may close an idle connection at the moment in which a request is
+//! written to it. It never saw that request, and no client counts this as its
+//! failure (RFC 9112, section 9.3.1): the call is made on a fresh connection
+//! instead. Only where that is certain, though, because a write must not be made
+//! twice: nothing of the request was taken, or the other side closed in order and
+//! its kernel has not acknowledged a byte of it.
 
 use crate::classify::Attempt;
 use crate::config::Endpoint;
@@ -69,8 +76,11 @@ impl Begun {
     async fn finish(self, request: &[u8]) -> (Attempt, Option<Connection>) {
         let mut connection = self.connection;
         let stream = &mut connection.stream;
+        let Ok(written) = self.written else {
+            return (Attempt::Unseen, None);
+        };
         let sent = async {
-            stream.write_all(&request[self.written?..]).await?;
+            stream.write_all(&request[written..]).await?;
             stream.flush().await
         };
         if let Err(e) = sent.await {
@@ -78,6 +88,7 @@ impl Begun {
             return (Attempt::Broken(why), None);
         }
         match exchange::answer(stream, &mut connection.buffer).await {
+            Err(Attempt::Closed) if unseen(stream.as_ref(), request) => (Attempt::Unseen, None),
             Err(attempt) => (attempt, None),
             Ok(exchange::Answer {
                 status,
@@ -91,6 +102,12 @@ impl Begun {
     }
 }
 
+/// True if `request`, the last that was written to `stream`, cannot have met
+/// anybody: the other side closed before its kernel had any of it.
+fn unseen(stream: &dyn Stream, request: &[u8]) -> bool {
+    stream.unacknowledged().is_some_and(|n| n >= request.len())
+}
+
 /// Makes the call until `deadline`: goes on with what was `begun` on an idle
 /// connection, or opens one. Returns the connection if it can be used again.
 pub async fn attempt(
@@ -100,18 +117,23 @@ pub async fn attempt(
     request: &[u8],
     deadline: Instant,
 ) -> (Attempt, Option<Connection>) {
-    let begun = match begun {
-        Some(begun) => begun,
-        None => match timeout_at(deadline, Connection::open(connector, endpoint)).await {
-            Ok(Ok(connection)) => connection.begin(request),
-            Ok(Err(attempt)) => return (attempt, None),
-            Err(_) => return (Attempt::ConnectTimeout, None),
-        },
-    };
     // On a timeout the connection is dropped with the exchange: a late answer
     // must not meet the next call.
-    let finished = timeout_at(deadline, begun.finish(request)).await;
-    finished.unwrap_or((Attempt::Timeout, None))
+    let finish = async |begun: Begun| {
+        let finished = timeout_at(deadline, begun.finish(request)).await;
+        finished.unwrap_or((Attempt::Timeout, None))
+    };
+    if let Some(kept) = begun {
+        match finish(kept).await {
+            (Attempt::Unseen, _) => {}
+            came => return came,
+        }
+    }
+    match timeout_at(deadline, Connection::open(connector, endpoint)).await {
+        Ok(Ok(connection)) => finish(connection.begin(request)).await,
+        Ok(Err(attempt)) => (attempt, None),
+        Err(_) => (Attempt::ConnectTimeout, None),
+    }
 }
 
 #[cfg(test)]
@@ -152,18 +174,17 @@ mod tests {
     async fn a_connection_is_used_again_until_the_server_closes_it() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
         let ok = Attempt::Answer {
             status: 200,
             body: Bytes::from_static(b"{}"),
         };
         let peer = async {
             let mut stream = asked(&listener).await;
-            stream.write_all(answer).await.unwrap();
+            stream.write_all(ANSWER).await.unwrap();
             let mut second = vec![0; REQUEST.len()];
             stream.read_exact(&mut second).await.unwrap();
             assert_eq!(second, REQUEST);
-            stream.write_all(answer).await.unwrap();
+            stream.write_all(ANSWER).await.unwrap();
         };
         let client = async {
             let (first, idle) = try_at(addr, None, soon()).await;
@@ -198,10 +219,71 @@ mod tests {
         }
     }
 
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+
+    /// A connection that has carried a call, and the server's end of it.
+    async fn kept(listener: &TcpListener) -> (Connection, TcpStream) {
+        let peer = async {
+            let mut stream = asked(listener).await;
+            stream.write_all(ANSWER).await.unwrap();
+            stream
+        };
+        let addr = listener.local_addr().unwrap();
+        let ((_, idle), stream) = tokio::join!(try_at(addr, None, soon()), peer);
+        (idle.unwrap(), stream)
+    }
+
+    #[tokio::test]
+    async fn a_request_that_meets_a_closed_connection_is_made_on_another() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (mut idle, stream) = kept(&listener).await;
+        assert!(idle.usable());
+        // Looked at, then closed, then written to: the race that every client has.
+        drop(stream);
+        let begun = idle.begin(REQUEST);
+        let peer = async {
+            asked(&listener).await.write_all(ANSWER).await.unwrap();
+        };
+        let addr = listener.local_addr().unwrap();
+        let ((got, _), ()) = tokio::join!(try_at(addr, Some(begun), soon()), peer);
+        assert!(
+            matches!(got, Attempt::Answer { status: 200, .. }),
+            "{got:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_taken_is_not_made_twice() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (idle, mut stream) = kept(&listener).await;
+        let begun = idle.begin(REQUEST);
+        let mut second = vec![0; REQUEST.len()];
+        stream.read_exact(&mut second).await.unwrap();
+        drop(stream);
+        let addr = listener.local_addr().unwrap();
+        // Nobody takes another connection: a second try would wait for its answer.
+        let (got, _) = try_at(addr, Some(begun), soon()).await;
+        assert_eq!(got, Attempt::Closed);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_accepts_and_closes_has_certainly_done_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = Endpoint::plain("a", listener.local_addr().unwrap());
+        let connector = Connector::default();
+        let (connection, accepted) =
+            tokio::join!(Connection::open(&connector, &to), listener.accept());
+        drop(accepted.unwrap());
+        let begun = connection.unwrap().begin(REQUEST);
+        let (got, connection) = begun.finish(REQUEST).await;
+        assert_eq!(got, Attempt::Unseen);
+        assert!(connection.is_none());
+    }
+
     #[tokio::test]
     async fn what_the_peer_does_is_told_apart() {
         for (answer, expected) in [
-            (&b""[..], "Broken"),
+            (&b""[..], "Closed"),
             (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}", "Broken"),
             (b"SSH-2.0-x\r\n", "Garbled"),
             (b"HTTP/1.1 200 OK\r\n\r\n{}", "Answer"),

@@ -14,6 +14,7 @@
 //! | no means to connect on our side | unsent | failed | failed |
 //! | no answer in time | timeout | unknown | failed |
 //! | connection broke after sending began | reset | unknown | failed |
+//! | connection closed before anything of the call came (if it was a kept one, a fresh one is tried) | refused | failed | failed |
 //!
 //! A write that may have been sent, even in part, is never failed unless the
 //! service itself said that it had no effect. A read has no effect, ever.
@@ -47,6 +48,11 @@ pub enum Attempt {
     Timeout,
     /// The connection ended before the answer did.
     Broken(String),
+    /// The other side closed the connection in order, and not one byte of an answer came.
+    Closed,
+    /// The connection was closed before anything of the request came: certainly
+    /// nobody met it.
+    Unseen,
     /// The answer was not HTTP, or too long.
     Garbled(String),
 }
@@ -60,6 +66,15 @@ pub fn classify(call: &Call, attributes: &Attributes, attempt: &Attempt) -> Outc
         Attempt::NoMeans(why) => failed(ErrorClass::Unsent, why),
         Attempt::Timeout => uncertain(call, ErrorClass::Timeout, "no answer in time"),
         Attempt::Broken(why) => uncertain(call, ErrorClass::Reset, why),
+        Attempt::Closed => uncertain(
+            call,
+            ErrorClass::Reset,
+            "connection closed without an answer",
+        ),
+        Attempt::Unseen => failed(
+            ErrorClass::Refused,
+            "connection closed before the request came",
+        ),
         Attempt::Garbled(why) => uncertain(call, ErrorClass::Protocol, why),
     }
 }
@@ -344,6 +359,7 @@ mod tests {
                 ["failed protocol", "unknown protocol", "unknown protocol"],
             ),
             (io(Attempt::NotConnected), ["failed refused"; 3]),
+            (Attempt::Unseen, ["failed refused"; 3]),
             (Attempt::ConnectTimeout, ["failed connect-timeout"; 3]),
             (io(Attempt::NoMeans), ["failed unsent"; 3]),
             (
@@ -352,6 +368,10 @@ mod tests {
             ),
             (
                 io(Attempt::Broken),
+                ["failed reset", "unknown reset", "unknown reset"],
+            ),
+            (
+                Attempt::Closed,
                 ["failed reset", "unknown reset", "unknown reset"],
             ),
             (

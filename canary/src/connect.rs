@@ -5,20 +5,45 @@ use crate::config::Endpoint;
 use crate::names::Names;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// A connection's bytes, whatever carries them.
-pub trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+pub trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {
+    /// Bytes that the kernel took and the other side's kernel has not
+    /// acknowledged; `None` if that cannot be known.
+    fn unacknowledged(&self) -> Option<usize>;
+}
 
-impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Stream for T {}
+impl Stream for TcpStream {
+    fn unacknowledged(&self) -> Option<usize> {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the descriptor is open as long as `self`, and the kernel writes
+        // one int, which outlives the call. For TCP this is SIOCOUTQ: tcp(7).
+        let done = unsafe { libc::ioctl(self.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+        if done == 0 {
+            bytes.try_into().ok()
+        } else {
+            None
+        }
+    }
+}
+
+/// Counts what the records weigh, which is more than what is in them.
+impl Stream for TlsStream<TcpStream> {
+    fn unacknowledged(&self) -> Option<usize> {
+        self.get_ref().0.unacknowledged()
+    }
+}
 
 /// Opens connections.
 #[derive(Clone, Default)]

@@ -75,6 +75,7 @@ impl Control {
             | Attempt::NoMeans(why)
             | Attempt::Broken(why)
             | Attempt::Garbled(why) => return Err(no_answer(why)),
+            Attempt::Closed | Attempt::Unseen => return Err(no_answer("connection closed".into())),
             Attempt::ConnectTimeout | Attempt::Timeout => {
                 return Err(no_answer(format!("nothing within {CALL:?}")));
             }

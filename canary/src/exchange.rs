@@ -76,8 +76,8 @@ pub(crate) struct Answer {
 /// only saves allocations: what is in it is forgotten.
 ///
 /// # Errors
-/// `Broken` if the connection ends first, `Garbled` if it is no answer that can
-/// be understood, or too long.
+/// `Closed` if the connection ends before an answer begins, `Broken` if it ends
+/// within one, `Garbled` if it is no answer that can be understood, or too long.
 pub(crate) async fn answer(
     from: &mut (impl AsyncRead + Unpin + ?Sized),
     buffer: &mut Vec<u8>,
@@ -158,6 +158,11 @@ impl<R: AsyncRead + Unpin + ?Sized> Input<'_, R> {
                     self.buffer.drain(..head.len);
                 }
                 Some(head) => return Ok(head),
+                None if passed == 0 && self.buffer.is_empty() => {
+                    if self.read(READ).await? == 0 {
+                        return Err(Attempt::Closed);
+                    }
+                }
                 None => {
                     within(passed + self.buffer.len(), MAX_HEAD, "head")?;
                     self.more(READ).await?;

@@ -3,17 +3,30 @@
 //! Names are looked up beside the measured calls, never in them, again and
 //! again also while all is well: what is only used in an emergency fails in
 //! the emergency. If a look-up fails, the last addresses stay.
+//!
+//! A name may have addresses of both families where only one leads to the
+//! service: `localhost` is `::1` too, whoever listens on 127.0.0.1 alone, and many
+//! hosts have no way to IPv6. Every client then uses the family that answers
+//! (RFC 8305), so calls to the other one would measure nothing but the name. A
+//! family that has never taken a connection is left out, and said, while the other
+//! one has; it is asked again at every look-up, and once it has answered it stays.
+//! What has answered before and does not any more is never left out.
 
 use crate::config::Endpoint;
+use futures_util::future::join_all;
 use http::Uri;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::net::TcpStream;
 
 /// Time that one look-up has.
 const LOOK_UP: Duration = Duration::from_secs(10);
+
+/// Time that an address has to take a connection, when families are tried.
+const TRY: Duration = Duration::from_secs(2);
 
 /// Most addresses of one name.
 const MAX_ADDRESSES: usize = 64;
@@ -128,7 +141,40 @@ async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     known: Arc<RwLock<BTreeMap<String, Vec<SocketAddr>>>>,
+    families: Arc<RwLock<BTreeMap<String, Families>>>,
     turn: Arc<AtomicUsize>,
+}
+
+/// Which families of a name's addresses have ever taken a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Families {
+    v4: bool,
+    v6: bool,
+}
+
+impl Families {
+    /// True if `address` is of a family that has answered.
+    fn has(self, address: &SocketAddr) -> bool {
+        if address.is_ipv4() { self.v4 } else { self.v6 }
+    }
+
+    fn answered(&mut self, address: &SocketAddr) {
+        if address.is_ipv4() {
+            self.v4 = true;
+        } else {
+            self.v6 = true;
+        }
+    }
+
+    /// The addresses that are used and those that are left out: of the family
+    /// that has never answered, if the other one has.
+    fn choose(self, all: Vec<SocketAddr>) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+        if all.iter().any(|a| self.has(a)) {
+            all.into_iter().partition(|a| self.has(a))
+        } else {
+            (all, Vec::new())
+        }
+    }
 }
 
 /// What a refresh found out.
@@ -141,8 +187,37 @@ pub enum Renewed {
         /// Its addresses now.
         addresses: Vec<SocketAddr>,
     },
+    /// Addresses of a family that never took a connection are not used, because
+    /// those of the other one did.
+    LeftOut {
+        /// The name.
+        host: String,
+        /// Which addresses.
+        addresses: Vec<SocketAddr>,
+    },
     /// A look-up failed; what was known stays in use.
     Failed(String),
+}
+
+impl std::fmt::Display for Renewed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let list = |all: &[SocketAddr]| {
+            let all: Vec<String> = all.iter().map(SocketAddr::to_string).collect();
+            all.join(", ")
+        };
+        match self {
+            Renewed::Changed { host, addresses } => {
+                write!(f, "{host} has new addresses: {}", list(addresses))
+            }
+            Renewed::LeftOut { host, addresses } => write!(
+                f,
+                "{host}: {} takes no connection and addresses of the other family do: left out \
+                 until it does",
+                list(addresses)
+            ),
+            Renewed::Failed(why) => write!(f, "{why}; its last addresses stay in use"),
+        }
+    }
 }
 
 impl Names {
@@ -168,22 +243,64 @@ impl Names {
         true
     }
 
-    /// Looks all of `urls` up.
+    /// Looks all of `urls` up, and tries what may have to be left out. Bounded:
+    /// 12 seconds for each.
     pub async fn refresh(&self, urls: &[EndpointUrl]) -> Vec<Renewed> {
         let mut news = Vec::new();
         for url in urls {
-            match look_up(&url.host, url.port).await {
-                Ok(addresses) => {
-                    let host = url.host_header();
-                    if self.set(&host, addresses.clone()) {
-                        news.push(Renewed::Changed { host, addresses });
-                    }
+            let all = match look_up(&url.host, url.port).await {
+                Ok(all) => all,
+                Err(why) => {
+                    news.push(Renewed::Failed(why));
+                    continue;
                 }
-                Err(why) => news.push(Renewed::Failed(why)),
+            };
+            let host = url.host_header();
+            let before = self.families_of(&host);
+            let families = tried(before, &all).await;
+            self.families
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(host.clone(), families);
+            let (addresses, left_out) = families.choose(all);
+            let changed = self.set(&host, addresses.clone());
+            if !left_out.is_empty() && (changed || before != families) {
+                news.push(Renewed::LeftOut {
+                    host,
+                    addresses: left_out,
+                });
+            } else if changed {
+                news.push(Renewed::Changed { host, addresses });
             }
         }
         news
     }
+
+    fn families_of(&self, host: &str) -> Families {
+        let families = self.families.read();
+        let families = families.unwrap_or_else(PoisonError::into_inner);
+        families.get(host).copied().unwrap_or_default()
+    }
+}
+
+/// Which families answer, those included that did before; nobody is asked if all
+/// addresses are of one family, or all families are known.
+async fn tried(mut known: Families, all: &[SocketAddr]) -> Families {
+    let of_both = all.iter().any(SocketAddr::is_ipv4) && all.iter().any(SocketAddr::is_ipv6);
+    if !of_both {
+        return known;
+    }
+    let unknown: Vec<&SocketAddr> = all.iter().filter(|a| !known.has(a)).collect();
+    let takes = unknown.iter().map(async |address| {
+        let connected = tokio::time::timeout(TRY, TcpStream::connect(address)).await;
+        matches!(connected, Ok(Ok(_)))
+    });
+    for (address, takes) in unknown.iter().zip(join_all(takes).await) {
+        if takes {
+            known.answered(address);
+        }
+    }
+    known
 }
 
 #[cfg(test)]
@@ -243,6 +360,44 @@ mod tests {
         let two: Vec<_> = (0..4).map(|_| names.address(&endpoint)).collect();
         assert!(two == [at(2), at(3), at(2), at(3)] || two == [at(3), at(2), at(3), at(2)]);
         assert_eq!(names.address(&Endpoint::plain("a", at(1))), at(1));
+    }
+
+    #[test]
+    fn only_a_family_that_never_answered_beside_one_that_did_is_left_out() {
+        let v4 = SocketAddr::from(([127, 0, 0, 1], 80));
+        let v6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 80));
+        let both = vec![v4, v6];
+        for (families, all, used, left_out) in [
+            ((false, false), &both, vec![v4, v6], vec![]),
+            ((true, true), &both, vec![v4, v6], vec![]),
+            ((true, false), &both, vec![v4], vec![v6]),
+            ((false, true), &both, vec![v6], vec![v4]),
+            // A name that has lost the addresses that answered.
+            ((true, false), &vec![v6], vec![v6], vec![]),
+        ] {
+            let (v4, v6) = families;
+            let got = Families { v4, v6 }.choose(all.clone());
+            assert_eq!(got, (used, left_out), "{families:?} {all:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn families_are_tried_until_they_have_answered() {
+        let v4 = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let v4 = (v4.local_addr().unwrap(), v4);
+        let v6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], v4.0.port()));
+        let only = |v4, v6| Families { v4, v6 };
+        let none = Families::default();
+        // Nobody is asked about one family alone.
+        assert_eq!(tried(none, &[v4.0]).await, none);
+        assert_eq!(tried(none, &[v4.0, v6]).await, only(true, false));
+        // What has answered once has, and is not asked again.
+        let gone = v4.0;
+        drop(v4);
+        assert_eq!(
+            tried(only(true, false), &[gone, v6]).await,
+            only(true, false)
+        );
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// Names are looked up so often, and files of credentials looked at.
 const RENEW: Duration = Duration::from_secs(30);
@@ -44,6 +44,10 @@ pub async fn connect(args: &CanaryArgs, setup: &Setup) -> Result<Connected, Stri
     }
     let urls: Vec<EndpointUrl> = setup.endpoints.iter().map(|(_, url)| url.clone()).collect();
     let (say, news) = mpsc::channel(16);
+    // Before anything is called: what leads nowhere is not called even once.
+    for news in names.refresh(&urls).await {
+        tell(&say, news, true);
+    }
     let following = tokio::spawn(follow(names, urls, renewing, say));
     Ok(Connected {
         wire: Wire { connector, signer },
@@ -85,6 +89,14 @@ fn credentials(args: &CanaryArgs) -> Result<(Arc<dyn Sign>, Renewing), String> {
     Ok((signer.clone(), Some((signer, provider))))
 }
 
+/// What addresses are at the start is no news, which of them are left out is.
+fn tell(say: &mpsc::Sender<String>, news: Renewed, first: bool) {
+    if !(first && matches!(news, Renewed::Changed { .. })) {
+        // If nobody listens fast enough, there is too much of the same.
+        let _ = say.try_send(news.to_string());
+    }
+}
+
 /// The same work every time, whether something changed or not.
 async fn follow(
     names: Names,
@@ -92,29 +104,13 @@ async fn follow(
     mut renewing: Renewing,
     say: mpsc::Sender<String>,
 ) {
-    let mut ticks = interval(RENEW);
+    let mut ticks = interval_at(Instant::now() + RENEW, RENEW);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut first = true;
     loop {
         ticks.tick().await;
         for news in names.refresh(&urls).await {
-            let text = match news {
-                // What they are at the start is no news.
-                Renewed::Changed { .. } if first => continue,
-                Renewed::Changed { host, addresses } => format!(
-                    "{host} has new addresses: {}",
-                    addresses
-                        .iter()
-                        .map(|a| a.to_string())
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                ),
-                Renewed::Failed(why) => format!("{why}; its last addresses stay in use"),
-            };
-            // If nobody listens fast enough, there is too much of the same.
-            let _ = say.try_send(text);
+            tell(&say, news, false);
         }
-        first = false;
         if let Some((signer, provider)) = &mut renewing {
             let text = match provider.reload() {
                 Ok(None) => continue,
