@@ -6,7 +6,7 @@ use gameday_canary::names::{EndpointUrl, is_az};
 use gameday_chaos::playbook::diagnostic;
 use gameday_chaos::playbook::values;
 use gameday_chaos::playbook::{Diagnostic, Measuring};
-use gameday_record::{AlarmRule, AlarmSpec, Selection, Target};
+use gameday_record::{AlarmRule, AlarmSpec, Kind, Selection, Target};
 use gameday_reports::burn;
 use std::io::Read;
 use std::path::Path;
@@ -75,6 +75,7 @@ impl Setup {
         if measuring.alarms.is_empty() {
             measuring.alarms = default_alarms(&measuring);
         }
+        all_fed(&measuring)?;
         Ok(Setup {
             endpoints,
             az: args.az.clone(),
@@ -197,6 +198,29 @@ fn mix_shares(text: &str) -> Result<[f64; 6], String> {
     Ok(shares)
 }
 
+/// Options can take from the workload what a promise is about, or promise what it
+/// lacks; then nothing would ever be judged.
+fn all_fed(measuring: &Measuring) -> Result<(), String> {
+    let promised = measuring.slo.all();
+    let promised = promised.iter().map(|o| (&o.name, &o.selection));
+    let alarms = measuring.alarms.iter().map(|a| (&a.name, &a.selection));
+    for (name, selection) in promised.chain(alarms) {
+        if measuring.workload.share(selection.kind) <= 0.0 {
+            let what = match selection.kind {
+                Some(Kind::Write) => "writes",
+                Some(Kind::StrongRead) => "strongly consistent reads",
+                Some(Kind::EventualRead) => "eventually consistent reads",
+                None => "calls",
+            };
+            return Err(format!(
+                "the mix has no {what}, so '{name}' could never be judged: give them a share in \
+                 --mix, or leave it out"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Without `[[alarm]]`: a customer's alarm, and for every promised availability
 /// the standard burn-rate alarms.
 fn default_alarms(measuring: &Measuring) -> Vec<AlarmSpec> {
@@ -300,6 +324,10 @@ mod tests {
             ("--endpoint http://x --az a/b", "letters"),
             ("--endpoint http://x --mix writes=0.5", "not 1"),
             ("--endpoint http://x --mix reads=1", "eventual_reads"),
+            (
+                "--endpoint http://x --mix writes=1 --read-availability 99%",
+                "no strongly consistent reads, so 'read_availability'",
+            ),
             ("--endpoint http://x --timeout soon", "a duration is"),
             ("--endpoint http://x --write-availability 100%", "below 100"),
             (
@@ -326,6 +354,8 @@ mod tests {
         let s = read(&line).unwrap();
         assert_eq!(s.measuring.workload.rate, 7.0);
         assert_eq!(s.measuring.slo.read_availability, Some(0.995));
+        let e = read(&format!("{line} --mix writes=1")).unwrap_err();
+        assert!(e.contains("'read_availability' could never"), "{e}");
         std::fs::write(&path, "[workload]\nrat = 7\n").unwrap();
         let e = read(&line).unwrap_err();
         assert!(e.contains("canary.toml") && e.contains("rat"), "{e}");
