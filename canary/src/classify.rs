@@ -6,6 +6,7 @@
 //! | 400 ConditionalCheckFailedException | condition | failed | – |
 //! | 400 of a throttle, 429 | throttled | failed | failed |
 //! | 408: a gateway gave up waiting | timeout | unknown | failed |
+//! | 400 about credentials, rights, signature, clock, validation, a missing table, of a table that is not the run's own | misconfigured | failed | failed |
 //! | any other 4xx | rejected | failed | failed |
 //! | 5xx | server | unknown | failed |
 //! | anything else, or an answer that makes no sense | protocol | unknown | failed |
@@ -57,10 +58,51 @@ pub enum Attempt {
     Garbled(String),
 }
 
+/// Whose the tables are that a canary calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// The run made them on a store of its own: whatever is wrong with them, and
+    /// with who may use them, is the store's doing.
+    OfRun,
+    /// Somebody's, who gave the canary its credentials, its rights and its table.
+    Given,
+}
+
+/// Errors that say that the one who asks is at fault, as the error reference of
+/// DynamoDB and the common errors of AWS's services name them.
+const MISCONFIGURED: [&str; 21] = [
+    "AccessDenied",
+    "AccessDeniedException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "IncompleteSignatureException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "NotAuthorized",
+    "OptInRequired",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "ResourceNotFoundException",
+    "SerializationException",
+    "SignatureDoesNotMatch",
+    "UnknownOperationException",
+    "UnrecognizedClientException",
+    "ValidationError",
+    "ValidationException",
+];
+
 /// Decides.
-pub fn classify(call: &Call, attributes: &Attributes, attempt: &Attempt) -> Outcome {
+pub fn classify(
+    call: &Call,
+    attributes: &Attributes,
+    tables: Tables,
+    attempt: &Attempt,
+) -> Outcome {
     match attempt {
-        Attempt::Answer { status, body } => answered(call, attributes, *status, body),
+        Attempt::Answer { status, body } => answered(call, attributes, tables, *status, body),
         Attempt::NotConnected(why) => failed(ErrorClass::Refused, why),
         Attempt::ConnectTimeout => failed(ErrorClass::ConnectTimeout, "no connection in time"),
         Attempt::NoMeans(why) => failed(ErrorClass::Unsent, why),
@@ -87,7 +129,13 @@ pub fn failed(class: ErrorClass, message: &str) -> Outcome {
     }
 }
 
-fn answered(call: &Call, attributes: &Attributes, status: u16, body: &[u8]) -> Outcome {
+fn answered(
+    call: &Call,
+    attributes: &Attributes,
+    tables: Tables,
+    status: u16,
+    body: &[u8],
+) -> Outcome {
     let object = serde_json::from_slice::<Map<String, Value>>(body);
     if status == 200 {
         let understood = object
@@ -115,6 +163,9 @@ fn answered(call: &Call, attributes: &Attributes, status: u16, body: &[u8]) -> O
         )
         | (429, _) => failed(ErrorClass::Throttled, &message),
         (408, _) => uncertain(call, ErrorClass::Timeout, &message),
+        (400..=499, name) if tables == Tables::Given && MISCONFIGURED.contains(&name) => {
+            failed(ErrorClass::Misconfigured, &message)
+        }
         (400..=499, _) => failed(ErrorClass::Rejected, &message),
         (500..=599, _) => uncertain(call, ErrorClass::Server, &message),
         _ => uncertain(call, ErrorClass::Protocol, &message),
@@ -398,7 +449,7 @@ mod tests {
         let names = Attributes::default();
         for (attempt, expected) in &table {
             for (call, expected) in calls.iter().zip(expected) {
-                let got = short(&classify(call, &names, attempt));
+                let got = short(&classify(call, &names, Tables::OfRun, attempt));
                 assert_eq!(&got, expected, "{call:?} {attempt:?}");
             }
             let eventual = Call::Read {
@@ -406,9 +457,42 @@ mod tests {
                 strong: false,
             };
             assert_eq!(
-                classify(&eventual, &names, attempt),
-                classify(&calls[0], &names, attempt)
+                classify(&eventual, &names, Tables::OfRun, attempt),
+                classify(&calls[0], &names, Tables::OfRun, attempt)
             );
+        }
+    }
+
+    #[test]
+    fn whoever_asks_wrongly_is_at_fault_unless_the_table_is_the_runs_own() {
+        let call = Call::Write {
+            key: "k1".into(),
+            value: 9,
+        };
+        let of = |tables, attempt: &Attempt| {
+            short(&classify(&call, &Attributes::default(), tables, attempt))
+        };
+        for name in MISCONFIGURED {
+            let attempt = error(400, name);
+            assert_eq!(
+                of(Tables::Given, &attempt),
+                "failed misconfigured",
+                "{name}"
+            );
+            assert_eq!(of(Tables::OfRun, &attempt), "failed rejected", "{name}");
+        }
+        // Its own trouble, that of a proxy, and one that is the store's although it is a 400.
+        for (attempt, expected) in [
+            (error(500, "AccessDeniedException"), "unknown server"),
+            (answer(400, "Bad Request"), "failed rejected"),
+            (answer(403, ""), "failed rejected"),
+            (
+                error(400, "ReplicatedWriteConflictException"),
+                "failed rejected",
+            ),
+            (error(400, "ThrottlingException"), "failed throttled"),
+        ] {
+            assert_eq!(of(Tables::Given, &attempt), expected, "{attempt:?}");
         }
     }
 
@@ -426,18 +510,26 @@ mod tests {
             (r#"{"Attributes":[]}"#, "unknown protocol"),
             ("{}", "unknown protocol"),
         ] {
-            let got = classify(&add, &names, &answer(200, body));
+            let got = classify(&add, &names, Tables::OfRun, &answer(200, body));
             assert_eq!(short(&got), expected, "{body}");
         }
         assert_eq!(
-            short(&classify(&add, &names, &Attempt::Timeout)),
+            short(&classify(&add, &names, Tables::OfRun, &Attempt::Timeout)),
             "unknown timeout"
         );
         let insert = Call::Insert {
             key: "i1".into(),
             value: 2,
         };
-        assert_eq!(short(&classify(&insert, &names, &answer(200, "{}"))), "ok");
+        assert_eq!(
+            short(&classify(
+                &insert,
+                &names,
+                Tables::OfRun,
+                &answer(200, "{}")
+            )),
+            "ok"
+        );
     }
 
     #[test]
@@ -447,10 +539,15 @@ mod tests {
             strong: true,
         };
         let names = Attributes::default();
-        let o = classify(&call, &names, &error(500, "InternalServerError"));
+        let o = classify(
+            &call,
+            &names,
+            Tables::OfRun,
+            &error(500, "InternalServerError"),
+        );
         assert_eq!(o.failure().unwrap().message, "500 InternalServerError why");
         let long = Attempt::Broken("ü".repeat(300));
-        let message = classify(&call, &names, &long)
+        let message = classify(&call, &names, Tables::OfRun, &long)
             .failure()
             .unwrap()
             .message
@@ -458,7 +555,7 @@ mod tests {
         assert_eq!(message, "ü".repeat(100));
         let odd = Attempt::Broken(format!("x{}", "ü".repeat(300)));
         assert_eq!(
-            classify(&call, &names, &odd)
+            classify(&call, &names, Tables::OfRun, &odd)
                 .failure()
                 .unwrap()
                 .message

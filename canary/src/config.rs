@@ -1,6 +1,7 @@
 //! What one canary is told before it begins.
 
 use crate::CanaryError;
+use crate::classify::Tables;
 use crate::workload::Workload;
 use gameday_record::spec::KeyChoice;
 use gameday_record::{RunClock, WorkloadSpec};
@@ -108,6 +109,14 @@ impl CanaryConfig {
         match self.alone {
             true => Workload::alone(spec, self.seed, self.index, endpoints),
             false => Workload::new(spec, self.seed, self.index, endpoints),
+        }
+    }
+
+    /// Whose the tables are that it calls.
+    pub fn owner(&self) -> Tables {
+        match self.alone {
+            true => Tables::Given,
+            false => Tables::OfRun,
         }
     }
 

@@ -1,18 +1,21 @@
 //! Where credentials come from: the standard environment variables and profile
-//! files of the AWS tools, without a network call.
+//! files of the AWS tools, and the processes that these name.
 //!
 //! | what | from, the first that has it |
 //! | --- | --- |
-//! | keys | a profile that was asked for by name; `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` (with `AWS_SESSION_TOKEN`); the profile of `AWS_PROFILE`, else `default` |
+//! | keys | a profile that was asked for by name; `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` (with `AWS_SESSION_TOKEN`); the profile of `AWS_PROFILE`, else `default`; the role of a container or a web identity that the environment names |
 //! | region | what was asked for; `AWS_REGION`; `AWS_DEFAULT_REGION`; the profile's `region` |
 //!
 //! A profile is the sum of its section in the credentials file
 //! (`AWS_SHARED_CREDENTIALS_FILE`, `~/.aws/credentials`) and in the
 //! configuration file (`AWS_CONFIG_FILE`, `~/.aws/config`); the former goes
-//! first. One whose keys have to be fetched (single sign-on, an assumed role, a
-//! process) is an error that says so.
+//! first. Keys that have to be fetched (single sign-on, an assumed role, a
+//! process) are printed by a process: see [`fetch`].
+
+pub mod fetch;
 
 use crate::sigv4::Credentials;
+use fetch::Process;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -22,14 +25,23 @@ use std::time::SystemTime;
 /// Largest profile file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// Settings of a profile by which its keys are fetched from elsewhere.
-const FETCHED: [(&str, &str); 6] = [
+/// The setting of a profile that names a process of its own.
+const PROCESS: &str = "credential_process";
+
+/// Settings of a profile by which the AWS tool fetches its keys.
+const FETCHED: [(&str, &str); 5] = [
     ("sso_session", "single sign-on"),
     ("sso_start_url", "single sign-on"),
     ("role_arn", "an assumed role"),
-    ("credential_process", "a process"),
     ("credential_source", "an instance's role"),
     ("login_session", "a console login"),
+];
+
+/// Variables by which containers and web identities are given roles.
+const ROLES: [&str; 3] = [
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
 ];
 
 /// Why there are no credentials.
@@ -87,19 +99,6 @@ pub enum CredentialsError {
         /// Where it comes from.
         origin: String,
     },
-    /// A profile without keys of its own.
-    #[error(
-        "profile '{name}' takes its keys from {from} ({setting}), which is not supported: export \
-         them, for example by `aws configure export-credentials --profile {name} --format env`"
-    )]
-    Fetched {
-        /// Its name.
-        name: String,
-        /// In words.
-        from: &'static str,
-        /// The setting that says so.
-        setting: &'static str,
-    },
 }
 
 /// The variables that matter, as they were at the start.
@@ -108,10 +107,14 @@ pub struct Environment {
     vars: BTreeMap<&'static str, String>,
 }
 
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 13] = [
+    ROLES[0],
+    ROLES[1],
+    ROLES[2],
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
+    "AWS_CREDENTIAL_EXPIRATION",
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
     "AWS_PROFILE",
@@ -147,11 +150,24 @@ impl Environment {
     }
 }
 
+/// Keys, or how to come by them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// Nothing says anything about keys.
+    None,
+    /// These.
+    Known(Credentials),
+    /// What this process prints.
+    Printed(Process),
+}
+
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Keys; `None` if nothing says anything about keys.
-    pub credentials: Option<Credentials>,
+    /// Keys.
+    pub keys: Keys,
+    /// When they end, as the environment says, where nothing renews them.
+    pub end: Option<String>,
     /// Region, if something says which.
     pub region: Option<String>,
     /// Where the keys come from, for people.
@@ -222,28 +238,29 @@ impl Provider {
             Some(_) => None,
             None => from_environment(env)?,
         };
-        let (credentials, origin) = match from_env {
-            Some(keys) => (Some(keys), "the environment".into()),
+        let mut end = None;
+        let (keys, origin) = match from_env {
+            Some(keys) => {
+                end = env.get("AWS_CREDENTIAL_EXPIRATION").map(String::from);
+                (Keys::Known(keys), "the environment".into())
+            }
             None => {
                 let name = name.unwrap_or("default");
-                (from_profile(name, &profile)?, format!("profile '{name}'"))
+                match (from_profile(name, &profile)?, &self.profile) {
+                    (Keys::None, None) if ROLES.iter().any(|v| env.get(v).is_some()) => (
+                        Keys::Printed(Process::of_tool(None)),
+                        "the role that the environment names".into(),
+                    ),
+                    (keys, _) => (keys, origin(name, &profile)),
+                }
             }
         };
-        let visible = |s: &str| s.bytes().all(|b| b.is_ascii_graphic());
-        let odd = |what| CredentialsError::Odd {
-            what,
-            origin: origin.clone(),
-        };
-        if let Some(c) = &credentials {
-            if !visible(&c.access_key_id) {
-                return Err(odd("access key id"));
-            }
-            if !c.session_token.as_deref().is_none_or(visible) {
-                return Err(odd("session token"));
-            }
+        if let Keys::Known(credentials) = &keys {
+            fit_headers(credentials, &origin)?;
         }
         Ok(Found {
-            credentials,
+            keys,
+            end,
             region,
             origin,
         })
@@ -270,6 +287,33 @@ impl Provider {
     }
 }
 
+/// Checks that they can stand in headers.
+///
+/// # Errors
+/// What of them cannot.
+pub fn fit_headers(c: &Credentials, origin: &str) -> Result<(), CredentialsError> {
+    let visible = |s: &str| s.bytes().all(|b| b.is_ascii_graphic());
+    let odd = |what| CredentialsError::Odd {
+        what,
+        origin: origin.into(),
+    };
+    if !visible(&c.access_key_id) {
+        return Err(odd("access key id"));
+    }
+    if !c.session_token.as_deref().is_none_or(visible) {
+        return Err(odd("session token"));
+    }
+    Ok(())
+}
+
+/// Where the keys of a profile come from, for people.
+fn origin(name: &str, profile: &Section) -> String {
+    match FETCHED.iter().find(|(s, _)| profile.contains_key(*s)) {
+        Some((_, way)) => format!("profile '{name}' ({way})"),
+        None => format!("profile '{name}'"),
+    }
+}
+
 fn from_environment(env: &Environment) -> Result<Option<Credentials>, CredentialsError> {
     let (id, secret) = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY");
     match (env.get(id), env.get(secret)) {
@@ -292,7 +336,7 @@ fn from_environment(env: &Environment) -> Result<Option<Credentials>, Credential
 
 type Section = BTreeMap<String, String>;
 
-fn from_profile(name: &str, profile: &Section) -> Result<Option<Credentials>, CredentialsError> {
+fn from_profile(name: &str, profile: &Section) -> Result<Keys, CredentialsError> {
     let (id, secret) = ("aws_access_key_id", "aws_secret_access_key");
     let half = |has, lacks| CredentialsError::HalfProfile {
         name: name.into(),
@@ -300,20 +344,19 @@ fn from_profile(name: &str, profile: &Section) -> Result<Option<Credentials>, Cr
         lacks,
     };
     // Its own keys may be those with which a role is assumed.
-    if let Some((setting, from)) = FETCHED.into_iter().find(|(s, _)| profile.contains_key(*s)) {
-        return Err(CredentialsError::Fetched {
-            name: name.into(),
-            from,
-            setting,
-        });
+    if FETCHED.iter().any(|(s, _)| profile.contains_key(*s)) {
+        return Ok(Keys::Printed(Process::of_tool(Some(name))));
     }
     match (profile.get(id), profile.get(secret)) {
-        (Some(key), Some(value)) => Ok(Some(Credentials {
+        (Some(key), Some(value)) => Ok(Keys::Known(Credentials {
             access_key_id: key.clone(),
             secret_access_key: value.clone(),
             session_token: profile.get("aws_session_token").cloned(),
         })),
-        (None, None) => Ok(None),
+        (None, None) => Ok(match profile.get(PROCESS) {
+            Some(command) => Keys::Printed(Process::of_profile(command)),
+            None => Keys::None,
+        }),
         (Some(_), None) => Err(half(id, secret)),
         (None, Some(_)) => Err(half(secret, id)),
     }
@@ -424,7 +467,10 @@ mod tests {
     }
 
     fn id(found: &Found) -> Option<&str> {
-        found.credentials.as_ref().map(|c| c.access_key_id.as_str())
+        match &found.keys {
+            Keys::Known(c) => Some(&c.access_key_id),
+            _ => None,
+        }
     }
 
     const KEYS: &str = "[default]\naws_access_key_id = FILE\naws_secret_access_key=s1\n\
@@ -442,7 +488,7 @@ mod tests {
         let found = Home::with("", "")
             .load(&[("AWS_REGION", "")], None)
             .unwrap();
-        assert_eq!((found.credentials, found.region), (None, None));
+        assert_eq!((found.keys, found.region), (Keys::None, None));
     }
 
     #[test]
@@ -461,12 +507,12 @@ mod tests {
         assert_eq!(id(&found), Some("OTHER"));
         let found = home.load(&[("AWS_PROFILE", "other")], None).unwrap();
         assert_eq!(
-            found.credentials.unwrap(),
-            Credentials {
+            found.keys,
+            Keys::Known(Credentials {
                 access_key_id: "OTHER".into(),
                 secret_access_key: "s2".into(),
                 session_token: Some("t==".into()),
-            }
+            })
         );
         assert_eq!(found.region.as_deref(), Some("eu-north-1"));
         let both = [("AWS_REGION", "r1"), ("AWS_DEFAULT_REGION", "r2")];
@@ -493,13 +539,38 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_explained() {
+    fn keys_that_are_elsewhere_are_printed_by_a_process() {
         let home = Home::with(
-            "[half]\naws_access_key_id=X\n",
+            "[default]\naws_access_key_id=X\naws_secret_access_key=y\n",
             "[profile sso]\nsso_session = corp\n\
              [profile role]\nrole_arn=arn:aws:iam::1:role/x\nsource_profile=default\n\
-             [profile process]\ncredential_process = /bin/true\n",
+             [profile process]\ncredential_process = keys --for \"me\"\n",
         );
+        let of = |vars: &[(&str, &str)], profile| home.load(vars, profile).unwrap();
+        let tool = |name| Keys::Printed(Process::of_tool(name));
+        let sso = of(&ENV, Some("sso"));
+        assert_eq!(sso.keys, tool(Some("sso")));
+        assert_eq!(sso.origin, "profile 'sso' (single sign-on)");
+        assert_eq!(
+            of(&[("AWS_PROFILE", "role")], None).keys,
+            tool(Some("role"))
+        );
+        assert_eq!(
+            of(&[], Some("process")).keys,
+            Keys::Printed(Process::of_profile("keys --for \"me\""))
+        );
+        // A container's role counts where nothing else is said.
+        let container = [(ROLES[0], "/v2/credentials/1")];
+        assert_eq!(id(&of(&container, None)), Some("X"));
+        let nothing = Home::with("", "").load(&container, None).unwrap();
+        assert_eq!(nothing.keys, tool(None));
+        let ends = [ENV[0], ENV[1], ("AWS_CREDENTIAL_EXPIRATION", "soon")];
+        assert_eq!(of(&ends, None).end.as_deref(), Some("soon"));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_explained() {
+        let home = Home::with("[half]\naws_access_key_id=X\n", "");
         for (vars, profile, expected) in [
             (&ENV[..1], None, "AWS_SECRET_ACCESS_KEY is not"),
             (&ENV[1..], None, "AWS_ACCESS_KEY_ID is not"),
@@ -511,9 +582,6 @@ mod tests {
             (&ENV, Some("nobody"), "no profile 'nobody'"),
             (&[("AWS_PROFILE", "nobody")], None, "no profile 'nobody'"),
             (&[], Some("half"), "no aws_secret_access_key"),
-            (&[], Some("sso"), "single sign-on"),
-            (&[], Some("role"), "an assumed role (role_arn)"),
-            (&[], Some("process"), "a process"),
         ] {
             let e = home.load(vars, profile).unwrap_err().to_string();
             assert!(e.contains(expected), "{expected}: {e}");

@@ -422,7 +422,7 @@ impl Engine {
             let (attempt, connection) =
                 call::attempt(&connector, to, begun, &request, deadline).await;
             let at = config.clock.now();
-            let outcome = classify(&call.op.call, &config.attributes, &attempt);
+            let outcome = classify(&call.op.call, &config.attributes, config.owner(), &attempt);
             Ended {
                 call,
                 at,

@@ -85,6 +85,7 @@ fn cost(class: ErrorClass) -> Option<u32> {
         }
         ErrorClass::Condition
         | ErrorClass::Rejected
+        | ErrorClass::Misconfigured
         | ErrorClass::Protocol
         | ErrorClass::Unsent
         | ErrorClass::Abandoned => None,

@@ -15,7 +15,7 @@ use std::time::Duration;
 const OUTCOMES: [&str; 4] = ["ok", "failed", "unknown", "unsent"];
 
 /// Classes of errors as the label says them; a condition that did not hold is an answer.
-const CLASSES: [(ErrorClass, &str); 10] = [
+const CLASSES: [(ErrorClass, &str); 11] = [
     (ErrorClass::Timeout, "timeout"),
     (ErrorClass::Refused, "refused"),
     (ErrorClass::ConnectTimeout, "connect-timeout"),
@@ -23,6 +23,7 @@ const CLASSES: [(ErrorClass, &str); 10] = [
     (ErrorClass::Server, "server"),
     (ErrorClass::Throttled, "throttled"),
     (ErrorClass::Rejected, "rejected"),
+    (ErrorClass::Misconfigured, "misconfigured"),
     (ErrorClass::Protocol, "protocol"),
     (ErrorClass::Unsent, "unsent"),
     (ErrorClass::Abandoned, "abandoned"),

@@ -124,6 +124,10 @@ pub enum ErrorClass {
     Throttled,
     /// HTTP 4xx that is not one of the above: a bug of the canary or the store.
     Rejected,
+    /// The service refused whom it does not know, or what is wrong: credentials,
+    /// signature, clock, rights, a table that is not there. The canary's own fault,
+    /// as long as nothing shows that others with the same right are answered.
+    Misconfigured,
     /// The answer could not be understood.
     Protocol,
     /// The canary could not send it in time (in-flight cap): its own fault.
