@@ -8,7 +8,11 @@
 
 use crate::protocol::Health;
 use gameday_record::{ErrorClass, Kind, Operation, Outcome};
-use std::fmt::Write;
+use prometheus::core::Collector;
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
 use std::time::Duration;
 
 /// Outcomes as the label says them.
@@ -29,42 +33,10 @@ const CLASSES: [(ErrorClass, &str); 11] = [
     (ErrorClass::Abandoned, "abandoned"),
 ];
 
-/// Upper bounds of the send lag's buckets, in microseconds.
-const LAG_BOUNDS: [u64; 13] = [
-    20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000,
+/// Upper bounds of the send lag's buckets, in seconds.
+const LAG_BOUNDS: [f64; 13] = [
+    0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1.0,
 ];
-
-/// A classic histogram: counts per bucket, the last one without a bound.
-#[derive(Clone, Debug)]
-struct Buckets {
-    counts: Vec<u64>,
-    sum_ns: u128,
-}
-
-impl Buckets {
-    fn new(bounds: &[u64]) -> Self {
-        Buckets {
-            counts: vec![0; bounds.len() + 1],
-            sum_ns: 0,
-        }
-    }
-
-    fn observe(&mut self, bounds: &[u64], value: Duration) {
-        let us = value.as_nanos().div_ceil(1000);
-        let bucket = bounds.partition_point(|b| u128::from(*b) < us);
-        self.counts[bucket] += 1;
-        self.sum_ns += value.as_nanos();
-    }
-}
-
-/// What one endpoint did with one kind of operation.
-#[derive(Clone, Debug)]
-struct Cell {
-    /// By outcome.
-    duration: [Buckets; OUTCOMES.len()],
-    /// By class.
-    errors: [u64; CLASSES.len()],
-}
 
 /// An objective as it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,48 +60,146 @@ pub struct AlarmState {
     pub firing: bool,
 }
 
+/// What one endpoint did with one kind of operation.
+#[derive(Clone, Debug)]
+struct Cell {
+    /// By outcome.
+    requests: [IntCounter; OUTCOMES.len()],
+    /// By outcome.
+    duration: [Histogram; OUTCOMES.len()],
+    /// By class.
+    errors: [IntCounter; CLASSES.len()],
+}
+
 /// The metrics of one canary.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    az: String,
+    registry: Registry,
     endpoints: Vec<String>,
-    bounds: Vec<u64>,
     /// By endpoint, then by kind.
     cells: Vec<Cell>,
     /// By endpoint.
-    lag: Vec<Buckets>,
-    in_flight: u64,
-    unrecorded: u64,
-    version: String,
-    budgets: Vec<Budget>,
-    alarms: Vec<AlarmState>,
-    anomalies: u64,
-    dropped_segments: u64,
+    lag: Vec<Histogram>,
+    in_flight: IntGauge,
+    unrecorded: IntCounter,
+    anomalies: IntCounter,
+    dropped_segments: IntCounter,
+    firing: IntGaugeVec,
+    ratio: GaugeVec,
+    remaining: GaugeVec,
+    burn: GaugeVec,
 }
 
 impl Metrics {
     /// For the canary in `az` that calls `endpoints` with this timeout; of this
     /// `version` of gameday.
-    pub fn new(az: &str, endpoints: &[String], timeout: Duration, version: &str) -> Self {
-        let bounds = bounds(timeout);
-        let cell = Cell {
-            duration: std::array::from_fn(|_| Buckets::new(&bounds)),
-            errors: [0; CLASSES.len()],
+    ///
+    /// # Errors
+    /// Names that the library refuses: of metrics, which are fixed.
+    pub fn new(
+        az: &str,
+        endpoints: &[String],
+        timeout: Duration,
+        version: &str,
+    ) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let of = |name: &str, help: &str| Opts::new(name, help).const_label("az", az);
+        let requests = kept(
+            &registry,
+            IntCounterVec::new(
+                of("gameday_canary_requests_total", "Operations by outcome."),
+                &["endpoint", "op", "outcome"],
+            ),
+        )?;
+        let errors = kept(
+            &registry,
+            IntCounterVec::new(
+                of(
+                    "gameday_canary_errors_total",
+                    "Operations that were not ok, by class.",
+                ),
+                &["endpoint", "op", "class"],
+            ),
+        )?;
+        let duration = HistogramOpts::from(of(
+            "gameday_canary_request_duration_seconds",
+            "Time from when an operation was due to its outcome.",
+        ));
+        let duration = kept(
+            &registry,
+            HistogramVec::new(
+                duration.buckets(bounds(timeout)),
+                &["endpoint", "op", "outcome"],
+            ),
+        )?;
+        let lag = HistogramOpts::from(of(
+            "gameday_canary_send_lag_seconds",
+            "How late the canary itself began its operations.",
+        ));
+        let lag = kept(
+            &registry,
+            HistogramVec::new(lag.buckets(LAG_BOUNDS.to_vec()), &["endpoint"]),
+        )?;
+        let cell = |endpoint: &str, kind| Cell {
+            requests: OUTCOMES.map(|o| requests.with_label_values(&[endpoint, op(kind), o])),
+            duration: OUTCOMES.map(|o| duration.with_label_values(&[endpoint, op(kind), o])),
+            errors: CLASSES.map(|(_, c)| errors.with_label_values(&[endpoint, op(kind), c])),
         };
-        Metrics {
-            az: az.into(),
+        let pairs = endpoints.iter().flat_map(|e| Kind::ALL.map(|k| (e, k)));
+        let counter = |name, help| kept(&registry, IntCounter::with_opts(of(name, help)));
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            kept(&registry, GaugeVec::new(Opts::new(name, help), labels))
+        };
+        let build = Opts::new("gameday_build_info", "Version of gameday.");
+        let build = IntGauge::with_opts(build.const_label("version", version));
+        kept(&registry, build)?.set(1);
+        Ok(Metrics {
             endpoints: endpoints.to_vec(),
-            cells: vec![cell; endpoints.len() * Kind::ALL.len()],
-            lag: vec![Buckets::new(&LAG_BOUNDS); endpoints.len()],
-            bounds,
-            in_flight: 0,
-            unrecorded: 0,
-            version: version.into(),
-            budgets: Vec::new(),
-            alarms: Vec::new(),
-            anomalies: 0,
-            dropped_segments: 0,
-        }
+            cells: pairs.map(|(e, k)| cell(e, k)).collect(),
+            lag: endpoints
+                .iter()
+                .map(|e| lag.with_label_values(&[e]))
+                .collect(),
+            in_flight: kept(
+                &registry,
+                IntGauge::with_opts(of("gameday_canary_inflight", "Operations in flight.")),
+            )?,
+            unrecorded: counter(
+                "gameday_canary_unrecorded_total",
+                "Operations that were due and neither sent nor recorded.",
+            )?,
+            anomalies: counter(
+                "gameday_canary_anomalies_total",
+                "Anomalies that the checker found in finished segments of the history.",
+            )?,
+            dropped_segments: counter(
+                "gameday_canary_dropped_segments_total",
+                "Segments of the history that were removed to keep the folder small.",
+            )?,
+            firing: kept(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new("gameday_alarm_firing", "1 while the alarm fires."),
+                    &["alarm"],
+                ),
+            )?,
+            ratio: gauge(
+                "gameday_slo_objective_ratio",
+                "What is promised.",
+                &["objective"],
+            )?,
+            remaining: gauge(
+                "gameday_slo_error_budget_remaining_ratio",
+                "What is left of the error budget of 30 days; below 0 if overspent.",
+                &["objective"],
+            )?,
+            burn: gauge(
+                "gameday_slo_burn_rate",
+                "Burn rate of the error budget by window.",
+                &["objective", "window"],
+            )?,
+            registry,
+        })
     }
 
     /// Counts one operation of the load whose outcome is known. An operation
@@ -140,7 +210,7 @@ impl Metrics {
         };
         let kind = Kind::of(&op.call);
         let kind_at = Kind::ALL.iter().position(|k| *k == kind).unwrap_or(0);
-        let cell = &mut self.cells[e * Kind::ALL.len() + kind_at];
+        let cell = &self.cells[e * Kind::ALL.len() + kind_at];
         let class = op.outcome.failure().map(|f| f.class);
         let unsent = class == Some(ErrorClass::Unsent);
         let outcome = match &op.outcome {
@@ -150,170 +220,69 @@ impl Metrics {
             _ => 2,
         };
         let ended = op.returned.unwrap_or(op.invoked);
-        cell.duration[outcome].observe(&self.bounds, ended.since(op.due));
+        cell.requests[outcome].inc();
+        cell.duration[outcome].observe(ended.since(op.due).as_secs_f64());
         if outcome != 0
             && let Some(at) = CLASSES.iter().position(|(c, _)| Some(*c) == class)
         {
-            cell.errors[at] += 1;
+            cell.errors[at].inc();
         }
         if !unsent {
-            self.lag[e].observe(&LAG_BOUNDS, op.invoked.since(op.due));
+            self.lag[e].observe(op.invoked.since(op.due).as_secs_f64());
         }
     }
 
     /// Takes a canary's own health.
     pub fn health(&mut self, health: &Health) {
-        self.in_flight = health.in_flight;
-        self.unrecorded += health.counts.unrecorded;
+        self.in_flight
+            .set(health.in_flight.try_into().unwrap_or(i64::MAX));
+        self.unrecorded.inc_by(health.counts.unrecorded);
     }
 
     /// Takes the objectives and the alarms as they stand now.
-    pub fn standing(&mut self, budgets: Vec<Budget>, alarms: Vec<AlarmState>) {
-        self.budgets = budgets;
-        self.alarms = alarms;
+    pub fn standing(&mut self, budgets: &[Budget], alarms: &[AlarmState]) {
+        for a in alarms {
+            let firing = self.firing.with_label_values(&[&a.alarm]);
+            firing.set(i64::from(a.firing));
+        }
+        for b in budgets {
+            self.ratio.with_label_values(&[&b.objective]).set(b.ratio);
+            let remaining = self.remaining.with_label_values(&[&b.objective]);
+            remaining.set(b.remaining);
+            for (window, rate) in &b.burn {
+                let burn = self.burn.with_label_values(&[&b.objective, window]);
+                burn.set(*rate);
+            }
+        }
     }
 
     /// Takes what the checker found so far, and how many segments of the history are gone.
     pub fn judged(&mut self, anomalies: u64, dropped_segments: u64) {
-        self.anomalies = anomalies;
-        self.dropped_segments = dropped_segments;
+        for (counter, total) in [
+            (&self.anomalies, anomalies),
+            (&self.dropped_segments, dropped_segments),
+        ] {
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
     }
 
     /// The text of a scrape.
-    pub fn render(&self) -> String {
-        let mut t = Text::default();
-        self.requests(&mut t);
-        self.durations(&mut t);
-        self.vitals(&mut t);
-        self.promises(&mut t);
-        t.family("gameday_build_info", "gauge", "Version of gameday.");
-        t.sample(
-            "gameday_build_info",
-            &[("version", &self.version)],
-            &1.to_string(),
-        );
-        t.out
+    ///
+    /// # Errors
+    /// The library cannot write what it holds.
+    pub fn render(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
     }
+}
 
-    /// Every cell with its labels.
-    fn cells(&self) -> impl Iterator<Item = ([(&str, &str); 3], &Cell)> {
-        let pairs = self
-            .endpoints
-            .iter()
-            .flat_map(|e| Kind::ALL.map(|k| (e.as_str(), op(k))));
-        pairs.zip(&self.cells).map(|((endpoint, op), cell)| {
-            let labels = [("az", self.az.as_str()), ("endpoint", endpoint), ("op", op)];
-            (labels, cell)
-        })
-    }
-
-    fn requests(&self, t: &mut Text) {
-        let name = "gameday_canary_requests_total";
-        t.family(name, "counter", "Operations by outcome.");
-        for (labels, cell) in self.cells() {
-            for (outcome, buckets) in OUTCOMES.iter().zip(&cell.duration) {
-                let n: u64 = buckets.counts.iter().sum();
-                let labels = [labels.as_slice(), &[("outcome", outcome)]].concat();
-                t.sample(name, &labels, &n.to_string());
-            }
-        }
-        let name = "gameday_canary_errors_total";
-        t.family(name, "counter", "Operations that were not ok, by class.");
-        for (labels, cell) in self.cells() {
-            for ((_, class), n) in CLASSES.iter().zip(cell.errors) {
-                let labels = [labels.as_slice(), &[("class", class)]].concat();
-                t.sample(name, &labels, &n.to_string());
-            }
-        }
-    }
-
-    fn durations(&self, t: &mut Text) {
-        let name = "gameday_canary_request_duration_seconds";
-        let help = "Time from when an operation was due to its outcome.";
-        t.family(name, "histogram", help);
-        for (labels, cell) in self.cells() {
-            for (outcome, buckets) in OUTCOMES.iter().zip(&cell.duration) {
-                let labels = [labels.as_slice(), &[("outcome", outcome)]].concat();
-                t.histogram(name, &labels, &self.bounds, buckets);
-            }
-        }
-        let name = "gameday_canary_send_lag_seconds";
-        let help = "How late the canary itself began its operations.";
-        t.family(name, "histogram", help);
-        for (endpoint, buckets) in self.endpoints.iter().zip(&self.lag) {
-            let labels = [("az", self.az.as_str()), ("endpoint", endpoint)];
-            t.histogram(name, &labels, &LAG_BOUNDS, buckets);
-        }
-    }
-
-    fn vitals(&self, t: &mut Text) {
-        let az = [("az", self.az.as_str())];
-        for (name, kind, help, value) in [
-            (
-                "gameday_canary_inflight",
-                "gauge",
-                "Operations in flight.",
-                self.in_flight,
-            ),
-            (
-                "gameday_canary_unrecorded_total",
-                "counter",
-                "Operations that were due and neither sent nor recorded.",
-                self.unrecorded,
-            ),
-            (
-                "gameday_canary_anomalies_total",
-                "counter",
-                "Anomalies that the checker found in finished segments of the history.",
-                self.anomalies,
-            ),
-            (
-                "gameday_canary_dropped_segments_total",
-                "counter",
-                "Segments of the history that were removed to keep the folder small.",
-                self.dropped_segments,
-            ),
-        ] {
-            t.family(name, kind, help);
-            t.sample(name, &az, &value.to_string());
-        }
-    }
-
-    fn promises(&self, t: &mut Text) {
-        let name = "gameday_alarm_firing";
-        t.family(name, "gauge", "1 while the alarm fires.");
-        for a in &self.alarms {
-            let value = if a.firing { "1" } else { "0" };
-            t.sample(name, &[("alarm", &a.alarm)], value);
-        }
-        type Value = fn(&Budget) -> f64;
-        let of: [(&str, &str, Value); 2] = [
-            (
-                "gameday_slo_objective_ratio",
-                "What is promised.",
-                |b: &Budget| b.ratio,
-            ),
-            (
-                "gameday_slo_error_budget_remaining_ratio",
-                "What is left of the error budget since the start; below 0 if overspent.",
-                |b: &Budget| b.remaining,
-            ),
-        ];
-        for (name, help, value) in of {
-            t.family(name, "gauge", help);
-            for b in &self.budgets {
-                t.sample(name, &[("objective", &b.objective)], &number(value(b)));
-            }
-        }
-        let name = "gameday_slo_burn_rate";
-        t.family(name, "gauge", "Burn rate of the error budget by window.");
-        for b in &self.budgets {
-            for (window, rate) in &b.burn {
-                let labels = [("objective", b.objective.as_str()), ("window", window)];
-                t.sample(name, &labels, &number(*rate));
-            }
-        }
-    }
+/// Made, and in every scrape from now on.
+fn kept<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    made: prometheus::Result<C>,
+) -> prometheus::Result<C> {
+    let made = made?;
+    registry.register(Box::new(made.clone()))?;
+    Ok(made)
 }
 
 fn op(kind: Kind) -> &'static str {
@@ -324,79 +293,17 @@ fn op(kind: Kind) -> &'static str {
     }
 }
 
-/// 1-2-5 from 0.5 ms to the timeout, in microseconds. What takes longer than
+/// 1-2-5 from 0.5 ms to the timeout, in seconds. What takes longer than
 /// the timeout, by the time to notice it, is in the bucket without a bound.
-fn bounds(timeout: Duration) -> Vec<u64> {
+fn bounds(timeout: Duration) -> Vec<f64> {
     let last = timeout.as_micros();
-    let steps = (2..).flat_map(|e| [1, 2, 5].map(|m| m * 10_u64.pow(e)));
-    let mut bounds: Vec<u64> = steps
-        .skip_while(|b| *b < 500)
-        .take_while(|b| u128::from(*b) < last)
-        .collect();
-    bounds.push(u64::try_from(last).unwrap_or(u64::MAX));
-    bounds
-}
-
-/// A number as the format writes it.
-fn number(value: f64) -> String {
-    if value.is_nan() {
-        "NaN".into()
-    } else if value.is_infinite() {
-        if value > 0.0 { "+Inf" } else { "-Inf" }.into()
-    } else {
-        value.to_string()
-    }
-}
-
-/// Microseconds as seconds, exactly.
-fn seconds(us: u64) -> String {
-    let text = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
-    text.trim_end_matches('0').trim_end_matches('.').to_string()
-}
-
-#[derive(Default)]
-struct Text {
-    out: String,
-}
-
-impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: &str) {
-        self.out.push_str(name);
-        for (i, (label, v)) in labels.iter().enumerate() {
-            let open = if i == 0 { '{' } else { ',' };
-            let _ = write!(self.out, "{open}{label}=\"{}\"", escaped(v));
-        }
-        if !labels.is_empty() {
-            self.out.push('}');
-        }
-        let _ = writeln!(self.out, " {value}");
-    }
-
-    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], bounds: &[u64], b: &Buckets) {
-        let bucket = format!("{name}_bucket");
-        let mut below = 0;
-        let edges = bounds.iter().map(|us| seconds(*us));
-        for (edge, n) in edges.chain(["+Inf".to_string()]).zip(&b.counts) {
-            below += n;
-            let labels = [labels, &[("le", &edge)]].concat();
-            self.sample(&bucket, &labels, &below.to_string());
-        }
-        let sum = number(b.sum_ns as f64 / 1e9);
-        self.sample(&format!("{name}_sum"), labels, &sum);
-        self.sample(&format!("{name}_count"), labels, &below.to_string());
-    }
-}
-
-/// A label's value as it stands between quotes.
-fn escaped(value: &str) -> String {
-    value
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
+    let steps = (2..).flat_map(|e| [1, 2, 5].map(|m| m * 10_u128.pow(e)));
+    steps
+        .skip_while(|us| *us < 500)
+        .take_while(|us| *us < last)
+        .chain([last])
+        .map(|us| us as f64 / 1e6)
+        .collect()
 }
 
 #[cfg(test)]
@@ -430,7 +337,7 @@ mod tests {
 
     fn metrics() -> Metrics {
         let endpoints = ["a".to_string(), "b\"\\\n".to_string()];
-        let mut m = Metrics::new("a", &endpoints, Duration::from_secs(2), "1.2.3");
+        let mut m = Metrics::new("a", &endpoints, Duration::from_secs(2), "1.2.3").unwrap();
         let ok = || Outcome::Ok { value: None };
         m.operation(&op_of("a", true, 1, ok()));
         m.operation(&op_of("a", true, 3, ok()));
@@ -447,13 +354,13 @@ mod tests {
             ..Health::default()
         });
         m.standing(
-            vec![Budget {
+            &[Budget {
                 objective: "read_availability".into(),
                 ratio: 0.999,
                 remaining: -0.5,
                 burn: vec![("1h".into(), 14.4), ("5m".into(), f64::INFINITY)],
             }],
-            vec![AlarmState {
+            &[AlarmState {
                 alarm: "page".into(),
                 firing: true,
             }],
@@ -495,7 +402,7 @@ mod tests {
             assert!(name.chars().all(known), "{line}");
             let (labels, rest) = labels(&line[end..]);
             let value = match rest.strip_prefix(' ').unwrap() {
-                "+Inf" => f64::INFINITY,
+                "+Inf" | "inf" => f64::INFINITY,
                 number => number.parse().unwrap(),
             };
             // Samples follow the head of their family.
@@ -553,7 +460,7 @@ mod tests {
 
     #[test]
     fn a_scrape_is_what_the_format_says() {
-        let text = metrics().render();
+        let text = metrics().render().unwrap();
         let s = parse(&text);
         let cell = |op, outcome| {
             [
@@ -606,7 +513,7 @@ mod tests {
 
     #[test]
     fn histograms_are_cumulative_and_agree_with_the_counters() {
-        let s = parse(&metrics().render());
+        let s = parse(&metrics().render().unwrap());
         let name = "gameday_canary_request_duration_seconds";
         let labels = |le| {
             [
@@ -645,17 +552,16 @@ mod tests {
     fn bounds_end_with_the_timeout() {
         assert_eq!(
             bounds(Duration::from_millis(3)),
-            [500, 1000, 2000, 3000],
-            "µs"
+            [0.0005, 0.001, 0.002, 0.003]
         );
-        assert_eq!(bounds(Duration::from_millis(2)), [500, 1000, 2000]);
-        assert_eq!(bounds(Duration::from_secs(60)).last(), Some(&60_000_000));
+        assert_eq!(bounds(Duration::from_millis(2)), [0.0005, 0.001, 0.002]);
+        assert_eq!(bounds(Duration::from_secs(60)).last(), Some(&60.0));
     }
 
     #[test]
     fn a_scrape_does_not_grow() {
         let mut m = metrics();
-        let lines = |m: &Metrics| m.render().lines().count();
+        let lines = |m: &Metrics| m.render().unwrap().lines().count();
         let before = lines(&m);
         for i in 0..10_000 {
             let endpoint = format!("x{i}");

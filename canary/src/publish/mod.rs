@@ -5,6 +5,7 @@
 //! All of it is fed with what the [`protocol`](crate::protocol) brings; nothing
 //! here measures, and nothing here knows the time.
 
+pub mod budget;
 mod carry;
 pub mod hlog;
 pub mod metrics;

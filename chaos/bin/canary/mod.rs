@@ -190,7 +190,7 @@ async fn run(
         epoch.unwrap_or_default(),
         clock.now(),
     );
-    let publisher = Publisher::new(setup, segments, latency, clock.now());
+    let publisher = Publisher::new(setup, segments, latency, clock.now())?;
     let view = View::new(
         clock,
         config.timeout(),

@@ -3,6 +3,7 @@
 
 use super::setup::Setup;
 use gameday_canary::protocol::{FinalReads, Health, Line, Notice, Totals};
+use gameday_canary::publish::budget::{Calls, Rolling};
 use gameday_canary::publish::hlog::LatencyLog;
 use gameday_canary::publish::metrics::{AlarmState, Budget, Metrics};
 use gameday_canary::publish::segments::{Ended, Segment, Segments};
@@ -49,7 +50,6 @@ pub struct Judged {
 /// See the module's text.
 pub struct Publisher {
     inner: Mutex<Inner>,
-    objectives: Vec<Objective>,
 }
 
 struct Inner {
@@ -58,6 +58,8 @@ struct Inner {
     latency: LatencyLog,
     fold: Fold,
     watch: Watch,
+    /// The promises of availability, and what is left of their budgets.
+    promises: Vec<(Objective, Rolling)>,
     judged: Judged,
     dropped: u64,
     health: Health,
@@ -66,12 +68,15 @@ struct Inner {
 
 impl Publisher {
     /// Writes to what was made for it.
+    ///
+    /// # Errors
+    /// Metrics of these names cannot be kept.
     pub fn new(
         setup: &Setup,
         segments: Segments,
         latency: LatencyLog,
         began: Nanos,
-    ) -> Arc<Publisher> {
+    ) -> Result<Arc<Publisher>, String> {
         let timeout = Duration::from_millis(setup.measuring.workload.timeout_ms);
         let settle = timeout + Duration::from_secs(1);
         let endpoints: Vec<String> = setup.endpoints.iter().map(|(az, _)| az.clone()).collect();
@@ -79,21 +84,27 @@ impl Publisher {
         objectives.retain(
             |o| matches!(o.target, Target::Availability { at_least } if (0.0..1.0).contains(&at_least)),
         );
+        let version = env!("CARGO_PKG_VERSION");
+        let metrics = Metrics::new(&setup.az, &endpoints, timeout, version);
+        let metrics = metrics.map_err(|e| format!("metrics: {e}"))?;
         let inner = Inner {
             segments: Some(segments),
-            metrics: Metrics::new(&setup.az, &endpoints, timeout, env!("CARGO_PKG_VERSION")),
+            metrics,
             latency,
             fold: Fold::bounded(FOLD_SECONDS + settle.as_secs()),
             watch: Watch::new(setup.measuring.alarms.clone(), began, settle),
+            promises: objectives
+                .into_iter()
+                .map(|o| (o, Rolling::new(began)))
+                .collect(),
             judged: Judged::default(),
             dropped: 0,
             health: Health::default(),
             flaw: None,
         };
-        Arc::new(Publisher {
+        Ok(Arc::new(Publisher {
             inner: Mutex::new(inner),
-            objectives,
-        })
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -169,15 +180,17 @@ impl Publisher {
             alarm: s.spec.name.clone(),
             firing: s.firing_since.is_some(),
         });
-        let alarms = alarms.collect();
-        let budgets = self.objectives.iter().filter_map(|objective| {
+        let alarms: Vec<AlarmState> = alarms.collect();
+        let fold = &inner.fold;
+        let budgets = inner.promises.iter_mut().filter_map(|(objective, budget)| {
             let Target::Availability { at_least } = objective.target else {
                 return None;
             };
-            let counts = inner
-                .fold
-                .totals(|c| c.is_in(&objective.selection, &Default::default()));
-            let used = burn::burn(counts.missed(), counts.attempts(), at_least);
+            let counts = fold.totals(|c| c.is_in(&objective.selection, &Default::default()));
+            let calls = Calls {
+                attempts: counts.attempts(),
+                missed: counts.missed(),
+            };
             let burns = states.iter().filter_map(|s| match &s.spec.rule {
                 AlarmRule::BurnRate {
                     objective: promised,
@@ -191,12 +204,12 @@ impl Publisher {
             Some(Budget {
                 objective: objective.name.clone(),
                 ratio: at_least,
-                remaining: 1.0 - used.unwrap_or(0.0),
+                remaining: budget.left(now, calls, at_least),
                 burn: burns.collect(),
             })
         });
-        let budgets = budgets.collect();
-        inner.metrics.standing(budgets, alarms);
+        let budgets: Vec<Budget> = budgets.collect();
+        inner.metrics.standing(&budgets, &alarms);
         inner.metrics.judged(inner.judged.anomalies, inner.dropped);
         if let Some(Err(why)) = inner.segments.as_mut().map(Segments::flush) {
             inner.flaw.get_or_insert(why);
@@ -213,8 +226,11 @@ impl Publisher {
     }
 
     /// The text of a scrape.
-    pub fn scrape(&self) -> String {
-        self.lock().metrics.render()
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn scrape(&self) -> Result<String, String> {
+        self.lock().metrics.render().map_err(|e| e.to_string())
     }
 
     /// Looks at the fold and at the canary's own health.

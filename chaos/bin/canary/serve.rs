@@ -50,7 +50,7 @@ async fn answer(mut stream: TcpStream, publisher: &Publisher) -> std::io::Result
 }
 
 /// The whole answer to a request with this head.
-fn reply(head: &[u8], scrape: impl FnOnce() -> String) -> String {
+fn reply(head: &[u8], scrape: impl FnOnce() -> Result<String, String>) -> String {
     let first = head.split(|b| *b == b'\r').next().unwrap_or_default();
     let first = String::from_utf8_lossy(first);
     let mut words = first.split(' ');
@@ -58,11 +58,14 @@ fn reply(head: &[u8], scrape: impl FnOnce() -> String) -> String {
     let path = path.split('?').next().unwrap_or_default();
     let text = "text/plain; charset=utf-8";
     let (status, kind, body) = match (method, path) {
-        (Some("GET" | "HEAD"), "/metrics") => (
-            "200 OK",
-            "text/plain; version=0.0.4; charset=utf-8",
-            scrape(),
-        ),
+        (Some("GET" | "HEAD"), "/metrics") => match scrape() {
+            Ok(metrics) => (
+                "200 OK",
+                "text/plain; version=0.0.4; charset=utf-8",
+                metrics,
+            ),
+            Err(why) => ("500 Internal Server Error", text, why),
+        },
         (Some("GET" | "HEAD"), _) => ("404 Not Found", text, "see /metrics\n".into()),
         _ => ("405 Method Not Allowed", text, "GET only\n".into()),
     };
@@ -80,7 +83,7 @@ mod tests {
 
     #[test]
     fn only_metrics_are_served() {
-        let of = |head: &str| reply(head.as_bytes(), || "x 1\n".into());
+        let of = |head: &str| reply(head.as_bytes(), || Ok("x 1\n".into()));
         let ok = of("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n");
         assert!(ok.starts_with("HTTP/1.1 200 OK\r\n"), "{ok}");
         assert!(
@@ -94,6 +97,8 @@ mod tests {
         );
         assert!(of("GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404"));
         assert!(of("POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405"));
+        let broken = reply(b"GET /metrics HTTP/1.1\r\n\r\n", || Err("why".into()));
+        assert!(broken.starts_with("HTTP/1.1 500"), "{broken}");
         assert!(of("\u{0}\r\n\r\n").starts_with("HTTP/1.1 405"));
     }
 }
