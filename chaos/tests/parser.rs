@@ -637,6 +637,12 @@ fn what_is_wrong_with_repeated_and_random_steps_is_told() {
             "target = { random = 1 }\nfor = \"5s\"\nat = \"0s\"",
             "unknown key 'at'",
         ),
+        // There is no start that it could delay, nor traffic.
+        (
+            head,
+            "target = { random = 1 }\nfor = \"5s\"\ndelay = \"5s\"",
+            "'delay' goes with 'delay', 'loss'",
+        ),
     ] {
         let all = random(head, fault);
         assert!(all.contains(told), "{head} {fault}: {all}");

@@ -191,6 +191,44 @@ fn who_leads_counts_for_as_many_azs_as_it_may_hurt() {
 }
 
 #[test]
+fn a_table_that_nobody_makes_is_led_by_nobody() {
+    for (target, near) in [
+        ("leader = \"nosuch/0\"", "known: canary"),
+        ("followers = \"canry/0\"", "did you mean 'canary'?"),
+        ("not = { leader = \"cannary\" }", "did you mean 'canary'?"),
+    ] {
+        let all = refused(
+            "allow_quorum_loss = true",
+            &step("x", "pause", target, AT0, "5s"),
+        );
+        assert!(all[0].starts_with("7: there is no table '"), "{all:?}");
+        assert!(all[0].contains(near), "{all:?}");
+    }
+    let drawn = "[random]\nfor = \"5m\"\npause = \"5s\"\n[[random.fault]]\nfault = \"pause\"\n\
+        target = { leader = \"nosuch/0\" }\nfor = \"5s\"\n";
+    assert!(refused("", drawn)[0].contains("no table 'nosuch'"));
+    let two = "[workload]\ntables = 2\n";
+    planned(
+        two,
+        &step("x", "pause", "leader = \"canary-2/0\"", AT0, "5s"),
+    );
+}
+
+/// A cluster whose roles say nothing of replicas.
+#[test]
+fn without_a_role_that_holds_replicas_every_node_counts() {
+    let mut redis = topology();
+    for node in &mut redis.nodes {
+        node.role = "redis".into();
+    }
+    let both = step("x", "kill", "az = \"a\"", AT0, "5s")
+        + &step("y", "kill", "node = \"router-b\"", AT0, "5s");
+    assert!(plan(&playbook("", &both), 1, &topology()).is_ok());
+    let why = plan(&playbook("", &both), 1, &redis).unwrap_err();
+    assert!(why[0].message.contains("up to 2 of 3 AZs"), "{why:?}");
+}
+
+#[test]
 fn every_partition_shape_plans_and_says_who_is_on_which_side() {
     let said = |fault: &str, rest: &str| {
         let step = format!("[[step]]\nfault = \"{fault}\"\n{rest}\nat = \"0s\"\nfor = \"5s\"\n");

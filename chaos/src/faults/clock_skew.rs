@@ -12,7 +12,7 @@ use gameday_record::Verdict;
 use gameday_record::conditions::{ClockCondition, ClockReading};
 use gameday_record::timeline::Proof;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a node may take to read its clock.
@@ -49,6 +49,10 @@ impl ClockSkew {
         }
     }
 
+    fn first(&self) -> MutexGuard<'_, BTreeMap<String, Compared>> {
+        self.first.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
     async fn give(&self, scene: &Scene, condition: ClockCondition) -> Result<(), RuntimeError> {
         let give = |node| -> Fut<'_, ()> {
             Box::pin(async move {
@@ -63,8 +67,7 @@ impl ClockSkew {
     async fn begin(&self, scene: &Scene) -> Result<(), RuntimeError> {
         for node in &self.targets.nodes {
             let seen = compare(scene, node).await?;
-            let mut first = self.first.lock().unwrap_or_else(|e| e.into_inner());
-            first.insert(node.clone(), seen);
+            self.first().insert(node.clone(), seen);
         }
         Ok(())
     }
@@ -75,7 +78,7 @@ impl ClockSkew {
         judge: fn(&ClockCondition, &Compared, &Compared) -> (Verdict, String),
     ) -> Proof {
         let seen = join_all(self.targets.nodes.iter().map(|n| compare(scene, n))).await;
-        let first = self.first.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        let first = self.first().clone();
         let judged = self.targets.nodes.iter().zip(seen).map(|(node, seen)| {
             let (verdict, text) = match (first.get(node), seen) {
                 (Some(first), Ok(now)) => judge(&self.condition, first, &now),
@@ -195,10 +198,11 @@ impl Fault for ClockSkew {
 
     fn revert<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()> {
         Box::pin(async {
-            // A clock that cannot be read now must be set right all the same.
-            let begun = self.begin(scene).await;
-            self.give(scene, ClockCondition::default()).await?;
-            begun
+            // A clock that cannot be read now must be set right all the same; what it reads later
+            // is then compared with nothing, which the proof tells.
+            self.first().clear();
+            let _ = self.begin(scene).await;
+            self.give(scene, ClockCondition::default()).await
         })
     }
 

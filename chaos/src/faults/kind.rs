@@ -11,73 +11,94 @@ use gameday_record::Topology;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Every fault there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FaultKind {
+/// The enum, the list of all and the names are one table, so that none of them can miss a fault.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal,)+) => {
+        /// Every fault there is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum FaultKind {
+            $($(#[$doc])* $kind,)+
+        }
+
+        impl FaultKind {
+            /// All, in the order in which they are listed to people.
+            pub const ALL: &'static [FaultKind] = &[$(FaultKind::$kind),+];
+
+            /// Its name in playbooks and timelines.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(FaultKind::$kind => $name,)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
     /// The machine loses power: its network falls silent and what was not synced is lost.
-    PowerOff,
+    PowerOff = "power-off",
     /// SIGKILL: the process dies, the machine lives.
-    Kill,
+    Kill = "kill",
     /// SIGTERM: the process ends in an orderly way and stays away.
-    Stop,
+    Stop = "stop",
     /// SIGTERM, and started again at once.
-    Restart,
+    Restart = "restart",
     /// SIGKILL and started again at once, over and over.
-    CrashLoop,
+    CrashLoop = "crash-loop",
     /// As [`FaultKind::Restart`], but one node after the other, each when the one before serves.
-    RollingRestart,
+    RollingRestart = "rolling-restart",
     /// Each node in turn is started as another build of its program; the revert is the way back.
-    RollingUpgrade,
+    RollingUpgrade = "rolling-upgrade",
     /// The process is frozen.
-    Pause,
+    Pause = "pause",
     /// The targets and everybody else cannot reach each other.
-    Isolate,
+    Isolate = "isolate",
     /// Two or more groups cannot reach each other.
-    Split,
+    Split = "split",
     /// A minority of the AZs, drawn by the seed, and the majority cannot reach each other.
-    Majority,
+    Majority = "majority",
     /// Messages between the targets and everybody else pass in one direction only.
-    OneWay,
+    OneWay = "one-way",
     /// The nodes beside the targets fall into two halves that only the targets reach both of.
-    Bridge,
+    Bridge = "bridge",
     /// Each of the targets reaches a majority of them, and no two the same.
-    MajoritiesRing,
+    MajoritiesRing = "majorities-ring",
     /// The leader of a partition and its followers cannot reach each other; clients reach all.
-    Leader,
+    Leader = "leader",
     /// Clients and the targets cannot reach each other; the nodes among themselves can.
-    Clients,
+    Clients = "clients",
     /// The node's disk has no room left.
-    DiskFull,
+    DiskFull = "disk-full",
     /// Every sync of the node's disk takes longer.
-    DiskSlow,
+    DiskSlow = "disk-slow",
     /// Operations of one kind fail on the node's disk.
-    DiskError,
+    DiskError = "disk-error",
     /// The node dies, and comes back with one bit of what it stored flipped.
-    BitFlip,
+    BitFlip = "bit-flip",
     /// The node dies, and comes back with the end of a stored file missing.
-    Truncate,
-    /// As [`FaultKind::Isolate`], but connections are reset and new ones refused.
-    Reset,
-    /// Messages arrive later.
-    Delay,
-    /// Some messages never arrive.
-    Loss,
-    /// Some messages arrive twice.
-    Duplicate,
-    /// Of some messages a bit is another one.
-    Corrupt,
-    /// Some messages overtake others.
-    Reorder,
-    /// Links carry no more than a rate.
-    Rate,
-    /// Several of these at once.
-    Traffic,
+    Truncate = "truncate",
     /// The node's wall clock jumps, or its monotonic clock goes at another rate.
-    ClockSkew,
+    ClockSkew = "clock-skew",
     /// The node's process may use so much of a processor and no more: a slow node.
-    CpuLimit,
+    CpuLimit = "cpu-limit",
     /// The node's process may use so much memory and no more.
-    MemoryLimit,
+    MemoryLimit = "memory-limit",
+    /// As [`FaultKind::Isolate`], but connections are reset and new ones refused.
+    Reset = "reset",
+    /// Messages arrive later.
+    Delay = "delay",
+    /// Some messages never arrive.
+    Loss = "loss",
+    /// Some messages arrive twice.
+    Duplicate = "duplicate",
+    /// Of some messages a bit is another one.
+    Corrupt = "corrupt",
+    /// Some messages overtake others.
+    Reorder = "reorder",
+    /// Links carry no more than a rate.
+    Rate = "rate",
+    /// Several of these at once.
+    Traffic = "traffic",
 }
 
 /// What a fault acts on; decides which faults exclude each other.
@@ -96,42 +117,6 @@ pub enum Layer {
 }
 
 impl FaultKind {
-    /// All, in the order in which they are listed to people.
-    pub const ALL: &'static [FaultKind] = &[
-        FaultKind::PowerOff,
-        FaultKind::Kill,
-        FaultKind::Stop,
-        FaultKind::Restart,
-        FaultKind::CrashLoop,
-        FaultKind::RollingRestart,
-        FaultKind::RollingUpgrade,
-        FaultKind::Pause,
-        FaultKind::Isolate,
-        FaultKind::Split,
-        FaultKind::Majority,
-        FaultKind::OneWay,
-        FaultKind::Bridge,
-        FaultKind::MajoritiesRing,
-        FaultKind::Leader,
-        FaultKind::Clients,
-        FaultKind::DiskFull,
-        FaultKind::DiskSlow,
-        FaultKind::DiskError,
-        FaultKind::BitFlip,
-        FaultKind::Truncate,
-        FaultKind::ClockSkew,
-        FaultKind::CpuLimit,
-        FaultKind::MemoryLimit,
-        FaultKind::Reset,
-        FaultKind::Delay,
-        FaultKind::Loss,
-        FaultKind::Duplicate,
-        FaultKind::Corrupt,
-        FaultKind::Reorder,
-        FaultKind::Rate,
-        FaultKind::Traffic,
-    ];
-
     /// Those that make the traffic of links worse.
     pub const TRAFFIC: &'static [FaultKind] = &[
         FaultKind::Delay,
@@ -154,44 +139,6 @@ impl FaultKind {
         FaultKind::Leader,
         FaultKind::Clients,
     ];
-
-    /// Its name in playbooks and timelines.
-    pub fn name(self) -> &'static str {
-        match self {
-            FaultKind::PowerOff => "power-off",
-            FaultKind::Kill => "kill",
-            FaultKind::Stop => "stop",
-            FaultKind::Restart => "restart",
-            FaultKind::CrashLoop => "crash-loop",
-            FaultKind::RollingRestart => "rolling-restart",
-            FaultKind::RollingUpgrade => "rolling-upgrade",
-            FaultKind::Pause => "pause",
-            FaultKind::Isolate => "isolate",
-            FaultKind::Split => "split",
-            FaultKind::Majority => "majority",
-            FaultKind::OneWay => "one-way",
-            FaultKind::Bridge => "bridge",
-            FaultKind::MajoritiesRing => "majorities-ring",
-            FaultKind::Leader => "leader",
-            FaultKind::Clients => "clients",
-            FaultKind::DiskFull => "disk-full",
-            FaultKind::DiskSlow => "disk-slow",
-            FaultKind::DiskError => "disk-error",
-            FaultKind::BitFlip => "bit-flip",
-            FaultKind::Truncate => "truncate",
-            FaultKind::Reset => "reset",
-            FaultKind::Delay => "delay",
-            FaultKind::Loss => "loss",
-            FaultKind::Duplicate => "duplicate",
-            FaultKind::Corrupt => "corrupt",
-            FaultKind::Reorder => "reorder",
-            FaultKind::Rate => "rate",
-            FaultKind::Traffic => "traffic",
-            FaultKind::ClockSkew => "clock-skew",
-            FaultKind::CpuLimit => "cpu-limit",
-            FaultKind::MemoryLimit => "memory-limit",
-        }
-    }
 
     /// Further names that playbooks may use.
     pub fn aliases(self) -> &'static [&'static str] {
@@ -217,8 +164,32 @@ impl FaultKind {
             FaultKind::DiskFull | FaultKind::DiskSlow | FaultKind::DiskError => Layer::Disk,
             FaultKind::ClockSkew => Layer::Clock,
             FaultKind::CpuLimit | FaultKind::MemoryLimit => Layer::Bounds,
-            _ if self.shape(&Params::default()).is_some() => Layer::Network,
-            _ => Layer::Process,
+            FaultKind::PowerOff
+            | FaultKind::Kill
+            | FaultKind::Stop
+            | FaultKind::Restart
+            | FaultKind::CrashLoop
+            | FaultKind::RollingRestart
+            | FaultKind::RollingUpgrade
+            | FaultKind::Pause
+            | FaultKind::BitFlip
+            | FaultKind::Truncate => Layer::Process,
+            FaultKind::Isolate
+            | FaultKind::Split
+            | FaultKind::Majority
+            | FaultKind::OneWay
+            | FaultKind::Bridge
+            | FaultKind::MajoritiesRing
+            | FaultKind::Leader
+            | FaultKind::Clients
+            | FaultKind::Reset
+            | FaultKind::Delay
+            | FaultKind::Loss
+            | FaultKind::Duplicate
+            | FaultKind::Corrupt
+            | FaultKind::Reorder
+            | FaultKind::Rate
+            | FaultKind::Traffic => Layer::Network,
         }
     }
 
@@ -410,16 +381,33 @@ impl FaultKind {
 
     /// The fault on these nodes.
     pub fn build(self, params: &Params, sides: &Sides) -> Arc<dyn Fault> {
-        if let Some(shape) = self.shape(params) {
-            let sides = sides.clone();
-            return match self.is_traffic() {
-                true => Arc::new(traffic::Shaped::new(shape, sides, params.traffic)),
-                false => Arc::new(partition::Partition::new(shape, sides, self.how(params))),
-            };
-        }
         let nodes = sides.concat();
         let resources = &params.resources;
         match self {
+            FaultKind::Isolate
+            | FaultKind::Split
+            | FaultKind::Majority
+            | FaultKind::OneWay
+            | FaultKind::Bridge
+            | FaultKind::MajoritiesRing
+            | FaultKind::Leader
+            | FaultKind::Clients
+            | FaultKind::Reset => Arc::new(partition::Partition::new(
+                self.shape(params).unwrap_or(Shape::Isolate),
+                sides.clone(),
+                self.how(params),
+            )),
+            FaultKind::Delay
+            | FaultKind::Loss
+            | FaultKind::Duplicate
+            | FaultKind::Corrupt
+            | FaultKind::Reorder
+            | FaultKind::Rate
+            | FaultKind::Traffic => Arc::new(traffic::Shaped::new(
+                self.shape(params).unwrap_or(Shape::Isolate),
+                sides.clone(),
+                params.traffic,
+            )),
             FaultKind::DiskFull => Arc::new(disk_full::fault(nodes, resources)),
             FaultKind::DiskSlow => Arc::new(disk_slow::fault(nodes, resources)),
             FaultKind::DiskError => Arc::new(disk_error::fault(nodes, resources)),
@@ -431,6 +419,7 @@ impl FaultKind {
             FaultKind::PowerOff => Arc::new(power_off::PowerOff::new(nodes)),
             FaultKind::Kill => Arc::new(kill::Kill::new(nodes)),
             FaultKind::Stop => Arc::new(stop::Stop::new(nodes)),
+            FaultKind::Pause => Arc::new(pause::Pause::new(nodes)),
             FaultKind::Restart => Arc::new(restart::Restart::new(nodes)),
             FaultKind::CrashLoop => Arc::new(crash_loop::CrashLoop::new(nodes, params.uptime)),
             FaultKind::RollingRestart => {
@@ -442,7 +431,30 @@ impl FaultKind {
                 let pause = params.pause;
                 Arc::new(rolling_upgrade::RollingUpgrade::new(nodes, binary, pause))
             }
-            _ => Arc::new(pause::Pause::new(nodes)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_fault_has_a_name_of_its_own_and_one_layer() {
+        let mut names = BTreeSet::new();
+        for kind in FaultKind::ALL {
+            for name in [&[kind.name()], kind.aliases()].concat() {
+                assert!(names.insert(name), "{name} twice");
+                assert_eq!(FaultKind::named(name), Some(*kind));
+            }
+            // What acts on links has a shape, and nothing else has.
+            let shape = kind.shape(&Params::default());
+            assert_eq!(shape.is_some(), kind.layer() == Layer::Network, "{kind:?}");
+        }
+        let groups = [FaultKind::TRAFFIC, FaultKind::PARTITIONS].concat();
+        for kind in groups {
+            assert_eq!(kind.layer(), Layer::Network, "{kind:?}");
         }
     }
 }

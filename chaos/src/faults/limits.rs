@@ -11,14 +11,26 @@ use futures_util::future::{BoxFuture, join_all};
 use gameday_record::Verdict;
 use gameday_record::timeline::Proof;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How long the periods of a processor's bound are counted to see that there is none.
+/// How long the kernel's counts are watched in one look: several periods of a processor's bound.
 const COUNT: Duration = Duration::from_millis(500);
 
-/// What was seen of one node: before the last change, and now.
-type Judge = fn(&Limits, &Usage, &Usage, Duration) -> (Verdict, String);
+/// What was seen of one node.
+#[derive(Clone, Copy, Debug)]
+struct Readings {
+    /// Before the injection.
+    before: Usage,
+    /// When the look began.
+    first: Usage,
+    /// [`COUNT`] later.
+    now: Usage,
+    /// From the first to the last of these.
+    passed: Duration,
+}
+
+type Judge = fn(&Limits, &Readings) -> (Verdict, String);
 
 /// Bounds on what the targets use.
 pub(super) struct Limited {
@@ -63,29 +75,35 @@ impl Limited {
         self.targets.each(|n| scene.runtime.limit(n, limits)).await
     }
 
-    async fn look(&self, scene: &Scene, since_injection: bool, judge: Judge) -> Proof {
+    async fn look(&self, scene: &Scene, in_force: bool, judge: Judge) -> Proof {
         let seen = join_all(self.targets.nodes.iter().map(async |node| {
             let state = scene.runtime.process(node).await?;
             if let ProcessState::Exited(exit @ Exit::OutOfMemory(_)) = &state
-                && since_injection
+                && in_force
                 && self.limits.memory.is_some()
             {
                 return Ok((Verdict::Pass, format!("the kernel ended it: {exit}")));
             }
-            if !matches!(state, ProcessState::Running { .. }) {
+            let ProcessState::Running { identity } = &state else {
                 return Ok((Verdict::Fail, format!("does not run: {}", describe(&state))));
-            }
-            let (first, at) = if since_injection {
-                let before = self.before.lock().unwrap_or_else(|e| e.into_inner());
-                let found = before.get(node).copied();
-                found.ok_or_else(|| RuntimeError("nothing was seen before".into()))?
-            } else {
-                let first = (scene.runtime.usage(node).await?, Instant::now());
-                tokio::time::sleep(COUNT).await;
-                first
             };
+            if in_force && self.targets.identity(node).as_ref() != Some(identity) {
+                let text = format!("was started again by somebody else, as {identity}");
+                return Ok((Verdict::Fail, text));
+            }
+            let found = self.before().get(node).copied();
+            let (before, begun) =
+                found.ok_or_else(|| RuntimeError("nothing was seen before".into()))?;
+            let first = scene.runtime.usage(node).await?;
+            tokio::time::sleep(COUNT).await;
             let now = scene.runtime.usage(node).await?;
-            Ok(judge(&self.limits, &first, &now, at.elapsed()))
+            let readings = Readings {
+                before,
+                first,
+                now,
+                passed: begun.elapsed(),
+            };
+            Ok(judge(&self.limits, &readings))
         }))
         .await;
         let judged = self.targets.nodes.iter().zip(seen).map(|(node, seen)| {
@@ -96,39 +114,51 @@ impl Limited {
         });
         merge(judged.collect())
     }
+
+    fn before(&self) -> MutexGuard<'_, BTreeMap<String, (Usage, Instant)>> {
+        self.before.lock().unwrap_or_else(|e| e.into_inner())
+    }
 }
 
-/// The kernel counts periods only while there is a bound. One that never made the node wait
-/// changed nothing.
-fn is_throttled(
-    limits: &Limits,
-    first: &Usage,
-    now: &Usage,
-    passed: Duration,
-) -> (Verdict, String) {
-    let periods = now.periods.saturating_sub(first.periods);
-    let throttled = now.throttled.saturating_sub(first.throttled);
-    let used = now.cpu_ns.saturating_sub(first.cpu_ns) as f64 / 1e9;
+fn percent(bound: Option<u32>) -> String {
+    bound.map_or("no bound".into(), |percent| {
+        format!("a bound of {percent} %")
+    })
+}
+
+/// In force is what the engine has, and the kernel looks after just now: it counts periods only
+/// while there is a bound. One that never made the node wait changed nothing.
+fn is_throttled(limits: &Limits, r: &Readings) -> (Verdict, String) {
+    let throttled = r.now.throttled.saturating_sub(r.before.throttled);
+    let lately = r.now.periods.saturating_sub(r.first.periods);
     let text = format!(
-        "the kernel made it wait in {throttled} of {periods} periods, {:.1} s altogether; it used \
-         {used:.2} s of a processor in {:.1} s, where {} % are allowed",
-        now.waited_ns.saturating_sub(first.waited_ns) as f64 / 1e9,
-        passed.as_secs_f64(),
-        limits.cpu_percent.unwrap_or_default()
+        "there is {}; the kernel made it wait in {throttled} of {} periods, {:.1} s altogether, and \
+         counted {lately} of them in the last {:.1} s; it used {:.2} s of a processor in {:.1} s",
+        percent(r.now.cpu_percent),
+        r.now.periods.saturating_sub(r.before.periods),
+        r.now.waited_ns.saturating_sub(r.before.waited_ns) as f64 / 1e9,
+        COUNT.as_secs_f64(),
+        r.now.cpu_ns.saturating_sub(r.before.cpu_ns) as f64 / 1e9,
+        r.passed.as_secs_f64(),
     );
-    let verdict = match (periods, throttled) {
-        (0, _) => Verdict::Fail,
-        (_, 0) => Verdict::Unknown,
-        _ => Verdict::Pass,
+    let verdict = if r.now.cpu_percent != limits.cpu_percent {
+        Verdict::Fail
+    } else if lately == 0 || throttled == 0 {
+        Verdict::Unknown
+    } else {
+        Verdict::Pass
     };
     (verdict, text)
 }
 
-fn is_free(_: &Limits, first: &Usage, now: &Usage, _: Duration) -> (Verdict, String) {
-    let periods = now.periods.saturating_sub(first.periods);
-    let used = now.cpu_ns.saturating_sub(first.cpu_ns);
-    if periods > 0 {
-        let text = format!("the kernel still counts periods of a bound: {periods}");
+fn is_free(_: &Limits, r: &Readings) -> (Verdict, String) {
+    let periods = r.now.periods.saturating_sub(r.first.periods);
+    let used = r.now.cpu_ns.saturating_sub(r.first.cpu_ns);
+    if r.now.cpu_percent.is_some() || periods > 0 {
+        let text = format!(
+            "there still is {}, and the kernel counts periods of one: {periods}",
+            percent(r.now.cpu_percent)
+        );
         return (Verdict::Fail, text);
     }
     if used == 0 {
@@ -141,9 +171,10 @@ fn is_free(_: &Limits, first: &Usage, now: &Usage, _: Duration) -> (Verdict, Str
 
 /// A bound that the node never came up against changed nothing. Memory is refused also to the
 /// page cache of its files, so that a bound near what it uses is met soon.
-fn is_short(limits: &Limits, first: &Usage, now: &Usage, _: Duration) -> (Verdict, String) {
+fn is_short(limits: &Limits, r: &Readings) -> (Verdict, String) {
     let limit = limits.memory.unwrap_or(u64::MAX);
-    let refused = now.memory_refused.zip(first.memory_refused);
+    let now = &r.now;
+    let refused = now.memory_refused.zip(r.before.memory_refused);
     let refused = refused.map(|(now, first)| now.saturating_sub(first));
     let text = format!(
         "it uses {} of {} KiB{}",
@@ -160,7 +191,8 @@ fn is_short(limits: &Limits, first: &Usage, now: &Usage, _: Duration) -> (Verdic
     (verdict, text)
 }
 
-fn has_memory(limits: &Limits, _: &Usage, now: &Usage, _: Duration) -> (Verdict, String) {
+fn has_memory(limits: &Limits, r: &Readings) -> (Verdict, String) {
+    let now = &r.now;
     let limited = now.memory_limit <= limits.memory.unwrap_or(0);
     let verdict = if limited {
         Verdict::Fail
@@ -193,8 +225,7 @@ impl Fault for Limited {
             self.targets.remember(scene).await?;
             for node in &self.targets.nodes {
                 let seen = (scene.runtime.usage(node).await?, Instant::now());
-                let mut before = self.before.lock().unwrap_or_else(|e| e.into_inner());
-                before.insert(node.clone(), seen);
+                self.before().insert(node.clone(), seen);
             }
             self.set(scene, self.limits).await
         })
@@ -236,21 +267,34 @@ mod tests {
             memory: Some(64 << 20),
         };
         let none = Usage::default();
-        let cpu = |periods, throttled| Usage {
+        let readings = |first, now| Readings {
+            before: none,
+            first,
+            now,
+            passed: Duration::from_secs(9),
+        };
+        let cpu = |cpu_percent, periods, throttled, cpu_ns| Usage {
+            cpu_percent,
             periods,
             throttled,
-            cpu_ns: 1,
+            cpu_ns,
             ..none
         };
-        let second = Duration::from_secs(1);
-        for (now, in_force, gone) in [
-            (cpu(0, 0), Fail, Pass),
-            (cpu(10, 0), Unknown, Fail),
-            (cpu(10, 3), Pass, Fail),
-            (none, Fail, Unknown),
+        let asked = Some(10);
+        for (first, now, in_force, gone) in [
+            (cpu(asked, 10, 3, 1), cpu(asked, 15, 3, 2), Pass, Fail),
+            (cpu(asked, 10, 0, 1), cpu(asked, 15, 0, 2), Unknown, Fail),
+            // Taken away since, however much it had to wait before.
+            (cpu(None, 30, 4, 1), cpu(None, 30, 4, 2), Fail, Pass),
+            (cpu(Some(50), 10, 3, 1), cpu(Some(50), 15, 3, 2), Fail, Fail),
+            // Behind the engine's back.
+            (cpu(asked, 30, 4, 1), cpu(asked, 30, 4, 2), Unknown, Fail),
+            (cpu(None, 30, 4, 1), cpu(None, 35, 4, 2), Fail, Fail),
+            (cpu(None, 30, 4, 1), cpu(None, 30, 4, 1), Fail, Unknown),
         ] {
-            assert_eq!(is_throttled(&limits, &none, &now, second).0, in_force);
-            assert_eq!(is_free(&limits, &none, &now, second).0, gone);
+            let seen = readings(first, now);
+            assert_eq!(is_throttled(&limits, &seen).0, in_force, "{now:?}");
+            assert_eq!(is_free(&limits, &seen).0, gone, "{now:?}");
         }
         let memory = |memory_limit, memory, memory_refused| Usage {
             memory_limit,
@@ -266,8 +310,12 @@ mod tests {
             (memory(64 << 20, 20 << 20, None), Unknown, Fail),
             (memory(1 << 40, 63 << 20, Some(9)), Fail, Pass),
         ] {
-            assert_eq!(is_short(&limits, &first, &now, second).0, in_force);
-            assert_eq!(has_memory(&limits, &first, &now, second).0, gone);
+            let seen = Readings {
+                before: first,
+                ..readings(now, now)
+            };
+            assert_eq!(is_short(&limits, &seen).0, in_force);
+            assert_eq!(has_memory(&limits, &seen).0, gone);
         }
     }
 }

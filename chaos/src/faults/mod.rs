@@ -35,16 +35,16 @@
 //! | fault | proven in force by | proven gone by |
 //! | --- | --- | --- |
 //! | `power-off`, `kill`, `stop` | the engine or the kernel says that the process exited, and `/health` is silent | a process with another pid and start time runs, and `/health` answers |
-//! | `restart` | a process with another pid and start time runs | the same, and `/health` answers |
-//! | `crash-loop` | as `restart`, and again another one at the end of the hold | a process runs, and `/health` answers |
-//! | `rolling-restart` | of every target in turn: a process with another pid and start time runs, and `/health` answers | processes run, and `/health` answers |
+//! | `restart` | a process with another pid and start time runs; at the end of the hold it is that one still | that one, and `/health` answers |
+//! | `crash-loop` | after each crash another process runs, and whoever runs was started by the loop; there are as many crashes as the time allows, and more than at the last proof | a process runs, and `/health` answers |
+//! | `rolling-restart` | of every target in turn: a process with another pid and start time runs, and `/health` answers; at the end of the hold it is that one still | those processes run, and `/health` answers |
 //! | `rolling-upgrade` | the same, and the kernel or the engine says that each executes the other program | each executes the program that it was launched with, and `/health` answers |
 //! | `pause` | the process is stopped or frozen, is the same, and `/health` is silent | it runs, is the same, and `/health` answers |
 //! | `disk-full`, `disk-slow`, `disk-error` | the node tries its disk: a block that is written, synced and read meets the condition; or the node ended by itself after it had met it | the same is done without error and in less time, and the node runs |
 //! | `bit-flip`, `truncate` | the process exited, and the file, read back, differs from its copy in exactly that bit, or ends there | another process runs, and `/health` answers: it says so only when every replica is repaired |
 //! | `clock-skew` | the node's clock, read over a while, is compared with this host's: it has moved, or goes, as far wrong as asked | compared again from the revert on, it has moved back, or goes right |
-//! | `cpu-limit` | the kernel counts periods of the bound, and such in which the node had to wait | the node runs, and the kernel counts no period |
-//! | `memory-limit` | the kernel has the bound, and refused the node memory since; or it ended the node for want of it | the kernel has no such bound, and the node runs |
+//! | `cpu-limit` | the engine has the bound, the kernel counts periods of it just now, and since the injection such in which the node had to wait | the engine has none, the node runs, and the kernel counts no period |
+//! | `memory-limit` | the kernel has the bound, and refused the same process memory since; or it ended the node for want of it | the kernel has no such bound, and the node runs |
 //! | `isolate`, `split`, `majority`, `one-way`, `bridge`, `majorities-ring`, `leader`, `clients` | messages over every link that should be cut do not arrive, over those beside them they do | messages over all of them arrive |
 //! | the same with `how = "reject"`, and `reset` | they do not arrive, and the sender is told so | the same |
 //! | `delay`, `jitter` | of our own messages none is faster than asked, the median is not much slower, and with jitter some are faster than the delay | the median is as before the injection |

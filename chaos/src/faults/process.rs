@@ -16,10 +16,12 @@ const SILENT: Duration = Duration::from_millis(700);
 /// How long a node that should serve is waited for, each time it is asked.
 const SERVES: Duration = Duration::from_secs(2);
 
-/// Target nodes, and the identities of their processes before the injection.
+/// Target nodes, and the identities of their processes before the injection, and of those that it
+/// leaves behind.
 pub(super) struct Targets {
     pub(super) nodes: Vec<String>,
     before: Mutex<BTreeMap<String, String>>,
+    after: Mutex<BTreeMap<String, String>>,
 }
 
 /// What was seen of one node.
@@ -34,7 +36,8 @@ impl Targets {
     pub(super) fn new(nodes: Vec<String>) -> Self {
         Targets {
             nodes,
-            before: Mutex::new(BTreeMap::new()),
+            before: Mutex::default(),
+            after: Mutex::default(),
         }
     }
 
@@ -91,6 +94,59 @@ impl Targets {
         silent: bool,
         judge: fn(Option<&str>, &Sighting) -> (Verdict, String),
     ) -> BoxFuture<'a, Proof> {
+        self.look_with(scene, silent, move |node, seen| {
+            judge(self.identity(node).as_deref(), seen)
+        })
+    }
+
+    /// The same of a fault that leaves another process behind: the one that is seen first to be
+    /// as wanted is the one that every later look has to find.
+    pub(super) fn look_same<'a>(
+        &'a self,
+        scene: &'a Scene,
+        silent: bool,
+        judge: fn(Option<&str>, &Sighting) -> (Verdict, String),
+    ) -> BoxFuture<'a, Proof> {
+        self.look_with(scene, silent, move |node, seen| {
+            let judged = judge(self.identity(node).as_deref(), seen);
+            let mut after = self.after.lock().unwrap_or_else(|e| e.into_inner());
+            let lived_on = lives_on(after.get(node).map(String::as_str), seen, judged);
+            if let (Verdict::Pass, Ok(ProcessState::Running { identity })) =
+                (lived_on.0, &seen.state)
+            {
+                after.insert(node.into(), identity.clone());
+            }
+            lived_on
+        })
+    }
+
+    /// The same when the fault is over: another process than it left behind was started by
+    /// somebody else, and how long there was none is not known.
+    pub(super) fn look_afterwards<'a>(
+        &'a self,
+        scene: &'a Scene,
+        judge: fn(Option<&str>, &Sighting) -> (Verdict, String),
+    ) -> BoxFuture<'a, Proof> {
+        self.look_with(scene, false, move |node, seen| {
+            let (verdict, text) = judge(self.identity(node).as_deref(), seen);
+            let after = self.after.lock().unwrap_or_else(|e| e.into_inner());
+            match after.get(node) {
+                Some(after) if verdict == Verdict::Pass && !runs_as(after, seen) => (
+                    Verdict::Unknown,
+                    format!("{text}; somebody else started it: the fault had left {after}"),
+                ),
+                _ => (verdict, text),
+            }
+        })
+    }
+
+    /// Looks at all targets at once and judges each.
+    pub(super) fn look_with<'a>(
+        &'a self,
+        scene: &'a Scene,
+        silent: bool,
+        judge: impl Fn(&str, &Sighting) -> (Verdict, String) + Send + 'a,
+    ) -> BoxFuture<'a, Proof> {
         let deadline = if silent { SILENT } else { SERVES };
         Box::pin(async move {
             let seen = join_all(self.nodes.iter().map(async |node| {
@@ -109,7 +165,7 @@ impl Targets {
                     .iter()
                     .zip(&seen)
                     .map(|(node, s)| {
-                        let (verdict, text) = judge(self.identity(node).as_deref(), s);
+                        let (verdict, text) = judge(node, s);
                         (verdict, format!("{node}: {text}"))
                     })
                     .collect(),
@@ -124,6 +180,25 @@ pub(super) fn describe(state: &ProcessState) -> String {
         ProcessState::Running { identity } => format!("running as {identity}"),
         ProcessState::Paused { identity } => format!("frozen as {identity}"),
         ProcessState::Exited(exit) => format!("exited, {exit}"),
+    }
+}
+
+fn runs_as(identity: &str, s: &Sighting) -> bool {
+    matches!(&s.state, Ok(ProcessState::Running { identity: now }) if now == identity)
+}
+
+/// Corrects a verdict by who must still run, if that is known: one that ended meanwhile was not
+/// held, whoever came after it.
+fn lives_on(wanted: Option<&str>, s: &Sighting, judged: (Verdict, String)) -> (Verdict, String) {
+    match (wanted, &s.state) {
+        (Some(wanted), Ok(state)) if !runs_as(wanted, s) => (
+            Verdict::Fail,
+            format!(
+                "{wanted}, which the fault left, did not live on: {}",
+                describe(state)
+            ),
+        ),
+        _ => judged,
     }
 }
 
@@ -289,6 +364,29 @@ mod tests {
             is_dead, is_back, is_frozen, is_thawed, is_another, is_serving,
         ]
         .map(|judge| judge(Some("old"), &s).0)
+    }
+
+    #[test]
+    fn the_process_that_a_fault_left_has_to_live_on() {
+        let seen = |state| Sighting {
+            state,
+            health: Ok(()),
+        };
+        let runs = |identity: &str| {
+            seen(Ok(ProcessState::Running {
+                identity: identity.into(),
+            }))
+        };
+        let of = |wanted, s: &Sighting| lives_on(wanted, s, (Pass, String::new())).0;
+        assert_eq!(of(None, &runs("new")), Pass);
+        assert_eq!(of(Some("new"), &runs("new")), Pass);
+        assert_eq!(of(Some("new"), &runs("newer")), Fail);
+        let dead = seen(Ok(ProcessState::Exited(Exit::Code(0))));
+        assert_eq!(of(Some("new"), &dead), Fail);
+        // What cannot be seen is for the judge to say.
+        let blind = seen(Err(RuntimeError("no answer".into())));
+        let judged = lives_on(Some("new"), &blind, (Unknown, String::new()));
+        assert_eq!(judged.0, Unknown);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What a playbook can say about faults on what a node has.
 
 use super::Sides;
-use crate::plan::REPLICA_ROLE;
+use crate::plan::{REPLICA_ROLE, replica_holders};
 use crate::runtime::damage::WhichFile;
 use gameday_record::Topology;
 use gameday_record::conditions::{ClockCondition, DiskOperation, Full};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Parameters; each fault has its own.
@@ -48,12 +49,9 @@ impl Default for Resources {
 /// # Errors
 /// Which do not.
 pub(super) fn have_data(sides: &Sides, topology: &Topology) -> Result<(), String> {
-    let without: Vec<&str> = topology
-        .nodes
-        .iter()
-        .filter(|n| n.role != REPLICA_ROLE && sides.iter().flatten().any(|t| *t == n.name))
-        .map(|n| n.name.as_str())
-        .collect();
+    let with: BTreeSet<&str> = replica_holders(topology).map(|n| n.name.as_str()).collect();
+    let targets: BTreeSet<&str> = sides.iter().flatten().map(String::as_str).collect();
+    let without: Vec<&str> = targets.difference(&with).copied().collect();
     if without.is_empty() {
         return Ok(());
     }

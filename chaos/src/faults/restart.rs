@@ -1,5 +1,6 @@
 //! SIGTERM and started again at once, as in a rollout: all targets together.
-//! The hold is the time in which the new process must not end.
+//! The hold is the time in which the new process must not end: the one that is proven to have
+//! been started is the one that must run at its end.
 
 use super::process::{Targets, is_another, is_back};
 use super::{Fault, Scene};
@@ -41,7 +42,7 @@ impl Fault for Restart {
         scene: &'a Scene,
         _away: &'a BTreeSet<String>,
     ) -> BoxFuture<'a, Proof> {
-        self.targets.look(scene, true, is_another)
+        self.targets.look_same(scene, true, is_another)
     }
 
     fn revert<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()> {
@@ -53,6 +54,6 @@ impl Fault for Restart {
         scene: &'a Scene,
         _away: &'a BTreeSet<String>,
     ) -> BoxFuture<'a, Proof> {
-        self.targets.look(scene, false, is_back)
+        self.targets.look_afterwards(scene, is_back)
     }
 }

@@ -54,7 +54,7 @@ impl Fault for RollingRestart {
         scene: &'a Scene,
         _away: &'a BTreeSet<String>,
     ) -> BoxFuture<'a, Proof> {
-        self.targets.look(scene, false, is_back)
+        self.targets.look_same(scene, false, is_back)
     }
 
     fn revert<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()> {
@@ -69,7 +69,7 @@ impl Fault for RollingRestart {
         scene: &'a Scene,
         _away: &'a BTreeSet<String>,
     ) -> BoxFuture<'a, Proof> {
-        self.targets.look(scene, false, is_serving)
+        self.targets.look_afterwards(scene, is_serving)
     }
 }
 

@@ -136,7 +136,10 @@ impl Fault for RollingUpgrade {
                 return merge(Vec::new());
             };
             let executed = self.executed(scene, &programs.after).await;
-            with(executed, self.targets.look(scene, false, is_back).await)
+            with(
+                executed,
+                self.targets.look_same(scene, false, is_back).await,
+            )
         })
     }
 

@@ -7,7 +7,7 @@
 //! no sense. Then give it a name in [`FaultKind`](super::FaultKind). Injection,
 //! lease, proof and revert are the same for all shapes.
 
-use crate::plan::{ENDPOINT_ROLE, minority, replica_azs};
+use crate::plan::{ENDPOINT_ROLE, endpoints, minority, replica_azs};
 use crate::runtime::Link;
 use gameday_record::{Node, Topology};
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,7 +143,8 @@ pub(super) fn beside(bridge: &[String], topology: &Topology) -> Vec<String> {
 
 /// Those of these nodes that clients call.
 pub(super) fn called(nodes: &[String], topology: &Topology) -> Vec<String> {
-    let is = |name: &&String| topology.node(name).is_some_and(|n| n.role == ENDPOINT_ROLE);
+    let called: BTreeSet<&str> = endpoints(topology).map(|n| n.name.as_str()).collect();
+    let is = |name: &&String| called.contains(name.as_str());
     nodes.iter().filter(is).cloned().collect()
 }
 

@@ -19,7 +19,7 @@ use crate::abilities::Abilities;
 use crate::faults::{FaultKind, Params};
 use crate::playbook::values::show;
 use crate::playbook::{Baseline, Diagnostic, Playbook, Random, Start, Step, Until};
-use gameday_record::Topology;
+use gameday_record::{Node, Topology};
 use rand_chacha::rand_core::Rng;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -30,6 +30,23 @@ use std::time::Duration;
 pub const REPLICA_ROLE: &str = "storage";
 /// Role of the nodes that clients call: the endpoint of their AZ.
 pub const ENDPOINT_ROLE: &str = "router";
+
+/// The nodes that hold replicas. Where no role is declared to, any node may: what is not known to
+/// be harmless counts.
+pub(crate) fn replica_holders(topology: &Topology) -> impl Iterator<Item = &Node> {
+    of_role(topology, REPLICA_ROLE)
+}
+
+/// The nodes that clients call; any, where no role is declared to be called.
+pub(crate) fn endpoints(topology: &Topology) -> impl Iterator<Item = &Node> {
+    of_role(topology, ENDPOINT_ROLE)
+}
+
+fn of_role<'t>(topology: &'t Topology, role: &'static str) -> impl Iterator<Item = &'t Node> {
+    let declared = topology.nodes.iter().any(|n| n.role == role);
+    let nodes = topology.nodes.iter();
+    nodes.filter(move |n| !declared || n.role == role)
+}
 
 /// The stream that `[random]` is drawn from; the targets of what is drawn have
 /// the streams after it.
@@ -236,7 +253,8 @@ impl Planned {
         topology: &Topology,
         problems: &mut Vec<Diagnostic>,
     ) {
-        match target::plan(step, &mut stream(seed, one.stream), topology) {
+        let tables = playbook.tables();
+        match target::plan(step, &tables, &mut stream(seed, one.stream), topology) {
             Ok(target) => {
                 self.spans.push(step.span.clone());
                 self.steps.push(PlannedStep {
@@ -276,8 +294,10 @@ fn draw_all(
     problems: &mut Vec<Diagnostic>,
 ) {
     // Also what is not drawn this time must be possible.
+    let tables = playbook.tables();
     for of in &random.faults {
-        if let Err(why) = target::plan(&of.step, &mut stream(seed, DRAWING), topology) {
+        let mut rng = stream(seed, DRAWING);
+        if let Err(why) = target::plan(&of.step, &tables, &mut rng, topology) {
             let mut d = of.step.wrong_target(&playbook.source, why.message);
             d.help = why.help;
             problems.push(d);

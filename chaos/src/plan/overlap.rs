@@ -1,8 +1,7 @@
 //! Which steps may be in force at the same time, and whether they may.
 
 use super::schedule::{REVERT_ALLOWANCE, Schedule};
-use super::target::azs;
-use super::{PlannedStep, PlannedTarget, REPLICA_ROLE};
+use super::{PlannedStep, PlannedTarget, replica_holders};
 use gameday_record::Topology;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -128,8 +127,8 @@ fn blast_radius(
             problems.push((
                 i,
                 format!(
-                    "{} would hurt the {REPLICA_ROLE} nodes of up to {count} of {} AZs at once: \
-                     more than a minority of a quorum",
+                    "{} would hurt nodes that hold replicas in up to {count} of {} AZs at once: more \
+                     than a minority of a quorum",
                     named.join(" and "),
                     all.len()
                 ),
@@ -158,11 +157,6 @@ fn nodes_hurt(step: &PlannedStep, topology: &Topology) -> Vec<String> {
 
 /// AZs of the replica holders among the nodes to `keep`.
 pub(crate) fn replica_azs(topology: &Topology, keep: impl Fn(&str) -> bool) -> BTreeSet<&str> {
-    let nodes: Vec<String> = topology
-        .nodes
-        .iter()
-        .filter(|n| n.role == REPLICA_ROLE && keep(&n.name))
-        .map(|n| n.name.clone())
-        .collect();
-    azs(&nodes, topology)
+    let kept = replica_holders(topology).filter(|n| keep(&n.name));
+    kept.map(|n| n.az.as_str()).collect()
 }

@@ -138,6 +138,13 @@ impl Playbook {
     }
 }
 
+impl Playbook {
+    /// Names of the tables that its canaries use.
+    pub(crate) fn tables(&self) -> Vec<String> {
+        self.measuring.workload.table_names(TABLE)
+    }
+}
+
 /// The whole tree; `None` only if a mistake was recorded.
 fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
     let top = Fields::new(root, 0..0, "the playbook", &SECTIONS, m);

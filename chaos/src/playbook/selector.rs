@@ -64,11 +64,25 @@ pub enum Draw {
 impl Selector {
     /// Whether it depends on who leads.
     pub fn names_leaders(&self) -> bool {
+        !self.groups().is_empty()
+    }
+}
+
+impl Selector {
+    /// The replication groups and tables that it names.
+    pub(crate) fn groups(&self) -> Vec<&str> {
         match self {
-            Selector::Leader(_) | Selector::Followers(_) => true,
-            Selector::Every(all) | Selector::Any(all) => all.iter().any(Selector::names_leaders),
-            Selector::Not(inner) | Selector::Draw(_, inner) => inner.names_leaders(),
-            _ => false,
+            Selector::Leader(group) | Selector::Followers(group) => vec![group],
+            Selector::Every(all) | Selector::Any(all) => {
+                all.iter().flat_map(Selector::groups).collect()
+            }
+            Selector::Not(inner) | Selector::Draw(_, inner) => inner.groups(),
+            Selector::All
+            | Selector::Node(_)
+            | Selector::Az(_)
+            | Selector::Rack(_)
+            | Selector::Role(_)
+            | Selector::Label(_) => Vec::new(),
         }
     }
 }

@@ -256,7 +256,7 @@ fn draft(
         Some(_) => f.whole("weight", 1..=1000, m).map(|w| w as u32),
         None => Some(1),
     };
-    let params = params(&f, fault, m);
+    let params = params(&f, fault, drawn, m);
     let range = if drawn {
         random::range(&f, "for", m)
     } else {
@@ -444,7 +444,12 @@ pub(super) fn only(
     true
 }
 
-fn params(f: &Fields<'_, '_>, fault: Option<FaultKind>, m: &mut Mistakes<'_>) -> Params {
+fn params(
+    f: &Fields<'_, '_>,
+    fault: Option<FaultKind>,
+    drawn: bool,
+    m: &mut Mistakes<'_>,
+) -> Params {
     let mut params = Params::default();
     let is_traffic = fault.is_some_and(|fault| FaultKind::TRAFFIC.contains(&fault));
     if fault == Some(FaultKind::OneWay) {
@@ -479,8 +484,8 @@ fn params(f: &Fields<'_, '_>, fault: Option<FaultKind>, m: &mut Mistakes<'_>) ->
         params.from = clients::read(f, m);
     }
     for key in traffic::KEYS {
-        // 'delay' of another fault is that of its start.
-        if key != "delay" {
+        // 'delay' of another fault is that of its start, which what is drawn has none of.
+        if key != "delay" || drawn {
             only(f, key, FaultKind::TRAFFIC, fault, m);
         }
     }

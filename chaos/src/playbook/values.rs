@@ -173,7 +173,8 @@ pub fn subnet(text: &str) -> Result<(), String> {
     if !(8..=16).contains(&prefix) {
         return Err(SHAPE.into());
     }
-    if address.is_loopback() || address.is_multicast() || address.octets()[0] == 0 {
+    // From 224 on: multicast, and what was kept for other uses and is none of.
+    if address.is_loopback() || address.octets()[0] == 0 || address.octets()[0] >= 224 {
         return Err(format!("{address} cannot be the network of containers"));
     }
     let mask = u32::MAX << (32 - prefix);
@@ -291,6 +292,8 @@ mod tests {
             "198.18.0.0",
             "x/16",
             "127.0.0.0/8",
+            "224.0.0.0/8",
+            "240.0.0.0/8",
             "10.0.0.0/0",
             "10.0.0.0/-1",
         ] {

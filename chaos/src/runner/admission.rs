@@ -4,7 +4,7 @@
 use super::accidents::Excuse;
 use super::seams::Group;
 use crate::faults::{Fault, FaultKind, Layer, Scene};
-use crate::plan::{REPLICA_ROLE, minority, replica_azs};
+use crate::plan::{minority, replica_azs};
 use gameday_record::Topology;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -191,13 +191,15 @@ fn quorums_remain(
     topology: &Topology,
     rule: &str,
 ) -> Result<(), String> {
-    let all = replica_azs(topology, |_| true).len();
-    if replica_azs(topology, |n| new.iter().any(|t| t == n)).is_empty() {
-        return Ok(());
-    }
-    match groups {
+    let unknown = match groups {
+        Ok(groups) if groups.is_empty() => "there is none".to_string(),
+        Err(why) => why.clone(),
         Ok(groups) => {
             for g in groups {
+                // Whoever has a replica of it counts, whatever its role is called.
+                if !g.members.iter().any(|m| new.contains(m)) {
+                    continue;
+                }
                 let (lost, who) = hurt.most(|n| g.members.iter().any(|m| m == n));
                 if lost > minority(g.members.len()) {
                     return Err(format!(
@@ -209,27 +211,31 @@ fn quorums_remain(
                     ));
                 }
             }
-            Ok(())
+            return Ok(());
         }
-        Err(why) => {
-            let together = replica_azs(topology, |n| hurt.together.contains(n)).len();
-            let in_turn = hurt.in_turn.iter();
-            let in_turn = in_turn.filter(|t| !replica_azs(topology, |n| t.contains(n)).is_empty());
-            let azs = (together + in_turn.count()).min(all);
-            if azs > minority(all) {
-                return Err(format!(
-                    "{REPLICA_ROLE} nodes of {azs} of {all} AZs would be hurt, {rule}, and the groups are not known: {why}"
-                ));
-            }
-            Ok(())
-        }
+    };
+    let all = replica_azs(topology, |_| true).len();
+    if replica_azs(topology, |n| new.iter().any(|t| t == n)).is_empty() {
+        return Ok(());
     }
+    let together = replica_azs(topology, |n| hurt.together.contains(n)).len();
+    let in_turn = hurt.in_turn.iter();
+    let in_turn = in_turn.filter(|t| !replica_azs(topology, |n| t.contains(n)).is_empty());
+    let azs = (together + in_turn.count()).min(all);
+    if azs > minority(all) {
+        return Err(format!(
+            "nodes that hold replicas in {azs} of {all} AZs would be hurt, {rule}, and the groups \
+             are not known: {unknown}"
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::faults::Params;
+    use gameday_record::Node;
 
     fn active(kind: FaultKind, nodes: &[&str]) -> Active {
         let nodes: Vec<String> = nodes.iter().map(|n| n.to_string()).collect();
@@ -240,6 +246,49 @@ mod tests {
             hurt: nodes.clone(),
             fault: kind.build(&Params::default(), &vec![nodes.clone()]),
             nodes,
+        }
+    }
+
+    /// Three nodes of one role, each in an AZ of its own.
+    fn three(role: &str) -> Topology {
+        let node = |az: &str| Node {
+            name: format!("{role}-{az}"),
+            az: az.into(),
+            role: role.into(),
+        };
+        Topology {
+            azs: ["a", "b", "c"].map(String::from).to_vec(),
+            nodes: ["a", "b", "c"].map(node).to_vec(),
+            ..Topology::default()
+        }
+    }
+
+    #[test]
+    fn a_majority_is_guarded_whatever_its_role_is_called() {
+        let group = |members: [&str; 3]| Group {
+            name: "shard/0".into(),
+            leader: None,
+            members: members.map(String::from).to_vec(),
+        };
+        let known = Ok(vec![group(["redis-a", "redis-b", "redis-c"])]);
+        for groups in [known, Ok(Vec::new()), Err("nobody asked".into())] {
+            let admission = Admission::default();
+            let admit = |node: &str| {
+                let new = active(FaultKind::Kill, &[node]);
+                admission.admit(new, &groups, &three("redis"), false)
+            };
+            assert_eq!(admit("redis-a"), Ok(1));
+            let why = admit("redis-b").unwrap_err();
+            assert!(why.contains("2 of 3"), "{why}");
+        }
+        // Where a role is declared to hold replicas, others do not count.
+        let mut topology = three("storage");
+        topology.nodes.extend(three("router").nodes);
+        let admission = Admission::default();
+        for node in ["storage-a", "router-b", "router-c"] {
+            let new = active(FaultKind::Kill, &[node]);
+            let nobody = Err("nobody asked".into());
+            assert!(admission.admit(new, &nobody, &topology, false).is_ok());
         }
     }
 

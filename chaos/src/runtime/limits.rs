@@ -12,6 +12,8 @@ pub struct Limits {
 /// What the kernel says of a node's bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
+    /// The bound on the processor as it stands there: hundredths of one processor.
+    pub cpu_percent: Option<u32>,
     /// Nanoseconds of processor time used so far.
     pub cpu_ns: u64,
     /// Periods in which the processor's bound was looked after: none are counted without one.

@@ -54,6 +54,50 @@ async fn a_hold_ends_when_its_alarm_fires_or_else_in_its_time() {
     assert!(said.contains("which did not come in 59.0 s"), "{said}");
 }
 
+/// The process that a fault leaves has to live to the end of the hold: another one, started by
+/// somebody else meanwhile, looks the same to whoever only asks for another than before.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_was_replaced_in_the_hold_was_not_held() {
+    let on_a1 =
+        |fault: &str, more: &str| step("x", fault, "node = \"storage-a1\"", AT0, "12s") + more;
+    for (fault, more, reverted) in [
+        ("restart", "", Unknown),
+        ("rolling-restart", "", Unknown),
+        // Its revert is a restart of its own.
+        ("rolling-upgrade", "binary = \"newer\"\n", Pass),
+        // Who runs after a crash loop is the last one it started, or the one after that.
+        ("crash-loop", "uptime = \"4s\"\n", Pass),
+    ] {
+        let mut run = Run::of(on_a1(fault, more));
+        // The hold is from 10 s to 22 s; a crash loop crashes at 10, 14, 18 and would at 22.
+        run.switches.dies = Some(("storage-a1", Duration::from_millis(19_000)));
+        run.switches.comes_back = Some(Duration::from_millis(500));
+        let seen = run.go().await;
+        assert_eq!(
+            seen.proofs(1),
+            [Pass, Fail, reverted],
+            "{fault}: {:?}",
+            seen.summary
+        );
+        seen.is_unproven("not proven to be in force to its end");
+        // Undisturbed, all of it is a pass.
+        let seen = Run::of(on_a1(fault, more)).go().await;
+        assert_eq!(seen.proofs(1), [Pass; 3], "{fault}: {:?}", seen.summary);
+    }
+}
+
+/// One that the engine refuses is no crash, whatever came of those before it.
+#[tokio::test(start_paused = true)]
+async fn a_crash_that_fails_is_no_pass() {
+    let mut step = step("x", "crash-loop", "node = \"storage-b1\"", AT0, "12s");
+    step.push_str("uptime = \"4s\"\n");
+    let mut run = Run::of(step);
+    run.switches.kills = Some(2);
+    let seen = run.go().await;
+    assert_eq!(seen.proofs(1), [Pass, Fail, Pass], "{:?}", seen.summary);
+    seen.is_unproven("the loop ended after 2 crashes: storage-b1: permission denied");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hold_ends_when_another_node_leads() {
     let until = "at = \"0s\"\nuntil = \"leader-change\"";

@@ -129,6 +129,8 @@ pub struct Switches {
     pub reverts_hang: bool,
     /// Processes cannot be looked at and links cannot be probed.
     pub blind: bool,
+    /// After so many kills, every other one is refused.
+    pub kills: Option<u32>,
     /// Killing this node is refused.
     pub unkillable: Option<String>,
     /// Killing a node is a bug of ours.
@@ -227,6 +229,7 @@ pub struct Fake {
     cut: Mutex<BTreeMap<Link, LinkState>>,
     shaped: Mutex<BTreeMap<Link, Traffic>>,
     failures: Mutex<u32>,
+    kills: Mutex<u32>,
 }
 
 impl Fake {
@@ -250,6 +253,7 @@ impl Fake {
         Fake {
             log,
             failures: Mutex::new(switches.reverts_fail),
+            kills: Mutex::default(),
             switches,
             units: Mutex::new(units),
             cut: Mutex::default(),
@@ -294,6 +298,13 @@ impl Fake {
         assert!(!self.switches.panics, "a bug while hurting {node}");
         if self.switches.unkillable.as_deref() == Some(node) {
             return Err(RuntimeError("permission denied".into()));
+        }
+        if what == "kill" {
+            let mut kills = self.kills.lock().unwrap();
+            *kills += 1;
+            if self.switches.kills.is_some_and(|most| *kills > most) {
+                return Err(RuntimeError("permission denied".into()));
+            }
         }
         let mut units = self.units.lock().unwrap();
         let unit = units.get_mut(node).unwrap();
