@@ -94,6 +94,16 @@ pub struct ScanPage {
     pub last: Option<StoreKey>,
 }
 
+/// How much a table, or a part of it, has: counted now and then, so approximate as DynamoDB's
+/// own counts are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Census {
+    /// Number of items.
+    pub items: u64,
+    /// Their sizes as they count for limits and capacity, in bytes.
+    pub bytes: u64,
+}
+
 /// Why the backend did not do it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
@@ -106,6 +116,13 @@ pub enum BackendError {
     /// It certainly had no effect: no leader, no quorum before anything was proposed (503).
     #[error("unavailable: {0}")]
     Unavailable(String),
+    /// The key after which a scan shall go on is not in the scan's segment (400).
+    #[error("the key is not in this segment")]
+    OutsideSegment,
+    /// More bytes than one entry of the replicated log can have, of which there is the limit: certainly
+    /// without effect (400).
+    #[error("the write takes more than {0} bytes in the log")]
+    TooLarge(usize),
     /// It may have had effect: proposed, but the outcome is not known (500).
     #[error("outcome unknown: {0}")]
     Unknown(String),
@@ -124,6 +141,8 @@ pub trait Backend: Send + Sync + 'static {
     fn tables<'a>(&'a self) -> BoxFuture<'a, Result<Vec<String>, BackendError>>;
     /// Starts deleting a table; returns its description (DELETING).
     fn delete_table<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<TableInfo, BackendError>>;
+    /// How much the table has, as far as it is known of all its parts.
+    fn census<'a>(&'a self, table: &'a TableInfo) -> BoxFuture<'a, Option<Census>>;
     /// One replicated write. A condition that does not hold is a reply, not an error.
     fn write<'a>(
         &'a self,

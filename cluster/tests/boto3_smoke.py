@@ -63,6 +63,8 @@ def tables():
     equal(shown["TableStatus"], "ACTIVE")
     equal([k["AttributeName"] for k in shown["KeySchema"]], ["id", "at"])
     equal(shown["BillingModeSummary"]["BillingMode"], "PAY_PER_REQUEST")
+    assert shown["BillingModeSummary"]["LastUpdateToPayPerRequestDateTime"].year > 2000, shown
+    equal((shown["ItemCount"], shown["TableSizeBytes"]), (0, 0))
     assert shown["TableArn"].startswith("arn:aws:dynamodb:eu-west-1:"), shown
     assert shown["CreationDateTime"].year > 2000, shown
     names = [n for page in client.get_paginator("list_tables").paginate() for n in page["TableNames"]]
@@ -109,7 +111,7 @@ def values():
     equal(found["Item"], item)
     part = table.get_item(
         Key={"id": "values", "at": Decimal("-1.5")},
-        ProjectionExpression="#m.a.b.c[2], #l[1], missing",
+        ProjectionExpression="#m.a.b.c[2], #l[1], absent",
         ExpressionAttributeNames={"#m": "map", "#l": "list"},
         ReturnConsumedCapacity="TOTAL",
         ConsistentRead=True,
@@ -221,7 +223,7 @@ def updates():
     )
     equal(before["Attributes"], {"n": Decimal("1.5")})
     equal(before["ConsumedCapacity"]["Table"]["CapacityUnits"], 1.0)
-    for wrong in ("SET id = :z", "SET missing.x = :z", "SET n = :z, n = :z", "ADD id :z"):
+    for wrong in ("SET id = :z", "SET absent.x = :z", "SET n = :z, n = :z", "ADD id :z"):
         refused(
             "ValidationException",
             table.update_item,
@@ -229,7 +231,7 @@ def updates():
             UpdateExpression=wrong,
             ExpressionAttributeValues={":z": 1},
         )
-    refused("ValidationException", table.update_item, Key=key, UpdateExpression="SET n = missing")
+    refused("ValidationException", table.update_item, Key=key, UpdateExpression="SET n = absent")
     error = refused(
         "ValidationException",
         table.update_item,
@@ -302,6 +304,50 @@ def scans():
     assert "IndexName" in error["Error"]["Message"], error
 
 
+def as_on_aws():
+    """What works here and not there would be found too late."""
+    key = {"id": "aws", "at": 1}
+    for wrong in ("SET status = :v", "SET #n = :v, _x = :v", "SET #n = list_append(list_append(:v, :v), :v)"):
+        names = {"#n": "name"} if "#n" in wrong else {}
+        refused(
+            "ValidationException",
+            table.update_item,
+            Key=key,
+            UpdateExpression=wrong,
+            ExpressionAttributeValues={":v": []},
+            **({"ExpressionAttributeNames": names} if names else {}),
+        )
+    for wrong in ("((n = :v))", "contains(n, n)", "n = :v AND date = :v"):
+        refused(
+            "ValidationException",
+            table.put_item,
+            Item=key,
+            ConditionExpression=wrong,
+            ExpressionAttributeValues={":v": 1},
+        )
+    none = table.update_item(Key=key, UpdateExpression="REMOVE n, x.y", ReturnValues="ALL_NEW")
+    assert "Attributes" not in none, none
+    assert "Item" not in table.get_item(Key=key, ConsistentRead=True)
+    deep = "n = :v OR (" * 149 + "n = :v" + ")" * 149
+    table.put_item(
+        Item=key,
+        ConditionExpression="NOT size(:s) < :v AND attribute_type(:s, :t) AND a <> b",
+        ExpressionAttributeValues={":s": "x", ":v": 1, ":t": "S"},
+    )
+    refused(
+        "ConditionalCheckFailedException",
+        table.put_item,
+        Item=key,
+        ConditionExpression=deep,
+        ExpressionAttributeValues={":v": 1},
+    )
+    arn = client.describe_table(TableName=TABLE)["Table"]["TableArn"]
+    equal(client.describe_table(TableName=arn)["Table"]["TableName"], TABLE)
+    plain = {"id": {"S": "aws"}, "at": {"N": "1"}}
+    equal(client.get_item(TableName=arn, Key=plain, ConsistentRead=True)["Item"], plain)
+    client.delete_item(TableName=arn, Key=plain)
+
+
 def unsupported():
     refused(
         "UnknownOperationException",
@@ -321,7 +367,7 @@ def cleanup():
 
 tables()
 try:
-    for check in (values, conditions, updates, batches, scans, unsupported):
+    for check in (values, conditions, updates, batches, scans, as_on_aws, unsupported):
         check()
         print("ok", check.__name__)
 finally:

@@ -255,10 +255,15 @@ async fn failures_of_the_store_are_told_apart() {
         .operate("BatchWriteItem", batch(&["fails", "fails too"]))
         .await;
     assert_eq!(reply.status, 503);
-    let reply = c
-        .operate("BatchWriteItem", batch(&["fails", "unknown"]))
-        .await;
-    assert_eq!(reply.status, 500);
+    // Perhaps done is not "unprocessed", whatever became of the others.
+    for ids in [&["fails", "unknown"][..], &["a", "unknown", "fails", "b"]] {
+        let reply = c.operate("BatchWriteItem", batch(ids)).await;
+        assert_eq!(
+            (reply.status, reply.error().as_str()),
+            (500, "InternalServerError"),
+            "{ids:?}"
+        );
+    }
     let key = |id: &str| json!({"id": {"S": id}});
     let gets = json!({"RequestItems": {"tab": {
         "Keys": [key("a"), key("fails"), key("absent")],
@@ -430,6 +435,409 @@ async fn sizes_are_bounded() {
     assert_eq!(c.receive().await.status, 413);
 }
 
+/// What a write means where there is no item, and what an update is refused for.
+#[tokio::test]
+async fn updates_as_dynamodb_does_them() {
+    let served = Served::start(Limits::default()).await;
+    let mut c = Connection::with_table(&served).await;
+    let update = |id: &str, text: &str| {
+        json!({
+            "TableName": "tab", "Key": {"id": {"S": id}}, "UpdateExpression": text,
+            "ReturnValues": "ALL_NEW",
+        })
+    };
+    for text in ["REMOVE b", "REMOVE x.y"] {
+        let reply = c.operate("UpdateItem", update("none", text)).await;
+        assert_eq!((reply.status, reply.body), (200, b"{}".to_vec()), "{text}");
+    }
+    let get = json!({"TableName": "tab", "Key": {"id": {"S": "none"}}});
+    assert_eq!(c.operate("GetItem", get).await.body, b"{}");
+    let mut body = update("a", "SET n = :v");
+    body["ExpressionAttributeValues"] = json!({":v": {"N": "1"}});
+    let made = json!({"id": {"S": "a"}, "n": {"N": "1"}});
+    assert_eq!(
+        c.operate("UpdateItem", body.clone()).await.json()["Attributes"],
+        made
+    );
+    body["UpdateExpression"] = json!("SET status = :v");
+    let reply = c.operate("UpdateItem", body.clone()).await;
+    assert!(
+        reply.message().contains("reserved keyword: status"),
+        "{}",
+        reply.message()
+    );
+    // Known to be too large before anybody looks at the item.
+    body["UpdateExpression"] = json!("SET n = :v, m = :v");
+    body["ExpressionAttributeValues"] = json!({":v": {"S": "x".repeat(205_000)}});
+    let reply = c.operate("UpdateItem", body.clone()).await;
+    assert_eq!(
+        reply.message(),
+        "Item size to update has exceeded the maximum allowed size"
+    );
+    body["ConditionExpression"] = json!("n = :w");
+    body["ExpressionAttributeValues"][":w"] = json!({"S": "x".repeat(2 << 20)});
+    let reply = c.operate("UpdateItem", body).await;
+    assert!(
+        reply.message().contains("maximum allowed size of 2097152"),
+        "{}",
+        reply.message()
+    );
+    let get = json!({
+        "TableName": "tab", "Key": {"id": {"S": "a"}}, "ProjectionExpression": "#n",
+        "ExpressionAttributeNames": {"#n": "n".repeat(65_536)},
+    });
+    let reply = c.operate("GetItem", get).await;
+    assert!(
+        reply.message().contains("Attribute name"),
+        "{}",
+        reply.message()
+    );
+}
+
+#[tokio::test]
+async fn an_arn_names_a_table() {
+    let served = Served::start(Limits::default()).await;
+    let mut c = Connection::with_table(&served).await;
+    let arn = c
+        .operate("DescribeTable", json!({"TableName": "tab"}))
+        .await
+        .json()["Table"]["TableArn"]
+        .clone();
+    let name = arn.as_str().unwrap();
+    let item = json!({"id": {"S": "a"}});
+    let reply = c
+        .operate(
+            "PutItem",
+            json!({"TableName": arn, "Item": item, "ReturnConsumedCapacity": "TOTAL"}),
+        )
+        .await;
+    assert_eq!(reply.json()["ConsumedCapacity"]["TableName"], arn);
+    let get = json!({"TableName": "tab", "Key": item});
+    assert_eq!(c.operate("GetItem", get).await.json()["Item"], item);
+    let batch = json!({"RequestItems": {name: {"Keys": [item, {"id": {"S": "fails"}}]}}});
+    let reply = c.operate("BatchGetItem", batch).await.json();
+    assert_eq!(reply["Responses"][name], json!([item]));
+    assert_eq!(
+        reply["UnprocessedKeys"][name]["Keys"],
+        json!([{"id": {"S": "fails"}}])
+    );
+    // The same item by either name is the same item.
+    let put = json!([{"PutRequest": {"Item": item}}]);
+    let batch = json!({"RequestItems": {name: put, "tab": put}});
+    let reply = c.operate("BatchWriteItem", batch).await;
+    assert!(
+        reply.message().contains("duplicates"),
+        "{}",
+        reply.message()
+    );
+}
+
+#[tokio::test]
+async fn tables_are_described_as_they_are() {
+    let served = Served::start(Limits::default()).await;
+    let mut c = Connection::with_table(&served).await;
+    let create = |more: Value| {
+        let mut body = json!({
+            "TableName": "tab2",
+            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+            "BillingMode": "PAY_PER_REQUEST",
+        });
+        for (name, value) in more.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        body
+    };
+    for (more, message) in [
+        (
+            json!({"AttributeDefinitions": [{"AttributeType": "S"}]}),
+            "attributeDefinitions.1.member.attributeName",
+        ),
+        (
+            json!({"AttributeDefinitions": [
+                {"AttributeName": "id", "AttributeType": "S"},
+                {"AttributeName": "id", "AttributeType": "N"},
+            ]}),
+            "Duplicate",
+        ),
+        (
+            json!({"AttributeDefinitions": [{"AttributeName": "x".repeat(256), "AttributeType": "S"}]}),
+            "less than or equal to 255",
+        ),
+        (
+            json!({"KeySchema": [{"KeyType": "HASH"}]}),
+            "keySchema.1.member.attributeName",
+        ),
+        (
+            json!({"BillingMode": "PROVISIONED", "ProvisionedThroughput": {"ReadCapacityUnits": 1}}),
+            "provisionedThroughput.writeCapacityUnits",
+        ),
+        (
+            json!({"BillingMode": "PROVISIONED", "ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": -1}}),
+            "Value '-1'",
+        ),
+        (
+            json!({"StreamSpecification": {"StreamEnabled": true}}),
+            "StreamSpecification",
+        ),
+        (
+            json!({"SSESpecification": {"Enabled": true}}),
+            "SSESpecification",
+        ),
+    ] {
+        let reply = c.operate("CreateTable", create(more)).await;
+        assert_eq!(reply.error(), "ValidationException", "{message}");
+        assert!(
+            reply.message().contains(message),
+            "{message}: {}",
+            reply.message()
+        );
+    }
+    let reply = c
+        .operate(
+            "CreateTable",
+            create(json!({
+                "StreamSpecification": {"StreamEnabled": false},
+                "SSESpecification": {"Enabled": false},
+            })),
+        )
+        .await
+        .json();
+    assert_eq!(reply["TableDescription"]["ItemCount"], 0);
+    let described = c
+        .operate("DescribeTable", json!({"TableName": "tab2"}))
+        .await
+        .json()["Table"]
+        .clone();
+    let billing = &described["BillingModeSummary"];
+    assert_eq!(
+        billing["LastUpdateToPayPerRequestDateTime"],
+        described["CreationDateTime"]
+    );
+    for id in ["a", "bb"] {
+        let put = json!({"TableName": "tab2", "Item": {"id": {"S": id}}});
+        assert_eq!(c.operate("PutItem", put).await.status, 200);
+    }
+    let reply = c
+        .operate("DescribeTable", json!({"TableName": "tab2"}))
+        .await
+        .json();
+    assert_eq!(reply["Table"]["ItemCount"], 2);
+    assert_eq!(reply["Table"]["TableSizeBytes"], 7);
+    let reply = c
+        .operate("DeleteTable", json!({"TableName": "tab2"}))
+        .await
+        .json();
+    let gone = &reply["TableDescription"];
+    assert_eq!(gone["TableStatus"], "DELETING");
+    assert_eq!(
+        (&gone["ItemCount"], &gone["TableSizeBytes"]),
+        (&json!(2), &json!(7))
+    );
+    for absent in ["KeySchema", "AttributeDefinitions", "CreationDateTime"] {
+        assert!(gone.get(absent).is_none(), "{absent}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_says_why() {
+    let served = Served::start(Limits::default()).await;
+    let mut c = Connection::with_table(&served).await;
+    let key = |n: usize| json!({"id": {"S": n.to_string()}});
+    let put = |n: usize| json!({"PutRequest": {"Item": key(n)}});
+    for (operation, body, message) in [
+        (
+            "BatchGetItem",
+            json!({"RequestItems": {}}),
+            "The requestItems parameter is required for BatchGetItem",
+        ),
+        (
+            "BatchWriteItem",
+            json!({"RequestItems": {"tab": (0..26).map(put).collect::<Vec<_>>()}}),
+            "Member must have length less than or equal to 25",
+        ),
+        (
+            "BatchGetItem",
+            json!({"RequestItems": {"tab": {"Keys": (0..101).map(key).collect::<Vec<_>>()}}}),
+            "Member must have length less than or equal to 100",
+        ),
+        (
+            "PutItem",
+            json!({
+                "TableName": "tab", "Item": key(1), "ReturnValues": "a",
+                "ReturnConsumedCapacity": "b", "ReturnItemCollectionMetrics": "c",
+            }),
+            "3 validation errors detected: Value 'b' at 'returnConsumedCapacity'",
+        ),
+        (
+            "Scan",
+            json!({"TableName": "tab", "ProjectionExpression": vec!["a"; 33].join(".")}),
+            "nesting levels: 33",
+        ),
+    ] {
+        let reply = c.operate(operation, body).await;
+        assert_eq!(reply.error(), "ValidationException", "{operation}");
+        assert!(
+            reply.message().contains(message),
+            "{message}: {}",
+            reply.message()
+        );
+    }
+    let mut refused = 0;
+    for segment in 0..2 {
+        let scan = json!({
+            "TableName": "tab", "Segment": segment, "TotalSegments": 2, "ExclusiveStartKey": key(1),
+        });
+        let reply = c.operate("Scan", scan).await;
+        if reply.status == 400 {
+            refused += 1;
+            let message = reply.message();
+            assert!(message.contains("Invalid ExclusiveStartKey"), "{message}");
+        }
+    }
+    assert_eq!(refused, 1);
+}
+
+/// A filter that works hard ends its page early, and misses nothing.
+#[tokio::test]
+async fn hard_work_is_spread_over_pages() {
+    let served = Served::start(Limits::default()).await;
+    let mut c = Connection::with_table(&served).await;
+    for n in 0..6 {
+        let item = json!({"id": {"S": n.to_string()}, "v": {"S": "x".repeat(300_000)}});
+        let put = json!({"TableName": "tab", "Item": item});
+        assert_eq!(c.operate("PutItem", put).await.status, 200);
+    }
+    let filter = vec!["contains(v, :p)"; 100].join(" OR ");
+    let mut scan = json!({
+        "TableName": "tab", "Select": "COUNT", "FilterExpression": format!("{filter} OR attribute_exists(v)"),
+        "ExpressionAttributeValues": {":p": {"S": "y"}},
+    });
+    let (mut count, mut pages) = (0, 0);
+    loop {
+        let page = c.operate("Scan", scan.clone()).await.json();
+        count += page["Count"].as_u64().unwrap();
+        pages += 1;
+        let Some(last) = page.get("LastEvaluatedKey") else {
+            break;
+        };
+        scan["ExclusiveStartKey"] = last.clone();
+    }
+    assert_eq!((count, pages), (6, 2));
+}
+
+#[tokio::test]
+async fn packed_bodies_are_unpacked() {
+    use std::io::Write;
+    let packed = |text: &str| {
+        let level = flate2::Compression::default();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let served = Served::start(limits()).await;
+    let mut c = Connection::with_table(&served).await;
+    let mut send = async |encoding: &str, body: &[u8]| {
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: h\r\n{KIND}{AUTH}X-Amz-Target: DynamoDB_20120810.PutItem\r\nContent-Encoding: {encoding}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        c.send(head.as_bytes()).await;
+        c.send(body).await;
+        c.receive().await
+    };
+    let put = |size: usize| {
+        json!({"TableName": "tab", "Item": {"id": {"S": "z"}, "v": {"S": "x".repeat(size)}}})
+            .to_string()
+    };
+    assert_eq!(send("gzip", &packed(&put(10_000))).await.status, 200);
+    assert_eq!(send("identity", put(10).as_bytes()).await.status, 200);
+    let bomb = packed(&put(3 << 20));
+    assert!(bomb.len() < 10_000);
+    assert_eq!(send("gzip", &bomb).await.status, 413);
+    let reply = send("gzip", put(10).as_bytes()).await;
+    assert_eq!(
+        (reply.status, reply.error().as_str()),
+        (400, "SerializationException")
+    );
+    assert_eq!(send("br", put(10).as_bytes()).await.status, 415);
+}
+
+/// What every copy of a body says of its length is wrong: the client's fault, at once.
+#[tokio::test]
+async fn malformed_chunks_are_the_clients_fault() {
+    let served = Served::start(limits()).await;
+    for chunk in [
+        "zz\r\n",
+        "fffffffffffffffffff\r\n",
+        "2\r\n{}x\r\n",
+        "2;\u{1}\r\n{}\r\n-\r\n",
+    ] {
+        let mut c = Connection::to(&served).await;
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: h\r\n{KIND}{AUTH}Transfer-Encoding: chunked\r\n\r\n{chunk}"
+        );
+        c.send(head.as_bytes()).await;
+        let reply = c.receive().await;
+        assert_eq!(
+            (reply.status, reply.error().as_str()),
+            (400, "SerializationException"),
+            "{chunk}"
+        );
+        assert_eq!(reply.header("connection"), Some("close"));
+    }
+}
+
+#[tokio::test]
+async fn all_requests_together_are_bounded() {
+    let served = Served::start(Limits {
+        decoded: 200_000,
+        in_work: 300_000,
+        request_time: Duration::from_secs(20),
+        ..Limits::default()
+    })
+    .await;
+    let mut c = Connection::with_table(&served).await;
+    let item = |id: &str, count: usize| {
+        let list = vec![json!({"NULL": true}); count];
+        json!({"TableName": "tab", "Item": {"id": {"S": id}, "v": {"L": list}}})
+    };
+    let reply = c.operate("PutItem", item("a", 2000)).await;
+    assert_eq!(reply.error(), "ValidationException");
+    assert!(
+        reply.message().contains("too many values"),
+        "{}",
+        reply.message()
+    );
+    // One that never ends has its memory, and another of its size finds none.
+    let mut busy = Connection::to(&served).await;
+    let body = item("hangs", 600).to_string();
+    let target = "X-Amz-Target: DynamoDB_20120810.PutItem";
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: h\r\n{KIND}{AUTH}{target}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    busy.send(head.as_bytes()).await;
+    // Until it is there.
+    let refused = loop {
+        let reply = c.operate("PutItem", item("a", 600)).await;
+        if reply.status != 200 {
+            break reply;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(
+        (refused.status, refused.error().as_str()),
+        (503, "ServiceUnavailable")
+    );
+    // Small ones go on.
+    assert_eq!(c.operate("PutItem", item("a", 10)).await.status, 200);
+    drop(busy);
+    while c.operate("PutItem", item("a", 600)).await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn slow_requests_end() {
     let served = Served::start(limits()).await;
@@ -509,4 +917,162 @@ async fn garbage_is_answered_or_cut_off_but_never_fatal() {
     }
     let mut c = Connection::to(&served).await;
     assert_eq!(c.operate("ListTables", json!({})).await.status, 200);
+}
+
+/// JSON as a careless or hostile client could send it.
+mod bodies {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    const PARAMETERS: [&str; 22] = [
+        "TableName",
+        "Item",
+        "Key",
+        "Keys",
+        "RequestItems",
+        "ConditionExpression",
+        "UpdateExpression",
+        "FilterExpression",
+        "ProjectionExpression",
+        "ExpressionAttributeNames",
+        "ExpressionAttributeValues",
+        "ReturnValues",
+        "Limit",
+        "Segment",
+        "TotalSegments",
+        "ExclusiveStartKey",
+        "AttributeDefinitions",
+        "KeySchema",
+        "BillingMode",
+        "ProvisionedThroughput",
+        "StreamSpecification",
+        "Unheard",
+    ];
+
+    fn text() -> impl Strategy<Value = Value> {
+        let near = prop::sample::select(vec![
+            "tab",
+            "nobody",
+            "id = :v",
+            "NOT (id <> :v OR contains(#n, :v))",
+            "size(id) > :v",
+            "SET #n = :v",
+            "REMOVE #n[0], b.c",
+            "ADD #n :v",
+            "((id = :v))",
+            "id, #n.a[1]",
+            "((((",
+            "id IN (:v, :v, :v)",
+            "attribute_type(:v, :v)",
+            "ALL_NEW",
+            "S",
+            "HASH",
+            "é\u{0}",
+            "arn:aws:dynamodb:x:y:table/tab",
+        ]);
+        prop_oneof![
+            near.prop_map(|t| json!(t)),
+            ".{0,12}".prop_map(|t| json!(t))
+        ]
+    }
+
+    fn attribute() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            text().prop_map(|t| json!({"S": t})),
+            any::<i32>().prop_map(|n| json!({"N": n.to_string()})),
+            Just(json!({"NULL": true})),
+            Just(json!({"B": "AAEC"})),
+            Just(json!({"SS": ["a", "b"]})),
+            Just(json!({"NS": []})),
+        ];
+        leaf.prop_recursive(4, 20, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(|l| json!({"L": l})),
+                inner.prop_map(|v| json!({"M": {"a": v}})),
+            ]
+        })
+    }
+
+    fn anything() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(|b| json!(b)),
+            any::<i64>().prop_map(|n| json!(n)),
+            text(),
+            attribute(),
+            attribute().prop_map(|v| json!({"id": {"S": "a"}, "n": v})),
+            attribute().prop_map(|v| json!({":v": v})),
+            text().prop_map(|t| json!({"#n": t})),
+            attribute().prop_map(
+                |v| json!({"tab": [{"PutRequest": {"Item": {"id": {"S": "a"}, "n": v}}}]})
+            ),
+            attribute().prop_map(|v| json!({"tab": {"Keys": [{"id": v}]}})),
+        ];
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Array),
+                prop::collection::btree_map("[a-z#:]{0,4}", inner, 0..3)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// A request for the table that is there, with a few more parameters.
+    pub fn body() -> impl Strategy<Value = Value> {
+        let parameter = (prop::sample::select(PARAMETERS.to_vec()), anything());
+        let more = prop::collection::vec(parameter, 0..6);
+        (any::<bool>(), attribute(), more).prop_map(|(whole, value, more)| {
+            let mut body = Map::new();
+            if whole {
+                body.insert("TableName".into(), json!("tab"));
+                body.insert("Key".into(), json!({"id": {"S": "a"}}));
+                body.insert("ExpressionAttributeNames".into(), json!({"#n": "n"}));
+                body.insert("ExpressionAttributeValues".into(), json!({":v": value}));
+            }
+            body.extend(
+                more.into_iter()
+                    .map(|(name, value)| (name.to_owned(), value)),
+            );
+            Value::Object(body)
+        })
+    }
+}
+
+/// Whatever is asked, it is done or refused as the client's fault; nothing ends, nothing hangs.
+#[test]
+fn any_body_is_done_or_refused() {
+    use proptest::prelude::*;
+    const OPERATIONS: [&str; 11] = [
+        "PutItem",
+        "GetItem",
+        "DeleteItem",
+        "UpdateItem",
+        "Scan",
+        "BatchGetItem",
+        "BatchWriteItem",
+        "CreateTable",
+        "DescribeTable",
+        "ListTables",
+        "DescribeEndpoints",
+    ];
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (_served, connection) = runtime.block_on(async {
+        let served = Served::start(Limits::default()).await;
+        let connection = Connection::with_table(&served).await;
+        (served, connection)
+    });
+    let connection = tokio::sync::Mutex::new(connection);
+    let request = (prop::sample::select(OPERATIONS.to_vec()), bodies::body());
+    proptest!(ProptestConfig::with_cases(1500), |((operation, body) in request)| {
+        let sent = body.clone();
+        let answer = runtime.block_on(async {
+            connection.lock().await.operate(operation, sent).await
+        });
+        prop_assert!(
+            matches!(answer.status, 200 | 400),
+            "{operation} {body}: {} {}",
+            answer.status,
+            String::from_utf8_lossy(&answer.body)
+        );
+    });
 }

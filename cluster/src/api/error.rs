@@ -117,6 +117,12 @@ impl From<BackendError> for ApiError {
                 ErrorKind::ResourceInUse,
                 format!("Attempt to change a resource which is still in use: Table: {name}"),
             ),
+            BackendError::OutsideSegment => {
+                Self::validation("The provided starting key is outside of the segment")
+            }
+            BackendError::TooLarge(limit) => Self::validation(format!(
+                "The write with its condition and its values takes more than {limit} bytes, which is more than one entry of the replicated log can have; use smaller values"
+            )),
             BackendError::Unavailable(why) => Self::new(
                 ErrorKind::ServiceUnavailable,
                 format!("The request had no effect and can be repeated: {why}"),
@@ -140,6 +146,7 @@ mod tests {
         assert_eq!(status(BackendError::Unavailable("x".into())), 503);
         assert_eq!(status(BackendError::NoSuchTable("x".into())), 400);
         assert_eq!(status(BackendError::InUse("x".into())), 400);
+        assert_eq!(status(BackendError::TooLarge(1)), 400);
     }
 
     #[test]

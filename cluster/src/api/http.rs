@@ -1,10 +1,13 @@
 //! The public endpoint: DynamoDB's protocol over HTTP/1.1.
 
+use crate::api::body::{self, BodyError};
 use crate::api::error::{ApiError, ErrorKind};
+use crate::api::json::footprint;
+use crate::api::memory::{Memory, Share};
 use crate::api::ops::{Context, Operation};
 use crate::backend::Backend;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderName,
@@ -32,8 +35,13 @@ const DEFAULT_REGION: &str = "us-east-1";
 /// Bounds of the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Largest request body in bytes.
+    /// Largest request body in bytes, also unpacked.
     pub body: usize,
+    /// Most memory in bytes, estimated, that one request may take when it is decoded.
+    pub decoded: usize,
+    /// Most memory in bytes, estimated, of all requests in work together, bodies and what they
+    /// are decoded to; the first 16 KiB of each do not count. Past it requests are answered 503.
+    pub in_work: usize,
     /// Connections at a time; more wait to be accepted.
     pub connections: usize,
     /// For a request's head to arrive, counted from the answer before it, so
@@ -51,6 +59,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body: 16 << 20,
+            decoded: 64 << 20,
+            in_work: 128 << 20,
             connections: 4096,
             header_time: Duration::from_secs(60),
             body_time: Duration::from_secs(20),
@@ -78,6 +88,7 @@ pub async fn serve_with(
     shutdown: impl Future<Output = ()>,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections));
+    let memory = Memory::of(limits.in_work);
     let (stop, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -93,12 +104,13 @@ pub async fn serve_with(
             (place, accepted) = accepted => match accepted {
                 Ok((stream, _)) => {
                     let (backend, mut stopped) = (backend.clone(), stopped.clone());
+                    let memory = memory.clone();
                     connections.spawn(async move {
                         let stop = async move {
                             // An error means that the sender is gone: stop as well.
                             let _ = stopped.changed().await;
                         };
-                        connection(stream, backend, limits, stop).await;
+                        connection(stream, backend, limits, memory, stop).await;
                         drop(place);
                     });
                 }
@@ -126,13 +138,15 @@ async fn connection(
     stream: TcpStream,
     backend: Arc<dyn Backend>,
     limits: Limits,
+    memory: Memory,
     stop: impl Future<Output = ()>,
 ) {
     // Small answers must not wait for more to come.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let backend = backend.clone();
-        async move { Ok::<_, Infallible>(respond(request, &*backend, limits).await) }
+        let share = memory.share();
+        async move { Ok::<_, Infallible>(respond(request, &*backend, limits, share).await) }
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -179,8 +193,9 @@ async fn respond(
     request: Request<Incoming>,
     backend: &dyn Backend,
     limits: Limits,
+    share: Share,
 ) -> Response<Full<Bytes>> {
-    let answer = answer(request, backend, limits).await;
+    let answer = answer(request, backend, limits, share).await;
     let checksum = crc32fast::hash(&answer.body);
     let mut response = Response::new(Full::new(Bytes::from(answer.body)));
     *response.status_mut() =
@@ -207,28 +222,54 @@ fn request_id() -> [u8; 52] {
     id
 }
 
-async fn answer(request: Request<Incoming>, backend: &dyn Backend, limits: Limits) -> Answer {
-    let (head, body) = request.into_parts();
-    let too_large = || {
-        let mut answer = Answer::from(ApiError::new(
+/// The answer to a body that is not there; `whole`: all of what was sent is read.
+fn no_body(error: BodyError, limits: Limits, whole: bool) -> Answer {
+    let refused = |kind, message: String| Answer::from(ApiError::new(kind, message));
+    let mut answer = match error {
+        BodyError::TooLarge => refused(
             ErrorKind::TooLarge,
             format!("Request size exceeded {} bytes", limits.body),
-        ));
-        answer.close = true;
-        answer
+        ),
+        BodyError::Full => refused(
+            ErrorKind::ServiceUnavailable,
+            "The request had no effect and can be repeated: the requests in work take all of the memory that there is for them".to_owned(),
+        ),
+        BodyError::Malformed => refused(
+            ErrorKind::Serialization,
+            "The request's body is not encoded as its headers say".to_owned(),
+        ),
+        BodyError::Encoding(name) => {
+            let mut answer = refused(
+                ErrorKind::Serialization,
+                format!("Content-Encoding {name} is not supported, use gzip or none"),
+            );
+            answer.status = 415;
+            answer
+        }
     };
+    answer.close = !whole;
+    answer
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    backend: &dyn Backend,
+    limits: Limits,
+    mut share: Share,
+) -> Answer {
+    let (head, body) = request.into_parts();
     let announced = head
         .headers
         .get(CONTENT_LENGTH)
         .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limits.body as u64) {
-        return too_large();
+        return no_body(BodyError::TooLarge, limits, false);
     }
-    let body = Limited::new(body, limits.body).collect();
-    let body = match tokio::time::timeout(limits.body_time, body).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(),
-        Ok(Err(_)) | Err(_) => {
+    let read = body::read(body, limits.body, &mut share);
+    let body = match tokio::time::timeout(limits.body_time, read).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(error)) => return no_body(error, limits, false),
+        Err(_) => {
             let mut answer = Answer::from(ApiError::new(
                 ErrorKind::Serialization,
                 "The request's body did not arrive",
@@ -253,6 +294,20 @@ async fn answer(request: Request<Incoming>, backend: &dyn Backend, limits: Limit
             content_type: HeaderValue::from_static("text/xml"),
             close: false,
         };
+    }
+    let body = match body::unpack(&head.headers, body, limits.body, &mut share) {
+        Ok(body) => body,
+        Err(error) => return no_body(error, limits, true),
+    };
+    let memory = footprint(&body);
+    if memory > limits.decoded {
+        return Answer::from(ApiError::validation(format!(
+            "The request has too many values: decoded they would take more than {} bytes",
+            limits.decoded
+        )));
+    }
+    if share.grow(memory).is_err() {
+        return no_body(BodyError::Full, limits, true);
     }
     match operate(&head.headers, &body, backend, limits.request_time).await {
         Ok(body) => Answer {

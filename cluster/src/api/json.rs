@@ -34,6 +34,50 @@ pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     })
 }
 
+/// Memory of a value in a map: its part of a node, or a node of its own in a map of one.
+const IN_MAP: usize = 384;
+/// Memory of a value in a list, which grows by doubling.
+const IN_LIST: usize = 192;
+/// Memory of a string besides its bytes.
+const TEXT: usize = 96;
+
+/// About how many bytes of memory reading a body takes, at most: small values take a hundred
+/// times as much as their text. Found without reading it, so that it can be refused before.
+pub(crate) fn footprint(body: &[u8]) -> usize {
+    let mut total = body.len();
+    let mut before = 0;
+    let mut at = 0;
+    while let Some(&byte) = body.get(at) {
+        at += 1;
+        match byte {
+            b'"' => {
+                total += TEXT;
+                at += string_end(&body[at..]);
+            }
+            b'{' if before == b':' => total += IN_MAP,
+            b'{' => total += IN_LIST,
+            b' ' | b'\t' | b'\r' | b'\n' => continue,
+            _ => {}
+        }
+        before = byte;
+    }
+    total
+}
+
+/// How many bytes a string that has begun goes on, its quotation mark included.
+fn string_end(rest: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(found) = rest.get(at..).and_then(|r| memchr::memchr2(b'"', b'\\', r)) {
+        at += found + 1;
+        if rest[at - 1] == b'"' {
+            return at;
+        }
+        // Whatever is escaped does not end it.
+        at += 1;
+    }
+    rest.len()
+}
+
 /// Writes values and items as DynamoDB JSON.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a, T>(pub &'a T);
@@ -295,7 +339,7 @@ impl<'de, T: Deserialize<'de> + Ord> Deserialize<'de> for Set<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -352,6 +396,19 @@ mod tests {
             let error = read(text).unwrap_err();
             assert_eq!(error.kind, kind, "{text}: {}", error.message);
             assert!(error.message.contains(part), "{text}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn footprints_count_values_and_texts() {
+        assert_eq!(footprint(b""), 0);
+        assert_eq!(footprint(b"[1, 2]"), 6);
+        let body = br#"{"a\"{": {"S":"{}"}, "l":{"L":[{"N":"1"} ,\n{"N":"2"}]}}"#;
+        let values = 3 * IN_LIST + 2 * IN_MAP;
+        assert_eq!(footprint(body), body.len() + values + 9 * TEXT);
+        // Not JSON at all.
+        for odd in [&b"\""[..], b"\"\\", b"\"\\\"", b"{\"", b"\xff{"] {
+            footprint(odd);
         }
     }
 

@@ -12,24 +12,44 @@ use std::fmt;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 pub(crate) struct KeySchemaElement {
-    pub attribute_name: String,
-    pub key_type: String,
+    pub attribute_name: Option<String>,
+    pub key_type: Option<String>,
 }
 
 /// An element of `AttributeDefinitions`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 pub(crate) struct AttributeDefinition {
-    pub attribute_name: String,
-    pub attribute_type: String,
+    pub attribute_name: Option<String>,
+    pub attribute_type: Option<String>,
 }
 
 /// `ProvisionedThroughput`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 pub(crate) struct Throughput {
-    pub read_capacity_units: u64,
-    pub write_capacity_units: u64,
+    pub read_capacity_units: Option<i64>,
+    pub write_capacity_units: Option<i64>,
+}
+
+/// `StreamSpecification`, of which only its absence is supported.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub(crate) struct StreamSpecification {
+    pub stream_enabled: Option<bool>,
+    pub stream_view_type: Option<String>,
+}
+
+/// `SSESpecification`, of which only its absence is supported.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SseSpecification {
+    #[serde(rename = "Enabled")]
+    pub enabled: Option<bool>,
+    #[serde(rename = "SSEType")]
+    pub kind: Option<String>,
+    #[serde(rename = "KMSMasterKeyId")]
+    pub key: Option<String>,
 }
 
 /// What a batch wants of one table.
@@ -160,6 +180,8 @@ params! {
     throughput: Throughput = "ProvisionedThroughput",
     deletion_protection: bool = "DeletionProtectionEnabled",
     table_class: String = "TableClass",
+    stream: StreamSpecification = "StreamSpecification",
+    encryption: SseSpecification = "SSESpecification",
 }
 
 impl<'de> Deserialize<'de> for Params {
@@ -187,10 +209,27 @@ impl Params {
 
     /// The table's name, checked.
     pub(crate) fn table(&self) -> Result<&str, ApiError> {
-        let name = required(self.table_name.as_deref(), "tableName")?;
-        check_table_name(name)?;
-        Ok(name)
+        table_name(self.given_table()?)
     }
+
+    /// The table's name or ARN, as it was given: so it is named in replies.
+    pub(crate) fn given_table(&self) -> Result<&str, ApiError> {
+        required(self.table_name.as_deref(), "tableName")
+    }
+}
+
+/// The table's name, checked, from a name or an ARN
+/// (`arn:aws:dynamodb:REGION:ACCOUNT:table/NAME`; region and account are as good as any, as
+/// there is one of each).
+pub(crate) fn table_name(given: &str) -> Result<&str, ApiError> {
+    let parts: Vec<&str> = given.splitn(6, ':').collect();
+    let name = match parts[..] {
+        ["arn", _, "dynamodb", _, _, resource] => resource.strip_prefix("table/"),
+        _ => None,
+    };
+    let name = name.unwrap_or(given);
+    check_table_name(name)?;
+    Ok(name)
 }
 
 /// Refuses an absent parameter.
@@ -216,6 +255,23 @@ pub(crate) fn one_of<'a>(
             "1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: Member must satisfy enum value set: [{}]",
             known.join(", ")
         ))),
+    }
+}
+
+/// The failures of several checks of parameters, told together if there are several.
+pub(crate) fn together(failures: &[Option<&ApiError>]) -> Result<(), ApiError> {
+    const ONE: &str = "1 validation error detected: ";
+    let failures = || failures.iter().copied().flatten();
+    match failures().count() {
+        0 => Ok(()),
+        1 => failures().next().cloned().map_or(Ok(()), Err),
+        count => {
+            let texts = failures().map(|e| e.message.strip_prefix(ONE).unwrap_or(&e.message));
+            Err(ApiError::validation(format!(
+                "{count} validation errors detected: {}",
+                texts.collect::<Vec<_>>().join("; ")
+            )))
+        }
     }
 }
 
@@ -275,5 +331,42 @@ mod tests {
             assert_eq!(check_table_name(name).is_ok(), good, "{name}");
         }
         assert!(check_table_name(&"a".repeat(256)).is_err());
+    }
+
+    #[test]
+    fn an_arn_is_a_name() {
+        let arn = "arn:aws:dynamodb:eu-west-1:000000000000:table/tab";
+        assert_eq!(table_name(arn).unwrap(), "tab");
+        assert_eq!(table_name("tab").unwrap(), "tab");
+        for wrong in [
+            "arn:aws:dynamodb:eu-west-1:000000000000:table/t",
+            "arn:aws:dynamodb:eu-west-1:000000000000:table/tab/index/x",
+            "arn:aws:dynamodb:eu-west-1:000000000000:tab",
+            "arn:aws:s3:::table/tab",
+            "arn:aws:dynamodb",
+        ] {
+            assert!(table_name(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn failures_are_told_together() {
+        let check = |value| one_of(Some(value), "m", &["A"], "").err();
+        let told = |values: [&'static str; 3]| {
+            let failures = values.map(check);
+            together(&failures.each_ref().map(Option::as_ref)).map_err(|e| e.message)
+        };
+        assert_eq!(told(["A", "A", "A"]), Ok(()));
+        let one = told(["A", "x", "A"]).unwrap_err();
+        assert!(
+            one.starts_with("1 validation error detected: Value 'x'"),
+            "{one}"
+        );
+        let two = told(["x", "A", "y"]).unwrap_err();
+        assert!(
+            two.starts_with("2 validation errors detected: Value 'x'"),
+            "{two}"
+        );
+        assert!(two.contains("; Value 'y'"), "{two}");
     }
 }

@@ -2,8 +2,8 @@
 //! replicated log is applied, so that every replica does the same.
 
 use crate::api::expr::update::TOO_LARGE;
-use crate::api::expr::{Condition, Update};
-use crate::api::value::{Item, MAX_ITEM_SIZE, MAX_NESTING};
+use crate::api::expr::{Condition, TooMuchWork, Update, Work};
+use crate::api::value::{AttributeValue, Item, MAX_ITEM_SIZE, MAX_NESTING};
 use serde::{Deserialize, Serialize};
 
 /// What to do with the item.
@@ -13,7 +13,8 @@ pub enum Action {
     Put(Item),
     /// Remove it.
     Delete,
-    /// Change it, or make it with this key if it is not there.
+    /// Change it, or make it with this key if it is not there (and the update does not only
+    /// remove).
     Update {
         /// The key attributes, for an item that is made.
         key: Item,
@@ -50,6 +51,8 @@ pub struct WriteOp {
     pub action: Action,
     /// Only if this holds for the item as it is (absent: an empty one).
     pub condition: Option<Condition>,
+    /// The values that condition and update name by their number.
+    pub values: Vec<AttributeValue>,
     /// What the reply is used for.
     pub wants: Wants,
 }
@@ -82,35 +85,54 @@ impl WriteOp {
         Self {
             action,
             condition: None,
+            values: Vec::new(),
             wants: Wants::default(),
+        }
+    }
+
+    /// Whether the condition holds for the item as it is.
+    ///
+    /// # Errors
+    /// It takes too much work to tell.
+    pub fn holds(&self, current: Option<&Item>) -> Result<bool, TooMuchWork> {
+        let Some(condition) = &self.condition else {
+            return Ok(true);
+        };
+        let mut work = Work::default();
+        match current {
+            Some(item) => condition.holds(item, &self.values, &mut work),
+            None => condition.holds(&Item::default(), &self.values, &mut work),
         }
     }
 
     /// Evaluates the condition and the action on the current item. The reply
     /// has both items in full: store `new` (`None`: there is no item now).
     pub fn apply(&self, current: Option<Item>) -> WriteReply {
-        if let Some(condition) = &self.condition {
-            let holds = match &current {
-                Some(item) => condition.holds(item),
-                None => condition.holds(&Item::default()),
-            };
-            if !holds {
-                return WriteReply::ConditionFailed { old: current };
+        match self.holds(current.as_ref()) {
+            Ok(true) => {}
+            Ok(false) => return WriteReply::ConditionFailed { old: current },
+            Err(error) => {
+                let message = error.to_string();
+                return WriteReply::Invalid { message };
             }
         }
         let new = match &self.action {
             Action::Put(item) => Some(item.clone()),
             Action::Delete => None,
             Action::Update { key, update } => {
-                let result = match update.apply(current.as_ref().unwrap_or(key)) {
-                    Ok(item) if item.size() > MAX_ITEM_SIZE => Err(TOO_LARGE.to_owned()),
-                    Ok(item) if item.nesting() > MAX_NESTING => {
+                let result = match &current {
+                    Some(item) => update.apply(item, &self.values).map(Some),
+                    None => update.make(key, &self.values),
+                };
+                let result = match result {
+                    Ok(Some(item)) if item.size() > MAX_ITEM_SIZE => Err(TOO_LARGE.to_owned()),
+                    Ok(Some(item)) if item.nesting() > MAX_NESTING => {
                         Err("Nesting Levels have exceeded supported limits".to_owned())
                     }
                     other => other,
                 };
                 match result {
-                    Ok(item) => Some(item),
+                    Ok(item) => item,
                     Err(message) => return WriteReply::Invalid { message },
                 }
             }

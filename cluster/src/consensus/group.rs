@@ -1,5 +1,6 @@
 //! One replica of one replication group.
 
+use super::census::Counter;
 use super::lease;
 use super::log::Log;
 use super::machine::{Applied, Machine, decode_item};
@@ -7,7 +8,7 @@ use super::network::{Network, Peers};
 use super::recent::{Recent, Remembered, Written};
 use super::snapshot::{SnapshotData, Staged};
 use super::types::{Command, GroupId, NodeId, Outcome, Types, Vote};
-use crate::backend::StoreKey;
+use crate::backend::{Census, StoreKey};
 use crate::clock::{self, Tick};
 use crate::config::{Checkpoint, Remember, Timing};
 use crate::disk::Disk;
@@ -69,6 +70,7 @@ pub struct Group {
     metrics: WatchReceiverOf<Types, RaftMetrics<Types>>,
     log: Log,
     tree: Arc<Tree>,
+    counter: Arc<Counter>,
     disk: Arc<dyn Disk>,
     read_lease: Duration,
     silent_until: Tick,
@@ -181,6 +183,7 @@ impl Group {
             raft,
             log: parts.log,
             tree: parts.tree,
+            counter: Arc::default(),
             disk: parts.disk,
             read_lease: parts.timing.read_lease(),
             silent_until,
@@ -433,6 +436,11 @@ impl Group {
             .map_err(io::Error::other)?;
         let applied = Applied::decode(digest.applied.as_deref())?;
         Ok((digest, applied.log_id.map_or(0, |l| l.index)))
+    }
+
+    /// How much it has, or had not long ago; `None` while that is not known yet.
+    pub async fn census(&self) -> Option<Census> {
+        self.counter.census(&self.tree).await
     }
 
     /// Which of these writes took effect, as far as it is remembered.

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "seeded-bugs")]
 mod bugs;
+pub mod census;
 pub mod group;
 pub mod lease;
 pub(crate) mod log;

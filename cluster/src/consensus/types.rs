@@ -46,6 +46,10 @@ pub enum Op {
     Meta(MetaCommand),
 }
 
+/// Longest command, in bytes. A write of the largest item with a condition has room; what is
+/// longer could end up in more memory, and in larger messages, than is good for a group.
+pub const MAX_COMMAND: usize = 1 << 20;
+
 /// An [`Op`], encoded once by whoever asked for it and then carried as bytes through logs and
 /// networks; decoded when it is applied.
 #[derive(Clone, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use crate::meta::RoutingMap;
 use crate::rpc::protocol::{Request, Response};
 use rand::RngExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
 /// How long a replica holds a question for which it has no news. Shorter than what makes an idle
 /// connection look dead.
@@ -24,6 +24,9 @@ pub struct Follower {
     /// Whether any replica has answered with a map.
     known: AtomicBool,
     answered: Notify,
+    /// Looks that were begun, and the last one that was answered. One at a time.
+    begun: AtomicU64,
+    looked: Mutex<u64>,
 }
 
 impl Follower {
@@ -34,6 +37,8 @@ impl Follower {
             map,
             known: AtomicBool::new(false),
             answered: Notify::new(),
+            begun: AtomicU64::new(0),
+            looked: Mutex::new(0),
         }
     }
 
@@ -46,6 +51,45 @@ impl Follower {
     pub async fn refreshed(&self, limit: Duration) {
         // The question in flight is as good: it is answered as soon as there is a newer map.
         let _ = tokio::time::timeout(limit, self.answered.notified()).await;
+    }
+
+    /// Asks for news and takes what there is now, without waiting for any; at most for `limit`.
+    /// Those who ask at the same time ask once.
+    pub async fn look(&self, limit: Duration) {
+        let before = self.begun.load(Ordering::Acquire);
+        let look = async {
+            let mut looked = self.looked.lock().await;
+            // The answer to one that was begun since then is as good.
+            if *looked > before {
+                return;
+            }
+            let number = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
+            for peer in &self.replicas {
+                let have = self.known().then(|| self.map.borrow().version);
+                let request = Request::Map { have, wait_ms: 0 };
+                if let Ok(Response::Map(news)) = call(&peer.bulk, &request, PATIENCE).await {
+                    self.take(news);
+                    *looked = number;
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(limit, look).await;
+    }
+
+    /// Takes a replica's answer.
+    fn take(&self, news: Option<RoutingMap>) {
+        if let Some(map) = news {
+            self.map.send_if_modified(|known| {
+                let newer = map.version > known.version;
+                if newer {
+                    *known = Arc::new(map);
+                }
+                newer
+            });
+            self.known.store(true, Ordering::Release);
+        }
+        self.answered.notify_waiters();
     }
 
     /// Runs for ever.
@@ -61,18 +105,7 @@ impl Follower {
                 wait_ms: HOLD.as_millis() as u32,
             };
             match call(&peer.bulk, &request, PATIENCE).await {
-                Ok(Response::Map(Some(map))) => {
-                    self.map.send_if_modified(|known| {
-                        let newer = map.version > known.version;
-                        if newer {
-                            *known = Arc::new(map);
-                        }
-                        newer
-                    });
-                    self.known.store(true, Ordering::Release);
-                    self.answered.notify_waiters();
-                }
-                Ok(Response::Map(None)) => self.answered.notify_waiters(),
+                Ok(Response::Map(news)) => self.take(news),
                 Ok(_) | Err(_) => turn += 1,
             }
             let jitter = rand::rng().random_range(1.0..2.0);

@@ -102,6 +102,14 @@ async fn answer(storage: &Storage, request: Request, deadline: Duration) -> Resp
             }
             Err(refusal) => Err(refusal),
         }),
+        Request::Census(group) => Response::Census(match member(storage, group) {
+            Ok(group) if group.amnesiac() => Err(Refusal::Unavailable("being repaired".into())),
+            Ok(group) => {
+                let census = group.census().await;
+                census.ok_or_else(|| Refusal::Unavailable("not counted yet".into()))
+            }
+            Err(refusal) => Err(refusal),
+        }),
         Request::Leader(group) => Response::Leader(member(storage, group).map(|group| {
             let status = group.status();
             (status.leader, status.ready)

@@ -2,10 +2,10 @@
 
 use super::admin::{Admin, ReplicaApplied};
 use super::{Storage, listen, serve_storage};
-use crate::api::expr::{Comparison, Condition, Operand, Path};
+use crate::api::expr::{Comparison, Operand, Path, Test};
 use crate::api::value::{AttributeValue, Item};
 use crate::api::write::{Action, WriteOp, WriteReply};
-use crate::backend::{Backend, BackendError, StoreKey, TableInfo, TableSpec, TableStatus};
+use crate::backend::{Backend, BackendError, Census, StoreKey, TableInfo, TableSpec, TableStatus};
 use crate::config::{
     Checkpoint, DiskMode, PeerConfig, Peers, Remember, RouterConfig, StorageConfig, Timing,
 };
@@ -289,10 +289,11 @@ async fn replicas_tell_which_writes_took_effect() {
         cluster.put(&table, k, 100 + i64::from(k)).await;
     }
     let mut refused = WriteOp::new(Action::Put(value(777)));
-    refused.condition = Some(Condition::NotExists(Path {
+    let path = Path {
         root: "v".into(),
         steps: Vec::new(),
-    }));
+    };
+    refused.condition = Some(Test::NotExists(path).into());
     let refused = cluster.router.write(&table, key(3), refused).await;
     assert!(
         matches!(refused, Ok(WriteReply::ConditionFailed { .. })),
@@ -632,14 +633,13 @@ async fn concurrent_conditional_writes_are_each_done_once() {
             let (mut raised, mut seen) = (0, 0);
             while raised < 10 {
                 let mut op = WriteOp::new(Action::Put(value(seen + 1)));
-                op.condition = Some(Condition::Compare(
-                    Comparison::Equal,
-                    Operand::Path(Path {
-                        root: "v".into(),
-                        steps: Vec::new(),
-                    }),
-                    Operand::Value(AttributeValue::N(seen.into())),
-                ));
+                let path = Operand::Path(Path {
+                    root: "v".into(),
+                    steps: Vec::new(),
+                });
+                let test = Test::Compare(Comparison::Equal, path, Operand::Value(0));
+                op.condition = Some(test.into());
+                op.values = vec![AttributeValue::N(seen.into())];
                 op.wants.on_failure = true;
                 match router.write(&table, key(1), op).await.unwrap() {
                     WriteReply::Done { .. } => {
@@ -750,4 +750,34 @@ async fn the_seeded_bugs_are_really_there() {
         }
         cluster.stop().await;
     }
+}
+
+/// A router asks the metadata about a table that it does not know, and needs no news for that:
+/// this one does not even follow the map.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_not_known_is_asked_for() {
+    let cluster = Cluster::start(|_| DiskMode::Real).await;
+    let table = cluster.table().await;
+    let other = router(&cluster.peers, cluster.peers[NAMES[0]].addr);
+    let name = table.spec.name.as_str();
+    assert_eq!(other.table(name).await, Ok(table.clone()));
+    let nobody = other.table("nobody").await;
+    assert_eq!(nobody, Err(BackendError::NoSuchTable("nobody".into())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn items_are_counted_over_all_partitions() {
+    let cluster = Cluster::start(|_| DiskMode::Real).await;
+    let table = cluster.table().await;
+    for k in 0..20 {
+        cluster.put(&table, k, 1).await;
+    }
+    let bytes = 20 * value(1).size() as u64;
+    let counted = async {
+        while cluster.router.census(&table).await != Some(Census { items: 20, bytes }) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let counted = tokio::time::timeout(LONG, counted).await;
+    assert!(counted.is_ok(), "{:?}", cluster.router.census(&table).await);
 }

@@ -5,10 +5,10 @@ use super::outcome::{After, describe, hint, of_write, unavailable};
 use crate::api::value::Item;
 use crate::api::write::{WriteOp, WriteReply};
 use crate::backend::{
-    Backend, BackendError, ScanPage, StoreKey, TableInfo, TableSpec, TableStatus,
+    Backend, BackendError, Census, ScanPage, StoreKey, TableInfo, TableSpec, TableStatus,
 };
 use crate::consensus::group::item;
-use crate::consensus::types::{Command, GroupId, NodeId, Op, Outcome};
+use crate::consensus::types::{Command, GroupId, MAX_COMMAND, NodeId, Op, Outcome};
 use crate::meta::{META_GROUP, MetaReply, Placement, Table, first_hash, key, partition_of};
 use crate::rpc::protocol::{Blob, Pair, Refusal, Request, Response};
 use futures_util::future::BoxFuture;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// Most bytes of items in one page of a scan, give or take one item.
 const PAGE_BYTES: usize = 1 << 20;
-/// How long a request for an unknown table waits for news of it.
+/// How long a request for a table that is being made, or whose metadata is silent, waits for news.
 const NEWS: Duration = Duration::from_millis(400);
 /// Attempts at one strong read.
 const ATTEMPTS: u32 = 8;
@@ -26,39 +26,53 @@ impl Router {
         Instant::now() + self.deadline
     }
 
-    /// The table of this name. If it is not known, or not known to serve yet, news of it is
-    /// awaited first: another router may have said already that it serves.
+    /// The table of this name. If it is not known, the metadata is asked first; if it is not known
+    /// to serve yet, news of it is awaited: another router may have said already that it serves.
     async fn find_table(&self, name: &str) -> Result<Table, BackendError> {
         let until = Instant::now() + NEWS;
         let mut asked = false;
         loop {
             let table = self.map.borrow().tables.get(name).cloned();
-            let settled = match &table {
-                Some(table) => table.info.status != TableStatus::Creating,
-                None => asked,
-            };
             let left = until.saturating_duration_since(Instant::now());
-            if settled || left.is_zero() {
-                return match table {
-                    Some(table) => Ok(table),
-                    None if self.follower.known() => {
-                        Err(BackendError::NoSuchTable(name.to_owned()))
-                    }
-                    None => Err(unavailable("the metadata does not answer")),
-                };
+            match table {
+                Some(table) if table.info.status != TableStatus::Creating || left.is_zero() => {
+                    return Ok(table);
+                }
+                None if !asked => {
+                    self.follower.look(left).await;
+                    asked = true;
+                }
+                None if self.follower.known() => {
+                    return Err(BackendError::NoSuchTable(name.to_owned()));
+                }
+                None if left.is_zero() => {
+                    return Err(unavailable("the metadata does not answer"));
+                }
+                _ => self.follower.refreshed(left).await,
             }
-            self.follower.refreshed(left).await;
-            asked = true;
         }
     }
 
-    /// The group of a hash, if the table that was meant still exists.
-    fn placement(&self, table: &TableInfo, hash: u64) -> Result<Placement, BackendError> {
+    /// Looks something up in the table that was meant, if it still exists: there may be another
+    /// one of its name by now.
+    fn in_table<T>(
+        &self,
+        table: &TableInfo,
+        look: impl FnOnce(&Table) -> Option<T>,
+    ) -> Result<T, BackendError> {
         let map = self.map.borrow();
-        let gone = || BackendError::NoSuchTable(table.spec.name.clone());
-        let found = map.tables.get(&table.spec.name).ok_or_else(gone)?;
-        let placement = found.partitions.get(found.partition_of(hash));
-        placement.cloned().ok_or_else(gone)
+        let found = map.tables.get(&table.spec.name);
+        found
+            .filter(|found| found.info.id == table.id)
+            .and_then(look)
+            .ok_or_else(|| BackendError::NoSuchTable(table.spec.name.clone()))
+    }
+
+    /// The group of a hash.
+    fn placement(&self, table: &TableInfo, hash: u64) -> Result<Placement, BackendError> {
+        self.in_table(table, |found| {
+            found.partitions.get(found.partition_of(hash)).cloned()
+        })
     }
 
     /// Proposes something to a group's leader; retries once if it certainly was not proposed.
@@ -276,6 +290,29 @@ impl Backend for Router {
         })
     }
 
+    fn census<'a>(&'a self, table: &'a TableInfo) -> BoxFuture<'a, Option<Census>> {
+        Box::pin(async move {
+            let until = self.until();
+            let partitions = self.in_table(table, |found| Some(found.partitions.clone()));
+            let ask = partitions.ok()?.into_iter().map(|placement| async move {
+                let take = |response| match response {
+                    Response::Census(census) => Ok(census),
+                    other => Err(odd(&other)),
+                };
+                let request = Request::Census(placement.group);
+                self.by_any(&placement, until, &request, take).await.ok()
+            });
+            let parts = futures_util::future::join_all(ask).await;
+            parts.into_iter().try_fold(Census::default(), |sum, part| {
+                let part = part?;
+                Some(Census {
+                    items: sum.items + part.items,
+                    bytes: sum.bytes + part.bytes,
+                })
+            })
+        })
+    }
+
     fn write<'a>(
         &'a self,
         table: &'a TableInfo,
@@ -287,6 +324,9 @@ impl Backend for Router {
             let placement = self.placement(table, key::hash64(&key.hash))?;
             let command = Command::new(&Op::Write { key, op })
                 .map_err(|e| unavailable(format!("the write cannot be encoded: {e}")))?;
+            if command.0.len() > MAX_COMMAND {
+                return Err(BackendError::TooLarge(MAX_COMMAND));
+            }
             let request = Request::Write(placement.group, command);
             let outcome = self
                 .propose(placement.group, &placement.members, until, request)
@@ -347,13 +387,11 @@ impl Backend for Router {
                 Some(key) => key::hash64(&key.hash),
                 None => begin as u64,
             };
-            // The map may change between pages: partitions of a table do not, so far.
-            let partitions = {
-                let map = self.map.borrow();
-                let found = map.tables.get(&table.spec.name);
-                found.map(|t| t.partitions.clone())
+            if !(begin..end).contains(&first.into()) {
+                return Err(BackendError::OutsideSegment);
             }
-            .ok_or_else(|| BackendError::NoSuchTable(table.spec.name.clone()))?;
+            // The map may change between pages: partitions of a table do not, so far.
+            let partitions = self.in_table(table, |found| Some(found.partitions.clone()))?;
             let count = partitions.len();
             let mut page = ScanPage::default();
             let mut bytes = 0;
@@ -397,5 +435,109 @@ impl Backend for Router {
             }
             Ok(page)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::value::AttributeValue;
+    use crate::api::write::Action;
+    use crate::config::RouterConfig;
+    use crate::meta::RoutingMap;
+    use std::sync::Arc;
+
+    /// A router that reaches nobody, and knows one table of this id.
+    fn router(id: &str) -> (Router, TableInfo) {
+        let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let router = Router::new(&RouterConfig {
+            name: "router-a".into(),
+            az: "a".into(),
+            public_bind: nowhere,
+            admin_bind: nowhere,
+            peers: Default::default(),
+            partitions: 1,
+            deadline_ms: 50,
+            write_hop_ms: 50,
+            read_hop_ms: 50,
+        });
+        let info = TableInfo {
+            spec: TableSpec::of_strings("tab"),
+            id: id.into(),
+            created: 1.0,
+            status: TableStatus::Active,
+            partitions: 1,
+        };
+        let mut map = RoutingMap::default();
+        let placement = Placement {
+            group: 1,
+            members: vec![1, 2, 3],
+        };
+        let table = Table {
+            info: info.clone(),
+            partitions: vec![placement],
+        };
+        map.tables.insert("tab".into(), table);
+        router.map.send_replace(Arc::new(map));
+        (router, info)
+    }
+
+    fn key(hash: &[u8]) -> StoreKey {
+        StoreKey {
+            hash: hash.to_vec(),
+            range: Vec::new(),
+        }
+    }
+
+    /// A batch looks all its tables up before it writes: one may be deleted and made again
+    /// meanwhile, with other keys.
+    #[tokio::test]
+    async fn another_table_of_the_same_name_is_not_the_one_that_was_meant() {
+        let (router, old) = router("old");
+        let place = router.placement(&old, 7);
+        assert_eq!(place.map(|p| p.group), Ok(1));
+        let mut new = (**router.map.borrow()).clone();
+        if let Some(table) = new.tables.get_mut("tab") {
+            table.info.id = "new".into();
+        }
+        router.map.send_replace(Arc::new(new));
+        let gone = BackendError::NoSuchTable("tab".into());
+        let op = WriteOp::new(Action::Delete);
+        assert_eq!(router.write(&old, key(b"k"), op).await, Err(gone.clone()));
+        let read = router.read(&old, key(b"k"), true).await;
+        assert_eq!(read, Err(gone.clone()));
+        let scan = router.scan(&old, None, 1, (0, 1), true).await;
+        assert_eq!(scan, Err(gone));
+        assert_eq!(router.census(&old).await, None);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_an_entry_is_not_proposed() {
+        let (router, table) = router("t");
+        let mut op = WriteOp::new(Action::Delete);
+        op.values = vec![AttributeValue::B(vec![0; MAX_COMMAND])];
+        let written = router.write(&table, key(b"k"), op).await;
+        assert_eq!(written, Err(BackendError::TooLarge(MAX_COMMAND)));
+        // A little less is proposed, or would be if there was anybody.
+        let mut op = WriteOp::new(Action::Delete);
+        op.values = vec![AttributeValue::B(vec![0; MAX_COMMAND - 100])];
+        let written = router.write(&table, key(b"k"), op).await;
+        assert!(
+            matches!(written, Err(BackendError::Unavailable(_))),
+            "{written:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_scan_goes_on_only_within_its_segment() {
+        let (router, table) = router("t");
+        let here = (key::hash64(b"k") >> 63) as u32;
+        for (segment, inside) in [(here, true), (1 - here, false)] {
+            let page = router
+                .scan(&table, Some(key(b"k")), 1, (segment, 2), false)
+                .await;
+            let refused = page == Err(BackendError::OutsideSegment);
+            assert_eq!(refused, !inside, "{page:?}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What nodes say to each other.
 
-use crate::backend::{StoreKey, TableSpec};
+use crate::backend::{Census, StoreKey, TableSpec};
 use crate::consensus::types::{Command, GroupId, LogId, NodeId, Outcome, Types, Vote};
 use crate::meta::{MetaReply, RoutingMap};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
@@ -85,6 +85,8 @@ pub enum Request {
         /// Which.
         name: String,
     },
+    /// How much does a replica have?
+    Census(GroupId),
 }
 
 /// A piece of a snapshot. Pieces of one `stream` come in order; the last one installs it.
@@ -163,6 +165,8 @@ pub enum Response {
     Map(Option<RoutingMap>),
     /// The request could not be handled at all.
     Failed(String),
+    /// To `Census`.
+    Census(Result<Census, Refusal>),
 }
 
 impl From<MetaReply> for Response {

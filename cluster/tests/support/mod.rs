@@ -7,7 +7,7 @@ use gameday_cluster::api::key;
 use gameday_cluster::api::value::Item;
 use gameday_cluster::api::write::{WriteOp, WriteReply};
 use gameday_cluster::backend::{
-    Backend, BackendError, ScanPage, StoreKey, TableInfo, TableSpec, TableStatus,
+    Backend, BackendError, Census, ScanPage, StoreKey, TableInfo, TableSpec, TableStatus,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -59,8 +59,8 @@ impl Backend for Memory {
                 return Err(BackendError::InUse(spec.name));
             }
             let info = TableInfo {
+                id: format!("id of {}", spec.name),
                 spec,
-                id: "00000000-0000-4000-8000-000000000000".into(),
                 created: 1.5e9,
                 status: TableStatus::Creating,
                 partitions: 1,
@@ -93,6 +93,17 @@ impl Backend for Memory {
             let (mut info, _) = removed.ok_or_else(|| BackendError::NoSuchTable(name.into()))?;
             info.status = TableStatus::Deleting;
             Ok(info)
+        }
+        .boxed()
+    }
+
+    fn census<'a>(&'a self, table: &'a TableInfo) -> BoxFuture<'a, Option<Census>> {
+        async move {
+            let count = |(_, items): &mut Table| Census {
+                items: items.len() as u64,
+                bytes: items.values().map(|item| item.size() as u64).sum(),
+            };
+            self.with(&table.spec.name, count).ok()
         }
         .boxed()
     }
@@ -145,13 +156,17 @@ impl Backend for Memory {
         _consistent: bool,
     ) -> BoxFuture<'a, Result<ScanPage, BackendError>> {
         async move {
+            let inside = |key: &StoreKey| crc32fast::hash(&key.hash) % total == segment;
+            if after.as_ref().is_some_and(|key| !inside(key)) {
+                return Err(BackendError::OutsideSegment);
+            }
             self.with(&table.spec.name, |(info, items)| {
                 // Small pages, so that the front has to ask several times.
                 let limit = limit.min(7);
                 let from = after.map_or(Bound::Unbounded, Bound::Excluded);
                 let mut page = ScanPage::default();
                 for (key, item) in items.range((from, Bound::Unbounded)) {
-                    if crc32fast::hash(&key.hash) % total != segment {
+                    if !inside(key) {
                         continue;
                     }
                     if page.items.len() == limit {

@@ -1,6 +1,8 @@
-//! Conditions and filters: the tree and its evaluation.
+//! Conditions and filters: as they are replicated, and their evaluation.
 
-use crate::api::expr::path::Path;
+use super::compare::{contains, equal, order};
+use super::path::Path;
+use super::work::{NODE, TooMuchWork, Work};
 use crate::api::value::{AttributeValue, Item, Number};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -11,10 +13,10 @@ use std::cmp::Ordering;
 pub enum Operand {
     /// What the item has at a path.
     Path(Path),
-    /// A value of the request.
-    Value(AttributeValue),
-    /// `size(path)`.
-    Size(Path),
+    /// The value of the request that has this number.
+    Value(u32),
+    /// `size(…)` of a path or a value.
+    Size(Box<Operand>),
 }
 
 /// A comparison operator.
@@ -34,15 +36,9 @@ pub enum Comparison {
     GreaterOrEqual,
 }
 
-/// A condition on an item.
+/// What a condition asks about an item, without AND, OR and NOT.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Condition {
-    /// All of them.
-    And(Vec<Condition>),
-    /// One of them.
-    Or(Vec<Condition>),
-    /// Not this.
-    Not(Box<Condition>),
+pub enum Test {
     /// `left op right`.
     Compare(Comparison, Operand, Operand),
     /// `value BETWEEN low AND high`, both included.
@@ -53,32 +49,75 @@ pub enum Condition {
     Exists(Path),
     /// `attribute_not_exists(path)`.
     NotExists(Path),
-    /// `attribute_type(path, name)`.
-    HasType(Path, String),
+    /// `attribute_type(value, name)`.
+    HasType(Operand, String),
     /// `begins_with(value, prefix)`.
     BeginsWith(Operand, Operand),
     /// `contains(value, part)`.
     Contains(Operand, Operand),
 }
 
+/// One instruction of a [`Condition`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Instruction {
+    /// The result is the test's.
+    Test(Test),
+    /// The result turns round.
+    Not,
+    /// If the result is true, as many instructions are left out: OR.
+    OrElse(u32),
+    /// If the result is false, as many instructions are left out: AND.
+    AndThen(u32),
+}
+
+/// A condition on an item: instructions that go forward only, in place of a
+/// tree, so that no depth of nesting needs a stack, neither here nor where it is
+/// parsed, encoded, decoded and dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition(pub(super) Vec<Instruction>);
+
+impl From<Test> for Condition {
+    fn from(test: Test) -> Self {
+        Self(vec![Instruction::Test(test)])
+    }
+}
+
 impl Operand {
-    fn resolve<'a>(&'a self, item: &'a Item) -> Option<Cow<'a, AttributeValue>> {
-        match self {
-            Self::Path(path) => path.get(item).map(Cow::Borrowed),
-            Self::Value(value) => Some(Cow::Borrowed(value)),
-            Self::Size(path) => {
-                let size = measure(path.get(item)?)?;
-                let number = Number::from(i64::try_from(size).ok()?);
-                Some(Cow::Owned(AttributeValue::N(number)))
+    fn resolve<'a>(
+        &'a self,
+        item: &'a Item,
+        values: &'a [AttributeValue],
+        work: &mut Work,
+    ) -> Result<Option<Cow<'a, AttributeValue>>, TooMuchWork> {
+        Ok(match self {
+            Self::Path(path) => path.find(item, work)?.map(Cow::Borrowed),
+            Self::Value(number) => values.get(*number as usize).map(Cow::Borrowed),
+            Self::Size(of) => {
+                let of: &Operand = of;
+                let value = match of {
+                    Self::Path(path) => path.find(item, work)?,
+                    Self::Value(number) => values.get(*number as usize),
+                    // The grammar has no size of a size.
+                    Self::Size(_) => None,
+                };
+                let size = match value {
+                    Some(value) => measure(value, work)?,
+                    None => None,
+                };
+                let number = size.and_then(|size| i64::try_from(size).ok());
+                number.map(|n| Cow::Owned(AttributeValue::N(Number::from(n))))
             }
-        }
+        })
     }
 }
 
 /// `size()`: characters, bytes or elements; numbers, booleans and null have none.
-fn measure(value: &AttributeValue) -> Option<usize> {
-    match value {
-        AttributeValue::S(text) => Some(text.encode_utf16().count()),
+fn measure(value: &AttributeValue, work: &mut Work) -> Result<Option<usize>, TooMuchWork> {
+    Ok(match value {
+        AttributeValue::S(text) => {
+            work.charge(text.len())?;
+            Some(text.encode_utf16().count())
+        }
         AttributeValue::B(bytes) => Some(bytes.len()),
         AttributeValue::M(map) => Some(map.len()),
         AttributeValue::L(list) => Some(list.len()),
@@ -86,93 +125,120 @@ fn measure(value: &AttributeValue) -> Option<usize> {
         AttributeValue::Ns(set) => Some(set.len()),
         AttributeValue::Bs(set) => Some(set.len()),
         AttributeValue::N(_) | AttributeValue::Bool(_) | AttributeValue::Null => None,
-    }
+    })
 }
 
 impl Comparison {
-    /// A comparison with something absent is false, except that absent is
-    /// not equal to anything present.
-    fn holds(self, left: Option<&AttributeValue>, right: Option<&AttributeValue>) -> bool {
+    /// A comparison with something absent is false, except that it is not equal to anything,
+    /// not even to something else that is absent.
+    fn holds(
+        self,
+        left: Option<&AttributeValue>,
+        right: Option<&AttributeValue>,
+        work: &mut Work,
+    ) -> Result<bool, TooMuchWork> {
         let (Some(left), Some(right)) = (left, right) else {
-            return self == Self::NotEqual && left.is_some() != right.is_some();
+            return Ok(self == Self::NotEqual);
         };
-        match self {
-            Self::Equal => left == right,
-            Self::NotEqual => left != right,
-            Self::Less => left.compare(right) == Some(Ordering::Less),
-            Self::LessOrEqual => {
-                matches!(left.compare(right), Some(Ordering::Less | Ordering::Equal))
-            }
-            Self::Greater => left.compare(right) == Some(Ordering::Greater),
-            Self::GreaterOrEqual => {
-                matches!(
-                    left.compare(right),
-                    Some(Ordering::Greater | Ordering::Equal)
-                )
-            }
-        }
+        Ok(match self {
+            Self::Equal => equal(left, right, work)?,
+            Self::NotEqual => !equal(left, right, work)?,
+            Self::Less => order(left, right, work)? == Some(Ordering::Less),
+            Self::LessOrEqual => order(left, right, work)?.is_some_and(Ordering::is_le),
+            Self::Greater => order(left, right, work)? == Some(Ordering::Greater),
+            Self::GreaterOrEqual => order(left, right, work)?.is_some_and(Ordering::is_ge),
+        })
     }
 }
 
-impl Condition {
-    /// Whether it holds for the item; an absent item is an empty one.
-    pub fn holds(&self, item: &Item) -> bool {
-        match self {
-            Self::And(parts) => parts.iter().all(|part| part.holds(item)),
-            Self::Or(parts) => parts.iter().any(|part| part.holds(item)),
-            Self::Not(part) => !part.holds(item),
+impl Test {
+    fn holds(
+        &self,
+        item: &Item,
+        values: &[AttributeValue],
+        work: &mut Work,
+    ) -> Result<bool, TooMuchWork> {
+        work.charge(NODE)?;
+        Ok(match self {
             Self::Compare(op, left, right) => {
-                let (left, right) = (left.resolve(item), right.resolve(item));
-                op.holds(left.as_deref(), right.as_deref())
+                let left = left.resolve(item, values, work)?;
+                let right = right.resolve(item, values, work)?;
+                op.holds(left.as_deref(), right.as_deref(), work)?
             }
             Self::Between(value, low, high) => {
-                let value = value.resolve(item);
-                let (low, high) = (low.resolve(item), high.resolve(item));
-                Comparison::GreaterOrEqual.holds(value.as_deref(), low.as_deref())
-                    && Comparison::LessOrEqual.holds(value.as_deref(), high.as_deref())
+                let value = value.resolve(item, values, work)?;
+                let low = low.resolve(item, values, work)?;
+                let high = high.resolve(item, values, work)?;
+                Comparison::GreaterOrEqual.holds(value.as_deref(), low.as_deref(), work)?
+                    && Comparison::LessOrEqual.holds(value.as_deref(), high.as_deref(), work)?
             }
             Self::In(value, list) => {
-                let value = value.resolve(item);
-                list.iter().any(|one| {
-                    Comparison::Equal.holds(value.as_deref(), one.resolve(item).as_deref())
-                })
+                let value = value.resolve(item, values, work)?;
+                for one in list {
+                    let one = one.resolve(item, values, work)?;
+                    if Comparison::Equal.holds(value.as_deref(), one.as_deref(), work)? {
+                        return Ok(true);
+                    }
+                }
+                false
             }
-            Self::Exists(path) => path.get(item).is_some(),
-            Self::NotExists(path) => path.get(item).is_none(),
-            Self::HasType(path, name) => path.get(item).is_some_and(|v| v.type_name() == name),
+            Self::Exists(path) => path.find(item, work)?.is_some(),
+            Self::NotExists(path) => path.find(item, work)?.is_none(),
+            Self::HasType(value, name) => {
+                let value = value.resolve(item, values, work)?;
+                value.is_some_and(|v| v.type_name() == name)
+            }
             Self::BeginsWith(value, prefix) => {
-                match (
-                    value.resolve(item).as_deref(),
-                    prefix.resolve(item).as_deref(),
-                ) {
-                    (Some(AttributeValue::S(v)), Some(AttributeValue::S(p))) => v.starts_with(p),
-                    (Some(AttributeValue::B(v)), Some(AttributeValue::B(p))) => v.starts_with(p),
+                let value = value.resolve(item, values, work)?;
+                let prefix = prefix.resolve(item, values, work)?;
+                match (value.as_deref(), prefix.as_deref()) {
+                    (Some(AttributeValue::S(v)), Some(AttributeValue::S(p))) => {
+                        work.charge(p.len())?;
+                        v.starts_with(p)
+                    }
+                    (Some(AttributeValue::B(v)), Some(AttributeValue::B(p))) => {
+                        work.charge(p.len())?;
+                        v.starts_with(p)
+                    }
                     _ => false,
                 }
             }
             Self::Contains(value, part) => {
-                match (
-                    value.resolve(item).as_deref(),
-                    part.resolve(item).as_deref(),
-                ) {
-                    (Some(value), Some(part)) => contains(value, part),
+                let value = value.resolve(item, values, work)?;
+                let part = part.resolve(item, values, work)?;
+                match (value.as_deref(), part.as_deref()) {
+                    (Some(value), Some(part)) => contains(value, part, work)?,
                     _ => false,
                 }
             }
-        }
+        })
     }
 }
 
-fn contains(value: &AttributeValue, part: &AttributeValue) -> bool {
-    match (value, part) {
-        (AttributeValue::S(v), AttributeValue::S(p)) => v.contains(p.as_str()),
-        (AttributeValue::B(v), AttributeValue::B(p)) => {
-            p.is_empty() || v.windows(p.len()).any(|window| window == p)
+impl Condition {
+    /// Whether it holds for the item; an absent item is an empty one. `values` are
+    /// those of the request.
+    ///
+    /// # Errors
+    /// There is not enough `work` left to tell.
+    pub fn holds(
+        &self,
+        item: &Item,
+        values: &[AttributeValue],
+        work: &mut Work,
+    ) -> Result<bool, TooMuchWork> {
+        let mut result = true;
+        let mut at = 0;
+        while let Some(instruction) = self.0.get(at) {
+            at += 1;
+            match instruction {
+                Instruction::Test(test) => result = test.holds(item, values, work)?,
+                Instruction::Not => result = !result,
+                Instruction::OrElse(count) if result => at += *count as usize,
+                Instruction::AndThen(count) if !result => at += *count as usize,
+                Instruction::OrElse(_) | Instruction::AndThen(_) => {}
+            }
         }
-        (AttributeValue::L(list), part) => list.contains(part),
-        (AttributeValue::Ss(set), AttributeValue::S(p)) => set.contains(p),
-        (AttributeValue::Ns(set), AttributeValue::N(p)) => set.contains(p),
-        (AttributeValue::Bs(set), AttributeValue::B(p)) => set.contains(p),
-        _ => false,
+        Ok(result)
     }
 }

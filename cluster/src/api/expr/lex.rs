@@ -3,7 +3,7 @@
 /// One token, borrowed from the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token<'a> {
-    /// A bare name or keyword.
+    /// A bare name or keyword; it begins with a letter.
     Word(&'a str),
     /// `#name`
     Name(&'a str),
@@ -51,7 +51,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, String> {
             from + rest[from..].find(|c| !part(c)).unwrap_or(rest.len() - from)
         };
         let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let (token, length) = if first.is_ascii_alphabetic() || first == '_' {
+        let (token, length) = if first.is_ascii_alphabetic() {
             let length = run(0, part);
             (Token::Word(&rest[..length]), length)
         } else if first.is_ascii_digit() {
@@ -104,7 +104,7 @@ mod tests {
             ]
         );
         assert_eq!(tokens(" \t").unwrap(), []);
-        for bad in ["a ! b", "#", ": v", "é", "\"x\"", "a;b"] {
+        for bad in ["a ! b", "_a", "#", ": v", "é", "\"x\"", "a;b"] {
             assert!(
                 tokens(bad).unwrap_err().starts_with("Syntax error"),
                 "{bad}"

@@ -3,8 +3,11 @@
 use super::lex::{Token, tokens};
 use super::path::{Path, Relation, Step};
 use super::project::Projection;
-use super::{Condition, MAX_DEPTH, MAX_EXPRESSION, MAX_OPERATORS, Update};
-use crate::api::value::{AttributeValue, MAX_NESTING};
+use super::reserved::is_reserved;
+use super::{
+    Condition, MAX_DEPTH, MAX_EXPRESSION, MAX_OPERATORS, MAX_PATHS, MAX_SUBSTITUTIONS, Update,
+};
+use crate::api::value::{AttributeValue, MAX_NAME, MAX_NESTING};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// `ExpressionAttributeNames`.
@@ -15,20 +18,27 @@ pub type Values = BTreeMap<String, AttributeValue>;
 /// The names and values of one request, and which of them were used.
 pub struct Scope<'a> {
     names: Option<&'a Names>,
-    values: Option<&'a Values>,
     used_names: BTreeSet<&'a str>,
-    used_values: BTreeSet<&'a str>,
+    /// Whether there was a parameter with values.
+    valued: bool,
+    /// In the order of their keys; their place is their number. With whether it was used.
+    values: Vec<(String, AttributeValue, bool)>,
+    /// Bytes of names that paths may still take.
+    path_bytes: usize,
     expressions: usize,
 }
 
 impl<'a> Scope<'a> {
     /// A scope of what a request brought.
-    pub fn new(names: Option<&'a Names>, values: Option<&'a Values>) -> Self {
+    pub fn new(names: Option<&'a Names>, values: Option<Values>) -> Self {
+        let valued = values.is_some();
+        let values = values.unwrap_or_default().into_iter();
         Self {
             names,
-            values,
             used_names: BTreeSet::new(),
-            used_values: BTreeSet::new(),
+            valued,
+            values: values.map(|(key, value)| (key, value, false)).collect(),
+            path_bytes: MAX_PATHS,
             expressions: 0,
         }
     }
@@ -93,53 +103,77 @@ impl<'a> Scope<'a> {
                 operators: 0,
             };
             let parsed = rule(&mut parser)?;
-            match parser.peek() {
-                None => Ok(parsed),
-                Some(_) => Err(parser.unexpected()),
+            if parser.peek().is_some() {
+                return Err(parser.unexpected());
             }
+            if parser.operators > MAX_OPERATORS {
+                let count = parser.operators;
+                return Err(format!(
+                    "The expression contains too many operators; operator count: {count}"
+                ));
+            }
+            Ok(parsed)
         })();
         parsed.map_err(|reason| format!("Invalid {what}: {reason}"))
     }
 
-    /// Refuses names and values that no expression used.
+    /// Refuses names and values that no expression used, or that are too large; the values in
+    /// the order of their numbers.
     ///
     /// # Errors
     /// A ValidationException message.
-    pub fn finish(self) -> Result<(), String> {
-        check(
-            self.names,
-            &self.used_names,
-            "ExpressionAttributeNames",
-            '#',
-            self.expressions,
-        )?;
-        check(
-            self.values,
-            &self.used_values,
-            "ExpressionAttributeValues",
-            ':',
-            self.expressions,
-        )
+    pub fn finish(self) -> Result<Vec<AttributeValue>, String> {
+        let mut bytes = 0;
+        if let Some(names) = self.names {
+            let used = |key: &str| self.used_names.contains(key);
+            let keys = names.keys().map(|key| (key.as_str(), used(key)));
+            check("ExpressionAttributeNames", '#', self.expressions, keys)?;
+            for (key, name) in names {
+                if name.len() > MAX_NAME {
+                    return Err(format!(
+                        "ExpressionAttributeNames contains invalid value: Attribute name is too large, must be less than {} bytes; key: {key}",
+                        MAX_NAME + 1
+                    ));
+                }
+                bytes += key.len() + name.len();
+            }
+        }
+        if self.valued {
+            let keys = self
+                .values
+                .iter()
+                .map(|(key, _, used)| (key.as_str(), *used));
+            check("ExpressionAttributeValues", ':', self.expressions, keys)?;
+            let values = self.values.iter();
+            bytes += values
+                .map(|(key, value, _)| key.len() + value.size())
+                .sum::<usize>();
+        }
+        if bytes > MAX_SUBSTITUTIONS {
+            return Err(format!(
+                "One or more parameter values were invalid: ExpressionAttributeNames and ExpressionAttributeValues together have exceeded the maximum allowed size of {MAX_SUBSTITUTIONS} bytes; size: {bytes}"
+            ));
+        }
+        Ok(self.values.into_iter().map(|(_, value, _)| value).collect())
     }
 }
 
-fn check<T>(
-    given: Option<&BTreeMap<String, T>>,
-    used: &BTreeSet<&str>,
+/// Checks the keys of names or values, of which each comes with whether it was used.
+fn check<'k>(
     what: &str,
     sign: char,
     expressions: usize,
+    keys: impl ExactSizeIterator<Item = (&'k str, bool)> + Clone,
 ) -> Result<(), String> {
-    let Some(given) = given else { return Ok(()) };
     if expressions == 0 {
         return Err(format!(
             "{what} can only be specified when using expressions"
         ));
     }
-    if given.is_empty() {
+    if keys.len() == 0 {
         return Err(format!("{what} must not be empty"));
     }
-    for key in given.keys() {
+    for (key, _) in keys.clone() {
         let rest = key.strip_prefix(sign).unwrap_or("");
         if rest.is_empty() || !rest.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             return Err(format!(
@@ -147,11 +181,7 @@ fn check<T>(
             ));
         }
     }
-    let unused: Vec<&str> = given
-        .keys()
-        .map(String::as_str)
-        .filter(|key| !used.contains(key))
-        .collect();
+    let unused: Vec<&str> = keys.filter(|(_, used)| !used).map(|(key, _)| key).collect();
     if unused.is_empty() {
         Ok(())
     } else {
@@ -260,35 +290,38 @@ impl<'p, 'a> Parser<'p, 'a> {
     }
 
     /// Counts one operator or function.
-    pub(super) fn operator(&mut self) -> Result<(), String> {
+    pub(super) fn operator(&mut self) {
         self.operators += 1;
-        if self.operators > MAX_OPERATORS {
-            return Err(format!(
-                "The expression contains too many operators; the limit is {MAX_OPERATORS}"
-            ));
-        }
-        Ok(())
     }
 
-    /// Takes a `:value`, if one is next.
-    pub(super) fn value(&mut self) -> Result<Option<AttributeValue>, String> {
+    /// Where the next token is.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Takes a `:value`, if one is next; its number.
+    pub(super) fn value(&mut self) -> Result<Option<u32>, String> {
         let Some(Token::Value(key)) = self.peek() else {
             return Ok(None);
         };
         self.at += 1;
-        match self
-            .scope
-            .values
-            .and_then(|values| values.get_key_value(key))
-        {
-            Some((key, value)) => {
-                self.scope.used_values.insert(key);
-                Ok(Some(value.clone()))
+        let values = &mut self.scope.values;
+        let found = values.binary_search_by(|(other, ..)| other.as_str().cmp(key));
+        match found {
+            Ok(number) => {
+                values[number].2 = true;
+                // A body has far fewer values than that.
+                Ok(Some(number as u32))
             }
-            None => Err(format!(
+            Err(_) => Err(format!(
                 "An expression attribute value used in expression is not defined; attribute value: {key}"
             )),
         }
+    }
+
+    /// The value of this number.
+    pub(super) fn valued(&self, number: u32) -> &AttributeValue {
+        &self.scope.values[number as usize].1
     }
 
     /// Takes a document path.
@@ -311,47 +344,62 @@ impl<'p, 'a> Parser<'p, 'a> {
             } else {
                 break;
             }
-            if steps.len() > MAX_NESTING {
-                return Err(format!(
-                    "The document path has too many nesting elements; the limit is {MAX_NESTING}"
-                ));
-            }
+        }
+        let levels = 1 + steps.len();
+        if levels > MAX_NESTING {
+            return Err(format!(
+                "The document path has too many nesting elements; nesting levels: {levels}"
+            ));
         }
         Ok(Path { root, steps })
     }
 
     fn path_name(&mut self) -> Result<String, String> {
-        match self.peek() {
-            Some(Token::Word(word)) if !is_reserved(word) => {
-                self.at += 1;
-                Ok(word.to_owned())
+        let name = match self.peek() {
+            Some(Token::Word(word)) if is_keyword(word) => return Err(self.unexpected()),
+            Some(Token::Word(word)) if is_reserved(word) => {
+                return Err(format!(
+                    "Attribute name is a reserved keyword; reserved keyword: {word}"
+                ));
             }
+            Some(Token::Word(word)) => word,
             Some(Token::Name(key)) => {
-                self.at += 1;
                 match self.scope.names.and_then(|names| names.get_key_value(key)) {
                     Some((key, name)) => {
                         self.scope.used_names.insert(key);
-                        Ok(name.clone())
+                        name
                     }
-                    None => Err(format!(
-                        "An expression attribute name used in the document path is not defined; attribute name: {key}"
-                    )),
+                    None => {
+                        return Err(format!(
+                            "An expression attribute name used in the document path is not defined; attribute name: {key}"
+                        ));
+                    }
                 }
             }
-            _ => Err(self.unexpected()),
-        }
+            _ => return Err(self.unexpected()),
+        };
+        self.at += 1;
+        let left = self.scope.path_bytes.checked_sub(name.len());
+        self.scope.path_bytes = left.ok_or_else(|| {
+            format!(
+                "The attribute names in the expressions' document paths take more than {MAX_PATHS} bytes together;"
+            )
+        })?;
+        Ok(name.to_owned())
     }
 }
 
-/// Words of the expression grammar itself, which cannot be bare names.
-/// (DynamoDB reserves some five hundred more, which are accepted here.)
-fn is_reserved(word: &str) -> bool {
+/// Whether it is a word of the expression grammar itself.
+fn is_keyword(word: &str) -> bool {
     [
         "AND", "OR", "NOT", "BETWEEN", "IN", "SET", "REMOVE", "ADD", "DELETE",
     ]
     .iter()
     .any(|reserved| word.eq_ignore_ascii_case(reserved))
 }
+
+/// The error for parentheses around parentheses.
+pub(super) const REDUNDANT: &str = "The expression has redundant parentheses;";
 
 /// The error for a function that has the wrong number of operands.
 pub(super) fn wrong_count(function: &str, count: usize) -> String {

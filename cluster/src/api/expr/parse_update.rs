@@ -1,7 +1,7 @@
 //! The grammar of updates: the clauses SET, REMOVE, ADD and DELETE, each once.
 
 use super::lex::Token;
-use super::parse::{Parser, check_apart, wrong_count, wrong_function, wrong_type};
+use super::parse::{Parser, REDUNDANT, check_apart, wrong_count, wrong_function, wrong_type};
 use super::update::{SetOperand, SetValue, Update};
 use crate::api::value::AttributeValue;
 
@@ -32,7 +32,7 @@ impl Parser<'_, '_> {
             }
             seen.push(clause);
             loop {
-                self.operator()?;
+                self.operator();
                 self.action(clause, &mut update)?;
                 if !self.take(",") {
                     break;
@@ -56,18 +56,20 @@ impl Parser<'_, '_> {
                 let Some(value) = self.value()? else {
                     return Err(self.unexpected());
                 };
-                let is_set = matches!(value.type_name(), "SS" | "NS" | "BS");
-                if clause == "ADD" {
-                    if !is_set && !matches!(value, AttributeValue::N(_)) {
-                        return Err(wrong_type(clause, value.type_name()));
-                    }
-                    update.add.push((path, value));
-                } else {
-                    if !is_set {
-                        return Err(wrong_type(clause, value.type_name()));
-                    }
-                    update.delete.push((path, value));
+                let kind = self.valued(value).type_name();
+                let fits = match kind {
+                    "SS" | "NS" | "BS" => true,
+                    "N" => clause == "ADD",
+                    _ => false,
+                };
+                if !fits {
+                    return Err(wrong_type(clause, kind));
                 }
+                let actions = match clause {
+                    "ADD" => &mut update.add,
+                    _ => &mut update.delete,
+                };
+                actions.push((path, value));
             }
         }
         Ok(())
@@ -75,7 +77,10 @@ impl Parser<'_, '_> {
 
     fn set_value(&mut self) -> Result<SetValue, String> {
         if self.take("(") {
-            let inner = self.deeper(Self::set_value)?;
+            if matches!(self.peek(), Some(Token::Symbol("("))) {
+                return Err(REDUNDANT.to_owned());
+            }
+            let inner = self.set_value()?;
             self.expect(")")?;
             return Ok(inner);
         }
@@ -84,13 +89,13 @@ impl Parser<'_, '_> {
             Some(Token::Symbol(sign @ ("+" | "-"))) => sign,
             _ => return Ok(SetValue::Is(first)),
         };
-        self.operator()?;
+        self.operator();
         self.take(sign);
         let second = self.set_operand()?;
         for operand in [&first, &second] {
             match operand {
-                SetOperand::Value(v) if !matches!(v, AttributeValue::N(_)) => {
-                    return Err(wrong_type(sign, v.type_name()));
+                SetOperand::Value(v) if !matches!(self.valued(*v), AttributeValue::N(_)) => {
+                    return Err(wrong_type(sign, self.valued(*v).type_name()));
                 }
                 SetOperand::ListAppend(..) => return Err(wrong_type(sign, "L")),
                 _ => {}
@@ -116,7 +121,7 @@ impl Parser<'_, '_> {
         if name != "if_not_exists" && name != "list_append" {
             return Err(wrong_function(name, &FUNCTIONS));
         }
-        self.operator()?;
+        self.operator();
         self.next();
         self.expect("(")?;
         let mut operands = vec![self.deeper(Self::set_operand)?];
@@ -138,10 +143,12 @@ impl Parser<'_, '_> {
             return Ok(SetOperand::IfNotExists(path, Box::new(second)));
         }
         for operand in [&first, &second] {
-            if let SetOperand::Value(v) = operand
-                && !matches!(v, AttributeValue::L(_))
-            {
-                return Err(wrong_type(name, v.type_name()));
+            match operand {
+                SetOperand::Value(v) if !matches!(self.valued(*v), AttributeValue::L(_)) => {
+                    return Err(wrong_type(name, self.valued(*v).type_name()));
+                }
+                SetOperand::ListAppend(..) => return Err(wrong_function(name, &FUNCTIONS)),
+                _ => {}
             }
         }
         Ok(SetOperand::ListAppend(Box::new(first), Box::new(second)))

@@ -1,5 +1,6 @@
 //! Document paths such as `a.b[0].c`, resolved and applied.
 
+use super::work::{NODE, TooMuchWork, Work};
 use crate::api::value::{AttributeValue, Item};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -32,6 +33,20 @@ impl Path {
                 (AttributeValue::L(list), Step::Index(index)) => list.get(*index as usize),
                 _ => None,
             })
+    }
+
+    /// [`Path::get`], counted.
+    pub(super) fn find<'a>(
+        &self,
+        item: &'a Item,
+        work: &mut Work,
+    ) -> Result<Option<&'a AttributeValue>, TooMuchWork> {
+        let keys = self.steps.iter().map(|step| match step {
+            Step::Key(key) => NODE + key.len(),
+            Step::Index(_) => NODE,
+        });
+        work.charge(NODE + self.root.len() + keys.sum::<usize>())?;
+        Ok(self.get(item))
     }
 
     /// The container that holds the path's last step, and that step; `None`

@@ -1,4 +1,4 @@
-//! Projections: the part of an item that a reader asked for.
+//! Projections: the part of an item that a reader asked for, or that an update removes.
 
 use super::path::{Path, Step};
 use crate::api::value::{AttributeValue, Item};
@@ -37,6 +37,34 @@ impl Projection {
     pub fn apply(&self, item: &Item) -> Item {
         Item(pick_keys(&self.roots, &item.0))
     }
+
+    /// Removes that part. All paths mean the item as it is before: elements that
+    /// are left close ranks at the end.
+    ///
+    /// # Errors
+    /// [`NoContainer`]: a path leads through something that is not there, or is no
+    /// such container. (That its last step is not there is no error.)
+    pub(crate) fn remove_from(&self, item: &mut Item) -> Result<(), NoContainer> {
+        remove_keys(&self.roots, &mut item.0)
+    }
+}
+
+/// A path of an update leads through nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoContainer;
+
+fn remove_keys(
+    unwanted: &BTreeMap<String, Branch>,
+    map: &mut BTreeMap<String, AttributeValue>,
+) -> Result<(), NoContainer> {
+    for (key, branch) in unwanted {
+        if branch.is_leaf() {
+            map.remove(key);
+        } else {
+            branch.remove_from(map.get_mut(key).ok_or(NoContainer)?)?;
+        }
+    }
+    Ok(())
 }
 
 fn pick_keys(
@@ -50,8 +78,33 @@ fn pick_keys(
 }
 
 impl Branch {
+    fn is_leaf(&self) -> bool {
+        self.keys.is_empty() && self.indexes.is_empty()
+    }
+
+    fn remove_from(&self, value: &mut AttributeValue) -> Result<(), NoContainer> {
+        match value {
+            AttributeValue::M(map) if self.indexes.is_empty() => remove_keys(&self.keys, map),
+            AttributeValue::L(list) if self.keys.is_empty() => {
+                for (index, branch) in &self.indexes {
+                    if !branch.is_leaf() {
+                        branch.remove_from(list.get_mut(*index as usize).ok_or(NoContainer)?)?;
+                    }
+                }
+                let mut index = 0;
+                list.retain(|_| {
+                    let removed = self.indexes.get(&index).is_some_and(Branch::is_leaf);
+                    index += 1;
+                    !removed
+                });
+                Ok(())
+            }
+            _ => Err(NoContainer),
+        }
+    }
+
     fn pick(&self, value: &AttributeValue) -> Option<AttributeValue> {
-        if self.keys.is_empty() && self.indexes.is_empty() {
+        if self.is_leaf() {
             return Some(value.clone());
         }
         match value {

@@ -1,10 +1,10 @@
 //! BatchGetItem and BatchWriteItem.
 //!
-//! A batch does not fail because a part of it does: parts that the backend
-//! could not do come back as unprocessed, for the client to send again. (A
-//! write among them whose outcome is unknown may have had effect; puts and
-//! deletes can be repeated.) Only if nothing at all could be done, the batch
-//! fails as its parts did.
+//! A batch does not fail because a part of it does: parts that were certainly
+//! not done come back as unprocessed, for the client to send again. Only if
+//! nothing at all could be done, the batch fails as its parts did. A write whose
+//! outcome is unknown was perhaps done, and is no "unprocessed" one: the whole
+//! batch is answered as unknown then, as a single write would be.
 
 use super::item::{check_item, projection};
 use super::{reply, serving};
@@ -13,7 +13,7 @@ use crate::api::error::ApiError;
 use crate::api::expr::Projection;
 use crate::api::json::Json;
 use crate::api::key;
-use crate::api::params::{Params, TableRequest, check_table_name, one_of, required};
+use crate::api::params::{Params, TableRequest, one_of, required, table_name};
 use crate::api::value::Item;
 use crate::api::write::{Action, Wants, WriteOp, WriteReply};
 use crate::backend::{Backend, BackendError, StoreKey, TableInfo};
@@ -34,6 +34,30 @@ const REPLY_BYTES: usize = 16 << 20;
 
 const DUPLICATES: &str = "Provided list of item keys contains duplicates";
 
+/// The tables that a batch names, at least one.
+fn tables<T>(
+    items: Option<BTreeMap<String, T>>,
+    operation: &str,
+) -> Result<BTreeMap<String, T>, ApiError> {
+    let items = required(items, "requestItems")?;
+    if items.is_empty() {
+        return Err(ApiError::validation(format!(
+            "The requestItems parameter is required for {operation}"
+        )));
+    }
+    Ok(items)
+}
+
+/// The place of a table among those before it, or after them: it may be named by its name and
+/// by its ARN.
+fn place_of<'t>(
+    mut before: impl Iterator<Item = &'t TableInfo>,
+    table: &TableInfo,
+    count: usize,
+) -> usize {
+    before.position(|t| t.id == table.id).unwrap_or(count)
+}
+
 fn count_error(member: &str, count: usize, limit: usize) -> ApiError {
     let bound = if count == 0 {
         "greater than or equal to 1".to_owned()
@@ -45,15 +69,10 @@ fn count_error(member: &str, count: usize, limit: usize) -> ApiError {
     ))
 }
 
-/// Remembers why parts failed, for a batch of which nothing was done.
-fn worse(kept: &mut Option<BackendError>, error: BackendError) {
-    if kept.is_none() || matches!(error, BackendError::Unknown(_)) {
-        *kept = Some(error);
-    }
-}
-
 /// What a BatchGetItem wants of one table.
 struct Gets {
+    /// Name or ARN.
+    given: String,
     table: TableInfo,
     consistent: bool,
     projection: Option<Projection>,
@@ -72,7 +91,7 @@ pub(super) async fn get(backend: &dyn Backend, mut params: Params) -> Result<Vec
     }
     params.only("BatchGetItem", &["RequestItems", "ReturnConsumedCapacity"])?;
     let detail = Detail::of(&params)?;
-    let requests = required(params.request_items.take(), "requestItems")?;
+    let requests = tables(params.request_items.take(), "BatchGetItem")?;
 
     // All that can be said without the tables, then the tables.
     let mut wanted = Vec::new();
@@ -83,7 +102,7 @@ pub(super) async fn get(backend: &dyn Backend, mut params: Params) -> Result<Vec
                 "RequestItems must give Keys for each table",
             ));
         };
-        check_table_name(&name)?;
+        table_name(&name)?;
         request.only(
             "BatchGetItem",
             &[
@@ -94,15 +113,13 @@ pub(super) async fn get(backend: &dyn Backend, mut params: Params) -> Result<Vec
             ],
         )?;
         let keys = required(request.keys.take(), "requestItems.keys")?;
-        if keys.is_empty() {
-            return Err(count_error("requestItems.keys", 0, MAX_GETS));
+        if keys.is_empty() || keys.len() > MAX_GETS {
+            let member = format!("requestItems.{name}.member.keys");
+            return Err(count_error(&member, keys.len(), MAX_GETS));
         }
         count += keys.len();
         let projection = projection(&request)?;
         wanted.push((name, request, keys, projection));
-    }
-    if count == 0 {
-        return Err(count_error("requestItems", 0, MAX_GETS));
     }
     if count > MAX_GETS {
         return Err(ApiError::validation(
@@ -111,12 +128,13 @@ pub(super) async fn get(backend: &dyn Backend, mut params: Params) -> Result<Vec
     }
     let mut tables: Vec<Gets> = Vec::new();
     let mut parts: Vec<(usize, Item, StoreKey)> = Vec::new();
-    for (name, request, keys, projection) in wanted {
-        let table = serving(backend, &name).await?;
-        let mut seen = HashSet::new();
+    let mut seen = HashSet::new();
+    for (given, request, keys, projection) in wanted {
+        let table = serving(backend, table_name(&given)?).await?;
+        let known = place_of(tables.iter().map(|t| &t.table), &table, tables.len());
         for key in keys {
             let place = key::of_key(&table.spec, &key.0)?;
-            if !seen.insert(place.clone()) {
+            if !seen.insert((known, place.clone())) {
                 return Err(ApiError::validation(DUPLICATES));
             }
             parts.push((tables.len(), key.0, place));
@@ -132,6 +150,7 @@ pub(super) async fn get(backend: &dyn Backend, mut params: Params) -> Result<Vec
             echo.insert("ExpressionAttributeNames".into(), json!(names));
         }
         tables.push(Gets {
+            given,
             table,
             consistent: request.consistent_read.unwrap_or(false),
             projection,
@@ -169,7 +188,7 @@ pub(super) async fn get(backend: &dyn Backend, mut params: Params) -> Result<Vec
             }
             Err(error @ BackendError::NoSuchTable(_)) => return Err(error.into()),
             Err(error) => {
-                worse(&mut why, error);
+                why.get_or_insert(error);
                 undone[at].push(key);
             }
         }
@@ -184,7 +203,7 @@ pub(super) async fn get(backend: &dyn Backend, mut params: Params) -> Result<Vec
         consumed_capacity: detail.wanted().then(Vec::new),
     };
     for (at, gets) in tables.iter().enumerate() {
-        let name = gets.table.spec.name.as_str();
+        let name = gets.given.as_str();
         answer
             .responses
             .insert(name, found[at].iter().map(Json).collect());
@@ -233,7 +252,7 @@ pub(super) async fn write(backend: &dyn Backend, mut params: Params) -> Result<V
         &["SIZE", "NONE"],
         "NONE",
     )?;
-    let requests = required(params.request_items.take(), "requestItems")?;
+    let requests = tables(params.request_items.take(), "BatchWriteItem")?;
     let mut wanted = Vec::new();
     let mut count = 0;
     for (name, request) in requests {
@@ -242,9 +261,10 @@ pub(super) async fn write(backend: &dyn Backend, mut params: Params) -> Result<V
                 "RequestItems must give a list of writes for each table",
             ));
         };
-        check_table_name(&name)?;
-        if list.is_empty() {
-            return Err(count_error("requestItems.member", 0, MAX_WRITES));
+        table_name(&name)?;
+        if list.is_empty() || list.len() > MAX_WRITES {
+            let member = format!("requestItems.{name}.member");
+            return Err(count_error(&member, list.len(), MAX_WRITES));
         }
         count += list.len();
         let mut writes = Vec::with_capacity(list.len());
@@ -264,26 +284,24 @@ pub(super) async fn write(backend: &dyn Backend, mut params: Params) -> Result<V
         }
         wanted.push((name, writes));
     }
-    if count == 0 {
-        return Err(count_error("requestItems", 0, MAX_WRITES));
-    }
     if count > MAX_WRITES {
         return Err(ApiError::validation(
             "Too many items requested for the BatchWriteItem call",
         ));
     }
-    let mut tables = Vec::new();
+    let mut tables: Vec<(String, TableInfo)> = Vec::new();
     let mut parts = Vec::new();
-    for (name, writes) in wanted {
-        let table = serving(backend, &name).await?;
-        let mut seen = HashSet::new();
+    let mut seen = HashSet::new();
+    for (given, writes) in wanted {
+        let table = serving(backend, table_name(&given)?).await?;
+        let known = place_of(tables.iter().map(|(_, t)| t), &table, tables.len());
         for (item, put) in writes {
             let place = if put {
                 key::of_item(&table.spec, &item)?
             } else {
                 key::of_key(&table.spec, &item)?
             };
-            if !seen.insert(place.clone()) {
+            if !seen.insert((known, place.clone())) {
                 return Err(ApiError::validation(DUPLICATES));
             }
             parts.push(Write {
@@ -293,7 +311,7 @@ pub(super) async fn write(backend: &dyn Backend, mut params: Params) -> Result<V
                 put,
             });
         }
-        tables.push(table);
+        tables.push((given, table));
     }
 
     let shared = &tables;
@@ -311,14 +329,15 @@ pub(super) async fn write(backend: &dyn Backend, mut params: Params) -> Result<V
                 ..Wants::default()
             };
             let done = backend
-                .write(&shared[part.table], part.place.clone(), op)
+                .write(&shared[part.table].1, part.place.clone(), op)
                 .await;
             (part, done)
         })
         .buffered(PARALLEL);
     let mut units = vec![0.0; tables.len()];
     let mut undone: Vec<Vec<Write>> = tables.iter().map(|_| Vec::new()).collect();
-    let (mut done, mut why) = (0, None);
+    let (mut done, mut unknown, mut why) = (0, None, None);
+    // To the end, whatever fails: what is given up in the middle would be unknown.
     while let Some((part, result)) = results.next().await {
         match result {
             Ok(WriteReply::Done { old, .. }) => {
@@ -326,21 +345,22 @@ pub(super) async fn write(backend: &dyn Backend, mut params: Params) -> Result<V
                 units[part.table] += write_units(old.as_ref().map_or(0, Item::size), after);
                 done += 1;
             }
-            Ok(WriteReply::Invalid { message }) => return Err(ApiError::validation(message)),
-            Ok(WriteReply::ConditionFailed { .. }) => {
-                return Err(BackendError::Unknown(
-                    "a condition failed where there was none".into(),
-                )
-                .into());
+            Ok(WriteReply::Invalid { .. } | WriteReply::ConditionFailed { .. }) => {
+                unknown = Some(BackendError::Unknown(
+                    "the store answered as to another kind of write".into(),
+                ));
             }
-            Err(error @ BackendError::NoSuchTable(_)) => return Err(error.into()),
+            Err(error @ BackendError::Unknown(_)) => unknown = Some(error),
             Err(error) => {
-                worse(&mut why, error);
+                why.get_or_insert(error);
                 undone[part.table].push(part);
             }
         }
     }
     drop(results);
+    if let Some(unknown) = unknown {
+        return Err(unknown.into());
+    }
     if let (0, Some(why)) = (done, why) {
         return Err(why.into());
     }
@@ -348,8 +368,8 @@ pub(super) async fn write(backend: &dyn Backend, mut params: Params) -> Result<V
         unprocessed_items: BTreeMap::new(),
         consumed_capacity: detail.wanted().then(Vec::new),
     };
-    for (at, table) in tables.iter().enumerate() {
-        let name = table.spec.name.as_str();
+    for (at, (given, _)) in tables.iter().enumerate() {
+        let name = given.as_str();
         if !undone[at].is_empty() {
             let echo = |write: &Write| {
                 if write.put {

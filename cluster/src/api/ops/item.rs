@@ -1,13 +1,14 @@
 //! PutItem, GetItem, DeleteItem, UpdateItem.
 
-use super::{check_nesting, parse, reply, serving, values};
+use super::{check_nesting, check_work, parse, reply, serving, values};
 use crate::api::capacity::{Consumed, Detail, read_units, write_units};
 use crate::api::error::{ApiError, ErrorKind};
+use crate::api::expr::update::TOO_LARGE;
 use crate::api::expr::{Condition, Projection, Update};
 use crate::api::json::Json;
 use crate::api::key;
-use crate::api::params::{Params, one_of, required};
-use crate::api::value::{Item, MAX_ITEM_SIZE};
+use crate::api::params::{Params, one_of, required, together};
+use crate::api::value::{AttributeValue, Item, MAX_ITEM_SIZE};
 use crate::api::write::{Action, Wants, WriteOp, WriteReply};
 use crate::backend::{Backend, StoreKey, TableInfo, TableSpec};
 use serde::Serialize;
@@ -62,6 +63,7 @@ struct WriteAnswer<'a> {
 /// Everything a write needs besides its action.
 struct Plan {
     condition: Option<Condition>,
+    values: Vec<AttributeValue>,
     returning: Returning,
     on_failure: bool,
     detail: Detail,
@@ -71,24 +73,32 @@ struct Plan {
 
 impl Plan {
     fn of(params: &Params) -> Result<Self, ApiError> {
-        one_of(
+        let metrics = one_of(
             params.return_metrics.as_deref(),
             "returnItemCollectionMetrics",
             // There are metrics only of tables with local indexes, and there are none.
             &["SIZE", "NONE"],
             "NONE",
-        )?;
+        );
         let on_failure = one_of(
             params.on_failure.as_deref(),
             "returnValuesOnConditionCheckFailure",
             &["ALL_OLD", "NONE"],
             "NONE",
-        )?;
+        );
+        let (returning, detail) = (Returning::of(params), Detail::of(params));
+        together(&[
+            detail.as_ref().err(),
+            metrics.as_ref().err(),
+            returning.as_ref().err(),
+            on_failure.as_ref().err(),
+        ])?;
         Ok(Self {
             condition: None,
-            returning: Returning::of(params)?,
-            on_failure: on_failure == "ALL_OLD",
-            detail: Detail::of(params)?,
+            values: Vec::new(),
+            returning: returning?,
+            on_failure: on_failure? == "ALL_OLD",
+            detail: detail?,
             updated: None,
         })
     }
@@ -96,11 +106,12 @@ impl Plan {
     async fn run(
         self,
         backend: &dyn Backend,
-        table: &TableInfo,
+        (given, table): (&str, &TableInfo),
         key: StoreKey,
         action: Action,
     ) -> Result<Vec<u8>, ApiError> {
         use Returning as R;
+        check_work(self.condition.as_ref(), &self.values)?;
         let sizes = self.detail.wanted();
         let wants = Wants {
             old: sizes || matches!(self.returning, R::AllOld | R::UpdatedOld),
@@ -110,6 +121,7 @@ impl Plan {
         let op = WriteOp {
             action,
             condition: self.condition,
+            values: self.values,
             wants,
         };
         match backend.write(table, key, op).await? {
@@ -129,7 +141,7 @@ impl Plan {
                 };
                 reply(&WriteAnswer {
                     attributes: shown.as_ref().map(Json),
-                    consumed_capacity: self.detail.report(&table.spec.name, units),
+                    consumed_capacity: self.detail.report(given, units),
                 })
             }
             WriteReply::ConditionFailed { old } => {
@@ -173,13 +185,14 @@ pub(super) fn check_item(item: &Item) -> Result<(), ApiError> {
 }
 
 /// Parses a condition that stands alone.
-fn condition(params: &mut Params) -> Result<Option<Condition>, ApiError> {
+fn condition(params: &mut Params, plan: &mut Plan) -> Result<(), ApiError> {
     let values = values(params.values.take())?;
     let text = params.condition_expression.as_deref();
-    parse(params.names.as_ref(), values.as_ref(), |scope| {
+    (plan.condition, plan.values) = parse(params.names.as_ref(), values, |scope| {
         text.map(|text| scope.condition("ConditionExpression", text))
             .transpose()
-    })
+    })?;
+    Ok(())
 }
 
 pub(super) async fn put(backend: &dyn Backend, mut params: Params) -> Result<Vec<u8>, ApiError> {
@@ -188,10 +201,12 @@ pub(super) async fn put(backend: &dyn Backend, mut params: Params) -> Result<Vec
     plan.returning = plan.returning.old_only()?;
     let item = required(params.item.take(), "item")?.0;
     check_item(&item)?;
-    plan.condition = condition(&mut params)?;
+    condition(&mut params, &mut plan)?;
     let table = serving(backend, params.table()?).await?;
     let key = key::of_item(&table.spec, &item)?;
-    plan.run(backend, &table, key, Action::Put(item)).await
+    let given = params.given_table()?;
+    plan.run(backend, (given, &table), key, Action::Put(item))
+        .await
 }
 
 pub(super) async fn delete(backend: &dyn Backend, mut params: Params) -> Result<Vec<u8>, ApiError> {
@@ -199,10 +214,12 @@ pub(super) async fn delete(backend: &dyn Backend, mut params: Params) -> Result<
     let mut plan = Plan::of(&params)?;
     plan.returning = plan.returning.old_only()?;
     let item = required(params.key.take(), "key")?.0;
-    plan.condition = condition(&mut params)?;
+    condition(&mut params, &mut plan)?;
     let table = serving(backend, params.table()?).await?;
     let key = key::of_key(&table.spec, &item)?;
-    plan.run(backend, &table, key, Action::Delete).await
+    let given = params.given_table()?;
+    plan.run(backend, (given, &table), key, Action::Delete)
+        .await
 }
 
 pub(super) async fn update(backend: &dyn Backend, mut params: Params) -> Result<Vec<u8>, ApiError> {
@@ -214,7 +231,7 @@ pub(super) async fn update(backend: &dyn Backend, mut params: Params) -> Result<
         params.update_expression.as_deref(),
         params.condition_expression.as_deref(),
     );
-    let (update, condition) = parse(params.names.as_ref(), values.as_ref(), |scope| {
+    let ((update, condition), values) = parse(params.names.as_ref(), values, |scope| {
         let update = match texts.0 {
             Some(text) => scope.update(text)?,
             // Without an update, the item is made if it is not there.
@@ -225,13 +242,17 @@ pub(super) async fn update(backend: &dyn Backend, mut params: Params) -> Result<
             .map(|text| scope.condition("ConditionExpression", text));
         Ok((update, condition.transpose()?))
     })?;
-    plan.condition = condition;
+    if update.least_size(&values) > MAX_ITEM_SIZE {
+        return Err(ApiError::validation(TOO_LARGE));
+    }
+    (plan.condition, plan.values) = (condition, values);
     let table = serving(backend, params.table()?).await?;
     check_keys_kept(&table.spec, &update)?;
     let key = key::of_key(&table.spec, &item)?;
     plan.updated = Some(Projection::new(update.paths()));
     let action = Action::Update { key: item, update };
-    plan.run(backend, &table, key, action).await
+    let given = params.given_table()?;
+    plan.run(backend, (given, &table), key, action).await
 }
 
 fn check_keys_kept(spec: &TableSpec, update: &Update) -> Result<(), ApiError> {
@@ -281,14 +302,15 @@ pub(super) async fn get(backend: &dyn Backend, mut params: Params) -> Result<Vec
     };
     reply(&Answer {
         item: shown.as_ref().map(Json),
-        consumed_capacity: detail.report(&table.spec.name, read_units(size, consistent)),
+        consumed_capacity: detail.report(params.given_table()?, read_units(size, consistent)),
     })
 }
 
 /// Parses a projection that stands alone.
 pub(super) fn projection(params: &Params) -> Result<Option<Projection>, ApiError> {
-    parse(params.names.as_ref(), None, |scope| {
+    let (projection, _) = parse(params.names.as_ref(), None, |scope| {
         let text = params.projection_expression.as_deref();
         text.map(|text| scope.projection(text)).transpose()
-    })
+    })?;
+    Ok(projection)
 }

@@ -6,10 +6,10 @@ mod scan;
 mod table;
 
 use crate::api::error::{ApiError, ErrorKind};
-use crate::api::expr::{Scope, Values};
+use crate::api::expr::{Condition, Scope, Values, Work};
 use crate::api::json::{JsonValue, decode};
 use crate::api::params::Params;
-use crate::api::value::{AttributeValue, MAX_NESTING};
+use crate::api::value::{AttributeValue, Item, MAX_NESTING};
 use crate::backend::{Backend, TableInfo, TableStatus};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -131,14 +131,25 @@ fn check_nesting(value: &AttributeValue) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Runs the parsing of all of a request's expressions in their common scope.
+/// Runs the parsing of all of a request's expressions in their common scope. Returns the values
+/// too, by their numbers.
 fn parse<T>(
     names: Option<&BTreeMap<String, String>>,
-    values: Option<&Values>,
+    values: Option<Values>,
     rule: impl FnOnce(&mut Scope<'_>) -> Result<T, String>,
-) -> Result<T, ApiError> {
+) -> Result<(T, Vec<AttributeValue>), ApiError> {
     let mut scope = Scope::new(names, values);
     let parsed = rule(&mut scope).map_err(ApiError::validation)?;
-    scope.finish().map_err(ApiError::validation)?;
-    Ok(parsed)
+    let values = scope.finish().map_err(ApiError::validation)?;
+    Ok((parsed, values))
+}
+
+/// Refuses what takes too much work whatever the item is, before it is asked of the store.
+fn check_work(condition: Option<&Condition>, values: &[AttributeValue]) -> Result<(), ApiError> {
+    let Some(condition) = condition else {
+        return Ok(());
+    };
+    let tried = condition.holds(&Item::default(), values, &mut Work::default());
+    tried.map_err(|error| ApiError::validation(error.to_string()))?;
+    Ok(())
 }

@@ -1,16 +1,17 @@
 //! Scan.
 
-use super::{parse, reply, serving, values};
+use super::{check_work, parse, reply, serving, values};
 use crate::api::capacity::{Consumed, Detail, read_units};
 use crate::api::error::{ApiError, ErrorKind};
+use crate::api::expr::{MAX_WORK, Work};
 use crate::api::json::Json;
 use crate::api::key;
 use crate::api::params::{Params, one_of};
 use crate::api::value::Item;
-use crate::backend::{Backend, key_attributes};
+use crate::backend::{Backend, BackendError, key_attributes};
 use serde::Serialize;
 
-/// A page ends once it has evaluated this many bytes.
+/// A page ends once it has evaluated this many bytes, or its filter has made [`MAX_WORK`].
 const PAGE_BYTES: usize = 1 << 20;
 /// Items asked of the backend at a time.
 const CHUNK: usize = 1000;
@@ -66,13 +67,14 @@ pub(super) async fn scan(backend: &dyn Backend, mut params: Params) -> Result<Ve
             })?,
     };
     let values = values(params.values.take())?;
-    let (filter, projection) = parse(params.names.as_ref(), values.as_ref(), |scope| {
+    let ((filter, projection), values) = parse(params.names.as_ref(), values, |scope| {
         let filter = params.filter_expression.as_deref();
         let filter = filter.map(|text| scope.condition("FilterExpression", text));
         let projection = params.projection_expression.as_deref();
         let projection = projection.map(|text| scope.projection(text));
         Ok((filter.transpose()?, projection.transpose()?))
     })?;
+    check_work(filter.as_ref(), &values)?;
     let consistent = params.consistent_read.unwrap_or(false);
     let table = serving(backend, params.table()?).await?;
     let mut after = match params.start_key.take() {
@@ -86,18 +88,17 @@ pub(super) async fn scan(backend: &dyn Backend, mut params: Params) -> Result<Ve
     };
 
     let mut items: Vec<Item> = Vec::new();
-    let (mut scanned, mut bytes) = (0, 0);
+    let (mut scanned, mut bytes, mut spent) = (0, 0, 0);
     let mut last_key = None;
-    for _ in 0..MAX_CALLS {
+    'page: for _ in 0..MAX_CALLS {
         let ask = CHUNK.min(limit - scanned);
-        let page = backend
+        let chunk = backend
             .scan(&table, after.take(), ask, segment, consistent)
-            .await?;
-        scanned += page.items.len();
-        bytes += page.items.iter().map(Item::size).sum::<usize>();
-        last_key = match &page.last {
+            .await
+            .map_err(|error| outside(error, segment))?;
+        last_key = match &chunk.last {
             None => None,
-            Some(last) => Some(match page.items.last() {
+            Some(last) => Some(match chunk.items.last() {
                 Some(item) => key_attributes(&table.spec, item),
                 None => key::decode(&table.spec, last).ok_or_else(|| {
                     ApiError::new(
@@ -107,15 +108,34 @@ pub(super) async fn scan(backend: &dyn Backend, mut params: Params) -> Result<Ve
                 })?,
             }),
         };
-        for item in page.items {
-            if filter.as_ref().is_none_or(|filter| filter.holds(&item)) {
+        let mut found = chunk.items.into_iter();
+        while let Some(item) = found.next() {
+            scanned += 1;
+            bytes += item.size();
+            let mut holds = true;
+            if let Some(filter) = &filter {
+                let mut work = Work::default();
+                holds = filter
+                    .holds(&item, &values, &mut work)
+                    .map_err(|error| ApiError::validation(error.to_string()))?;
+                spent += MAX_WORK - work.left();
+            }
+            // Enough for one page: the next one goes on after this item.
+            let ends = spent > MAX_WORK && (found.len() > 0 || chunk.last.is_some());
+            if ends {
+                last_key = Some(key_attributes(&table.spec, &item));
+            }
+            if holds {
                 items.push(match &projection {
                     Some(projection) => projection.apply(&item),
                     None => item,
                 });
             }
+            if ends {
+                break 'page;
+            }
         }
-        after = page.last;
+        after = chunk.last;
         if after.is_none() || scanned >= limit || bytes >= PAGE_BYTES {
             break;
         }
@@ -125,8 +145,18 @@ pub(super) async fn scan(backend: &dyn Backend, mut params: Params) -> Result<Ve
         items: (!count_only).then(|| items.iter().map(Json).collect()),
         scanned_count: scanned,
         last_evaluated_key: last_key.as_ref().map(Json),
-        consumed_capacity: detail.report(&table.spec.name, read_units(bytes, consistent)),
+        consumed_capacity: detail.report(params.given_table()?, read_units(bytes, consistent)),
     })
+}
+
+/// Words an ExclusiveStartKey that is not in the segment as DynamoDB does.
+fn outside(error: BackendError, (segment, total): (u32, u32)) -> ApiError {
+    match error {
+        BackendError::OutsideSegment => ApiError::validation(format!(
+            "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. TotalSegments: {total} Segment: {segment}"
+        )),
+        other => other.into(),
+    }
 }
 
 /// Whether only the count is wanted.

@@ -2,9 +2,11 @@
 
 use super::{Context, reply};
 use crate::api::error::{ApiError, ErrorKind};
-use crate::api::params::{AttributeDefinition, Params, one_of, required};
+use crate::api::params::{Params, one_of, required};
 use crate::api::value::KeyType;
-use crate::backend::{Backend, BackendError, KeyAttribute, TableInfo, TableSpec, TableStatus};
+use crate::backend::{
+    Backend, BackendError, Census, KeyAttribute, TableInfo, TableSpec, TableStatus,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -23,6 +25,8 @@ pub(super) async fn create(
             "ProvisionedThroughput",
             "DeletionProtectionEnabled",
             "TableClass",
+            "StreamSpecification",
+            "SSESpecification",
         ],
     )?;
     let spec = spec(&params)?;
@@ -36,7 +40,9 @@ pub(super) async fn create(
             ),
             other => control(other),
         })?;
-    reply(&json!({"TableDescription": description(&table, context)}))
+    // It is empty yet.
+    let census = Some(Census::default());
+    reply(&json!({"TableDescription": description(&table, census, context)}))
 }
 
 pub(super) async fn describe(
@@ -46,7 +52,8 @@ pub(super) async fn describe(
 ) -> Result<Vec<u8>, ApiError> {
     params.only("DescribeTable", &["TableName"])?;
     let table = backend.table(params.table()?).await.map_err(control)?;
-    reply(&json!({"Table": description(&table, context)}))
+    let census = census(backend, &table).await;
+    reply(&json!({"Table": description(&table, census, context)}))
 }
 
 pub(super) async fn delete(
@@ -55,11 +62,29 @@ pub(super) async fn delete(
     context: Context<'_>,
 ) -> Result<Vec<u8>, ApiError> {
     params.only("DeleteTable", &["TableName"])?;
-    let table = backend
-        .delete_table(params.table()?)
-        .await
-        .map_err(control)?;
-    reply(&json!({"TableDescription": description(&table, context)}))
+    let name = params.table()?;
+    // What it had, while it can still be asked.
+    let census = match backend.table(name).await {
+        Ok(table) => census(backend, &table).await,
+        Err(_) => None,
+    };
+    let table = backend.delete_table(name).await.map_err(control)?;
+    let mut shown = description(&table, census, context);
+    if let Value::Object(fields) = &mut shown {
+        for gone in ["KeySchema", "AttributeDefinitions", "CreationDateTime"] {
+            fields.remove(gone);
+        }
+    }
+    reply(&json!({"TableDescription": shown}))
+}
+
+/// The table's items and bytes; one that does not serve yet has none.
+async fn census(backend: &dyn Backend, table: &TableInfo) -> Option<Census> {
+    match table.status {
+        TableStatus::Creating => Some(Census::default()),
+        TableStatus::Active => backend.census(table).await,
+        TableStatus::Deleting => None,
+    }
 }
 
 pub(super) async fn list(backend: &dyn Backend, params: Params) -> Result<Vec<u8>, ApiError> {
@@ -123,12 +148,31 @@ fn spec(params: &Params) -> Result<TableSpec, ApiError> {
             "TableClass other than STANDARD is not supported here",
         ));
     }
-    let definitions = required(
-        params.attribute_definitions.as_deref(),
-        "attributeDefinitions",
-    )?;
+    if let Some(stream) = &params.stream
+        && (stream.stream_enabled != Some(false) || stream.stream_view_type.is_some())
+    {
+        return Err(wrong("StreamSpecification is not supported here"));
+    }
+    if let Some(encryption) = &params.encryption
+        && (encryption.enabled != Some(false)
+            || encryption.kind.is_some()
+            || encryption.key.is_some())
+    {
+        return Err(wrong("SSESpecification is not supported here"));
+    }
+    let definitions = definitions(params)?;
     let schema = required(params.key_schema.as_deref(), "keySchema")?;
-    let (hash, range) = match schema {
+    let mut keys = Vec::new();
+    for (n, element) in schema.iter().enumerate() {
+        let at = |member: &str| format!("keySchema.{}.member.{member}", n + 1);
+        let name = required(element.attribute_name.as_deref(), &at("attributeName"))?;
+        let role = required(element.key_type.as_deref(), &at("keyType"))?;
+        keys.push((
+            name,
+            one_of(Some(role), &at("keyType"), &["HASH", "RANGE"], "")?,
+        ));
+    }
+    let (hash, range) = match keys[..] {
         [hash] => (hash, None),
         [hash, range] => (hash, Some(range)),
         _ => {
@@ -137,36 +181,25 @@ fn spec(params: &Params) -> Result<TableSpec, ApiError> {
             ));
         }
     };
-    for element in schema {
-        one_of(
-            Some(&element.key_type),
-            "keySchema.keyType",
-            &["HASH", "RANGE"],
-            "",
-        )?;
-    }
-    if hash.key_type != "HASH" {
+    if hash.1 != "HASH" {
         return Err(ApiError::validation(
             "Invalid KeySchema: The first KeySchemaElement is not a HASH key type",
         ));
     }
     if let Some(range) = range {
-        if range.key_type != "RANGE" {
+        if range.1 != "RANGE" {
             return Err(ApiError::validation(
                 "Invalid KeySchema: The second KeySchemaElement is not a RANGE key type",
             ));
         }
-        if range.attribute_name == hash.attribute_name {
+        if range.0 == hash.0 {
             return Err(ApiError::validation(
                 "Both the Hash Key and the Range Key element in the KeySchema have the same name",
             ));
         }
     }
-    let key = |name: &str| key_attribute(definitions, name);
-    let (hash, range) = (
-        key(&hash.attribute_name)?,
-        range.map(|range| key(&range.attribute_name)).transpose()?,
-    );
+    let key = |name: &str| key_attribute(&definitions, name);
+    let (hash, range) = (key(hash.0)?, range.map(|range| key(range.0)).transpose()?);
     if definitions.len() != schema.len() {
         return Err(wrong(
             "Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions",
@@ -180,14 +213,10 @@ fn spec(params: &Params) -> Result<TableSpec, ApiError> {
         "PROVISIONED",
     )?;
     let (read_units, write_units) = match (mode, params.throughput) {
-        ("PROVISIONED", Some(units)) => {
-            if units.read_capacity_units == 0 || units.write_capacity_units == 0 {
-                return Err(ApiError::validation(
-                    "1 validation error detected: Value '0' at 'provisionedThroughput' failed to satisfy constraint: Member must have value greater than or equal to 1",
-                ));
-            }
-            (units.read_capacity_units, units.write_capacity_units)
-        }
+        ("PROVISIONED", Some(given)) => (
+            units(given.read_capacity_units, "readCapacityUnits")?,
+            units(given.write_capacity_units, "writeCapacityUnits")?,
+        ),
         ("PROVISIONED", None) => {
             return Err(wrong(
                 "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED",
@@ -210,46 +239,70 @@ fn spec(params: &Params) -> Result<TableSpec, ApiError> {
     })
 }
 
-fn key_attribute(
-    definitions: &[AttributeDefinition],
-    name: &str,
-) -> Result<KeyAttribute, ApiError> {
-    let Some(definition) = definitions.iter().find(|d| d.attribute_name == name) else {
-        let defined: Vec<&str> = definitions
-            .iter()
-            .map(|d| d.attribute_name.as_str())
-            .collect();
+/// Provisioned units, at least one.
+fn units(given: Option<i64>, member: &str) -> Result<u64, ApiError> {
+    let member = format!("provisionedThroughput.{member}");
+    let given = required(given, &member)?;
+    u64::try_from(given).ok().filter(|units| *units > 0).ok_or_else(|| {
+        ApiError::validation(format!(
+            "1 validation error detected: Value '{given}' at '{member}' failed to satisfy constraint: Member must have value greater than or equal to 1"
+        ))
+    })
+}
+
+/// Names and types of the attributes that are defined, each name once.
+fn definitions(params: &Params) -> Result<Vec<(&str, KeyType)>, ApiError> {
+    let given = required(
+        params.attribute_definitions.as_deref(),
+        "attributeDefinitions",
+    )?;
+    let mut out: Vec<(&str, KeyType)> = Vec::new();
+    for (n, definition) in given.iter().enumerate() {
+        let at = |member: &str| format!("attributeDefinitions.{}.member.{member}", n + 1);
+        let name = required(definition.attribute_name.as_deref(), &at("attributeName"))?;
+        let kind = required(definition.attribute_type.as_deref(), &at("attributeType"))?;
+        let kind = match one_of(Some(kind), &at("attributeType"), &["B", "N", "S"], "")? {
+            "N" => KeyType::N,
+            "B" => KeyType::B,
+            _ => KeyType::S,
+        };
+        if name.is_empty() || name.len() > 255 {
+            let bound = if name.is_empty() {
+                "greater than or equal to 1"
+            } else {
+                "less than or equal to 255"
+            };
+            return Err(ApiError::validation(format!(
+                "1 validation error detected: Value '{name}' at '{}' failed to satisfy constraint: Member must have length {bound}",
+                at("attributeName")
+            )));
+        }
+        if out.iter().any(|(other, _)| *other == name) {
+            return Err(wrong(format!(
+                "Duplicate AttributeName in AttributeDefinitions: {name}"
+            )));
+        }
+        out.push((name, kind));
+    }
+    Ok(out)
+}
+
+fn key_attribute(definitions: &[(&str, KeyType)], name: &str) -> Result<KeyAttribute, ApiError> {
+    let Some((_, kind)) = definitions.iter().find(|(defined, _)| *defined == name) else {
+        let defined: Vec<&str> = definitions.iter().map(|(name, _)| *name).collect();
         return Err(wrong(format!(
             "Some index key attributes are not defined in AttributeDefinitions. Keys: [{name}], AttributeDefinitions: [{}]",
             defined.join(", ")
         )));
     };
-    if name.is_empty() || name.len() > 255 {
-        return Err(wrong("a key attribute's name must have 1 to 255 bytes"));
-    }
-    let kind = match definition.attribute_type.as_str() {
-        "S" => KeyType::S,
-        "N" => KeyType::N,
-        "B" => KeyType::B,
-        other => {
-            one_of(
-                Some(other),
-                "attributeDefinitions.attributeType",
-                &["B", "N", "S"],
-                "",
-            )?;
-            return Err(wrong("attributeType"));
-        }
-    };
     Ok(KeyAttribute {
         name: name.to_owned(),
-        kind,
+        kind: *kind,
     })
 }
 
-/// A table as DescribeTable shows it. Counts of items and bytes are left out:
-/// nobody counts them.
-fn description(table: &TableInfo, context: Context<'_>) -> Value {
+/// A table as DescribeTable shows it. Without a census its counts are left out: they are not known.
+fn description(table: &TableInfo, census: Option<Census>, context: Context<'_>) -> Value {
     let spec = &table.spec;
     let keys = [(Some(&spec.hash), "HASH"), (spec.range.as_ref(), "RANGE")];
     let keys = || keys.iter().filter_map(|(key, role)| Some(((*key)?, *role)));
@@ -276,7 +329,15 @@ fn description(table: &TableInfo, context: Context<'_>) -> Value {
         },
     });
     if spec.billing_mode == "PAY_PER_REQUEST" {
-        out["BillingModeSummary"] = json!({"BillingMode": spec.billing_mode});
+        out["BillingModeSummary"] = json!({
+            "BillingMode": spec.billing_mode,
+            // It always was: there is no changing it.
+            "LastUpdateToPayPerRequestDateTime": table.created,
+        });
+    }
+    if let Some(census) = census {
+        out["ItemCount"] = json!(census.items);
+        out["TableSizeBytes"] = json!(census.bytes);
     }
     out
 }
