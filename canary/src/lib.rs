@@ -14,6 +14,8 @@
 //! A canary does not know what is done to the service that it calls.
 
 #![warn(missing_docs)]
+// What is said, the binary says: a library that prints can be ended by whoever reads.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod call;
 mod choice;

@@ -2,6 +2,7 @@
 //! second, over the live fold.
 
 use crate::live::Live;
+use crate::panics;
 use crate::recorder::Recorder;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -132,8 +133,13 @@ impl Firing for Alarms {
 
 impl Observer for Alarms {
     fn observe(&self, progress: &Progress) {
-        if let Progress::Begun { injection } = progress {
-            self.lock().touch(&injection.azs, self.clock.now());
+        match progress {
+            Progress::Begun { injection } => {
+                panics::on_purpose("step");
+                self.lock().touch(&injection.azs, self.clock.now());
+            }
+            Progress::Phase { .. } => panics::on_purpose("runner"),
+            _ => {}
         }
         self.live.observe(progress);
     }

@@ -4,25 +4,39 @@
 use crate::cli::BenchArgs;
 use crate::exit::Exit;
 use crate::prepare::choose;
+use crate::stop::Stop;
 use crate::up::{self, Place};
-use crate::{identity, wiring};
+use crate::watchdog::{self, Watchdog};
+use crate::{identity, panics, wiring};
 use gameday_chaos::runtime::docker::Techniques;
 use gameday_chaos::runtime::marks::{Kind, RunMarks};
 use gameday_chaos::runtime::{ProcessState, Runtime};
 use gameday_cluster::load::{self, LoadOperation, LoadSpec};
 use gameday_record::{ClusterSpec, Topology};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Runs it.
 pub async fn main(args: BenchArgs) -> Exit {
+    let said = (
+        "\ninterrupted: taking the cluster down",
+        "it ends by itself once the cluster is down",
+    );
+    let stop = match Stop::install_saying(said) {
+        Ok(stop) => stop,
+        Err(e) => {
+            warn!("signals cannot be handled: {e}");
+            return Exit::Internal;
+        }
+    };
     let (runtime, why) = match choose(args.runtime).await {
         Ok(choice) => choice,
         Err(why) => {
-            eprintln!("{why}");
+            warn!("{why}");
             return Exit::Usage;
         }
     };
-    println!("runtime {runtime} ({why})");
+    say!("runtime {runtime} ({why})");
     let began = Instant::now();
     let spec = ClusterSpec {
         subnet: args.subnet.clone(),
@@ -38,44 +52,57 @@ pub async fn main(args: BenchArgs) -> Exit {
     let marks = match RunMarks::new(&id, Kind::Run, std::env::temp_dir()) {
         Ok(marks) => marks,
         Err(why) => {
-            eprintln!("{why}");
+            warn!("{why}");
+            return Exit::Internal;
+        }
+    };
+    let watchdog = match Watchdog::start(marks.clone(), None, watchdog::aloud()) {
+        Ok(watchdog) => watchdog,
+        Err(why) => {
+            warn!("{why}");
             return Exit::Internal;
         }
     };
     let runtime = match up::create(&place, marks, wiring::units(&topology, false)).await {
         Ok(runtime) => runtime,
         Err(why) => {
-            eprintln!("{why}");
+            warn!("{why}");
+            watchdog.dismiss().await;
             return Exit::Usage;
         }
     };
+    let logs = std::env::temp_dir().join(format!("gameday-{id}.logs"));
+    let cluster = (&topology, &spec);
+    let measuring = panics::caught(measure(&args, runtime.as_ref(), cluster, &logs, began));
     let measured = tokio::select! {
-        m = measure(&args, runtime.as_ref(), &topology, &spec, began) => m,
-        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        biased;
+        _ = stop.stopped() => Ok(()),
+        why = panics::comes() => Err(why),
+        m = measuring => m.and_then(|m| m),
     };
-    let down = runtime.down().await;
-    match (measured, down) {
-        (Ok(()), Ok(())) => Exit::Pass,
-        (measured, down) => {
-            if let Err(why) = measured {
-                eprintln!("{why}");
-            }
-            match down {
-                Ok(()) => Exit::Internal,
-                Err(e) => {
-                    eprintln!("not clean: {e}");
-                    Exit::NotClean
-                }
-            }
-        }
+    if let Err(why) = &measured {
+        warn!("{why}");
+    }
+    // They are there only if a node died.
+    let _ = std::fs::remove_dir_all(&logs);
+    if let Err(why) = up::down(runtime.as_ref()).await {
+        // The watchdog was not dismissed: it tries again once we are gone.
+        warn!("not clean: {why}");
+        return Exit::NotClean;
+    }
+    watchdog.dismiss().await;
+    match (stop.signal(), measured) {
+        (Some(signal), _) => Exit::of_signal(signal),
+        (None, Ok(())) => Exit::Pass,
+        (None, Err(_)) => Exit::Internal,
     }
 }
 
 async fn measure(
     args: &BenchArgs,
     runtime: &dyn Runtime,
-    topology: &Topology,
-    spec: &ClusterSpec,
+    (topology, spec): (&Topology, &ClusterSpec),
+    logs: &Path,
     began: Instant,
 ) -> Result<(), String> {
     let launches = wiring::node_launches(runtime, topology, spec, 1, None)?;
@@ -83,12 +110,12 @@ async fn measure(
         .launch_nodes(launches)
         .await
         .map_err(|e| e.to_string())?;
-    up::while_all_run(runtime, topology, async {
+    up::while_all_run(runtime, topology, logs, async {
         up::wait_healthy(runtime, topology).await?;
         up::create_table(runtime, topology, wiring::TABLE).await
     })
     .await?;
-    println!(
+    say!(
         "cluster of {} nodes up in {:.2} s, table included",
         topology.nodes.len(),
         began.elapsed().as_secs_f64()
@@ -119,7 +146,7 @@ async fn measure(
         .map_err(|e| e.to_string())?;
         let spent = cpu(runtime, topology).await? - before;
         let l = &result.latencies;
-        println!(
+        say!(
             "{name:<18} {:>8.0}/s  {} failed  p50 {:.2} ms  p99 {:.2} ms  p99.9 {:.2} ms  server CPU {:.0} µs/op",
             result.per_second,
             result.failed,
@@ -129,7 +156,7 @@ async fn measure(
             spent * 1e6 / result.succeeded.max(1) as f64,
         );
         for (why, n) in &result.failures {
-            println!("  {n} × {why}");
+            say!("  {n} × {why}");
         }
     }
     Ok(())

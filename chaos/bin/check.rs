@@ -5,7 +5,7 @@ mod text;
 
 use crate::cli::{CheckArgs, FormatChoice, ModelChoice, NilChoice};
 use crate::exit::Exit;
-use crate::judge;
+use crate::{judge, print};
 use gameday_checker::read::{
     DETECT, Format, Initial, Lines, Model, Nil, Options, ReadError, Reading, detect, read,
 };
@@ -64,12 +64,12 @@ impl From<ReadError> for Refused {
 pub fn main(args: CheckArgs) -> Exit {
     if let Some(out) = &args.edn {
         if args.files.len() > 1 {
-            eprintln!("--edn writes one file: name one history");
+            warn!("--edn writes one file: name one history");
             return Exit::Usage;
         }
         if out.is_file() {
             let out = out.display();
-            eprintln!("--edn {out}: there is a file already, which might be the only recording");
+            warn!("--edn {out}: there is a file already, which might be the only recording");
             return Exit::Usage;
         }
     }
@@ -84,18 +84,19 @@ pub fn main(args: CheckArgs) -> Exit {
             .iter()
             .map(|(path, result)| as_json(path, result))
             .collect();
-        println!("{:#}", json!({ "files": files }));
+        print::out(&format!("{:#}", json!({ "files": files })));
     } else {
         let mut out = String::new();
         for (path, result) in &all {
             let path = path.display().to_string();
             match result {
                 Ok(judged) => text::judged(&mut out, &path, judged, all.len() > 1),
-                Err(refused) => eprintln!("{path}: {}", refused.what),
+                Err(refused) => warn!("{path}: {}", refused.what),
             }
         }
-        // A reader that went away (a pager) is no failure of the check.
-        let _ = io::stdout().write_all(out.as_bytes());
+        if !out.is_empty() {
+            print::out(out.trim_end_matches('\n'));
+        }
     }
     gravest(all.iter().map(|(_, result)| match result {
         Err(_) => Exit::Usage,
@@ -248,7 +249,7 @@ fn write_edn(reading: &Reading, path: &Path) -> Result<(), Refused> {
     }
     let written = written.map_err(|e| e.to_string())?;
     flushed.map_err(say)?;
-    eprintln!(
+    warn!(
         "{}: {} operations written, {} eventually consistent reads left out",
         path.display(),
         written.operations,

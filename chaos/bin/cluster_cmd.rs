@@ -6,7 +6,8 @@ use crate::prepare::choose;
 use crate::roles::NodeStatus;
 use crate::stop::Stop;
 use crate::up::{self, Place};
-use crate::{identity, wiring};
+use crate::watchdog::{self, Watchdog};
+use crate::{identity, panics, wiring};
 use futures_util::future::join_all;
 use gameday_chaos::runtime::Runtime;
 use gameday_chaos::runtime::docker::Techniques;
@@ -44,15 +45,19 @@ pub async fn main(action: ClusterAction) -> Exit {
         ClusterAction::Down { id } => down(id).await,
     };
     done.unwrap_or_else(|why| {
-        eprintln!("{why}");
+        warn!("{why}");
         Exit::Usage
     })
 }
 
 async fn up(args: UpArgs) -> Result<Exit, String> {
-    let stop = Stop::install().map_err(|e| format!("signals cannot be handled: {e}"))?;
+    let said = (
+        "\ninterrupted: taking the cluster down",
+        "it ends by itself once the cluster is down",
+    );
+    let stop = Stop::install_saying(said).map_err(|e| format!("signals cannot be handled: {e}"))?;
     let (runtime, why) = choose(args.runtime).await?;
-    println!("runtime {runtime} ({why})");
+    say!("runtime {runtime} ({why})");
     let spec = ClusterSpec {
         azs: 3,
         storage_nodes_per_az: args.storage_nodes_per_az,
@@ -71,44 +76,50 @@ async fn up(args: UpArgs) -> Result<Exit, String> {
         subnet: spec.subnet.clone(),
         techniques: Techniques::default(),
     };
+    let log = folder.watchdog_log();
+    let watchdog = Watchdog::start(marks.clone(), Some(log), watchdog::aloud())?;
     let runtime = match up::create(&place, marks, wiring::units(&topology, false)).await {
         Ok(runtime) => runtime,
         Err(why) => {
+            watchdog.dismiss().await;
             // Nothing was made yet.
             let _ = std::fs::remove_dir_all(folder.path());
             return Err(why);
         }
     };
+    let launching = panics::caught(launch(&runtime, &topology, &spec, seed, &id, folder.path()));
     let launched = tokio::select! {
         biased;
         _ = stop.stopped() => Err("interrupted".to_string()),
-        up = launch(&runtime, &topology, &spec, seed, &id, folder.path()) => up,
+        why = panics::comes() => Err(why),
+        up = launching => up.and_then(|up| up),
     };
     let kept = match launched {
         Ok(kept) => kept,
         Err(why) => {
-            eprintln!("{why}");
-            return Ok(match runtime.down().await {
-                Ok(()) if stop.signal().is_some() => Exit::Code(130),
-                Ok(()) => Exit::Internal,
-                Err(e) => {
-                    eprintln!("not clean: {e}");
-                    Exit::NotClean
-                }
-            });
+            warn!("{why}");
+            if let Err(why) = up::down(runtime.as_ref()).await {
+                // The watchdog was not dismissed: it tries again once we are gone.
+                warn!("not clean: {why}");
+                return Ok(Exit::NotClean);
+            }
+            watchdog.dismiss().await;
+            return Ok(stop.signal().map_or(Exit::Internal, Exit::of_signal));
         }
     };
-    println!("cluster {id} is up");
+    // From here on it stays, whatever becomes of this command.
+    watchdog.dismiss().await;
+    say!("cluster {id} is up");
     for (az, addr) in &kept.endpoints {
-        println!("  endpoint {az}  http://{addr}");
+        say!("  endpoint {az}  http://{addr}");
     }
     if let Some(addr) = kept.endpoints.values().next() {
-        println!(
+        say!(
             "to try it with boto3:\n  python3 -c \"{}\"",
             boto3_line(*addr)
         );
     }
-    println!("to end it:\n  gameday cluster down {id}");
+    say!("to end it:\n  gameday cluster down {id}");
     Ok(Exit::Pass)
 }
 
@@ -134,7 +145,8 @@ async fn launch(
         .await
         .map_err(|e| e.to_string())?;
     let healthy = up::wait_healthy(runtime.as_ref(), topology);
-    up::while_all_run(runtime.as_ref(), topology, healthy).await?;
+    let logs = folder.join("nodes");
+    up::while_all_run(runtime.as_ref(), topology, &logs, healthy).await?;
     let mut endpoints = BTreeMap::new();
     for az in &topology.azs {
         let addr = runtime.host_addr(&wiring::router_name(az), "public");
@@ -162,7 +174,7 @@ async fn launch(
 async fn kept() -> BTreeMap<String, PathBuf> {
     let found = leftovers::find(None).await;
     for why in &found.unsearched {
-        eprintln!("not looked at: {why}");
+        warn!("not looked at: {why}");
     }
     let clusters = found
         .things
@@ -174,47 +186,50 @@ async fn kept() -> BTreeMap<String, PathBuf> {
 async fn status() -> Result<Exit, String> {
     let clusters = kept().await;
     if clusters.is_empty() {
-        println!("no cluster is up");
+        say!("no cluster is up");
     }
     for (id, folder) in clusters {
         let kept: Kept = match read_json(&folder.join(FILE)) {
             Ok(kept) => kept,
             Err(why) => {
-                println!(
-                    "{id}: cannot be described ({why}); gameday cluster down {id} still ends it"
-                );
+                say!("{id}: cannot be described ({why}); gameday cluster down {id} still ends it");
                 continue;
             }
         };
-        println!("{id}  ({})", kept.runtime);
-        println!(
+        say!("{id}  ({})", kept.runtime);
+        say!(
             "  {:<14} {:<3} {:<8} {:<22} LEADS",
-            "NODE", "AZ", "STATE", "ADDRESS"
+            "NODE",
+            "AZ",
+            "STATE",
+            "ADDRESS"
         );
         let asked = kept.topology.nodes.iter().map(|node| {
             let admin = kept.admin.get(&node.name).copied();
             async move {
-                match admin {
-                    Some(addr) => ask(addr).await,
-                    None => None,
-                }
+                let addr = admin.ok_or("it has no address")?;
+                ask(addr).await
             }
         });
+        let mut silent = Vec::new();
         for (node, answer) in kept.topology.nodes.iter().zip(join_all(asked).await) {
-            let state = if answer.is_some() { "up" } else { "silent" };
-            let leads = answer.map_or(BTreeSet::new(), |s| {
-                s.groups
-                    .into_iter()
-                    .filter(|g| g.role == "leader")
-                    .map(|g| g.group)
-                    .collect()
-            });
+            let (state, groups) = match answer {
+                Ok(status) => ("up", status.groups),
+                Err(why) => {
+                    silent.push(format!("  {}: {why}", node.name));
+                    ("silent", Vec::new())
+                }
+            };
+            let leading = groups
+                .into_iter()
+                .filter(|g| g.role.as_deref() == Some("leader"));
+            let leads: BTreeSet<String> = leading.map(|g| g.group).collect();
             let addr = if node.role == wiring::ROUTER {
                 kept.endpoints.get(&node.az).map(|a| format!("http://{a}"))
             } else {
                 None
             };
-            println!(
+            say!(
                 "  {:<14} {:<3} {:<8} {:<22} {}",
                 node.name,
                 node.az,
@@ -223,24 +238,23 @@ async fn status() -> Result<Exit, String> {
                 leads.into_iter().collect::<Vec<_>>().join(" ")
             );
         }
+        silent.into_iter().for_each(|why| say!("{why}"));
     }
     Ok(Exit::Pass)
 }
 
-async fn ask(addr: SocketAddr) -> Option<NodeStatus> {
-    let client = reqwest::Client::builder()
-        .timeout(Duration::from_secs(2))
-        .no_proxy()
-        .build()
-        .ok()?;
-    let answer = client
-        .get(format!("http://{addr}/status"))
-        .send()
-        .await
-        .ok()?
-        .error_for_status()
-        .ok()?;
-    answer.json().await.ok()
+/// What a node says of itself, or why that is not known.
+async fn ask(addr: SocketAddr) -> Result<NodeStatus, String> {
+    let asked = async {
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(2))
+            .no_proxy()
+            .build()?;
+        let asked = client.get(format!("http://{addr}/status")).send();
+        asked.await?.error_for_status()?.text().await
+    };
+    let text = asked.await.map_err(|e| format!("no answer: {e}"))?;
+    serde_json::from_str(&text).map_err(|e| format!("its answer is not understood: {e}"))
 }
 
 async fn down(id: Option<String>) -> Result<Exit, String> {
@@ -260,12 +274,12 @@ async fn down(id: Option<String>) -> Result<Exit, String> {
         let things = leftovers::find(Some(&run)).await.things;
         for (thing, result) in things.iter().zip(leftovers::remove(&things).await) {
             if let Err(e) = result {
-                eprintln!("{run}: {} could not be removed: {e}", thing.thing);
+                warn!("{run}: {} could not be removed: {e}", thing.thing);
             }
         }
         let left = leftovers::find(Some(&run)).await.things;
         clean &= left.is_empty();
-        println!(
+        say!(
             "{run}: {}",
             if left.is_empty() {
                 "down"

@@ -133,7 +133,7 @@ pub async fn main(args: DoctorArgs) -> Exit {
     match said {
         Ok(said) => print::out(&said),
         Err(why) => {
-            eprintln!("{why}");
+            warn!("{why}");
             return Exit::Internal;
         }
     }

@@ -20,6 +20,11 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Of a command that a signal ended: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
+    pub fn of_signal(signal: i32) -> Exit {
+        Exit::Code(u8::try_from(128 + signal).unwrap_or(130))
+    }
+
     /// The process exit code.
     pub fn code(self) -> u8 {
         match self {

@@ -1,8 +1,15 @@
 //! `gameday`: the command line, and the only place that knows every crate.
 
+// Output never decides: `print` alone writes it.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+mod print;
+
 mod alarms;
 mod applied;
 mod ask;
+mod behind;
 mod bench;
 mod canary;
 mod check;
@@ -14,10 +21,11 @@ mod identity;
 mod internal;
 mod judge;
 mod live;
+mod panics;
 mod plan;
 mod prepare;
-mod print;
 mod recorder;
+mod recording;
 mod replicas;
 mod revert;
 mod roles;
@@ -34,8 +42,8 @@ use clap::Parser;
 use cli::{Cli, Command, ReportArgs};
 use exit::Exit;
 use gameday_record::RunFolder;
-use std::io::IsTerminal;
 use std::process::ExitCode;
+use stop::to_its_end;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -47,9 +55,27 @@ fn main() -> ExitCode {
             return ExitCode::from(if help { Exit::Pass } else { Exit::Usage }.code());
         }
     };
-    let exit = match cli.command {
+    // A file that may not grow further is an error to deal with, not the end.
+    // SAFETY: no handler is installed; nothing of ours relies on this signal.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    let internal = matches!(cli.command, Command::Internal { .. });
+    if !internal {
+        panics::notice();
+    }
+    let exit = panics::caught_here(|| carry_out(cli.command));
+    let exit = match panics::seen() {
+        // What it had in force was reverted, or its watchdog reverts it now.
+        Some(_) if !matches!(exit, Ok(Exit::NotClean)) => Exit::Internal,
+        _ => exit.unwrap_or(Exit::Internal),
+    };
+    print::finish();
+    ExitCode::from(exit.code())
+}
+
+fn carry_out(command: Command) -> Exit {
+    match command {
         Command::Internal { what } => internal::main(what),
-        Command::Plan(args) => concurrent(plan::main(args)),
+        Command::Plan(args) => concurrent(to_its_end(plan::main(args))),
         Command::Check(args) => check::main(args),
         Command::Report(args) => report(args),
         Command::Shrink(args) => concurrent(shrink::main(args)),
@@ -57,18 +83,22 @@ fn main() -> ExitCode {
         Command::Cluster { action } => concurrent(cluster_cmd::main(action)),
         Command::Stop(args) => concurrent(stop_cmd::main(args)),
         Command::Revert(args) => concurrent(revert::main(args)),
-        Command::Doctor(args) => concurrent(doctor::main(args)),
+        Command::Doctor(args) => concurrent(to_its_end(doctor::main(args))),
         Command::Bench(args) => concurrent(bench::main(args)),
         Command::Canary(args) => concurrent(canary::main(*args)),
-    };
-    ExitCode::from(exit.code())
+    }
 }
 
 fn concurrent(work: impl Future<Output = Exit>) -> Exit {
     match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(work),
+        Ok(runtime) => {
+            let exit = panics::caught_here(|| runtime.block_on(work));
+            // What hangs in a call to the kernel, to a disk that answers no more, ends with us.
+            runtime.shutdown_background();
+            exit.unwrap_or(Exit::Internal)
+        }
         Err(e) => {
-            eprintln!("no threads: {e}");
+            warn!("no threads: {e}");
             Exit::Internal
         }
     }
@@ -77,24 +107,24 @@ fn concurrent(work: impl Future<Output = Exit>) -> Exit {
 fn report(args: ReportArgs) -> Exit {
     let folder = RunFolder::at(&args.run);
     if !folder.run_json().exists() {
-        eprintln!(
+        warn!(
             "{}: no run folder (there is no run.json in it)",
             args.run.display()
         );
         return Exit::Usage;
     }
     if let Err(why) = judge::data(&folder) {
-        eprintln!("{why}");
+        warn!("{why}");
     }
     match judge::report(&folder) {
         Ok(report) => {
-            let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             let path = folder.report_html().display().to_string();
-            print!("{}", gameday_reports::terminal(&report, &path, colour));
+            let text = gameday_reports::terminal(&report, &path, print::is_coloured());
+            print::out(text.trim_end_matches('\n'));
             Exit::Code(report.overall.exit_code)
         }
         Err(why) => {
-            eprintln!("{why}");
+            warn!("{why}");
             Exit::Usage
         }
     }

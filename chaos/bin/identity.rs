@@ -49,21 +49,56 @@ pub fn replay(playbook: &str, seed: u64, runtime: &str, extra: &[String]) -> Rep
         [] => Vec::new(),
         _ => vec!["seeded-bugs".into()],
     };
-    let mut command = format!("gameday run {playbook} --runtime {runtime} --seed {seed}");
-    for e in extra {
-        command.push(' ');
-        command.push_str(e);
-    }
+    let seed = seed.to_string();
+    let words = ["run", playbook, "--runtime", runtime, "--seed", &seed].map(String::from);
     Replay {
-        command,
+        command: command(words.iter().chain(extra)),
         options: extra.to_vec(),
         features,
+    }
+}
+
+/// A command line of ours that can be pasted into a shell.
+pub fn command<'a>(words: impl IntoIterator<Item = &'a String>) -> String {
+    let words = words.into_iter().map(|word| quoted(word));
+    let all: Vec<String> = std::iter::once("gameday".into()).chain(words).collect();
+    all.join(" ")
+}
+
+/// A word as a POSIX shell takes it for one, whatever is in it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,%@+".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_that_runs_it_again_can_be_pasted() {
+        let extra = ["--subnet", "10.0.0.0/8"].map(String::from);
+        let plain = replay("playbooks/a.toml", 7, "process", &extra);
+        assert_eq!(
+            plain.command,
+            "gameday run playbooks/a.toml --runtime process --seed 7 --subnet 10.0.0.0/8"
+        );
+        let words = ["it's $HOME/a \"b\".toml", "", "a\nb", "*~\\`!é"];
+        for word in words {
+            let line = replay(word, 7, "process", &[]).command;
+            let word_alone = line.strip_prefix("gameday run ").unwrap();
+            let mut shell = std::process::Command::new("sh");
+            let said = shell
+                .args(["-c", &format!("printf '%s|' {word_alone}")])
+                .output()
+                .unwrap();
+            let expected = format!("{word}|--runtime|process|--seed|7|");
+            assert_eq!(String::from_utf8_lossy(&said.stdout), expected, "{line}");
+        }
+    }
 
     #[test]
     fn a_run_id_is_a_plain_name() {

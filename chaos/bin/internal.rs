@@ -14,6 +14,8 @@ pub fn main(what: Internal) -> Exit {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // A log that cannot be written to is no reason to end.
+        .log_internal_errors(false)
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("GAMEDAY_LOG")
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,openraft=warn")),
@@ -30,7 +32,7 @@ pub fn main(what: Internal) -> Exit {
     match outcome {
         Ok(()) => Exit::Pass,
         Err(why) => {
-            eprintln!("gameday internal: {why}");
+            warn!("gameday internal: {why}");
             Exit::Internal
         }
     }

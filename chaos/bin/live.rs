@@ -2,10 +2,10 @@
 //! lines in CI. Fed by the runner's events and the one fold over operations.
 
 use crate::recorder::Recorder;
+use crate::{panics, print};
 use gameday_chaos::runner::{Observer, Progress};
 use gameday_record::{Nanos, Phase, ProofSide, RunClock, Verdict};
 use gameday_reports::{Fold, Kind};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -20,8 +20,8 @@ pub struct Live {
     /// Calls that were due in this last time may still be in flight: they are
     /// not shown yet, or an outage would look better than it is.
     settle: Duration,
-    /// `None`: plain lines.
-    bar: Option<ProgressBar>,
+    /// A status line that is written over; otherwise lines alone.
+    terminal: bool,
     state: Mutex<State>,
 }
 
@@ -36,17 +36,10 @@ struct State {
 impl Live {
     /// A view for a terminal, or plain lines.
     pub fn new(clock: RunClock, settle: Duration, terminal: bool) -> Arc<Self> {
-        let bar = terminal.then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
-                bar.set_style(style);
-            }
-            bar
-        });
         Arc::new(Live {
             clock,
             settle,
-            bar,
+            terminal,
             state: Mutex::default(),
         })
     }
@@ -69,16 +62,14 @@ impl Live {
 
     /// Takes the status line away.
     pub fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        print::status(None);
     }
 
     /// Shows rates until the task is aborted.
     pub fn watch(self: &Arc<Self>, recorder: &Arc<Recorder>) -> JoinHandle<()> {
         let (live, recorder) = (Arc::clone(self), Arc::clone(recorder));
         tokio::spawn(async move {
-            let every = if live.bar.is_some() {
+            let every = if live.terminal {
                 Duration::from_millis(250)
             } else {
                 Duration::from_secs(5)
@@ -91,14 +82,14 @@ impl Live {
                 let now = live.clock.now();
                 let text = {
                     let state = live.lock();
+                    if !state.active.is_empty() {
+                        panics::on_purpose("task");
+                    }
                     recorder.with_fold(|fold| status(&state, now, live.settle, fold))
                 };
-                match &live.bar {
-                    Some(bar) => {
-                        bar.set_message(text);
-                        bar.tick();
-                    }
-                    None => live.line(&text),
+                match live.terminal {
+                    true => print::status(Some(text)),
+                    false => live.line(&text),
                 }
             }
         })
@@ -117,11 +108,7 @@ impl Live {
     }
 
     fn line(&self, text: &str) {
-        let text = format!("[{:>6.1} s] {text}", self.clock.now().as_secs_f64());
-        match &self.bar {
-            Some(bar) => bar.println(text),
-            None => println!("{text}"),
-        }
+        say!("[{:>6.1} s] {text}", self.clock.now().as_secs_f64());
     }
 }
 

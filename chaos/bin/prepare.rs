@@ -37,7 +37,7 @@ pub fn prepare(
     duration: Option<Duration>,
 ) -> Result<Prepared, Exit> {
     let refuse = |why: String| {
-        eprintln!("{why}");
+        warn!("{why}");
         Exit::Usage
     };
     let mut playbook = Playbook::read(path).map_err(|all| refuse(diagnostic::render(&all)))?;
@@ -91,7 +91,7 @@ pub async fn stage(
     traffic: Option<TrafficChoice>,
 ) -> Result<Stage, Exit> {
     let refuse = |why: String| {
-        eprintln!("{why}");
+        warn!("{why}");
         Exit::Usage
     };
     let (runtime, why) = choose(runtime).await.map_err(refuse)?;

@@ -1,6 +1,8 @@
 //! The canaries' streams become `history.jsonl` and the live fold.
 
 use crate::applied;
+use crate::behind::{Behind, Settle};
+use crate::recording::Recording;
 use gameday_canary::protocol::{Command, FinalReads, Line, Notice, Totals};
 use gameday_chaos::runtime::Instrument;
 use gameday_record::history::{HistoryWriter, Pairing};
@@ -8,7 +10,6 @@ use gameday_record::{Call, Event, HistoryHeader, Operation, Outcome};
 use gameday_reports::Fold;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufWriter;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -17,6 +18,9 @@ use tokio::sync::watch;
 
 /// Longest line that a canary may write, in bytes.
 const MAX_LINE: u64 = 64 << 10;
+
+/// Name of the file.
+const HISTORY: &str = "history.jsonl";
 
 /// How far a canary has come.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,11 +44,12 @@ pub struct Canary {
 
 /// Merges the streams; shared by the canaries' readers and the live view.
 pub struct Recorder {
+    recording: Arc<Recording>,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
-    writer: Option<HistoryWriter<BufWriter<File>>>,
+    writer: Option<(HistoryWriter<Behind>, Settle)>,
     pairing: Pairing,
     fold: Fold,
     /// Keys and values of writes of unknown outcome, as many as are asked about.
@@ -58,18 +63,26 @@ impl Recorder {
     ///
     /// # Errors
     /// Those of the file system, with the path.
-    pub fn create(path: &Path, header: HistoryHeader) -> Result<Arc<Self>, String> {
-        let file = File::create_new(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let writer = HistoryWriter::new(BufWriter::new(file), header)
-            .map_err(|e| format!("{}: {e}", path.display()))?;
+    pub fn create(
+        path: &Path,
+        header: HistoryHeader,
+        recording: Arc<Recording>,
+    ) -> Result<Arc<Self>, String> {
+        let say = |e: std::io::Error| format!("{}: {e}", path.display());
+        let file = File::create_new(path).map_err(say)?;
+        let failing = recording.clone();
+        let (behind, settle) =
+            Behind::new(file, move |why| failing.fail(HISTORY, &why)).map_err(say)?;
+        let writer = HistoryWriter::new(behind, header).map_err(say)?;
         let inner = Inner {
-            writer: Some(writer),
+            writer: Some((writer, settle)),
             pairing: Pairing::default(),
             fold: Fold::new(),
             unknown: Vec::new(),
             flaw: None,
         };
         Ok(Arc::new(Recorder {
+            recording,
             inner: Mutex::new(inner),
         }))
     }
@@ -93,7 +106,8 @@ impl Recorder {
 
     /// Why the history will not be complete, as soon as that is known.
     pub fn flaw(&self) -> Option<String> {
-        self.lock().flaw.clone()
+        let flaw = self.lock().flaw.clone();
+        flaw.or_else(|| self.recording.failed())
     }
 
     /// Reads a canary's stream from now on.
@@ -142,7 +156,7 @@ impl Recorder {
                 return Err(format!("{name}: a line of {n} bytes without an end"));
             }
             match Line::parse(&line).map_err(|e| format!("{name}: {e}"))? {
-                Line::Event(event) => self.lock().take(name, &event)?,
+                Line::Event(event) => self.take(name, &event)?,
                 Line::Notice(Notice::Ready) => progress.send_modify(|p| p.ready = true),
                 Line::Notice(Notice::Health(_)) => {}
                 Line::Notice(Notice::Final(last)) => progress.send_modify(|p| p.last = Some(last)),
@@ -159,9 +173,21 @@ impl Recorder {
     /// Hands what was recorded so far to the file.
     pub fn flush(&self) {
         let mut inner = self.lock();
-        if let Some(Err(e)) = inner.writer.as_mut().map(HistoryWriter::flush) {
-            inner.flaw.get_or_insert(format!("history.jsonl: {e}"));
+        if let Some(Err(e)) = inner.writer.as_mut().map(|(writer, _)| writer.flush()) {
+            self.recording.fail(HISTORY, &e);
         }
+    }
+
+    /// What cannot be recorded is counted all the same: the end of the game day is watched too.
+    fn take(&self, name: &str, event: &Event) -> Result<(), String> {
+        let mut inner = self.lock();
+        if self.recording.failed().is_none()
+            && let Some((writer, _)) = inner.writer.as_mut()
+            && let Err(e) = writer.append(event.clone())
+        {
+            self.recording.fail(HISTORY, &e);
+        }
+        inner.take(name, event)
     }
 
     /// Ends the history: with its end marker if every stream was read to its
@@ -169,30 +195,25 @@ impl Recorder {
     ///
     /// # Errors
     /// Those of the file system, or the flaw that left the history without its end marker.
-    pub fn finish(&self) -> Result<(), String> {
-        let mut inner = self.lock();
-        let Some(mut writer) = inner.writer.take() else {
+    pub async fn finish(&self) -> Result<(), String> {
+        let flaw = self.flaw();
+        let Some((mut writer, settle)) = self.lock().writer.take() else {
             return Ok(());
         };
-        if let Some(flaw) = &inner.flaw {
-            let _ = writer.flush();
-            return Err(flaw.clone());
+        let ended = match flaw {
+            None => writer.finish().map(drop),
+            Some(_) => writer.flush(),
+        };
+        let settled = settle.settle().await;
+        match flaw {
+            Some(flaw) => Err(flaw),
+            None => ended.and(settled).map_err(|e| format!("{HISTORY}: {e}")),
         }
-        let file = writer.finish().map_err(|e| format!("history.jsonl: {e}"))?;
-        let file = file
-            .into_inner()
-            .map_err(|e| format!("history.jsonl: {e}"))?;
-        file.sync_data().map_err(|e| format!("history.jsonl: {e}"))
     }
 }
 
 impl Inner {
     fn take(&mut self, name: &str, event: &Event) -> Result<(), String> {
-        if let Some(writer) = self.writer.as_mut() {
-            writer
-                .append(event.clone())
-                .map_err(|e| format!("history.jsonl: {e}"))?;
-        }
         let op = self
             .pairing
             .push(event)

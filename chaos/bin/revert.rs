@@ -13,17 +13,17 @@ pub async fn main(args: RevertArgs) -> Exit {
     let id = match args.run.as_deref().map(run_id).transpose() {
         Ok(id) => id,
         Err(why) => {
-            eprintln!("{why}");
+            warn!("{why}");
             return Exit::Usage;
         }
     };
     let found = leftovers::find(id.as_deref()).await;
     for why in &found.unsearched {
-        println!("not looked at: {why}");
+        say!("not looked at: {why}");
     }
     let (ours, kept) = sort(found.things);
     for line in &kept {
-        println!("{line}");
+        say!("{line}");
     }
     let mut runs: BTreeMap<String, (PathBuf, Vec<Leftover>)> = BTreeMap::new();
     for thing in ours {
@@ -50,7 +50,7 @@ pub async fn main(args: RevertArgs) -> Exit {
         clean &= images().await;
     }
     if clean {
-        println!(
+        say!(
             "nothing of ours is left{}",
             if kept.is_empty() {
                 ""
@@ -99,9 +99,9 @@ async fn images() -> bool {
     let mut clean = true;
     for (image, result) in unused.iter().zip(results) {
         match result {
-            Ok(()) => println!("removed image {image}"),
+            Ok(()) => say!("removed image {image}"),
             Err(e) => {
-                println!("{e}");
+                say!("{e}");
                 clean = false;
             }
         }

@@ -30,7 +30,7 @@ pub struct GroupView {
     pub members: Vec<String>,
 }
 
-/// The part of a node's `/status` that is read here.
+/// The part of a node's `/status` that is read here; a router's has the same shape.
 #[derive(Clone, Debug, Deserialize)]
 pub struct NodeStatus {
     /// Its replicas.
@@ -42,8 +42,9 @@ pub struct NodeStatus {
 pub struct GroupStatus {
     /// `table/partition`.
     pub group: String,
-    /// `leader`, `follower`, `candidate`, `repairing`.
-    pub role: String,
+    /// `leader`, `follower`, `candidate`, `repairing`; none of a router, which only knows the group.
+    #[serde(default)]
+    pub role: Option<String>,
     /// Raft term.
     pub term: u64,
     /// Nodes that hold a replica.
@@ -139,7 +140,8 @@ fn merge(answers: impl Iterator<Item = (String, NodeStatus)>) -> Vec<GroupView> 
                 term: 0,
                 members: g.members,
             });
-            if g.role == "leader" && (view.leader.is_none() || g.term > view.term) {
+            let leads = g.role.as_deref() == Some("leader");
+            if leads && (view.leader.is_none() || g.term > view.term) {
                 view.leader = Some(node.clone());
                 view.term = g.term;
             }
@@ -155,7 +157,7 @@ mod tests {
     fn says(node: &str, role: &str, term: u64) -> (String, NodeStatus) {
         let group = GroupStatus {
             group: "canary/0".into(),
-            role: role.into(),
+            role: Some(role.into()),
             term,
             members: vec!["x".into(), "y".into(), "z".into()],
         };
@@ -187,5 +189,30 @@ mod tests {
         }
         let none = merge([says("x", "follower", 3), says("z", "candidate", 4)].into_iter());
         assert_eq!(none[0].leader, None);
+    }
+
+    #[test]
+    fn what_a_router_says_of_itself_is_understood() {
+        use gameday_cluster::node::admin::{GroupView, Status};
+        let status = Status {
+            role: "router",
+            name: "router-a".into(),
+            map_version: 3,
+            groups: vec![GroupView {
+                group: "music/0".into(),
+                role: None,
+                leader: Some("storage-a1".into()),
+                term: 0,
+                applied: 0,
+                members: vec!["storage-a1".into()],
+            }],
+        };
+        let text = serde_json::to_string(&status).unwrap();
+        let read: NodeStatus = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.groups[0].role, None);
+        assert_eq!(
+            merge([("router-a".into(), read)].into_iter())[0].leader,
+            None
+        );
     }
 }

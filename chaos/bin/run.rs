@@ -8,12 +8,13 @@ use crate::exit::Exit;
 use crate::live::Live;
 use crate::prepare::{Prepared, prepare, stage};
 use crate::recorder::{Canary, Recorder, tell_all};
+use crate::recording::{Kept, Recording};
 use crate::roles::StoreRoles;
 use crate::stop::Stop;
 use crate::undo::dead_runs;
 use crate::up::{self, Place};
-use crate::watchdog::Watchdog;
-use crate::{applied, ask, identity, judge, replicas, wiring};
+use crate::watchdog::{self, Watchdog};
+use crate::{applied, ask, identity, judge, panics, print, recording, replicas, wiring};
 use clap::ValueEnum;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, try_join_all};
@@ -31,7 +32,7 @@ use gameday_record::{
 };
 use gameday_reports::BaselineRule;
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,8 +42,6 @@ const READY: Duration = Duration::from_secs(20);
 const FINAL: Duration = Duration::from_secs(40);
 /// Calls in flight end, and the stream with them.
 const DONE: Duration = Duration::from_secs(20);
-/// Taking everything down.
-const DOWN: Duration = Duration::from_secs(120);
 
 /// Runs a playbook.
 pub async fn main(args: RunArgs) -> Exit {
@@ -63,19 +62,21 @@ pub async fn main(args: RunArgs) -> Exit {
         Ok(stage) => stage,
         Err(exit) => return exit,
     };
-    println!(
+    say!(
         "seed {} · runtime {} ({})",
-        prepared.seed, stage.runtime, stage.why
+        prepared.seed,
+        stage.runtime,
+        stage.why
     );
     let beside = dead_runs().await;
     for text in &beside {
-        eprintln!("{text}");
+        warn!("{text}");
     }
     let id = identity::run_id(&prepared.name, prepared.seed);
     let folder = match RunFolder::create(args.out.join(&id)) {
         Ok(folder) => folder,
         Err(e) => {
-            eprintln!("{}: {e}", args.out.join(&id).display());
+            warn!("{}: {e}", args.out.join(&id).display());
             return Exit::Usage;
         }
     };
@@ -92,16 +93,21 @@ pub async fn main(args: RunArgs) -> Exit {
         techniques: stage.techniques,
     };
     let settle = Duration::from_millis(prepared.playbook.measuring.workload.timeout_ms);
-    let live = Live::new(
-        clock,
-        settle,
-        !args.plain && std::io::stdout().is_terminal(),
-    );
+    let live = Live::new(clock, settle, !args.plain && print::is_live());
+    let recording = match Recording::begin(&folder, clock) {
+        Ok(recording) => recording,
+        Err(why) => {
+            warn!("{why}");
+            let _ = std::fs::remove_dir_all(folder.path());
+            return Exit::Usage;
+        }
+    };
     let timeline = match TimelineWriter::open(&folder.timeline()) {
-        Ok(writer) => Timeline::new(writer, clock),
+        Ok(writer) => Timeline::new(Kept::new(writer, recording.clone()), clock),
         Err(e) => return internal(&format!("{}: {e}", folder.timeline().display())),
     };
-    let watchdog = match Watchdog::start(marks.clone(), timeline.clone(), live.clone()) {
+    let log = Some(folder.watchdog_log());
+    let watchdog = match Watchdog::start(marks.clone(), log, tell(&timeline, &live)) {
         Ok(watchdog) => watchdog,
         Err(why) => return internal(&why),
     };
@@ -109,7 +115,7 @@ pub async fn main(args: RunArgs) -> Exit {
     let runtime = match up::create(&place, marks.clone(), units).await {
         Ok(runtime) => runtime,
         Err(why) => {
-            eprintln!("{why}");
+            warn!("{why}");
             watchdog.dismiss().await;
             // Nothing was made yet; a folder with nothing in it would only confuse.
             let _ = std::fs::remove_dir_all(folder.path());
@@ -133,7 +139,7 @@ pub async fn main(args: RunArgs) -> Exit {
         epoch_utc,
     };
     let opened = write_json(&folder.run_json(), &info)
-        .and_then(|()| Recorder::create(&folder.history(), header));
+        .and_then(|()| Recorder::create(&folder.history(), header, recording.clone()));
     let summary = match opened {
         Ok(recorder) => {
             let run = Run {
@@ -143,6 +149,7 @@ pub async fn main(args: RunArgs) -> Exit {
                 folder: folder.clone(),
                 clock,
                 recorder,
+                recording,
                 timeline,
                 live,
                 stop: stop.clone(),
@@ -153,16 +160,34 @@ pub async fn main(args: RunArgs) -> Exit {
             run.journey().await
         }
         Err(why) => {
-            eprintln!("{why}");
-            if let Err(left) = down(runtime.as_ref()).await {
-                eprintln!("not clean: {left}");
+            warn!("{why}");
+            if let Err(left) = up::down(runtime.as_ref()).await {
+                warn!("not clean: {left}");
             }
             watchdog.dismiss().await;
-            return Exit::Internal;
+            // What cannot be recorded is not begun, as in a folder that cannot be made.
+            recording::free(&folder);
+            return Exit::Usage;
         }
     };
-    watchdog.dismiss().await;
+    if summary.not_clean.is_empty() {
+        watchdog.dismiss().await;
+    }
     conclude(&folder, &summary, stop.signal())
+}
+
+/// Tells what became of watchdogs to whoever looks on, and for keeps.
+fn tell(timeline: &Timeline, live: &Arc<Live>) -> watchdog::Tell {
+    let (timeline, live) = (timeline.clone(), live.clone());
+    Box::new(move |text| {
+        live.note(&text);
+        let timeline = timeline.clone();
+        async move {
+            // The timeline's own writer tells of one that cannot be written.
+            let _ = timeline.append(TimelineEvent::Note { text }).await;
+        }
+        .boxed()
+    })
 }
 
 /// What a run needs, from the moment its folder stands.
@@ -173,6 +198,7 @@ struct Run {
     folder: RunFolder,
     clock: RunClock,
     recorder: Arc<Recorder>,
+    recording: Arc<Recording>,
     timeline: Timeline,
     live: Arc<Live>,
     stop: Stop,
@@ -182,57 +208,82 @@ impl Run {
     async fn journey(self) -> ExecutionSummary {
         let watching = self.live.watch(&self.recorder);
         let mut canaries = BTreeMap::new();
+        // Whatever panics on the way, what follows is done all the same.
+        let measured = panics::caught(self.measure(&mut canaries)).await;
+        let mut summary = measured.unwrap_or_else(failed);
+        let gathered = panics::caught(self.gather(&mut canaries, &mut summary)).await;
+        if let Err(why) = gathered {
+            summary.state = RunState::Failed;
+            summary.reason.get_or_insert(why);
+        }
+        if let Err(why) = up::down(self.runtime.as_ref()).await {
+            self.note(format!("not clean: {why}")).await;
+            summary.not_clean.push(why);
+        }
+        if let Err(why) = self.recorder.finish().await {
+            self.note(format!("the history is incomplete: {why}")).await;
+        }
+        self.write(TimelineEvent::Ended {
+            state: summary.state,
+            reason: summary.reason.clone(),
+        })
+        .await;
+        watching.abort();
+        self.live.end();
+        summary
+    }
+
+    /// The cluster comes up, is hurt, recovers, and every key is read.
+    async fn measure(&self, canaries: &mut BTreeMap<String, Canary>) -> ExecutionSummary {
         self.phase(Phase::Up).await;
         let up = tokio::select! {
             biased;
             why = self.stopped() => Err(stopped(why)),
-            up = self.up(&mut canaries) => up.map_err(|why| failed(format!("the cluster did not come up: {why}"))),
+            up = self.up(canaries) => up.map_err(|why| failed(format!("the cluster did not come up: {why}"))),
         };
-        let came_up = up.is_ok();
-        let mut summary = match up {
-            Ok(()) => self.execute().await,
-            Err(summary) => summary,
-        };
-        // Without a baseline that was left behind there is nothing to check.
-        if summary.state != RunState::Interrupted && !canaries.is_empty() {
-            self.phase(Phase::Checks).await;
-            tokio::select! {
-                biased;
-                signal = self.stop.stopped() => summary = interrupted(signal),
-                () = self.final_reads(&mut canaries) => {}
-            }
+        if let Err(summary) = up {
+            return summary;
         }
-        self.stop_canaries(&mut canaries).await;
-        // What never served has nothing to compare.
-        if summary.state != RunState::Interrupted && came_up {
+        let summary = self.execute().await;
+        // Without a baseline that was left behind there is nothing to check.
+        if summary.state == RunState::Interrupted {
+            return summary;
+        }
+        self.phase(Phase::Checks).await;
+        tokio::select! {
+            biased;
+            signal = self.stop.stopped() => interrupted(signal),
+            why = self.fails(), if summary.state != RunState::Failed => failed(why),
+            () = self.final_reads(canaries) => summary,
+        }
+    }
+
+    /// What can be had of the cluster for the last time.
+    async fn gather(
+        &self,
+        canaries: &mut BTreeMap<String, Canary>,
+        summary: &mut ExecutionSummary,
+    ) {
+        // Without canaries nothing was written that replicas could hold.
+        let compared = summary.state != RunState::Interrupted && !canaries.is_empty();
+        self.stop_canaries(canaries).await;
+        if compared {
             self.compare_replicas().await;
         }
         self.phase(Phase::Down).await;
-        if let Err(e) = self
-            .runtime
-            .collect_logs(&self.folder.path().join("nodes"))
-            .await
-        {
+        if self.recording.failed().is_some() {
+            let why = "logs of nodes were not saved: the room on the disk is for the report";
+            return self.note(why.into()).await;
+        }
+        if let Err(e) = self.runtime.collect_logs(&self.nodes()).await {
             self.note(format!("not all logs of nodes were saved: {e}"))
                 .await;
         }
-        if let Err(why) = down(self.runtime.as_ref()).await {
-            self.note(format!("not clean: {why}")).await;
-            summary.not_clean.push(why);
-        }
-        if let Err(why) = self.recorder.finish() {
-            self.note(format!("the history is incomplete: {why}")).await;
-        }
-        let ended = TimelineEvent::Ended {
-            state: summary.state,
-            reason: summary.reason.clone(),
-        };
-        if let Err(e) = self.timeline.append(ended).await {
-            eprintln!("timeline.jsonl: {e}");
-        }
-        watching.abort();
-        self.live.end();
-        summary
+    }
+
+    /// Where the logs of the nodes are saved.
+    fn nodes(&self) -> PathBuf {
+        self.folder.path().join("nodes")
     }
 
     /// Nodes, tables, canaries.
@@ -250,7 +301,8 @@ impl Run {
             .launch_nodes(launches)
             .await
             .map_err(|e| e.to_string())?;
-        up::while_all_run(self.runtime.as_ref(), topology, self.serve(canaries)).await
+        let logs = self.nodes();
+        up::while_all_run(self.runtime.as_ref(), topology, &logs, self.serve(canaries)).await
     }
 
     /// Tables and canaries, once the nodes serve.
@@ -349,12 +401,22 @@ impl Run {
         summary
     }
 
-    /// Resolves when somebody wants the run to end.
+    /// Resolves when the run cannot go on, whatever the cluster does.
+    async fn fails(&self) -> String {
+        tokio::select! {
+            biased;
+            why = panics::comes() => why,
+            why = self.recording.fails() => why,
+        }
+    }
+
+    /// Resolves when somebody wants the run to end, or it must.
     async fn stopped(&self) -> runner::Stop {
         let file = self.folder.stop();
         tokio::select! {
             biased;
             signal = self.stop.stopped() => runner::Stop::Interrupted(signal_name(signal).into()),
+            why = self.fails() => runner::Stop::Failed(why),
             why = ask::asked(&file) => runner::Stop::Asked(why),
         }
     }
@@ -416,15 +478,17 @@ impl Run {
 
     async fn phase(&self, phase: Phase) {
         self.live.phase(phase);
-        if let Err(e) = self.timeline.append(phase_begins(phase)).await {
-            eprintln!("timeline.jsonl: {e}");
-        }
+        self.write(phase_begins(phase)).await;
     }
 
     async fn note(&self, text: String) {
         self.live.note(&text);
-        if let Err(e) = self.timeline.append(TimelineEvent::Note { text }).await {
-            eprintln!("timeline.jsonl: {e}");
+        self.write(TimelineEvent::Note { text }).await;
+    }
+
+    async fn write(&self, event: TimelineEvent) {
+        if let Err(e) = self.timeline.append(event).await {
+            self.recording.fail("timeline.jsonl", &e);
         }
     }
 }
@@ -457,30 +521,34 @@ impl Health for Baseline {
 
 /// Judges, renders, and says how it went.
 fn conclude(folder: &RunFolder, summary: &ExecutionSummary, signal: Option<i32>) -> Exit {
+    recording::free(folder);
     if let Err(why) = judge::data(folder) {
-        eprintln!("{why}");
+        warn!("{why}");
     }
-    let report = match judge::report(folder) {
+    let report = match gameday_reports::assemble(folder) {
         Ok(report) => report,
         Err(why) => return internal(&format!("no report: {why}")),
     };
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    print!(
-        "\n{}",
-        gameday_reports::terminal(&report, &folder.report_html().display().to_string(), colour)
-    );
+    // What came of it is said, saved or not.
+    let saved = gameday_reports::render_all(folder, &report);
+    let path = folder.report_html().display().to_string();
+    let text = gameday_reports::terminal(&report, &path, print::is_coloured());
+    say!("\n{}", text.trim_end_matches('\n'));
     for left in &summary.not_clean {
-        eprintln!(
+        warn!(
             "not clean: {left}\n  to try again: gameday revert {}",
             folder.path().display()
         );
     }
-    match signal {
+    if let Err(why) = &saved {
+        warn!("the report was not saved: {why}");
+    }
+    match (signal, report.overall.exit_code) {
         _ if !summary.not_clean.is_empty() => Exit::NotClean,
-        Some(libc::SIGTERM) => Exit::Code(143),
-        Some(libc::SIGHUP) => Exit::Code(129),
-        Some(_) => Exit::Code(130),
-        None => Exit::Code(report.overall.exit_code),
+        (Some(signal), _) => Exit::of_signal(signal),
+        // Nobody could look at what this pass rests on.
+        (None, 0) if saved.is_err() => Exit::Internal,
+        (None, code) => Exit::Code(code),
     }
 }
 
@@ -532,13 +600,6 @@ fn info(
     }
 }
 
-async fn down(runtime: &dyn Runtime) -> Result<(), String> {
-    match tokio::time::timeout(DOWN, runtime.down()).await {
-        Ok(done) => done.map_err(|e| e.to_string()),
-        Err(_) => Err(format!("the cluster was not down after {DOWN:?}")),
-    }
-}
-
 fn signal_name(signal: i32) -> &'static str {
     match signal {
         libc::SIGTERM => "SIGTERM",
@@ -551,6 +612,7 @@ fn stopped(why: runner::Stop) -> ExecutionSummary {
     match why {
         runner::Stop::Interrupted(why) => ended(RunState::Interrupted, why),
         runner::Stop::Condition(why) | runner::Stop::Asked(why) => ended(RunState::Stopped, why),
+        runner::Stop::Failed(why) => ended(RunState::Failed, why),
     }
 }
 
@@ -559,7 +621,7 @@ fn interrupted(signal: i32) -> ExecutionSummary {
 }
 
 fn failed(reason: String) -> ExecutionSummary {
-    eprintln!("{reason}");
+    warn!("{reason}");
     ended(RunState::Failed, reason)
 }
 
@@ -573,6 +635,6 @@ fn ended(state: RunState, reason: String) -> ExecutionSummary {
 }
 
 fn internal(why: &str) -> Exit {
-    eprintln!("{why}");
+    warn!("{why}");
     Exit::Internal
 }

@@ -32,7 +32,7 @@ pub async fn main(args: ShrinkArgs) -> Exit {
     let failed = match Failed::read(&args.run) {
         Ok(failed) => failed,
         Err(why) => {
-            eprintln!("{}: {why}", args.run.display());
+            warn!("{}: {why}", args.run.display());
             return Exit::Usage;
         }
     };
@@ -43,20 +43,20 @@ pub async fn main(args: ShrinkArgs) -> Exit {
     let (folder, stop) = match (make_folder(&args.run), Stop::install_saying(said)) {
         (Ok(folder), Ok(stop)) => (folder, stop),
         (Err(why), _) => {
-            eprintln!("{why}");
+            warn!("{why}");
             return Exit::Usage;
         }
         (_, Err(e)) => {
-            eprintln!("signals cannot be handled: {e}");
+            warn!("signals cannot be handled: {e}");
             return Exit::Internal;
         }
     };
-    println!(
+    say!(
         "{} injections; a part fails if {}",
         failed.hurt.len(),
         failed.signature
     );
-    println!(
+    say!(
         "each part is run up to {} times, all of them for at most {}; the runs are in {}",
         args.runs,
         values::show(args.budget),
@@ -80,7 +80,7 @@ pub async fn main(args: ShrinkArgs) -> Exit {
     match work.shrink().await {
         Ok(exit) => exit,
         Err(why) => {
-            eprintln!("{why}");
+            warn!("{why}");
             Exit::Internal
         }
     }
@@ -183,7 +183,7 @@ impl Work<'_> {
             Outcome::Fails => {}
             _ if whole.cut_short => return Ok(self.unfinished(&all, false)),
             _ => {
-                println!("the whole list does not fail again: it cannot be shrunk");
+                say!("the whole list does not fail again: it cannot be shrunk");
                 return Ok(Exit::Inconclusive);
             }
         }
@@ -198,7 +198,7 @@ impl Work<'_> {
         }
         let smallest = search.smallest().to_vec();
         self.write(&smallest)?;
-        println!(
+        say!(
             "SMALLEST  {} of {} injections; without any one of them it did not fail",
             smallest.len(),
             all.len()
@@ -214,14 +214,14 @@ impl Work<'_> {
             None => "the budget is spent",
         };
         if fails {
-            println!(
+            say!(
                 "UNFINISHED  {why}; the smallest list so far has {} of {} injections",
                 smallest.len(),
                 self.failed.hurt.len()
             );
             self.say(smallest);
         } else {
-            println!("UNFINISHED  {why} before the whole list was seen to fail again");
+            say!("UNFINISHED  {why} before the whole list was seen to fail again");
         }
         match self.trial.stop.signal() {
             Some(signal) => Exit::Code(u8::try_from(128 + signal).unwrap_or(130)),
@@ -236,7 +236,7 @@ impl Work<'_> {
         self.write_to(part, &book)?;
         let began = Instant::now();
         let tried = self.trial.run(&book).await?;
-        println!(
+        say!(
             "{:>3}: {} of {} injections: {tried}, {} s",
             self.number,
             part.len(),
@@ -262,11 +262,11 @@ impl Work<'_> {
 
     fn say(&self, part: &[usize]) {
         for line in self.failed.lines(part) {
-            println!("{line}");
+            say!("{line}");
         }
         let (path, t) = (self.minimal().display().to_string(), &self.trial);
         let replay = identity::replay(&path, t.seed, &t.runtime, &t.options);
-        println!("  replay  {}", replay.command);
+        say!("  replay  {}", replay.command);
     }
 }
 

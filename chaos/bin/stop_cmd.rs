@@ -28,12 +28,12 @@ pub async fn main(args: StopArgs) -> Exit {
     let runs = match find(args.run.as_deref()).await {
         Ok(runs) => runs,
         Err(why) => {
-            eprintln!("{why}");
+            warn!("{why}");
             return Exit::Usage;
         }
     };
     if runs.is_empty() {
-        println!("no run is in progress");
+        say!("no run is in progress");
         return Exit::Pass;
     }
     let text = match args.reason {
@@ -45,14 +45,14 @@ pub async fn main(args: StopArgs) -> Exit {
     for (id, live) in runs {
         match ask(&live.folder, &text) {
             Ok(()) => {
-                println!(
+                say!(
                     "{id}: asked to revert and to end (process {})",
                     live.runner.pid
                 );
                 asked.push((id, live));
             }
             Err(why) => {
-                eprintln!(
+                warn!(
                     "{id}: {why}; Ctrl-C in its terminal, or a SIGINT to process {}, asks it too",
                     live.runner.pid
                 );
@@ -67,16 +67,16 @@ pub async fn main(args: StopArgs) -> Exit {
         }
         let report = live.folder.report_html();
         if live.runner.is_alive() {
-            eprintln!(
+            warn!(
                 "{id}: still there after {} s; if it hangs, kill process {}: then its watchdog reverts",
                 LIMIT.as_secs(),
                 live.runner.pid
             );
             all_ended = false;
         } else if report.exists() {
-            println!("{id}: ended; report {}", report.display());
+            say!("{id}: ended; report {}", report.display());
         } else {
-            println!("{id}: ended, without a report");
+            say!("{id}: ended, without a report");
         }
     }
     if all_ended {
@@ -92,7 +92,7 @@ async fn find(run: Option<&Path>) -> Result<BTreeMap<String, Live>, String> {
     let mut runs = BTreeMap::new();
     let found = leftovers::find(id.as_deref()).await;
     for why in &found.unsearched {
-        println!("not looked at: {why}");
+        say!("not looked at: {why}");
     }
     let mut dead = false;
     for thing in found.things {

@@ -1,6 +1,7 @@
 //! Undoing what a dead runner left, by its marks alone: what `gameday revert`
 //! and the watchdog have in common.
 
+use crate::recording;
 use gameday_chaos::runtime::leftovers::{self, Leftover};
 use gameday_chaos::runtime::marks::{Kind, WATCHDOG};
 use gameday_record::timeline::TimelineWriter;
@@ -32,8 +33,8 @@ pub async fn undo(run: &str, folder: &Path, mut things: Vec<Leftover>, who: &str
                 format!(" ({})", thing.unit)
             };
             match result {
-                Ok(()) => println!("{run}: removed {}{unit}", thing.thing),
-                Err(e) => println!("{run}: {}{unit} could not be removed: {e}", thing.thing),
+                Ok(()) => say!("{run}: removed {}{unit}", thing.thing),
+                Err(e) => say!("{run}: {}{unit} could not be removed: {e}", thing.thing),
             }
             removed += u32::from(result.is_ok());
         }
@@ -47,10 +48,10 @@ pub async fn undo(run: &str, folder: &Path, mut things: Vec<Leftover>, who: &str
         tokio::time::sleep(LOOK_AGAIN).await;
     }
     for left in &things {
-        println!("{run}: still there: {}", left.thing);
+        say!("{run}: still there: {}", left.thing);
     }
     if let Some(why) = &unseen {
-        println!("{run}: it is not known whether anything is left: {why}");
+        say!("{run}: it is not known whether anything is left: {why}");
     }
     let clean = things.is_empty() && unseen.is_none();
     let evidence = match &unseen {
@@ -63,7 +64,7 @@ pub async fn undo(run: &str, folder: &Path, mut things: Vec<Leftover>, who: &str
         ),
     };
     if let Err(why) = close_timeline(folder, clean, &evidence, who) {
-        println!("{run}: its timeline was not closed: {why}");
+        say!("{run}: its timeline was not closed: {why}");
     }
     clean
 }
@@ -128,6 +129,7 @@ fn unfinished(lines: &[TimelineLine]) -> (BTreeSet<u32>, bool) {
 
 fn close_timeline(folder: &Path, clean: bool, evidence: &str, who: &str) -> Result<(), String> {
     let folder = RunFolder::at(folder);
+    recording::free(&folder);
     if !folder.timeline().exists() {
         return Ok(());
     }

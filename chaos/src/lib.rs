@@ -7,6 +7,8 @@
 //! ([`runtime`]).
 
 #![warn(missing_docs)]
+// What is said, the binary says: a library that prints can be ended by whoever reads.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod abilities;
 pub mod faults;

@@ -44,6 +44,8 @@ struct Run {
     /// When the playbook's alarms fire, from the start.
     alarm: Option<Duration>,
     stop: Option<(Duration, Stop)>,
+    /// When whoever runs it panics, from the start.
+    bug: Option<Duration>,
 }
 
 /// What came of it.
@@ -70,6 +72,7 @@ impl Run {
             refuse: |_| false,
             alarm: None,
             stop: None,
+            bug: None,
         }
     }
 
@@ -94,6 +97,10 @@ impl Run {
             observer: observer.clone(),
         };
         let stop = async {
+            if let Some(after) = self.bug {
+                sleep(after).await;
+                panic!("a bug of whoever runs it");
+            }
             match self.stop {
                 Some((after, why)) => {
                     sleep(after).await;

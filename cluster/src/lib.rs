@@ -1,6 +1,8 @@
 //! A minimal replicated key-value store after DynamoDB's published
 //! architecture. There is no chaos in it: it is hurt from outside.
 #![warn(missing_docs)]
+// What is said, the binary says: a library that prints can be ended by whoever reads.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod api;
 pub mod backend;

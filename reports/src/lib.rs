@@ -9,6 +9,8 @@
 //! document that every renderer in [`render`] reads.
 
 #![warn(missing_docs)]
+// What is said, the binary says: a library that prints can be ended by whoever reads.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod alarms;
 pub mod assemble;

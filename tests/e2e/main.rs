@@ -16,6 +16,7 @@ mod docker;
 mod doctor;
 mod killed;
 mod links;
+mod output;
 mod partitions;
 mod process;
 mod processes;
@@ -95,7 +96,7 @@ fn trials() -> Vec<Trial> {
             sabotage::a_container_that_somebody_started_is_not_dead,
             doctor::containers_are_tried_and_the_probe_is_gone_afterwards;
         DockerIfThere:
-            killed::whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched;
+            killed::whatever_befalls_a_game_day_nothing_is_left_and_nobody_else_is_touched;
         Slot:
             seeded_bugs::a_night_finds_a_bug_that_is_replayed_and_shrunk,
             seeded_bugs::the_honest_store_passes_the_same_playbooks,
@@ -112,6 +113,11 @@ fn trials() -> Vec<Trial> {
             process::a_partition_is_survived_proven_and_reported,
             process::an_alarm_that_is_a_stop_condition_ends_the_run,
             process::ctrl_c_reverts_and_still_writes_the_report,
+            output::a_reader_who_goes_and_a_hangup_that_is_ignored_change_nothing,
+            output::a_panic_of_a_task_reverts_reports_and_is_an_internal_error,
+            output::a_disk_that_fills_up_ends_the_game_day_at_once,
+            output::a_bench_that_is_interrupted_leaves_nothing,
+            output::a_cluster_of_which_nodes_die_at_the_start_is_told_at_once,
             process::a_killed_runner_leaves_nothing_that_revert_does_not_end,
             process::a_wrong_playbook_is_refused_with_all_its_errors,
             sabotage::links_that_somebody_opened_are_no_partition,

@@ -8,6 +8,7 @@ pub mod engine;
 pub mod marked;
 pub mod stub;
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -17,10 +18,19 @@ use std::time::{Duration, Instant};
 /// day of the person who runs the tests is left alone.
 pub const SUBNET: &str = "198.19.0.0/16";
 
-/// The binary under test.
+/// The binary under test. Whoever runs the tests may ignore signals; it does not.
 pub fn gameday() -> Command {
     let mut c = Command::new(env!("CARGO_BIN_EXE_gameday"));
     c.stdin(Stdio::null());
+    // SAFETY: signal is async-signal-safe and touches no memory of the parent.
+    unsafe {
+        c.pre_exec(|| {
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
+    }
     c
 }
 

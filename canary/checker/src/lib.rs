@@ -21,6 +21,8 @@
 //! cannot be judged is not a fail.
 
 #![warn(missing_docs)]
+// What is said, the binary says: a library that prints can be ended by whoever reads.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod frontier;
 pub mod generate;

@@ -3,14 +3,13 @@
 use super::publisher::{Judged, Publisher};
 use super::setup::Setup;
 use crate::exit::Exit;
-use crate::{identity, judge};
+use crate::{identity, judge, print};
 use gameday_canary::publish::segments::{Segment, merge};
 use gameday_chaos::runtime::marks::{Kind, RunMarks};
 use gameday_record::folder::write_json;
 use gameday_record::{
     Anomaly, Check, ClusterSpec, Replay, RunClock, RunFolder, RunInfo, Topology, Verdict,
 };
-use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -64,21 +63,14 @@ pub fn info(
 
 /// The command line that measures the same again, quoted for a shell.
 fn command(words: impl Iterator<Item = String>, seed: u64) -> String {
-    let mut all = vec!["gameday".to_string()];
-    let mut seeded = false;
-    for word in words {
-        seeded |= word == "--seed" || word.starts_with("--seed=");
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,%@+".contains(c);
-        all.push(if !word.is_empty() && word.chars().all(plain) {
-            word
-        } else {
-            format!("'{}'", word.replace('\'', "'\\''"))
-        });
+    let mut words: Vec<String> = words.collect();
+    if !words
+        .iter()
+        .any(|w| w == "--seed" || w.starts_with("--seed="))
+    {
+        words.extend(["--seed".into(), seed.to_string()]);
     }
-    if !seeded {
-        all.push(format!("--seed {seed}"));
-    }
-    all.join(" ")
+    identity::command(&words)
 }
 
 /// Judges segments as they are finished, one after the other.
@@ -90,7 +82,7 @@ pub async fn judge_segments(
         let judged = tokio::task::spawn_blocking(move || of_segment(&segment.path)).await;
         let (verdict, total, examples) = judged.unwrap_or((Verdict::Unknown, 0, Vec::new()));
         if total > 0 {
-            println!("the checker found {total} anomalies in a segment of the history");
+            say!("the checker found {total} anomalies in a segment of the history");
         }
         publisher.judged(verdict, total, examples);
     }
@@ -184,12 +176,12 @@ fn earlier(removed: u64, judged: &Judged) -> Check {
 /// There is no report.
 pub fn conclude(folder: &RunFolder) -> Result<Exit, String> {
     if let Err(why) = judge::data(folder) {
-        eprintln!("{why}");
+        warn!("{why}");
     }
     let report = judge::report(folder).map_err(|why| format!("no report: {why}"))?;
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let path = folder.report_html().display().to_string();
-    print!("\n{}", gameday_reports::terminal(&report, &path, colour));
+    let text = gameday_reports::terminal(&report, &path, print::is_coloured());
+    say!("\n{}", text.trim_end_matches('\n'));
     Ok(Exit::Code(report.overall.exit_code))
 }
 

@@ -12,7 +12,7 @@ mod wire;
 use crate::cli::CanaryArgs;
 use crate::exit::Exit;
 use crate::stop::Stop;
-use crate::{ask, identity};
+use crate::{ask, identity, print};
 use gameday_canary::control::Control;
 use gameday_canary::protocol::Command;
 use gameday_canary::publish::hlog::LatencyLog;
@@ -26,7 +26,6 @@ use gameday_record::{
 };
 use publisher::{Progress, Publisher};
 use setup::Setup;
-use std::io::IsTerminal;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -66,7 +65,7 @@ pub async fn main(args: CanaryArgs) -> Exit {
         Err(e) => return internal(&format!("signals cannot be handled: {e}")),
     };
     let seed = args.seed.unwrap_or_else(identity::fresh_seed);
-    println!("seed {seed} · canary in AZ {}", setup.az);
+    say!("seed {seed} · canary in AZ {}", setup.az);
     let prepared = tokio::select! {
         biased;
         signal = stop.stopped() => return Exit::Code(if signal == libc::SIGTERM { 143 } else { 130 }),
@@ -128,7 +127,7 @@ async fn prepare(args: &CanaryArgs, setup: &Setup, seed: u64) -> Result<Prepared
             .ensure_table(&table, &config.attributes, args.create_table)
             .await?;
         if made {
-            println!("made table {table}");
+            say!("made table {table}");
             continue;
         }
         let keys = config.drawing().ever();
@@ -191,11 +190,7 @@ async fn run(
         clock.now(),
     );
     let publisher = Publisher::new(setup, segments, latency, clock.now())?;
-    let view = View::new(
-        clock,
-        config.timeout(),
-        !args.plain && std::io::stdout().is_terminal(),
-    );
+    let view = View::new(clock, config.timeout(), !args.plain && print::is_live());
     let serving = metrics.map(|listener| {
         if let Ok(addr) = listener.local_addr() {
             view.line(&format!("metrics at http://{addr}/metrics"));
@@ -253,7 +248,7 @@ async fn run(
     }
     view.end();
     finish::history(folder, &publisher, &mut |text| {
-        println!("{text}");
+        say!("{text}");
         // The report without a remark is better than none.
         let _ = timeline.append(&TimelineLine {
             time: clock.now(),
@@ -425,11 +420,11 @@ impl Canary {
 }
 
 fn usage(why: &str) -> Exit {
-    eprintln!("{why}");
+    warn!("{why}");
     Exit::Usage
 }
 
 fn internal(why: &str) -> Exit {
-    eprintln!("{why}");
+    warn!("{why}");
     Exit::Internal
 }

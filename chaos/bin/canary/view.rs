@@ -2,10 +2,10 @@
 //! lines elsewhere; alarms when they fire and clear.
 
 use super::publisher::Publisher;
+use crate::print;
 use gameday_canary::protocol::Health;
 use gameday_record::{Nanos, RunClock};
 use gameday_reports::{Change, Fold, Kind, numbers};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;
 
 /// Seconds over which rates are shown.
@@ -16,38 +16,31 @@ pub struct View {
     clock: RunClock,
     /// Calls that were due in this last time may still be in flight.
     settle: Duration,
-    /// `None`: plain lines.
-    bar: Option<ProgressBar>,
+    /// A status line that is written over; otherwise lines alone.
+    terminal: bool,
 }
 
 impl View {
     /// For a terminal, or for a file.
     pub fn new(clock: RunClock, settle: Duration, terminal: bool) -> Self {
-        let bar = terminal.then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
-                bar.set_style(style);
-            }
-            bar
-        });
-        View { clock, settle, bar }
+        View {
+            clock,
+            settle,
+            terminal,
+        }
     }
 
     /// Time between two status lines.
     pub fn pace(&self) -> Duration {
-        match self.bar {
-            Some(_) => Duration::from_secs(1),
-            None => Duration::from_secs(10),
+        match self.terminal {
+            true => Duration::from_secs(1),
+            false => Duration::from_secs(10),
         }
     }
 
     /// Says something that stays.
     pub fn line(&self, text: &str) {
-        let text = format!("[{:>8.1} s] {text}", self.clock.now().as_secs_f64());
-        match &self.bar {
-            Some(bar) => bar.println(text),
-            None => println!("{text}"),
-        }
+        say!("[{:>8.1} s] {text}", self.clock.now().as_secs_f64());
     }
 
     /// Says that an alarm changed.
@@ -59,20 +52,15 @@ impl View {
     pub fn status(&self, publisher: &Publisher) {
         let now = self.clock.now();
         let text = publisher.look(|fold, health| status(fold, health, now - self.settle));
-        match &self.bar {
-            Some(bar) => {
-                bar.set_message(text);
-                bar.tick();
-            }
-            None => self.line(&text),
+        match self.terminal {
+            true => print::status(Some(text)),
+            false => self.line(&text),
         }
     }
 
     /// Takes the status line away.
     pub fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        print::status(None);
     }
 }
 

@@ -103,7 +103,7 @@ async fn credentials(
                     (fetched.credentials, Some((process, again)), origin)
                 }
                 Err(why) => {
-                    println!(
+                    say!(
                         "no credentials found ({why}): requests carry placeholders instead of \
                          signatures"
                     );
@@ -124,7 +124,7 @@ async fn credentials(
     if region.is_empty() || region.len() > 64 || !region.bytes().all(plain) {
         return Err(format!("'{region}' is no region, such as eu-west-1"));
     }
-    println!(
+    say!(
         "signing as {} for {region}, credentials from {origin}",
         credentials.access_key_id
     );

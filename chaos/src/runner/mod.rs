@@ -29,8 +29,10 @@ use crate::faults::Scene;
 use crate::plan::Plan;
 use crate::runtime::Runtime;
 use admission::Admission;
+use futures_util::FutureExt;
 use gameday_record::{Node, Phase, RunState, TimelineEvent};
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -181,11 +183,22 @@ pub async fn execute(
         begun: Mutex::default(),
     });
     let mut stop = pin!(stop);
-    let stopped = tokio::select! {
-        biased;
-        stopped = phases(&shared, cast.health.as_ref(), stop.as_mut()) => stopped,
-        never = gaps::watch(&shared) => match never {},
-        never = accidents::watch(&shared) => match never {},
+    let carried_out = async {
+        tokio::select! {
+            biased;
+            stopped = phases(&shared, cast.health.as_ref(), stop.as_mut()) => stopped,
+            never = gaps::watch(&shared) => match never {},
+            never = accidents::watch(&shared) => match never {},
+        }
+    };
+    let stopped = match AssertUnwindSafe(carried_out).catch_unwind().await {
+        Ok(stopped) => stopped,
+        // A bug of ours, whose words the panic hook has said. What is in force is reverted.
+        Err(_) => {
+            shared.find(|f| f.own.push("gameday failed (a panic)".into()));
+            revert_left(&shared).await;
+            None
+        }
     };
     let findings = std::mem::take(&mut *shared.findings.lock().unwrap_or_else(|e| e.into_inner()));
     summary(stopped, findings)
@@ -268,11 +281,7 @@ async fn steps(
             }
         }
     }
-    // Only a task that died leaves something in force.
-    for (id, active) in shared.admission.left() {
-        step::end(shared, id, &active).await;
-    }
-    reach::check(shared).await;
+    revert_left(shared).await;
     let ran = shared
         .begun
         .lock()
@@ -290,6 +299,14 @@ async fn steps(
     stopped
 }
 
+/// Reverts what is still in force, which only a task that died leaves, and looks at all links.
+async fn revert_left(shared: &Shared) {
+    for (id, active) in shared.admission.left() {
+        step::end(shared, id, &active).await;
+    }
+    reach::check(shared).await;
+}
+
 fn summary(stopped: Option<Stop>, f: Findings) -> ExecutionSummary {
     let unhealthy = (!f.unhealthy.is_empty())
         .then(|| format!("the baseline was unhealthy: {}", f.unhealthy.join("; ")));
@@ -303,7 +320,7 @@ fn summary(stopped: Option<Stop>, f: Findings) -> ExecutionSummary {
     let (state, reason) = match (stopped, trouble) {
         (Some(Stop::Interrupted(why)), _) => (RunState::Interrupted, Some(why)),
         (Some(Stop::Condition(why) | Stop::Asked(why)), _) => (RunState::Stopped, Some(why)),
-        (None, Some(why)) => (RunState::Failed, Some(why)),
+        (Some(Stop::Failed(why)), _) | (None, Some(why)) => (RunState::Failed, Some(why)),
         (None, None) => (RunState::Completed, None),
     };
     ExecutionSummary {

@@ -96,4 +96,6 @@ pub enum Stop {
     Condition(String),
     /// Somebody asked for it, and why.
     Asked(String),
+    /// Whoever runs it cannot go on, and why.
+    Failed(String),
 }

@@ -213,3 +213,29 @@ async fn a_bug_while_injecting_still_reverts() {
     assert!(seen.log.position("kill") < seen.log.position("start storage-b1"));
     assert!(seen.clean);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_bug_of_whoever_runs_it_still_reverts() {
+    let mut run = Run::of(step("x", "kill", "node = \"storage-b1\"", AT0, "60s"));
+    // The fault is in force by then, and its step waits for the end of the hold.
+    run.bug = Some(Duration::from_secs(20));
+    let seen = run.go().await;
+    assert_eq!(seen.summary.state, RunState::Failed);
+    let why = seen.summary.reason.unwrap_or_default();
+    assert!(why.contains("a panic"), "{why}");
+    assert!(seen.log.position("kill") < seen.log.position("start storage-b1"));
+    assert!(seen.log.has("timeline reverted"));
+    assert!(seen.clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_cannot_go_on_ends_it_with_the_reason() {
+    let mut run = Run::of(step("x", "kill", "node = \"storage-b1\"", AT0, "60s"));
+    let why = "what happens is no longer recorded";
+    run.stop = Some((Duration::from_secs(20), Stop::Failed(why.into())));
+    let seen = run.go().await;
+    assert_eq!(seen.summary.state, RunState::Failed);
+    assert_eq!(seen.summary.reason.as_deref(), Some(why));
+    assert!(seen.log.has("timeline reverted"));
+    assert!(seen.clean);
+}

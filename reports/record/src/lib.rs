@@ -9,6 +9,8 @@
 //! `CLOCK_MONOTONIC`, which its containers share.
 
 #![warn(missing_docs)]
+// What is said, the binary says: a library that prints can be ended by whoever reads.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod anomaly;
 pub mod applied;

@@ -201,6 +201,8 @@ pub struct TimelineLine {
 #[derive(Debug)]
 pub struct TimelineWriter {
     file: std::fs::File,
+    /// Bytes of whole lines.
+    whole: u64,
 }
 
 impl TimelineWriter {
@@ -223,18 +225,34 @@ impl TimelineWriter {
         if whole < bytes.len() {
             file.set_len(whole as u64)?;
         }
-        Ok(TimelineWriter { file })
+        Ok(TimelineWriter {
+            file,
+            whole: whole as u64,
+        })
     }
 
-    /// Writes one line and syncs it.
+    /// Writes one line and syncs it. One that fails leaves nothing behind that a later one would
+    /// be appended to.
     ///
     /// # Errors
     /// Those of the file system. No intent on disk, no injection.
     pub fn append(&mut self, line: &TimelineLine) -> io::Result<()> {
         let mut bytes = serde_json::to_vec(line)?;
         bytes.push(b'\n');
-        self.file.write_all(&bytes)?;
-        self.file.sync_data()
+        // What a failed write left, if it could not be cut off then.
+        if self.file.metadata()?.len() > self.whole {
+            self.file.set_len(self.whole)?;
+        }
+        let written = self
+            .file
+            .write_all(&bytes)
+            .and_then(|()| self.file.sync_data());
+        match written {
+            Ok(()) => self.whole += bytes.len() as u64,
+            // Failing that, the next line tries again.
+            Err(_) => drop(self.file.set_len(self.whole)),
+        }
+        written
     }
 }
 

@@ -1,25 +1,31 @@
-//! `kill -9` of the runner, alone or with its watchdog, at random moments over
-//! all faults and both runtimes: the links carry again by themselves, nothing is
-//! left after a revert (by the watchdog, or by `gameday revert` if it is dead
-//! too), and nobody else is touched.
+//! What may befall a game day, at random moments over all faults and both runtimes: its runner or
+//! its watchdog is killed, nobody reads what it says, its terminal goes away, the disk of its
+//! folder is full, SIGHUP, SIGTERM, and pairs of them. Nothing is left: where a watchdog lives,
+//! without being asked; otherwise the links carry again by themselves, and `gameday revert`
+//! removes the rest. A run that lives ends with the exit code that was promised. Nobody else is
+//! touched.
 //!
 //! `GAMEDAY_KILLS=100 cargo test --workspace --test e2e killed` does it a
 //! hundred times and prints what was seen; `GAMEDAY_KILL_SEED` draws other
 //! moments.
 
+mod blow;
 mod bystander;
 mod deck;
+pub mod place;
 
 use crate::links;
 use crate::support::engine::left_of as left_in_docker;
 use crate::support::marked::marked;
 use crate::support::*;
+use blow::{Blow, Blows};
 use deck::Deck;
 use gameday_chaos::faults::FaultKind;
-use gameday_record::{ProofSide, RunFolder, TimelineEvent, Verdict};
-use std::collections::BTreeSet;
+use gameday_record::{ProofSide, RunFolder, RunState, TimelineEvent, Verdict};
+use place::{Disk, Listener};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// Kills if `GAMEDAY_KILLS` does not say.
@@ -46,17 +52,6 @@ impl Dice {
         let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (z ^ (z >> 31)) % n
     }
-}
-
-/// Who is killed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Victims {
-    /// The watchdog must do it all.
-    Runner,
-    /// Both at the same moment.
-    Both,
-    /// The watchdog so many milliseconds after the runner: while it reverts.
-    RunnerThenWatchdog(u64),
 }
 
 /// When.
@@ -115,14 +110,24 @@ pub fn every_fault_has_a_playbook_here() {
     }
 }
 
+/// MiB of a disk that can be filled: the room that a run keeps, and some more.
+const DISK_MIB: u32 = 24;
+
 /// One run and its end.
 struct Attempt {
     runtime: &'static str,
     kind: FaultKind,
-    victims: Victims,
+    blows: Blows,
     moment: Moment,
     out: PathBuf,
+    said: PathBuf,
     runner: Child,
+    ended: Option<ExitStatus>,
+    /// Since when it cannot do anything any more.
+    died: Option<Instant>,
+    output: Option<Listener>,
+    terminal: Option<Listener>,
+    disk: Option<Disk>,
     began: Instant,
 }
 
@@ -135,18 +140,12 @@ fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
     }
 }
 
-fn drawn(dice: &mut Dice, runtime: &'static str) -> (Victims, Moment) {
-    let victims = match dice.below(5) {
-        0 | 1 => Victims::Runner,
-        2 | 3 => Victims::Both,
-        _ => Victims::RunnerThenWatchdog(dice.below(400)),
-    };
+fn drawn(dice: &mut Dice, runtime: &'static str) -> Moment {
     let whole = if runtime == "docker" { 15_000 } else { 9_000 };
-    let moment = match dice.below(3) {
+    match dice.below(3) {
         0 => Moment::Any(dice.below(whole)),
         _ => Moment::InForce(dice.below(HOLD_MS + 500)),
-    };
-    (victims, moment)
+    }
 }
 
 impl Attempt {
@@ -154,36 +153,52 @@ impl Attempt {
         dir: &Path,
         runtime: &'static str,
         kind: FaultKind,
-        victims: Victims,
+        blows: Blows,
         moment: Moment,
     ) -> Attempt {
         let book = dir.join("killed.toml");
         let out = dir.join("runs");
+        let said = dir.join("said");
         std::fs::write(&book, playbook_of(kind)).expect("a playbook");
+        let disk = blows.has(Blow::FillDisk).then(|| Disk::at(&out, DISK_MIB));
         let mut run = gameday();
         run.arg("run").arg(&book).args(["--runtime", runtime]);
-        run.args(["--plain", "--subnet", SUBNET, "--out"]).arg(&out);
-        let log = std::fs::File::create(dir.join("said")).expect("a file");
-        let runner = run
-            .stdout(log.try_clone().expect("a file"))
-            .stderr(log)
-            .spawn()
-            .expect("it starts");
+        run.args(["--subnet", SUBNET, "--out"]).arg(&out);
+        let log = std::fs::File::create(&said).expect("a file");
+        run.stdout(log.try_clone().expect("a file")).stderr(log);
+        let terminal = blows
+            .has(Blow::CloseTerminal)
+            .then(|| Listener::terminal(&mut run));
+        let output = blows
+            .has(Blow::CloseOutput)
+            .then(|| Listener::pipe(&mut run));
+        let runner = run.spawn().expect("it starts");
         Attempt {
             runtime,
             kind,
-            victims,
+            blows,
             moment,
             out,
+            said,
             runner,
+            ended: None,
+            died: None,
+            output,
+            terminal,
+            disk,
             began: Instant::now(),
         }
     }
 
+    /// What it said, if that was written down.
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.said).unwrap_or_default()
+    }
+
     /// The run folder, once there is one.
     fn folder(&self) -> Option<PathBuf> {
-        let entry = std::fs::read_dir(&self.out).ok()?.next()?.ok()?;
-        Some(entry.path())
+        let mut all = std::fs::read_dir(&self.out).ok()?.flatten();
+        Some(all.find(|entry| entry.path().is_dir())?.path())
     }
 
     fn timeline_says(&self, needle: &str) -> bool {
@@ -235,7 +250,13 @@ impl Attempt {
     }
 
     fn ended(&mut self) -> bool {
-        self.runner.try_wait().expect("own child").is_some()
+        for listener in [&self.output, &self.terminal].into_iter().flatten() {
+            listener.listen();
+        }
+        if self.ended.is_none() {
+            self.ended = self.runner.try_wait().expect("own child");
+        }
+        self.ended.is_some()
     }
 
     fn watchdogs(&self) -> Vec<i32> {
@@ -253,26 +274,53 @@ impl Attempt {
         Some(self.folder()?.file_name()?.to_str()?.to_string())
     }
 
-    /// Kills; the time at which the runner died.
-    fn kill(&mut self) -> Instant {
-        let runner = i32::try_from(self.runner.id()).expect("a pid");
-        if self.victims == Victims::Both {
+    fn strike(&mut self) {
+        if self.blows.both_at_once() {
             // A stopped runner starts no other watchdog.
-            send(runner, libc::SIGSTOP);
-            self.watchdogs()
-                .into_iter()
-                .for_each(|w| send(w, libc::SIGKILL));
+            self.signal(libc::SIGSTOP);
+            self.deal(Blow::KillWatchdog);
+            return self.deal(Blow::KillRunner);
         }
-        send(runner, libc::SIGKILL);
-        let died = Instant::now();
-        self.runner.wait().expect("own child");
-        if let Victims::RunnerThenWatchdog(ms) = self.victims {
-            std::thread::sleep(Duration::from_millis(ms));
-            self.watchdogs()
-                .into_iter()
-                .for_each(|w| send(w, libc::SIGKILL));
+        self.deal(self.blows.first);
+        if let Some((after, blow)) = self.blows.then {
+            std::thread::sleep(Duration::from_millis(after));
+            self.deal(blow);
         }
-        died
+    }
+
+    fn deal(&mut self, blow: Blow) {
+        match blow {
+            Blow::KillRunner => {
+                self.signal(libc::SIGKILL);
+                self.ended = Some(self.runner.wait().expect("own child"));
+                self.died = Some(Instant::now());
+            }
+            Blow::KillWatchdog => self
+                .watchdogs()
+                .into_iter()
+                .for_each(|w| send(w, libc::SIGKILL)),
+            Blow::CloseOutput => self.output = None,
+            Blow::CloseTerminal => self.terminal = None,
+            Blow::FillDisk => self.disk.iter().for_each(Disk::fill),
+            Blow::HangUp => self.signal(libc::SIGHUP),
+            Blow::Terminate => self.signal(libc::SIGTERM),
+        }
+    }
+
+    /// A signal to the runner, if it has not ended.
+    fn signal(&mut self, signal: i32) {
+        if !self.ended() {
+            send(i32::try_from(self.runner.id()).expect("a pid"), signal);
+        }
+    }
+
+    /// How the run ended, as its timeline tells.
+    fn state(&self) -> Option<RunState> {
+        let timeline = RunFolder::at(self.folder()?).read_timeline().ok()?;
+        timeline.iter().rev().find_map(|l| match &l.event {
+            TimelineEvent::Ended { state, .. } => Some(*state),
+            _ => None,
+        })
     }
 }
 
@@ -302,16 +350,35 @@ fn left_of(run: &str, with_docker: bool) -> Vec<String> {
 /// Everything that was seen, for the last line.
 #[derive(Default)]
 struct Seen {
-    kills: u64,
+    done: u64,
     ended_before: u64,
+    /// How often each befell a run, alone or as one of two.
+    blows: BTreeMap<Blow, u64>,
+    pairs: u64,
+    /// Runs that ended by themselves, by exit code.
+    codes: BTreeMap<i32, u64>,
     by_watchdog: u64,
     by_command: u64,
     carried: Vec<Duration>,
-    /// Faults that were proven when somebody was killed.
+    /// Faults that were proven to be in force then.
     in_force: BTreeSet<(&'static str, FaultKind)>,
 }
 
-pub fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
+pub fn whatever_befalls_a_game_day_nothing_is_left_and_nobody_else_is_touched() {
+    // With mounts of its own, which end with it.
+    let campaign = std::thread::spawn(|| {
+        let disks = place::own_mounts();
+        if let Err(why) = &disks {
+            println!("no disk is filled: {why}");
+        }
+        campaign(disks.is_ok());
+    });
+    if let Err(failure) = campaign.join() {
+        std::panic::resume_unwind(failure);
+    }
+}
+
+fn campaign(disks: bool) {
     let kills: u64 = setting("GAMEDAY_KILLS", FEW);
     let seed: u64 = setting("GAMEDAY_KILL_SEED", 1);
     let mut dice = Dice(seed);
@@ -324,18 +391,18 @@ pub fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
         ("docker", Deck::of("docker")),
     ];
     let mut attempts = 0;
-    while seen.kills < kills {
+    while seen.done < kills {
         attempts += 1;
         assert!(
             attempts < 3 * kills + 10,
-            "most runs end before they are killed"
+            "most runs end before anything befalls them"
         );
-        let in_docker = with_docker && seen.kills % 2 == 1;
+        let in_docker = with_docker && seen.done % 2 == 1;
         let (runtime, deck) = &mut decks[usize::from(in_docker)];
         let runtime = *runtime;
         let first_time = deck.rounds == 0;
         let kind = deck.draw(&mut dice);
-        let (victims, mut moment) = drawn(&mut dice, runtime);
+        let (blows, mut moment) = (Blows::drawn(&mut dice, disks), drawn(&mut dice, runtime));
         if first_time && kills >= ALL_FAULTS {
             moment = Moment::InForce(dice.below(HOLD_MS / 2));
         }
@@ -344,10 +411,10 @@ pub fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
             moment = Moment::InForce(0);
         }
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let mut attempt = Attempt::start(dir.path(), runtime, kind, victims, moment);
+        let mut attempt = Attempt::start(dir.path(), runtime, kind, blows, moment);
         let _ends = EndsRuns(attempt.out.clone());
         if !attempt.wait() {
-            let said = std::fs::read_to_string(dir.path().join("said")).unwrap_or_default();
+            let said = attempt.said();
             let refused = said.contains("killed.toml:");
             assert!(!refused, "{} is refused: {said}", kind.name());
             deck.put_back(kind);
@@ -359,14 +426,22 @@ pub fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
                 .run_id()
                 .map(|run| bystander::Container::start(&run));
         }
-        let what = format!("{runtime} {} {victims:?} {moment:?}", attempt.kind.name());
-        let died = attempt.kill();
-        seen.kills += 1;
+        let what = format!("{runtime} {} {blows:?} {moment:?}", attempt.kind.name());
         if attempt.is_in_force() {
             seen.in_force.insert((runtime, kind));
         }
-        let said = judge(&attempt, died, with_docker, &mut seen);
-        println!("{:3} {what}: {said}", seen.kills);
+        attempt.strike();
+        seen.done += 1;
+        seen.pairs += u64::from(blows.then.is_some());
+        for blow in blows.all() {
+            *seen.blows.entry(blow).or_default() += 1;
+        }
+        println!("{:3} {what}", seen.done);
+        let said = match attempt.died {
+            Some(died) => killed(&attempt, died, with_docker, &mut seen),
+            None => lived(&mut attempt, with_docker, &mut seen),
+        };
+        println!("      {said}");
         process.is_unharmed();
         if let Some(container) = &container {
             container.is_unharmed();
@@ -374,13 +449,17 @@ pub fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
     }
     let worst = seen.carried.iter().max().copied().unwrap_or_default();
     println!(
-        "seed {seed}: {} kills ({} more runs had ended before) in {} faults of a runtime that were \
-         in force, of {} that are offered; {} reverted by the watchdog, {} by gameday revert; all \
-         links carried after at most {:.2} s ({} looks)",
-        seen.kills,
+        "seed {seed}: {} game days ({} more had ended before), {:?}, {} of them pairs; in {} faults \
+         of a runtime that were in force, of {} that are offered; exit codes of those that lived: \
+         {:?}; {} reverted by the watchdog, {} by gameday revert; all links carried after at most \
+         {:.2} s ({} looks)",
+        seen.done,
         seen.ended_before,
+        seen.blows,
+        seen.pairs,
         seen.in_force.len(),
         decks.iter().map(|(_, deck)| deck.len()).sum::<usize>(),
+        seen.codes,
         seen.by_watchdog,
         seen.by_command,
         worst.as_secs_f64(),
@@ -388,24 +467,32 @@ pub fn whoever_is_killed_when_nothing_is_left_and_nobody_else_is_touched() {
     );
 }
 
-/// What became of the run; panics if anything is left of it.
-fn judge(attempt: &Attempt, died: Instant, with_docker: bool, seen: &mut Seen) -> String {
+/// Nothing of it is left, without anybody being asked.
+fn gone(attempt: &Attempt, run: &str, with_docker: bool) {
+    let began = Instant::now();
+    while !left_of(run, with_docker).is_empty() {
+        let log = attempt.folder().map(|f| f.join("watchdog.log"));
+        let log = log.and_then(|log| std::fs::read_to_string(log).ok());
+        assert!(
+            began.elapsed() < LIMIT,
+            "{:?} is left\n{}\n{}",
+            left_of(run, with_docker),
+            log.unwrap_or_default(),
+            attempt.said()
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// What became of a run whose runner was killed; panics if anything is left of it.
+fn killed(attempt: &Attempt, died: Instant, with_docker: bool, seen: &mut Seen) -> String {
     let Some(run) = attempt.run_id() else {
         return "nothing was made yet".into();
     };
-    let folder = attempt.folder().expect("it has an id");
     let mut said = String::new();
-    if attempt.victims == Victims::Runner {
-        let began = Instant::now();
-        while !left_of(&run, with_docker).is_empty() {
-            let log = std::fs::read_to_string(folder.join("watchdog.log")).unwrap_or_default();
-            assert!(
-                began.elapsed() < LIMIT,
-                "the watchdog left {:?}\n{log}",
-                left_of(&run, with_docker)
-            );
-            std::thread::sleep(Duration::from_millis(100));
-        }
+    let watched = attempt.blows.watchdog_lives();
+    if watched {
+        gone(attempt, &run, with_docker);
         seen.by_watchdog += 1;
         said.push_str(&format!(
             "gone after {:.2} s, ",
@@ -423,13 +510,62 @@ fn judge(attempt: &Attempt, died: Instant, with_docker: bool, seen: &mut Seen) -
         }
         seen.by_command += 1;
     }
-    let reverted = finish(gameday().arg("revert").arg(&folder), LIMIT);
-    assert_eq!(reverted.status.code(), Some(0), "{}", text(&reverted));
-    let removed = text(&reverted).matches(": removed ").count();
-    if attempt.victims == Victims::Runner {
-        assert_eq!(removed, 0, "the watchdog left it: {}", text(&reverted));
+    let removed = reverted(attempt);
+    if watched {
+        assert_eq!(removed, 0, "the watchdog left it");
     }
     said.push_str(&format!("{removed} things removed by command"));
     assert_eq!(left_of(&run, with_docker), Vec::<String>::new());
     said
+}
+
+/// What became of a run whose runner lived: it ends by itself, as promised.
+fn lived(attempt: &mut Attempt, with_docker: bool, seen: &mut Seen) -> String {
+    let began = Instant::now();
+    while !attempt.ended() {
+        assert!(
+            began.elapsed() < LIMIT,
+            "it does not end:\n{}",
+            attempt.said()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let status = attempt.ended.expect("it has ended");
+    let Some(run) = attempt.run_id() else {
+        return format!("{status}, nothing was made yet");
+    };
+    gone(attempt, &run, with_docker);
+    let state = attempt.state();
+    let said = format!("{status}, {state:?}");
+    let folder = attempt.folder().expect("it has an id");
+    let code = status.code();
+    // A disk that was full before anything was recorded is no place for a run.
+    let nowhere = attempt.blows.has(Blow::FillDisk) && code == Some(64) && state.is_none();
+    if !nowhere {
+        let interrupted = state == Some(RunState::Interrupted);
+        let mut promised = attempt.blows.promised(interrupted);
+        if !interrupted {
+            // A signal that came when all was over changes the code alone.
+            promised.extend(attempt.blows.promised(true));
+        }
+        assert!(
+            code.is_some_and(|code| promised.contains(&code)),
+            "{said}, promised: {promised:?}\n{}",
+            attempt.said()
+        );
+        assert!(folder.join("report.json").exists(), "{}", attempt.said());
+        *seen.codes.entry(code.unwrap_or(-1)).or_default() += 1;
+    }
+    assert_eq!(reverted(attempt), 0, "it left something: {said}");
+    said
+}
+
+/// What `gameday revert` still removed of a run.
+fn reverted(attempt: &Attempt) -> usize {
+    let Some(folder) = attempt.folder() else {
+        return 0;
+    };
+    let reverted = finish(gameday().arg("revert").arg(folder), LIMIT);
+    assert_eq!(reverted.status.code(), Some(0), "{}", text(&reverted));
+    text(&reverted).matches(": removed ").count()
 }

@@ -226,7 +226,7 @@ pub async fn run(
         })),
     });
     if let Err(e) = served.await {
-        eprintln!("agent: control: {e}");
+        tracing::warn!("agent: control: {e}");
     }
     std::future::pending().await
 }
@@ -239,7 +239,7 @@ async fn sweep(rules: Arc<Mutex<Rules>>) {
         if let Err(e) = lock(&rules).sweep()
             && !std::mem::replace(&mut said, true)
         {
-            eprintln!("agent: {e}");
+            tracing::warn!("agent: {e}");
         }
     }
 }

@@ -101,7 +101,7 @@ fn raise_file_limit() {
         && soft < hard
         && let Err(e) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
     {
-        eprintln!("links: the limit of open files stays at {soft}: {e}");
+        tracing::warn!("links: the limit of open files stays at {soft}: {e}");
     }
 }
 
@@ -150,7 +150,7 @@ pub async fn run(
         }
     });
     if let Err(e) = served.await {
-        eprintln!("links: control: {e}");
+        tracing::warn!("links: control: {e}");
     }
     gates.open_all();
     std::future::pending().await

@@ -154,7 +154,7 @@ impl Server {
     fn run(mut self) {
         let ended = self.serve();
         if let (Some(shared), Err(e)) = (self.shared.upgrade(), ended) {
-            eprintln!("queue: {e}");
+            tracing::warn!("queue: {e}");
             lock(&shared.wanted).failed = Some(e.to_string());
             shared.followed.notify_all();
         }
