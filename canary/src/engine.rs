@@ -3,6 +3,7 @@
 //! It owns all state and runs on one thread, on which it also drives the calls:
 //! at this pace a task for each would cost as much as the call.
 
+use crate::blame::Blame;
 use crate::call::{self, Connection};
 use crate::classify::{classify, failed};
 use crate::config::CanaryConfig;
@@ -99,6 +100,7 @@ pub(crate) struct Engine {
     workload: Workload,
     processes: Processes,
     vitals: Vitals,
+    blame: Blame,
     pools: Vec<Pool>,
     calls: FuturesUnordered<Driven>,
     waiting: Waiting,
@@ -123,6 +125,7 @@ impl Engine {
             workload: config.drawing(),
             processes: Processes::new(config.index, n),
             vitals: Vitals::default(),
+            blame: Blame::new(n),
             pools: (0..n)
                 .map(|_| Pool {
                     idle: Vec::new(),
@@ -442,8 +445,10 @@ impl Engine {
         std::iter::from_fn(|| idle.pop()).find_map(|mut c| c.usable().then_some(c))
     }
 
-    fn ended(&mut self, ended: Ended) {
+    fn ended(&mut self, mut ended: Ended) {
         let call = ended.call;
+        let times = (call.op.invoked, ended.at);
+        self.blame.settle(call.endpoint, times, &mut ended.outcome);
         let pool = &mut self.pools[call.endpoint];
         if !call.op.attempt.is_first() {
             pool.retrying -= 1;

@@ -17,6 +17,7 @@
 // What is said, the binary says: a library that prints can be ended by whoever reads.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod blame;
 pub mod call;
 mod choice;
 pub mod classify;

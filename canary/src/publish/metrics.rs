@@ -81,6 +81,7 @@ pub struct Metrics {
     /// By endpoint.
     lag: Vec<Histogram>,
     in_flight: IntGauge,
+    healthy: IntGauge,
     unrecorded: IntCounter,
     anomalies: IntCounter,
     dropped_segments: IntCounter,
@@ -164,6 +165,13 @@ impl Metrics {
                 &registry,
                 IntGauge::with_opts(of("gameday_canary_inflight", "Operations in flight.")),
             )?,
+            healthy: kept(
+                &registry,
+                IntGauge::with_opts(of(
+                    "gameday_canary_healthy",
+                    "0 while calls are refused for the canary's own fault: credentials, rights, its table.",
+                )),
+            )?,
             unrecorded: counter(
                 "gameday_canary_unrecorded_total",
                 "Operations that were due and neither sent nor recorded.",
@@ -237,6 +245,11 @@ impl Metrics {
         self.in_flight
             .set(health.in_flight.try_into().unwrap_or(i64::MAX));
         self.unrecorded.inc_by(health.counts.unrecorded);
+    }
+
+    /// Whether nothing is refused for the canary's own fault.
+    pub fn healthy(&mut self, healthy: bool) {
+        self.healthy.set(i64::from(healthy));
     }
 
     /// Takes the objectives and the alarms as they stand now.
@@ -345,6 +358,7 @@ mod tests {
         m.operation(&op_of("a", false, 2001, failed(ErrorClass::Timeout, "")));
         m.operation(&op_of("a", false, 0, failed(ErrorClass::Unsent, "")));
         m.operation(&op_of("elsewhere", true, 1, ok()));
+        m.healthy(true);
         m.health(&Health {
             in_flight: 7,
             counts: Counts {
@@ -491,6 +505,7 @@ mod tests {
         assert_eq!(value(&s, "gameday_canary_errors_total", &timeouts), 1.0);
         for (name, labels, expected) in [
             ("gameday_canary_inflight", [("az", "a")], 7.0),
+            ("gameday_canary_healthy", [("az", "a")], 1.0),
             ("gameday_canary_unrecorded_total", [("az", "a")], 2.0),
             ("gameday_alarm_firing", [("alarm", "page")], 1.0),
             ("gameday_build_info", [("version", "1.2.3")], 1.0),

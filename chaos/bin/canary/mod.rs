@@ -293,6 +293,7 @@ async fn measure(
     let mut logged = every(INTERVAL);
     let mut progress = canary.progress.clone();
     let mut asked = pin!(ask::asked(stop_file));
+    let mut ill = false;
     loop {
         tokio::select! {
             _ = stop.stopped() => return Ok(None),
@@ -310,6 +311,17 @@ async fn measure(
                 }
                 if let Some(why) = publisher.flaw() {
                     return Err(why);
+                }
+                let refused = publisher.refused(canary.clock.now());
+                if ill != refused.is_some() {
+                    ill = refused.is_some();
+                    view.line(&match refused {
+                        Some(why) => format!(
+                            "refused, by the canary's own fault, which does not count against the \
+                             service: {why}"
+                        ),
+                        None => "not refused any more".into(),
+                    });
                 }
             }
             _ = shown.tick() => view.status(publisher),

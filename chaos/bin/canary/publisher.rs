@@ -7,7 +7,7 @@ use gameday_canary::publish::budget::{Calls, Rolling};
 use gameday_canary::publish::hlog::LatencyLog;
 use gameday_canary::publish::metrics::{AlarmState, Budget, Metrics};
 use gameday_canary::publish::segments::{Ended, Segment, Segments};
-use gameday_record::{AlarmRule, Nanos, Objective, Target, Verdict};
+use gameday_record::{AlarmRule, ErrorClass, Nanos, Objective, Target, Verdict};
 use gameday_reports::{Change, Fold, Watch, burn};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -20,6 +20,9 @@ const MAX_LINE: u64 = 64 << 10;
 /// Seconds that the fold keeps beyond those that calls need to end: for the
 /// live view, and for a moment in which nobody steps the alarms.
 const FOLD_SECONDS: u64 = 120;
+
+/// A canary is ill for so long after a call was refused for its own fault.
+const ILL: Duration = Duration::from_secs(30);
 
 /// How far the canary has come.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +66,16 @@ struct Inner {
     judged: Judged,
     dropped: u64,
     health: Health,
+    /// The last call that was refused for the canary's own fault, and why.
+    refused: Option<(Nanos, String)>,
     flaw: Option<String>,
+}
+
+impl Inner {
+    fn refused_lately(&self, now: Nanos) -> Option<&str> {
+        let (at, why) = self.refused.as_ref()?;
+        (now.since(*at) < ILL).then_some(why)
+    }
 }
 
 impl Publisher {
@@ -100,6 +112,7 @@ impl Publisher {
             judged: Judged::default(),
             dropped: 0,
             health: Health::default(),
+            refused: None,
             flaw: None,
         };
         Ok(Arc::new(Publisher {
@@ -165,6 +178,11 @@ impl Publisher {
             inner.metrics.operation(&op);
             inner.latency.operation(&op);
             inner.fold.push(&op);
+            if let Some(failure) = op.outcome.failure()
+                && failure.class == ErrorClass::Misconfigured
+            {
+                inner.refused = Some((op.returned.unwrap_or(op.due), failure.message.clone()));
+            }
         }
         Ok(finished)
     }
@@ -211,6 +229,7 @@ impl Publisher {
         let budgets: Vec<Budget> = budgets.collect();
         inner.metrics.standing(&budgets, &alarms);
         inner.metrics.judged(inner.judged.anomalies, inner.dropped);
+        inner.metrics.healthy(inner.refused_lately(now).is_none());
         if let Some(Err(why)) = inner.segments.as_mut().map(Segments::flush) {
             inner.flaw.get_or_insert(why);
         }
@@ -237,6 +256,11 @@ impl Publisher {
     pub fn look<T>(&self, look: impl FnOnce(&Fold, &Health) -> T) -> T {
         let inner = self.lock();
         look(&inner.fold, &inner.health)
+    }
+
+    /// Why calls are refused now for the canary's own fault, if they are.
+    pub fn refused(&self, now: Nanos) -> Option<String> {
+        self.lock().refused_lately(now).map(String::from)
     }
 
     /// Marks the history as incomplete; the first reason is kept.
