@@ -187,8 +187,14 @@ fn an_idle_group_does_not_pin_what_others_write() {
     drop(wal);
     let (_, found) = Wal::open(real(dir.path()).unwrap(), small()).unwrap();
     let old = &found.groups[&2].entries;
-    assert_eq!(old.keys().copied().collect::<Vec<_>>(), (1..=9).collect::<Vec<_>>());
-    assert_eq!((&old[&8][..], &old[&9][..]), (&b"of old 8"[..], &b"again"[..]));
+    assert_eq!(
+        old.keys().copied().collect::<Vec<_>>(),
+        (1..=9).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        (&old[&8][..], &old[&9][..]),
+        (&b"of old 8"[..], &b"again"[..])
+    );
     let new = &found.groups[&1];
     assert_eq!((new.purged, new.entries.len()), (Some(1995), 5));
 }

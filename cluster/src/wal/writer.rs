@@ -309,9 +309,8 @@ impl Writer {
                 _ => break,
             };
             let live = &self.opened.live;
-            let entries =
-                recover::live_entries(self.disk.as_ref(), &self.options, oldest, live)
-                    .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
+            let entries = recover::live_entries(self.disk.as_ref(), &self.options, oldest, live)
+                .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
             self.write_records(entries.iter().peekable())?;
             // The broken store may not have synced what it wrote; it shall lose, not be damaged.
             #[cfg(feature = "seeded-bugs")]
