@@ -174,6 +174,12 @@ impl Timing {
 }
 
 /// When trees are made durable and logs cut.
+///
+/// What a node's log takes follows from it. In memory each replica has about `keep_bytes`, and
+/// what was appended since its last checkpoint: at most about `bytes`, and what comes in the second
+/// until that is noticed. On disk the log has at most twice what all replicas have in memory, and
+/// four segments. Only a leader keeps more, for a follower that takes entries, but more slowly than
+/// they come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Checkpoint {
@@ -181,10 +187,40 @@ pub struct Checkpoint {
     pub every_ms: u64,
     /// Applied entries after which a replica is due earlier.
     pub entries: u64,
-    /// Bytes of log in memory above which a replica is due earlier.
-    pub bytes: usize,
-    /// Entries kept in the log for followers that are behind.
-    pub keep: u64,
+    /// Bytes of entries appended after which a replica is due earlier.
+    pub bytes: u64,
+    /// Bytes of entries, the latest ones, that are kept in the log for followers that are behind,
+    /// and at least one entry. Who is further behind gets a copy of the tree.
+    pub keep_bytes: usize,
+    /// Length in bytes of the files that the log consists of, 4 KiB to 1 GiB.
+    pub segment_bytes: u64,
+}
+
+/// Whether a replica's tree is to be made durable now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// No.
+    NotYet,
+    /// Yes, after others that are due: one at a time.
+    InTurn,
+    /// Yes, whoever else is due.
+    Now,
+}
+
+impl Checkpoint {
+    /// Whether a checkpoint is due, `passed` after the last one, with so many entries applied and
+    /// so many bytes appended since.
+    pub fn due(&self, entries: u64, bytes: u64, passed: Duration) -> Due {
+        if entries == 0 {
+            Due::NotYet
+        } else if entries >= self.entries || bytes >= self.bytes {
+            Due::Now
+        } else if passed >= Duration::from_millis(self.every_ms) {
+            Due::InTurn
+        } else {
+            Due::NotYet
+        }
+    }
 }
 
 impl Default for Checkpoint {
@@ -192,8 +228,9 @@ impl Default for Checkpoint {
         Checkpoint {
             every_ms: 10_000,
             entries: 20_000,
-            bytes: 32 << 20,
-            keep: 1_000,
+            bytes: 16 << 20,
+            keep_bytes: 4 << 20,
+            segment_bytes: 16 << 20,
         }
     }
 }
@@ -284,8 +321,15 @@ impl NodeConfig {
                 if t.lease_ms > 60_000 {
                     wrong.push("timing: lease_ms must be at most 60000".into());
                 }
-                if c.checkpoint.every_ms == 0 || c.checkpoint.entries == 0 {
-                    wrong.push("checkpoint: every_ms and entries must not be 0".into());
+                let p = &c.checkpoint;
+                if p.every_ms == 0 || p.entries == 0 || p.bytes == 0 {
+                    wrong.push("checkpoint: every_ms, entries and bytes must not be 0".into());
+                }
+                if p.bytes > 1 << 30 || p.keep_bytes > 1 << 30 {
+                    wrong.push("checkpoint: bytes and keep_bytes must be at most 1 GiB".into());
+                }
+                if !(4096..=1 << 30).contains(&p.segment_bytes) {
+                    wrong.push("checkpoint: segment_bytes must be 4096 to 1 GiB".into());
                 }
                 if let Some(r) = &c.remember
                     && !(1..=1_000_000).contains(&r.writes)
@@ -415,6 +459,18 @@ mod tests {
         r.peers.get_mut("storage-c1").unwrap().meta = false;
         let ConfigError(wrong) = NodeConfig::Router(r).check().unwrap_err();
         assert_eq!(wrong.len(), 3, "{wrong:?}");
+    }
+
+    /// What is kept is no reason for another checkpoint, or there would be one per look for ever.
+    #[test]
+    fn a_checkpoint_is_due_by_what_came_since_the_last_one() {
+        let limits = Checkpoint::default();
+        let second = Duration::from_secs(1);
+        assert_eq!(limits.due(0, 0, 100 * second), Due::NotYet, "nothing new");
+        assert_eq!(limits.due(1, 1, second), Due::NotYet);
+        assert_eq!(limits.due(1, 1, 10 * second), Due::InTurn);
+        assert_eq!(limits.due(20_000, 1, second), Due::Now);
+        assert_eq!(limits.due(5, 16 << 20, second), Due::Now);
     }
 
     #[test]

@@ -7,14 +7,16 @@ use super::machine::{Applied, Machine, decode_item};
 use super::network::{Network, Peers};
 use super::recent::{Recent, Remembered, Written};
 use super::snapshot::{SnapshotData, Staged};
-use super::types::{Command, GroupId, NodeId, Outcome, Types, Vote};
+use super::types::{Command, GroupId, MAX_COMMAND, NodeId, Op, Outcome, Types, Vote};
+use crate::api::write::WriteReply;
 use crate::backend::{Census, StoreKey};
 use crate::clock::{self, Tick};
 use crate::config::{Checkpoint, Remember, Timing};
 use crate::disk::Disk;
 use crate::engine::{Digest, EngineError, Page, Tree};
-use crate::meta::{RoutingMap, key};
+use crate::meta::{META_GROUP, MetaReply, RoutingMap, key};
 use crate::rpc::protocol::{Refusal, SnapshotPiece, Standing, WriteFailure};
+use futures_util::FutureExt;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
@@ -35,7 +37,7 @@ pub struct Parts {
     pub id: GroupId,
     /// This node.
     pub me: NodeId,
-    /// Its members; the first starts it, if it is new.
+    /// Its members.
     pub members: Vec<NodeId>,
     /// Log.
     pub log: Log,
@@ -53,6 +55,9 @@ pub struct Parts {
     pub map: Option<watch::Sender<Arc<RoutingMap>>>,
     /// What to remember of applied writes.
     pub remember: Option<Remember>,
+    /// A replica without a trace of a past may have had one on a disk that was replaced: until
+    /// somebody who knows has told it, it is treated as one that forgot. See `node::found`.
+    pub doubtful: bool,
     /// Until when this replica neither votes nor campaigns.
     pub silent_until: Tick,
     /// A bug to have on purpose.
@@ -69,6 +74,7 @@ pub struct Group {
     raft: Raft<Types, Machine>,
     metrics: WatchReceiverOf<Types, RaftMetrics<Types>>,
     log: Log,
+    keep_bytes: usize,
     tree: Arc<Tree>,
     counter: Arc<Counter>,
     disk: Arc<dyn Disk>,
@@ -110,13 +116,15 @@ pub struct GroupStatus {
     pub term: u64,
     /// Index of the last applied entry.
     pub applied: u64,
+    /// Index of the last entry that is known to be committed.
+    pub committed: u64,
     /// It leads and has applied an entry of its own term.
     pub ready: bool,
     /// It has stopped for good.
     pub failed: Option<String>,
 }
 
-fn raft_config(timing: &Timing, checkpoint: &Checkpoint) -> Result<Config, String> {
+fn raft_config(timing: &Timing) -> Result<Config, String> {
     Config {
         cluster_name: "gameday".into(),
         heartbeat_interval: timing.heartbeat_ms,
@@ -127,8 +135,8 @@ fn raft_config(timing: &Timing, checkpoint: &Checkpoint) -> Result<Config, Strin
         max_payload_entries: 1024,
         snapshot_policy: SnapshotPolicy::Never,
         replication_lag_threshold: u64::MAX / 2,
-        max_in_snapshot_log_to_keep: checkpoint.keep,
-        purge_batch_size: 256,
+        // The log is cut by bytes, see `Group::cut`.
+        max_in_snapshot_log_to_keep: u64::MAX,
         install_snapshot_timeout: 60_000,
         api_channel_size: Some(16_384),
         notification_channel_size: Some(16_384),
@@ -145,11 +153,11 @@ fn raft_config(timing: &Timing, checkpoint: &Checkpoint) -> Result<Config, Strin
 }
 
 impl Group {
-    /// Starts a replica. A new group elects its first leader at once, if this node is preferred.
+    /// Starts a replica. One that has no past elects a leader as soon as it is initialized.
     pub async fn start(parts: Parts) -> io::Result<Arc<Self>> {
-        let config = raft_config(&parts.timing, &parts.checkpoint).map_err(io::Error::other)?;
+        let config = raft_config(&parts.timing).map_err(io::Error::other)?;
         let blank = parts.log.is_blank();
-        let amnesiac = parts.log.amnesiac();
+        let amnesiac = parts.log.amnesiac() || (blank && parts.doubtful);
         let recent = parts.remember.map(|r| Arc::new(Recent::new(r)));
         let machine = Machine::new(parts.tree.clone(), parts.map, recent.clone())?;
         let network = Network {
@@ -182,6 +190,7 @@ impl Group {
             metrics: raft.metrics(),
             raft,
             log: parts.log,
+            keep_bytes: parts.checkpoint.keep_bytes,
             tree: parts.tree,
             counter: Arc::default(),
             disk: parts.disk,
@@ -209,8 +218,13 @@ impl Group {
         Ok(group)
     }
 
-    /// Makes a new group's first log entry, on its preferred leader. Must be called only for a
-    /// group that never had a leader.
+    /// Makes a new group's first log entry, and asks for votes at once. Must be called only for a
+    /// group that is new, but may be called twice, and on several members.
+    ///
+    /// The entry is the same whoever makes it: it says who the members are, which were chosen once
+    /// and are the same for all, and its log id is term 0, index 0, in which nobody can be elected.
+    /// So two members that both make it have the same log, and who leads is decided by votes, as
+    /// ever. A member that has a log already is left as it is.
     pub async fn initialize(&self) -> Result<(), String> {
         let members: BTreeSet<NodeId> = self.members.iter().copied().collect();
         match self.raft.initialize(members).await {
@@ -240,6 +254,7 @@ impl Group {
 
     /// At a glance.
     pub fn status(&self) -> GroupStatus {
+        let ended = self.core_has_ended();
         let m = self.metrics.borrow_watched();
         let role = match m.state {
             _ if self.amnesiac() => Role::Repairing,
@@ -252,9 +267,20 @@ impl Group {
             leader: m.current_leader,
             term: m.current_term,
             applied: m.last_applied.map_or(0, |l| l.index),
+            committed: m.local_committed.map_or(0, |l| l.index),
             ready: ready(&m),
-            failed: m.running_state.as_ref().err().map(ToString::to_string),
+            failed: match &m.running_state {
+                Err(error) => Some(error.to_string()),
+                Ok(()) => ended.then(|| "its consensus task panicked".to_owned()),
+            },
         }
+    }
+
+    /// Whether nobody sends metrics any more: all that a panic in openraft's core leaves.
+    fn core_has_ended(&self) -> bool {
+        let mut metrics = self.metrics.clone();
+        drop(metrics.borrow_and_update());
+        matches!(metrics.changed().now_or_never(), Some(Err(_)))
     }
 
     /// Whether it has forgotten what it promised.
@@ -282,13 +308,25 @@ impl Group {
         Ok(())
     }
 
+    /// Notes, durably, that it has forgotten what it promised: it was only doubtful until now.
+    pub async fn has_forgotten(&self) -> io::Result<()> {
+        self.log.set_amnesiac(true).await
+    }
+
     /// What this replica promised and has.
     pub fn standing(&self) -> Standing {
         let (vote, last) = self.log.standing();
+        let m = self.metrics.borrow_watched();
+        // The vote is read first: if it is still that of the term in which the metrics say that
+        // this replica leads, it led when its last entry was read.
+        let leads = m.state == ServerState::Leader
+            && vote.is_some_and(|v| v.leader_id.term == m.current_term);
         Standing {
             vote,
             last,
             amnesiac: self.amnesiac(),
+            leads,
+            innocent: self.log.is_innocent(),
         }
     }
 
@@ -304,10 +342,28 @@ impl Group {
     /// openraft answers `ForwardToLeader` only before it appends anything (`write_entries` in its
     /// `raft_core.rs`): certainly not proposed. Everything else, also an answer that never
     /// comes, leaves the outcome unknown.
+    ///
+    /// Nothing is proposed that could not be replicated, or that another build would understand
+    /// and this one does not.
     pub async fn propose(&self, command: Command) -> Result<Outcome, WriteFailure> {
+        if command.0.len() > MAX_COMMAND {
+            return Ok(self.too_long(command.0.len()));
+        }
         // Saves the way into the core, and tells the reason.
         if self.metrics.borrow_watched().state != ServerState::Leader {
             return Err(WriteFailure::Refused(self.not_leader()));
+        }
+        let fits = match command.op() {
+            Ok(Op::Write { .. }) => self.id != META_GROUP,
+            Ok(Op::Meta(_)) => self.id == META_GROUP,
+            Err(error) => {
+                let why = format!("a command that this build does not understand ({error})");
+                return Err(WriteFailure::Refused(Refusal::Unavailable(why)));
+            }
+        };
+        if !fits {
+            let why = "a command of another group".to_owned();
+            return Err(WriteFailure::Refused(Refusal::Unavailable(why)));
         }
         #[cfg(feature = "seeded-bugs")]
         if self.bug == Some(crate::config::Bug::AckBeforeQuorum)
@@ -319,6 +375,16 @@ impl Group {
             Ok(done) => Ok(done.data),
             Err(error) => Err(self.classify(error)),
         }
+    }
+
+    /// The answer to a command over the limit: to repeat it is of no use.
+    fn too_long(&self, bytes: usize) -> Outcome {
+        let message =
+            format!("a write of {bytes} bytes with its expressions; at most {MAX_COMMAND}");
+        if self.id == META_GROUP {
+            return Outcome::Meta(MetaReply::Refused(message));
+        }
+        Outcome::Write(WriteReply::Invalid { message })
     }
 
     fn classify(&self, error: RaftError<Types, ClientWriteError<Types>>) -> WriteFailure {
@@ -453,7 +519,37 @@ impl Group {
         self.log.bytes()
     }
 
-    /// Makes the tree durable and cuts the log, in the background.
+    /// About how many bytes of log were appended since the start.
+    pub fn appended(&self) -> u64 {
+        self.log.appended()
+    }
+
+    /// Whether the tree was found damaged.
+    pub fn tree_is_damaged(&self) -> bool {
+        self.tree.is_damaged()
+    }
+
+    /// Index of the last entry that was cut off the log.
+    pub fn purged(&self) -> Option<u64> {
+        self.log.purged()
+    }
+
+    /// Cuts the log, in memory and on disk, to about the bytes that are kept for followers, as far
+    /// as a checkpoint has what goes. A leader keeps what it is about to send.
+    pub async fn cut(&self) {
+        let durable = self.metrics.borrow_watched().snapshot.map(|l| l.index);
+        let upto = self.log.purge_point(self.keep_bytes).min(durable);
+        if let Some(upto) = upto.filter(|upto| Some(*upto) > self.log.purged())
+            && self.raft.trigger().purge_log(upto).await.is_err()
+        {
+            tracing::warn!(
+                group = self.id,
+                "the log is not cut: the replica has stopped"
+            );
+        }
+    }
+
+    /// Makes the tree durable, in the background.
     pub async fn checkpoint(&self) {
         let m = self.metrics.borrow_watched().last_applied;
         if m.is_some() && self.raft.trigger().snapshot().await.is_err() {
@@ -530,9 +626,18 @@ impl Group {
         installed.map(|r| Some(r.vote)).map_err(|e| e.to_string())
     }
 
-    /// The tree, for bugs.
-    #[cfg(feature = "seeded-bugs")]
-    pub(super) fn tree(&self) -> &Tree {
+    /// Ends openraft's core as a bug in it would.
+    #[cfg(test)]
+    pub async fn panic_in_core(&self) {
+        let _ = self
+            .raft
+            .with_raft_state(|_| -> () { panic!("on purpose") })
+            .await;
+    }
+
+    /// The tree, for bugs and for tests of what damage to it does.
+    #[cfg(any(test, feature = "seeded-bugs"))]
+    pub(crate) fn tree(&self) -> &Tree {
         &self.tree
     }
 }

@@ -23,8 +23,8 @@ mod state {
     pub const AMNESIA: u8 = 3;
 }
 
-/// Bytes of entries that one message to a follower carries, give or take one entry.
-const BATCH_BYTES: usize = 1 << 20;
+/// Bytes of entries that one message to a follower carries at most, unless it is a single entry.
+pub const BATCH_BYTES: usize = 1 << 20;
 
 /// A group's log. Clones share it.
 #[derive(Clone)]
@@ -42,7 +42,11 @@ struct Memory {
     entries: VecDeque<Entry>,
     /// About what the entries take.
     bytes: usize,
+    /// About what all entries took that were appended since the start.
+    appended: u64,
     amnesiac: bool,
+    /// It is on record whether this replica has forgotten something.
+    marked: bool,
 }
 
 impl Memory {
@@ -87,6 +91,7 @@ impl Log {
                 .map(|b| decode("purge point", b))
                 .transpose()?;
             memory.amnesiac = state(state::AMNESIA).is_some_and(|b| b.as_ref() == [1]);
+            memory.marked = state(state::AMNESIA).is_some();
             for (index, body) in recovered.entries {
                 if memory.purged.is_some_and(|p| index <= p.index) {
                     continue;
@@ -133,7 +138,8 @@ impl Log {
             Bytes::copy_from_slice(&[u8::from(amnesiac)]),
         )
         .await?;
-        self.memory().amnesiac = amnesiac;
+        let mut memory = self.memory();
+        (memory.amnesiac, memory.marked) = (amnesiac, true);
         Ok(())
     }
 
@@ -150,6 +156,7 @@ impl Log {
             .await?;
         *self.memory() = Memory {
             amnesiac: true,
+            marked: true,
             ..Memory::default()
         };
         Ok(())
@@ -165,8 +172,40 @@ impl Log {
         self.memory().bytes
     }
 
-    /// Whether nothing was ever written.
+    /// About how many bytes of entries were appended since the start.
+    pub fn appended(&self) -> u64 {
+        self.memory().appended
+    }
+
+    /// The last entry that can go if about so many bytes of the latest ones, and at least one
+    /// entry, are to stay.
+    pub fn purge_point(&self, keep_bytes: usize) -> Option<u64> {
+        let memory = self.memory();
+        let mut left = keep_bytes;
+        let kept = memory.entries.iter().rev().take_while(|entry| {
+            let fits = weight(entry) <= left;
+            left = left.saturating_sub(weight(entry));
+            fits
+        });
+        let stay = kept.count().max(1);
+        let gone = memory.entries.len().checked_sub(stay + 1)?;
+        memory.entries.get(gone).map(|entry| entry.log_id.index)
+    }
+
+    /// Index of the last purged entry.
+    pub fn purged(&self) -> Option<u64> {
+        self.memory().purged.map(|p| p.index)
+    }
+
+    /// Whether there is no trace of a past: a new replica's log, or one whose disk was replaced.
     pub fn is_blank(&self) -> bool {
+        let memory = self.memory();
+        memory.vote.is_none() && memory.last_log_id().is_none() && !memory.marked
+    }
+
+    /// Whether this replica neither promised nor stored anything, and never did as far as it
+    /// knows.
+    pub fn is_innocent(&self) -> bool {
         let memory = self.memory();
         memory.vote.is_none() && memory.last_log_id().is_none() && !memory.amnesiac
     }
@@ -200,12 +239,24 @@ fn bounds(range: impl RangeBounds<u64>) -> (u64, u64) {
     (start, end)
 }
 
-/// Roughly what an entry takes in a message.
-fn weight(entry: &Entry) -> usize {
-    32 + match &entry.payload {
+/// What an entry takes in a message, or a little more.
+pub fn weight(entry: &Entry) -> usize {
+    // Term, index, kind and length are at most ten bytes each.
+    40 + match &entry.payload {
         EntryPayload::Normal(command) => command.0.len(),
-        _ => 0,
+        EntryPayload::Blank => 0,
+        EntryPayload::Membership(members) => 64 * (1 + members.voter_ids().count()),
     }
+}
+
+/// How many of these entries fit into so many bytes; at least one, if there is one.
+pub fn that_fit<'a>(entries: impl IntoIterator<Item = &'a Entry>, bytes: usize) -> usize {
+    let mut sum = 0;
+    let fit = entries.into_iter().enumerate().take_while(|(n, entry)| {
+        sum += weight(entry);
+        *n == 0 || sum <= bytes
+    });
+    fit.count()
 }
 
 impl RaftLogReader<Types> for Log {
@@ -236,17 +287,9 @@ impl RaftLogReader<Types> for Log {
         if start < first || start >= end {
             return Ok(Vec::new());
         }
-        let mut bytes = 0;
-        Ok(memory
-            .entries
-            .range((start - first) as usize..(end - first) as usize)
-            .take_while(|e| {
-                let fits = bytes < BATCH_BYTES;
-                bytes += weight(e);
-                fits
-            })
-            .cloned()
-            .collect())
+        let wanted = (start - first) as usize..(end - first) as usize;
+        let fit = that_fit(memory.entries.range(wanted.clone()), BATCH_BYTES);
+        Ok(memory.entries.range(wanted).take(fit).cloned().collect())
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
@@ -295,6 +338,7 @@ impl RaftLogStorage<Types> for Log {
                 let body = encode(&entry)?;
                 records.push(Record::Entry { group, index, body });
                 memory.bytes += weight(&entry);
+                memory.appended += weight(&entry) as u64;
                 memory.entries.push_back(entry);
             }
         }
@@ -354,5 +398,86 @@ impl RaftLogStorage<Types> for Log {
             )
             .await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::types::{Command, MAX_COMMAND};
+    use crate::disk::real;
+    use crate::rpc::frame::MAX_BODY;
+    use crate::rpc::protocol::Request;
+    use crate::wal::WalOptions;
+    use openraft::raft::AppendEntriesRequest;
+    use proptest::prelude::*;
+
+    fn entry(index: u64, length: usize) -> Entry {
+        Entry {
+            log_id: LogId::new_term_index(u64::MAX, index),
+            payload: EntryPayload::Normal(Command(vec![7; length].into())),
+        }
+    }
+
+    /// A log with entries of these lengths, beginning with index 1.
+    fn log(dir: &std::path::Path, lengths: &[usize]) -> Log {
+        let (wal, _) = Wal::open(real(dir).unwrap(), WalOptions::default()).unwrap();
+        let log = Log::new(1, wal, None).unwrap();
+        let entries = (1..).zip(lengths).map(|(i, length)| entry(i, *length));
+        log.memory().entries = entries.collect();
+        log
+    }
+
+    /// Lengths of commands that `propose` accepts: mostly small, some as long as can be.
+    fn accepted() -> impl Strategy<Value = usize> {
+        prop_oneof![4 => 0..2000_usize, 1 => 0..=MAX_COMMAND, 1 => Just(MAX_COMMAND)]
+    }
+
+    proptest! {
+        #![proptest_config(crate::disk::testing::cases(48))]
+
+        /// Whatever is accepted can be sent to a follower, and more than one batch only if it is a
+        /// single entry.
+        #[test]
+        fn what_is_accepted_fits_a_message(
+            lengths in prop::collection::vec(accepted(), 1..40),
+            from in any::<prop::sample::Index>(),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let mut log = log(dir.path(), &lengths);
+            let start = 1 + from.index(lengths.len()) as u64;
+            let read = log.limited_get_log_entries(start, 1 + lengths.len() as u64);
+            let entries = futures_util::FutureExt::now_or_never(read).unwrap().unwrap();
+            prop_assert!(!entries.is_empty());
+            let (many, index) = (entries.len() > 1, entries[0].log_id.index);
+            prop_assert_eq!(index, start);
+            let request = Request::Append(
+                u64::MAX,
+                AppendEntriesRequest {
+                    vote: Vote::new_committed(u64::MAX, u64::MAX),
+                    prev_log_id: Some(LogId::new_term_index(u64::MAX, start - 1)),
+                    entries,
+                    leader_commit: Some(LogId::new_term_index(u64::MAX, u64::MAX)),
+                },
+            );
+            let length = postcard::to_stdvec(&request).unwrap().len();
+            prop_assert!(length <= MAX_BODY, "{}", length);
+            prop_assert!(!many || length <= BATCH_BYTES + 100, "{}", length);
+        }
+    }
+
+    #[test]
+    fn a_log_keeps_bytes_and_not_numbers_of_entries() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = |lengths: &[usize]| log(dir.path(), lengths);
+        let small = log(&[60; 1000]);
+        assert_eq!(small.purge_point(10_000), Some(900));
+        assert_eq!(small.purge_point(1 << 20), None, "all of it may stay");
+        drop(small);
+        let large = log(&[400_000; 30]);
+        assert_eq!(large.purge_point(1 << 20), Some(28));
+        assert_eq!(large.purge_point(0), Some(29), "the last one stays");
+        drop(large);
+        assert_eq!(log(&[]).purge_point(0), None);
     }
 }

@@ -7,7 +7,7 @@ use crate::api::value::Item;
 use crate::api::write::WriteReply;
 use crate::engine::{Change, EngineError, Tree};
 use crate::meta::{MetaCommand, MetaReply, RoutingMap, key};
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use openraft::entry::EntryPayload;
 use openraft::storage::{
     ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot, SnapshotMeta,
@@ -17,6 +17,7 @@ use openraft::{OptionalSend, StoredMembership};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -110,6 +111,29 @@ impl Machine {
         Ok(())
     }
 
+    async fn apply_all<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while let Some(item) = entries.next().await {
+            let item = item?;
+            if let EntryPayload::Normal(command) = &item.0.payload {
+                bytes += command.0.len();
+            }
+            batch.push(item);
+            if batch.len() >= BATCH_ENTRIES || bytes >= BATCH_BYTES {
+                self.apply_batch(std::mem::take(&mut batch)).await?;
+                bytes = 0;
+            }
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.apply_batch(batch).await
+    }
+
     async fn apply_batch(
         &mut self,
         entries: Vec<(Entry, Option<ApplyResponder<Types>>)>,
@@ -130,7 +154,11 @@ impl Machine {
                     self.applied.membership = StoredMembership::new(Some(entry.log_id), membership);
                     Outcome::None
                 }
-                EntryPayload::Normal(command) => batch.evaluate(&command, self.map.is_some())?,
+                EntryPayload::Normal(command) => {
+                    batch.evaluate(&command, self.map.is_some()).map_err(|e| {
+                        io::Error::new(e.kind(), format!("entry {}: {e}", entry.log_id))
+                    })?
+                }
             };
             if let Some(responder) = responder {
                 answers.push((responder, outcome));
@@ -178,7 +206,6 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     fn evaluate(&mut self, command: &Command, metadata: bool) -> io::Result<Outcome> {
-        // Undecodable bytes are so on every replica alike.
         match (command.op(), metadata) {
             (Ok(Op::Write { key, op }), false) => {
                 let stored = key::storage_key(&key);
@@ -186,7 +213,20 @@ impl Batch<'_> {
                     Some(item) => item.clone(),
                     None => stored_item(self.tree, &stored)?,
                 };
-                Ok(Outcome::Write(match op.apply(current) {
+                // What it does depends on the entry and the item alone, and so does whether it
+                // panics: every replica finds the same, and nothing changed.
+                let evaluated = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                    #[cfg(test)]
+                    super::sabotage::meet(super::sabotage::IN_EVALUATION, &key.hash);
+                    op.apply(current)
+                }));
+                let Ok(reply) = evaluated else {
+                    tracing::error!("a write cannot be evaluated: a bug; it changes nothing");
+                    return Ok(Outcome::Refused("evaluating it failed: a bug".into()));
+                };
+                #[cfg(test)]
+                super::sabotage::meet(super::sabotage::IN_APPLYING, &key.hash);
+                Ok(Outcome::Write(match reply {
                     WriteReply::Done { old, new } => {
                         let written = self
                             .recent
@@ -202,7 +242,12 @@ impl Batch<'_> {
             }
             (Ok(Op::Meta(command)), true) => Ok(Outcome::Meta(self.change_map(command)?)),
             (Ok(_), _) => Ok(Outcome::Refused("a command of another group".into())),
-            (Err(error), _) => Ok(Outcome::Refused(format!("command: {error}"))),
+            // Whoever proposed it understood it: another build. To skip it here would be to have
+            // other contents than that one has.
+            (Err(error), _) => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("a command that this build does not understand ({error})"),
+            )),
         }
     }
 
@@ -294,27 +339,16 @@ impl RaftStateMachine<Types> for Machine {
         Ok((self.applied.log_id, self.applied.membership.clone()))
     }
 
-    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    /// A panic is an error as any other: openraft would not notice that its task is gone, and a
+    /// leader would go on leading.
+    async fn apply<S>(&mut self, entries: S) -> Result<(), io::Error>
     where
         S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
     {
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        while let Some(item) = entries.next().await {
-            let item = item?;
-            if let EntryPayload::Normal(command) = &item.0.payload {
-                bytes += command.0.len();
-            }
-            batch.push(item);
-            if batch.len() >= BATCH_ENTRIES || bytes >= BATCH_BYTES {
-                self.apply_batch(std::mem::take(&mut batch)).await?;
-                bytes = 0;
-            }
-        }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        self.apply_batch(batch).await
+        AssertUnwindSafe(self.apply_all(entries))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(io::Error::other("applying entries panicked")))
     }
 
     async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder> {

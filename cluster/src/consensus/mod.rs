@@ -7,8 +7,10 @@ pub mod census;
 pub mod group;
 pub mod lease;
 pub(crate) mod log;
-mod machine;
+pub mod machine;
 pub mod network;
 pub mod recent;
+#[cfg(test)]
+pub(crate) mod sabotage;
 mod snapshot;
 pub mod types;

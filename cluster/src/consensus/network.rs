@@ -1,7 +1,8 @@
 //! Raft messages over the links between nodes.
 
+use super::log::{BATCH_BYTES, that_fit, weight};
 use super::snapshot::{Pieces, SnapshotData};
-use super::types::{GroupId, NodeId, Types, Vote};
+use super::types::{Entry, GroupId, LogId, NodeId, Types, Vote};
 use crate::rpc::protocol::{Request, Response, SnapshotPiece};
 use crate::rpc::{CallError, Link};
 use openraft::errors::{
@@ -70,6 +71,55 @@ pub struct Client {
     target: NodeId,
     peer: Option<Peer>,
     patience: Duration,
+    load: Load,
+}
+
+/// Longer batches of entries go over the bulk connection: heartbeats, votes and other groups'
+/// small appends do not wait behind them.
+const URGENT_BYTES: usize = 64 << 10;
+/// A batch is not made smaller than this for a slow follower.
+const LEAST_BYTES: usize = 16 << 10;
+
+/// How many bytes of entries a follower is sent at once: half of what it did not take in time,
+/// twice of what it did. Sent again and again as a whole, a batch that a slow link cannot carry
+/// within the deadline would never arrive.
+#[derive(Debug, PartialEq, Eq)]
+struct Load {
+    bytes: usize,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Load { bytes: BATCH_BYTES }
+    }
+}
+
+impl Load {
+    fn too_slow(&mut self) {
+        self.bytes = (self.bytes / 2).max(LEAST_BYTES);
+    }
+
+    fn in_time(&mut self) {
+        self.bytes = (self.bytes * 2).min(BATCH_BYTES);
+    }
+
+    /// Leaves of a batch what fits. If that is less than all, the last entry that stayed.
+    fn lighten(&self, entries: &mut Vec<Entry>) -> Option<LogId> {
+        let fit = that_fit(entries.iter(), self.bytes);
+        let last = (fit < entries.len()).then(|| entries.get(fit.checked_sub(1)?));
+        let last = last.flatten().map(|entry| entry.log_id);
+        entries.truncate(fit);
+        last
+    }
+}
+
+/// Which connection carries such a request.
+fn is_bulky(request: &Request) -> bool {
+    match request {
+        Request::Append(_, rpc) => rpc.entries.iter().map(weight).sum::<usize>() > URGENT_BYTES,
+        Request::Snapshot(..) => true,
+        _ => false,
+    }
 }
 
 impl RaftNetworkFactory<Types> for Network {
@@ -82,6 +132,7 @@ impl RaftNetworkFactory<Types> for Network {
             target,
             peer: self.peers.get(&target).cloned(),
             patience: self.patience,
+            load: Load::default(),
         }
     }
 }
@@ -97,14 +148,21 @@ impl Client {
             .peer
             .as_ref()
             .ok_or_else(|| Unreachable::from_string("not in this node's configuration"))?;
-        let link = match kind {
-            RPCTypes::InstallSnapshot => &peer.bulk,
-            _ => &peer.fast,
+        let link = if is_bulky(&request) {
+            &peer.bulk
+        } else {
+            &peer.fast
         };
         match call(link, &request, deadline).await {
             Ok(Response::Failed(reason)) => Err(Unreachable::from_string(reason).into()),
             Ok(response) => Ok(response),
             Err(CallError::NotSent(reason)) => Err(Unreachable::from_string(reason).into()),
+            // The peer is well, and to send it again is of no use: what is accepted and how it is
+            // cut into messages must be such that this cannot be.
+            Err(error @ CallError::TooLong(_)) => {
+                tracing::error!(group = self.group, %error, "a bug: a message that cannot be sent");
+                Err(NetworkError::from_string(error.to_string()).into())
+            }
             Err(CallError::Lost(_)) => Err(Timeout {
                 action: kind,
                 id: self.me,
@@ -125,7 +183,7 @@ impl RaftNetworkV2<Types> for Client {
 
     async fn append_entries(
         &mut self,
-        rpc: AppendEntriesRequest<Types>,
+        mut rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
         // Heartbeats are given up by openraft at their hard limit; entries may have to wait for
@@ -135,9 +193,20 @@ impl RaftNetworkV2<Types> for Client {
         } else {
             self.patience
         };
+        let with_entries = !rpc.entries.is_empty();
+        let partly = self.load.lighten(&mut rpc.entries);
         let request = Request::Append(self.group, rpc);
-        match self.ask(RPCTypes::AppendEntries, request, deadline).await? {
-            Response::Append(response) => Ok(response),
+        let answer = self.ask(RPCTypes::AppendEntries, request, deadline).await;
+        match &answer {
+            Ok(_) if with_entries => self.load.in_time(),
+            Err(RPCError::Timeout(_)) if with_entries => self.load.too_slow(),
+            _ => {}
+        }
+        match (answer?, partly) {
+            (Response::Append(AppendEntriesResponse::Success), Some(last)) => {
+                Ok(AppendEntriesResponse::PartialSuccess(Some(last)))
+            }
+            (Response::Append(response), _) => Ok(response),
             _ => Err(odd()),
         }
     }
@@ -210,5 +279,63 @@ impl RaftNetworkV2<Types> for Client {
             done = send => done,
             closed = cancel => Err(closed.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::types::Command;
+    use openraft::entry::EntryPayload;
+
+    fn entries(lengths: &[usize]) -> Vec<Entry> {
+        let entry = |(index, length): (u64, &usize)| Entry {
+            log_id: LogId::new_term_index(3, index),
+            payload: EntryPayload::Normal(Command(vec![7; *length].into())),
+        };
+        (1..).zip(lengths).map(entry).collect()
+    }
+
+    fn append(entries: Vec<Entry>) -> Request {
+        Request::Append(
+            1,
+            AppendEntriesRequest {
+                vote: Vote::new_committed(3, 1),
+                prev_log_id: None,
+                entries,
+                leader_commit: None,
+            },
+        )
+    }
+
+    #[test]
+    fn a_slow_follower_is_sent_less_until_it_keeps_up() {
+        let mut load = Load::default();
+        let mut all = entries(&[300_000; 3]);
+        assert_eq!(load.lighten(&mut all), None);
+        assert_eq!(all.len(), 3, "all that a batch can have");
+        load.too_slow();
+        let last = load.lighten(&mut all);
+        assert_eq!((last.map(|l| l.index), all.len()), (Some(1), 1));
+        for _ in 0..100 {
+            load.too_slow();
+        }
+        let mut all = entries(&[300_000; 3]);
+        assert_eq!(load.lighten(&mut all).map(|l| l.index), Some(1));
+        let mut small = entries(&[1000; 12]);
+        assert_eq!(load.lighten(&mut small), None, "there is a least");
+        assert_eq!(load.lighten(&mut Vec::new()), None, "a heartbeat");
+        for _ in 0..100 {
+            load.in_time();
+        }
+        assert_eq!(load, Load::default());
+    }
+
+    #[test]
+    fn what_is_urgent_does_not_queue_behind_what_is_long() {
+        assert!(!is_bulky(&append(Vec::new())), "a heartbeat");
+        assert!(!is_bulky(&append(entries(&[1000; 10]))));
+        assert!(is_bulky(&append(entries(&[1000; 100]))));
+        assert!(!is_bulky(&Request::Leader(1)));
     }
 }

@@ -46,8 +46,9 @@ pub enum Op {
     Meta(MetaCommand),
 }
 
-/// Longest command, in bytes. A write of the largest item with a condition has room; what is
-/// longer could end up in more memory, and in larger messages, than is good for a group.
+/// Longest command in bytes that is proposed. Far above the largest item (400 KB) with an
+/// expression (4 KB), far below what a message between nodes can carry: whatever is accepted can
+/// be replicated.
 pub const MAX_COMMAND: usize = 1 << 20;
 
 /// An [`Op`], encoded once by whoever asked for it and then carried as bytes through logs and
@@ -61,9 +62,13 @@ impl Command {
         Ok(Command(postcard::to_stdvec(op)?.into()))
     }
 
-    /// Decodes.
+    /// Decodes. Bytes that are left over are an error: another build's addition, which must not be
+    /// dropped silently.
     pub fn op(&self) -> Result<Op, postcard::Error> {
-        postcard::from_bytes(&self.0)
+        match postcard::take_from_bytes(&self.0)? {
+            (op, []) => Ok(op),
+            _ => Err(postcard::Error::DeserializeBadEncoding),
+        }
     }
 }
 

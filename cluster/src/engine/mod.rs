@@ -58,6 +58,18 @@ impl Digest {
     }
 }
 
+impl From<EngineError> for io::Error {
+    /// Keeps the disk's own kind: a full disk is something else than a broken tree.
+    fn from(error: EngineError) -> Self {
+        let kind = match &error {
+            EngineError::Io { error, .. } => error.kind(),
+            EngineError::Corrupt { .. } | EngineError::BadCopy { .. } => io::ErrorKind::InvalidData,
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
 /// Why a tree did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -68,6 +80,18 @@ pub enum EngineError {
         file: String,
         /// What was found.
         reason: String,
+    },
+    /// The file was written by a build with another format. Nothing is damaged, and nothing was
+    /// touched.
+    #[error(
+        "tree {file} has format version {version}, which this build does not know: start a build \
+         that does; the file is as it was"
+    )]
+    Unknown {
+        /// Name on the disk.
+        file: String,
+        /// Its version.
+        version: u8,
     },
     /// An exported tree that cannot be installed; nothing was changed.
     #[error("tree {file}: the received copy is not valid: {reason}")]

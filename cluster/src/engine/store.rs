@@ -44,6 +44,12 @@ impl Store {
         if storage.len().map_err(|e| io_error(file, e))? == 0 {
             return Err(corrupt(file, "it is empty"));
         }
+        if let Some(version) = other_version(storage.as_ref()).map_err(|e| io_error(file, e))? {
+            return Err(EngineError::Unknown {
+                file: file.to_owned(),
+                version,
+            });
+        }
         let store = Self::database(file, storage, true)?;
         let applied = store.guard(|| {
             let txn = store.db().begin_read().map_err(|e| error(file, e))?;
@@ -100,6 +106,11 @@ impl Store {
 
     pub fn durable(&self) -> Option<Vec<u8>> {
         self.metas().durable.clone()
+    }
+
+    /// Whether a call found it damaged.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 
     /// Runs a call into redb; after a panic the store refuses everything.
@@ -245,6 +256,25 @@ impl Drop for Store {
             tracing::warn!("closing: {e}");
         }
     }
+}
+
+/// The version of redb's format in a file of another one than this build's.
+///
+/// redb looks at the version before the checksum, in either of the two headers of which one is in
+/// use, and would call a flipped bit there another version. Both are written by one build, so two
+/// that say the same are no accident.
+fn other_version(storage: &dyn DiskFile) -> io::Result<Option<u8>> {
+    const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
+    /// Where the two headers stand, each with its version first.
+    const HEADERS: [usize; 2] = [64, 192];
+    const KNOWN: u8 = 3;
+    let mut head = [0; 320];
+    if storage.len()? < head.len() as u64 {
+        return Ok(None);
+    }
+    storage.read_at(0, &mut head)?;
+    let [a, b] = HEADERS.map(|at| head[at]);
+    Ok((head.starts_with(MAGIC) && a == b && a != KNOWN).then_some(a))
 }
 
 /// CRC-32C over key length, key and value.

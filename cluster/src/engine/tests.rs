@@ -363,3 +363,40 @@ proptest! {
         }
     }
 }
+
+/// Both headers of another version are another build's; one alone is a flipped bit.
+#[test]
+fn another_format_is_not_damage_and_damage_is_not_another_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = real(dir.path()).unwrap();
+    drop(filled(disk.clone(), "t"));
+    let good = std::fs::read(dir.path().join("t")).unwrap();
+    let open = |change: &[(usize, u8)]| {
+        let mut bytes = good.clone();
+        for (at, value) in change {
+            bytes[*at] = *value;
+        }
+        std::fs::write(dir.path().join("t"), &bytes).unwrap();
+        let opened = Tree::open(disk.clone(), "t").map(drop);
+        let touched = std::fs::read(dir.path().join("t")).unwrap() != bytes;
+        (opened, touched)
+    };
+    for version in [2, 4, 99] {
+        let (opened, touched) = open(&[(64, version), (192, version)]);
+        let known = matches!(opened, Err(EngineError::Unknown { version: v, .. }) if v == version);
+        assert!(known, "{opened:?}");
+        assert!(!touched);
+    }
+    let (opened, _) = open(&[(64, 2)]);
+    assert!(
+        matches!(opened, Err(EngineError::Corrupt { .. }) | Ok(())),
+        "{opened:?}"
+    );
+    let zeros: Vec<_> = (0..512).map(|at| (at, 0)).collect();
+    let (opened, _) = open(&zeros);
+    assert!(
+        matches!(opened, Err(EngineError::Corrupt { .. })),
+        "{opened:?}"
+    );
+    assert!(open(&[]).0.is_ok());
+}

@@ -122,6 +122,18 @@ impl Tree {
         Ok(self.store()?.durable())
     }
 
+    /// Stores bytes as they are, for tests of what reading does with them.
+    #[cfg(test)]
+    pub(crate) fn plant(&self, key: &[u8], stored: &[u8]) {
+        self.store().unwrap().plant(key, stored).unwrap();
+    }
+
+    /// Whether a call found it damaged. It refuses everything since.
+    pub fn is_damaged(&self) -> bool {
+        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        store.as_ref().is_some_and(|store| store.has_failed())
+    }
+
     /// A key's value.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
         let store = self.store()?;

@@ -52,8 +52,28 @@ pub struct Status {
     pub name: String,
     /// Version of the routing map that it uses.
     pub map_version: u64,
+    /// Its log; absent for a router.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogView>,
     /// Its replicas; for a router the groups that it knows, as it knows them.
     pub groups: Vec<GroupView>,
+}
+
+/// The log of a node: what it takes, and what it has done since the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LogView {
+    /// Segment files.
+    pub segments: u64,
+    /// Bytes of entries on disk that are still needed, as of the last new or removed segment.
+    pub live_bytes: u64,
+    /// About how many bytes of entries all replicas have in memory.
+    pub memory_bytes: u64,
+    /// Records written.
+    pub records: u64,
+    /// Batches written, each with one sync.
+    pub batches: u64,
+    /// Bytes of these batches.
+    pub written_bytes: u64,
 }
 
 /// A replication group as a node sees it.
@@ -201,6 +221,19 @@ fn json(value: &impl Serialize) -> (StatusCode, String) {
 }
 
 impl Storage {
+    fn log_view(&self) -> LogView {
+        let stats = self.wal_stats();
+        let groups = self.all_groups();
+        LogView {
+            segments: stats.segments,
+            live_bytes: stats.live,
+            memory_bytes: groups.iter().map(|g| g.log_bytes() as u64).sum(),
+            records: stats.records,
+            batches: stats.batches,
+            written_bytes: stats.bytes,
+        }
+    }
+
     fn group_name(&self, id: u64) -> String {
         if id == META_GROUP {
             return "metadata".into();
@@ -244,6 +277,7 @@ impl Admin for Storage {
             role: "storage",
             name: self.config.name.clone(),
             map_version: self.map.borrow().version,
+            log: Some(self.log_view()),
             groups: groups.collect(),
         }
     }

@@ -44,7 +44,7 @@ fn failed(what: &str, error: impl std::fmt::Display) -> NodeError {
 /// Opens everything. Blocks.
 pub fn open(config: &StorageConfig) -> Result<Found, NodeError> {
     let data = config.data.display();
-    let no_disk = |e: io::Error| failed(&format!("data folder {data}"), e);
+    let no_disk = |e: io::Error| NodeError::of_disk(&format!("data folder {data}"), &e);
     #[cfg(test)]
     let mut power = None;
     let disk: Arc<dyn Disk> = match config.disk {
@@ -61,7 +61,7 @@ pub fn open(config: &StorageConfig) -> Result<Found, NodeError> {
     } else {
         disk
     };
-    let io = |e: io::Error| failed(&format!("data folder {data}"), e);
+    let io = no_disk;
     for dir in [LOG, TREES, STATE] {
         disk.create_dir(dir).map_err(io)?;
     }
@@ -69,7 +69,9 @@ pub fn open(config: &StorageConfig) -> Result<Found, NodeError> {
     disk.remove_dir_all("incoming").map_err(io)?;
     let map = match read_map(disk.as_ref()) {
         Ok(map) => map,
-        Err(error) => {
+        Err(MapError::Io(error)) => return Err(io(error)),
+        Err(error @ MapError::Unknown(_)) => return Err(failed(MAP, error)),
+        Err(error @ MapError::Damaged(_)) => {
             tracing::error!(%error, "the stored routing map is damaged; asking the metadata");
             quarantine(disk.as_ref(), &[MAP]).map_err(io)?;
             disk.remove(MAP)
@@ -80,6 +82,7 @@ pub fn open(config: &StorageConfig) -> Result<Found, NodeError> {
     };
     let options = WalOptions {
         dir: LOG.to_owned(),
+        segment_bytes: config.checkpoint.segment_bytes,
         #[cfg(feature = "seeded-bugs")]
         ack_before_sync: config.bug == Some(crate::config::Bug::AckBeforeFsync),
         ..WalOptions::default()
@@ -101,6 +104,8 @@ pub fn open(config: &StorageConfig) -> Result<Found, NodeError> {
             disk.create_dir(LOG).map_err(io)?;
             Wal::open(disk.clone(), options).map_err(|e| failed("new write-ahead log", e))?
         }
+        Err(WalError::Io(error)) => return Err(NodeError::of_disk("write-ahead log", &error)),
+        // Nothing is damaged: what another build wrote is left as it is.
         Err(error) => return Err(failed("write-ahead log", error)),
     };
     if let Some(torn) = &recovered.torn {
@@ -141,11 +146,34 @@ pub fn trees(disk: &dyn Disk) -> io::Result<Vec<GroupId>> {
         .collect())
 }
 
+fn damage_note(group: GroupId) -> String {
+    format!("{STATE}/damaged-{group}")
+}
+
+/// Notes, durably, that a group's tree was found damaged while it was in use. Opening it again
+/// does not find everything: a value has a checksum of its own, which is looked at when it is read.
+pub fn note_damage(disk: &dyn Disk, group: GroupId) -> io::Result<()> {
+    write_file(disk, &damage_note(group), b"")
+}
+
 /// Opens a group's tree. A damaged one is copied aside, and `None` returned: call
 /// [`discard_tree`] once it is durably noted that this replica has lost it.
 pub fn open_tree(disk: &Arc<dyn Disk>, group: GroupId) -> Result<Option<Tree>, EngineError> {
     let file = tree_file(group);
-    match Tree::open(disk.clone(), &file) {
+    let noted = disk
+        .exists(&damage_note(group))
+        .map_err(|error| EngineError::Io {
+            file: file.clone(),
+            error,
+        })?;
+    let opened = match Tree::open(disk.clone(), &file) {
+        Ok(_) if noted => Err(EngineError::Corrupt {
+            file: file.clone(),
+            reason: "it was found damaged while it was in use".into(),
+        }),
+        opened => opened,
+    };
+    match opened {
         Ok(tree) => Ok(Some(tree)),
         Err(error @ EngineError::Corrupt { .. }) => {
             tracing::error!(
@@ -162,7 +190,16 @@ pub fn open_tree(disk: &Arc<dyn Disk>, group: GroupId) -> Result<Option<Tree>, E
 /// Replaces a damaged tree by an empty one.
 pub fn discard_tree(disk: &Arc<dyn Disk>, group: GroupId) -> Result<Tree, EngineError> {
     let file = tree_file(group);
+    let io = |error| EngineError::Io {
+        file: file.clone(),
+        error,
+    };
     Tree::remove(disk.as_ref(), &file)?;
+    let note = damage_note(group);
+    if disk.exists(&note).map_err(io)? {
+        let removed = disk.remove(&note).and_then(|()| disk.sync_dir(STATE));
+        removed.map_err(io)?;
+    }
     Tree::open(disk.clone(), &file)
 }
 
@@ -174,21 +211,38 @@ pub fn write_map(disk: &dyn Disk, map: &RoutingMap) -> io::Result<()> {
     write_file(disk, MAP, &bytes)
 }
 
-fn read_map(disk: &dyn Disk) -> io::Result<Option<RoutingMap>> {
+/// Why there is no stored map although there is a file.
+#[derive(Debug, thiserror::Error)]
+enum MapError {
+    #[error("it is damaged: {0}")]
+    Damaged(&'static str),
+    #[error(
+        "it was written by a build that this one does not understand ({0}): start one that does; \
+         the file is as it was"
+    )]
+    Unknown(postcard::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+fn read_map(disk: &dyn Disk) -> Result<Option<RoutingMap>, MapError> {
     if !disk.exists(MAP)? {
         return Ok(None);
     }
     let file = disk.open(MAP)?;
     let mut bytes = vec![0; file.len()?.min(64 << 20) as usize];
     file.read_at(0, &mut bytes)?;
-    let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let (crc, body) = bytes.split_at_checked(4).ok_or_else(|| bad("too short"))?;
+    let (crc, body) = bytes
+        .split_at_checked(4)
+        .ok_or(MapError::Damaged("too short"))?;
     if crc != crc32c::crc32c(body).to_le_bytes() {
-        return Err(bad("checksum"));
+        return Err(MapError::Damaged("checksum"));
     }
-    postcard::from_bytes(body)
-        .map(Some)
-        .map_err(|e| bad(&e.to_string()))
+    match postcard::take_from_bytes(body) {
+        Ok((map, [])) => Ok(Some(map)),
+        Ok(_) => Err(MapError::Unknown(postcard::Error::DeserializeBadEncoding)),
+        Err(error) => Err(MapError::Unknown(error)),
+    }
 }
 
 /// Writes a small file so that it is there in full or not at all.
@@ -202,6 +256,11 @@ fn write_file(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
     file.sync_data()?;
     disk.rename(&new, name)?;
     disk.sync_dir(STATE)
+}
+
+/// Copies a group's tree aside.
+pub fn set_tree_aside(disk: &dyn Disk, group: GroupId) -> io::Result<()> {
+    quarantine(disk, &[&tree_file(group)])
 }
 
 /// Copies files into a new folder `quarantine-<n>`, durably, for people to look at.

@@ -11,8 +11,9 @@
 //!
 //! R begins to follow once it has asked **both** other members, after it started, what they
 //! promised, and both are in one term T with the same established leader L, which is one of
-//! them, and neither is amnesiac; from then on it takes messages of terms from T on. It may vote
-//! again once it has applied up to L's last entry as of that answer (which must be of term T).
+//! them and leads at that moment, and neither is amnesiac; from then on it takes messages of terms
+//! from T on. It may vote again once it has applied up to L's last entry as of that answer (which
+//! must be of term T).
 //!
 //! (a) Votes. Whoever asked R for a vote in a term above T had first durably voted for itself in
 //! that term. Only those two could, and at the time of their answers, later than anything R did
@@ -20,7 +21,9 @@
 //! entries of a term from T on, it never votes in these again.
 //!
 //! (b) Entries. What R acknowledged and forgot came from leaders of terms up to T, as a leader has
-//! durably voted for itself. If of term T, L had it in its log before its answer. If of an
+//! durably voted for itself. If of term T, L had it in its log before its answer, and has it still,
+//! because it leads: had it lost power since, its vote would be the same, but of its log only what
+//! it had synced itself, and an entry is committed when both others have it. If of an
 //! earlier term and committed, L has it by leader completeness: it was elected before R forgot,
 //! or by the other two without R, one of whom is in every commit quorum with R. So all that R
 //! helped to commit is at or before L's last entry, and any later leader, elected by the other
@@ -67,6 +70,9 @@ fn goal(others: &[(NodeId, Standing)]) -> Result<Goal, &'static str> {
     let Some((_, standing)) = others.iter().find(|(id, _)| *id == leader) else {
         return Err("the other members follow somebody else");
     };
+    if !standing.leads {
+        return Err("the leader that the others know does not lead now");
+    }
     match standing.last {
         Some(last) if last.leader_id.term == vote.leader_id.term => Ok(Goal {
             term: last.leader_id.term,
@@ -76,25 +82,29 @@ fn goal(others: &[(NodeId, Standing)]) -> Result<Goal, &'static str> {
     }
 }
 
+/// What the other members promised and have; those that do not answer are left out.
+pub async fn ask(group: &Group, me: NodeId, peers: &Peers) -> Vec<(NodeId, Standing)> {
+    let ask = group.members.iter().filter(|m| **m != me).map(|id| {
+        let peers = peers.clone();
+        let request = Request::Standing(group.id);
+        async move {
+            let peer = peers.get(id)?;
+            match call(&peer.fast, &request, PATIENCE).await {
+                Ok(Response::Standing(standing)) => Some((*id, standing?)),
+                _ => None,
+            }
+        }
+    });
+    let answers = futures_util::future::join_all(ask).await;
+    answers.into_iter().flatten().collect()
+}
+
 /// Runs until the replica has nothing forgotten any more.
 pub async fn repair(group: Arc<Group>, me: NodeId, peers: Peers) {
     let started = std::time::Instant::now();
     let mut said = "";
     let goal = loop {
-        let ask = group.members.iter().filter(|m| **m != me).map(|id| {
-            let peers = peers.clone();
-            let request = Request::Standing(group.id);
-            async move {
-                let peer = peers.get(id)?;
-                match call(&peer.fast, &request, PATIENCE).await {
-                    Ok(Response::Standing(standing)) => Some((*id, standing?)),
-                    _ => None,
-                }
-            }
-        });
-        let answers = futures_util::future::join_all(ask).await;
-        let answers: Vec<_> = answers.into_iter().flatten().collect();
-        match goal(&answers) {
+        match goal(&ask(&group, me, &peers).await) {
             Ok(goal) => {
                 group.accept_from(goal.term);
                 break goal;
@@ -139,6 +149,15 @@ mod tests {
             vote: Some(vote),
             last: Some(LogId::new_term_index(last.0, last.1)),
             amnesiac: false,
+            leads: false,
+            innocent: false,
+        }
+    }
+
+    fn leading(vote: Vote, last: (u64, u64)) -> Standing {
+        Standing {
+            leads: true,
+            ..standing(vote, last)
         }
     }
 
@@ -146,7 +165,7 @@ mod tests {
     fn both_must_follow_one_of_them() {
         let leader = Vote::new_committed(5, 2);
         let good = [
-            (2, standing(leader, (5, 90))),
+            (2, leading(leader, (5, 90))),
             (3, standing(leader, (5, 80))),
         ];
         assert_eq!(goal(&good), Ok(Goal { term: 5, index: 90 }));
@@ -170,6 +189,13 @@ mod tests {
         );
 
         let me = Vote::new_committed(5, 1);
+        let mut other = good.clone();
+        other[0].1.leads = false;
+        assert!(
+            goal(&other).is_err(),
+            "a leader that lost power has its vote, but perhaps not its whole log"
+        );
+
         let mine = [(2, standing(me, (5, 90))), (3, standing(me, (5, 80)))];
         assert!(goal(&mine).is_err(), "they follow the one that forgot");
     }

@@ -114,6 +114,7 @@ async fn answer(storage: &Storage, request: Request, deadline: Duration) -> Resp
             let status = group.status();
             (status.leader, status.ready)
         })),
+        Request::Begin(group) => Response::Leader(storage.begin(group).await),
         Request::Standing(group) => {
             Response::Standing(storage.group(group).map(|group| group.standing()))
         }

@@ -2,18 +2,21 @@
 
 use super::NodeError;
 use super::follow::Follower;
-use super::{control, recover, repair};
+use super::progress::{HANGS_AFTER, Progress};
+use super::{control, found, recover, repair};
 use crate::backend::TableStatus;
 use crate::clock::{self, Tick};
-use crate::config::StorageConfig;
-use crate::consensus::group::{Group, Parts};
+use crate::config::{Due, StorageConfig};
+use crate::consensus::group::{Group, Parts, Role};
 use crate::consensus::log::Log;
-use crate::consensus::network::{Peer, Peers, call};
+use crate::consensus::machine::Applied;
+use crate::consensus::network::{Peer, Peers};
 use crate::consensus::types::{GroupId, NodeId};
 use crate::disk::{self, Disk};
+use crate::engine::Tree;
 use crate::meta::{META_GROUP, RoutingMap};
-use crate::rpc::protocol::{Request, Response};
-use crate::wal::{Record, RecoveredGroup, Wal};
+use crate::rpc::protocol::Refusal;
+use crate::wal::{Record, RecoveredGroup, Wal, WalStats};
 use openraft::Instant as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -24,6 +27,8 @@ use tokio::task::JoinSet;
 
 /// How often checkpoints and failures are looked for.
 const WATCH: Duration = Duration::from_secs(1);
+/// How often a full disk is tried again.
+const ROOM: Duration = Duration::from_millis(500);
 /// How long a replica may take to end.
 const STOP: Duration = Duration::from_secs(3);
 
@@ -38,6 +43,8 @@ pub struct Storage {
     wal: Wal,
     groups: RwLock<BTreeMap<GroupId, Arc<Group>>>,
     pub(super) map: watch::Sender<Arc<RoutingMap>>,
+    /// The map that was on disk at the start.
+    stored_map: Option<Arc<RoutingMap>>,
     /// What the log had of groups that are not started yet.
     recovered: Mutex<BTreeMap<GroupId, RecoveredGroup>>,
     /// Groups from this number on certainly never had a replica here that is forgotten now.
@@ -74,7 +81,8 @@ impl Storage {
                 .collect(),
         );
         let map_lost = found.map.is_none() && found.forgot;
-        let map = Arc::new(found.map.unwrap_or_default());
+        let stored_map = found.map.map(Arc::new);
+        let map = stored_map.clone().unwrap_or_default();
         let never_seen_from = match (found.forgot, map_lost) {
             (false, _) => 0,
             (true, false) => map.next_group,
@@ -92,6 +100,7 @@ impl Storage {
             wal: found.wal,
             groups: RwLock::default(),
             map: map_sender,
+            stored_map,
             recovered: Mutex::new(found.groups),
             never_seen_from,
             silent_until,
@@ -108,10 +117,13 @@ impl Storage {
         if storage.meta_member() {
             storage.start_meta().await?;
         }
-        storage
-            .reconcile(&map)
-            .await
-            .map_err(|e| failed("replicas", e))?;
+        match storage.reconcile(&map).await {
+            // It will be tried again, see `obey_map`; the replicas that did start serve meanwhile.
+            Err(e) if e.kind() == io::ErrorKind::StorageFull => {
+                tracing::error!("not every replica can start: {e}");
+            }
+            done => done.map_err(|e| failed("replicas", e))?,
+        }
         Ok(storage)
     }
 
@@ -175,13 +187,11 @@ impl Storage {
     async fn start_meta(self: &Arc<Self>) -> Result<(), NodeError> {
         let members = self.meta_members();
         let group = self
-            .start(META_GROUP, members.clone(), false)
+            .start(META_GROUP, members, false)
             .await
-            .map_err(|e| failed("metadata", e))?;
-        if members.first() == Some(&self.me) && group.standing().last.is_none() && !group.amnesiac()
-        {
-            let storage = self.clone();
-            self.spawn(async move { storage.found_meta(group).await });
+            .map_err(|e| NodeError::of_disk("metadata", &e))?;
+        if group.standing().innocent {
+            self.spawn(found::found(group, self.me, self.peers.clone()));
         }
         Ok(())
     }
@@ -192,44 +202,6 @@ impl Storage {
         tasks.spawn(task);
     }
 
-    /// Founds the metadata's group, once. A node that came back with an empty disk must not do it
-    /// again: all members have to say that they have nothing.
-    async fn found_meta(&self, group: Arc<Group>) {
-        loop {
-            let mut blank = 0;
-            for id in group.members.iter().filter(|m| **m != self.me) {
-                let Some(peer) = self.peers.get(id) else {
-                    continue;
-                };
-                let request = Request::Standing(META_GROUP);
-                let answer = call(&peer.fast, &request, Duration::from_millis(500)).await;
-                match answer {
-                    Ok(Response::Standing(Some(s))) if s.last.is_some() || s.amnesiac => {
-                        if group.standing().last.is_none() {
-                            tracing::error!(
-                                "this node has no metadata although others have: its data \
-                                 folder was replaced; waiting to be told the metadata"
-                            );
-                        }
-                        return;
-                    }
-                    Ok(Response::Standing(Some(_))) => blank += 1,
-                    _ => {}
-                }
-            }
-            if group.standing().last.is_some() {
-                return;
-            }
-            if blank + 1 == group.members.len() {
-                match group.initialize().await {
-                    Ok(()) => return,
-                    Err(error) => tracing::warn!(error, "metadata not founded yet"),
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(30)).await;
-        }
-    }
-
     /// Starts one replica. `expected`: it ought to have a past, so if it has none, it forgot.
     async fn start(
         self: &Arc<Self>,
@@ -237,31 +209,10 @@ impl Storage {
         members: Vec<NodeId>,
         expected: bool,
     ) -> io::Result<Arc<Group>> {
-        let recovered = self.recovered().remove(&id);
+        // It stays there until the replica runs: the disk may be full, and this be tried again.
+        let recovered = self.recovered().get(&id).cloned();
         let log = Log::new(id, self.wal.clone(), recovered)?;
-        if expected && log.is_blank() {
-            tracing::warn!(
-                group = id,
-                "no trace of this replica here: repairing from peers"
-            );
-            log.set_amnesiac(true).await?;
-        }
-        let disk = self.disk.clone();
-        let opened = tokio::task::spawn_blocking(move || recover::open_tree(&disk, id))
-            .await
-            .map_err(io::Error::other)?
-            .map_err(io::Error::other)?;
-        let tree = match opened {
-            Some(tree) => tree,
-            None => {
-                log.forget().await?;
-                let disk = self.disk.clone();
-                tokio::task::spawn_blocking(move || recover::discard_tree(&disk, id))
-                    .await
-                    .map_err(io::Error::other)?
-                    .map_err(io::Error::other)?
-            }
-        };
+        let tree = self.tree_for(id, &log, expected).await?;
         let group = Group::start(Parts {
             id,
             me: self.me,
@@ -276,16 +227,75 @@ impl Storage {
             remember: (id != META_GROUP)
                 .then(|| self.config.remember.clone())
                 .flatten(),
+            // The metadata's members are configured, so nobody says which of them are new.
+            doubtful: id == META_GROUP,
             silent_until: self.silent_until,
             bug: self.config.bug,
         })
         .await?;
-        if group.amnesiac() {
+        self.recovered().remove(&id);
+        if group.amnesiac() && !group.standing().innocent {
             self.spawn(repair::repair(group.clone(), self.me, self.peers.clone()));
         }
         let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
         groups.insert(id, group.clone());
         Ok(group)
+    }
+
+    /// Opens a replica's tree, and notes in its log what is missing of its past.
+    async fn tree_for(&self, id: GroupId, log: &Log, expected: bool) -> io::Result<Tree> {
+        let disk = self.disk.clone();
+        let opened = blocking(move || recover::open_tree(&disk, id)).await?;
+        let mut lost = opened.is_none();
+        if let Some(tree) = opened {
+            let applied = Applied::decode(tree.applied_meta()?.as_deref())?;
+            let applied = applied.log_id.map(|l| l.index);
+            if log.is_blank() && (expected || applied.is_some()) {
+                tracing::warn!(
+                    group = id,
+                    "no trace of this replica's log here: repairing from peers"
+                );
+                log.set_amnesiac(true).await?;
+            }
+            // What was applied and then purged is in the tree and nowhere else.
+            if log.purged() <= applied {
+                return Ok(tree);
+            }
+            tracing::error!(
+                group = id,
+                "a replica's tree is missing or older than its log: repairing from peers"
+            );
+            drop(tree);
+            if applied.is_some() {
+                let disk = self.disk.clone();
+                blocking(move || recover::set_tree_aside(disk.as_ref(), id)).await?;
+            }
+            lost = true;
+        }
+        debug_assert!(lost);
+        log.forget().await?;
+        let disk = self.disk.clone();
+        blocking(move || recover::discard_tree(&disk, id)).await
+    }
+
+    /// Begins a new group's log, if it has none: the leader of the metadata has chosen this
+    /// member. Answers who leads, and whether that is this replica, ready.
+    pub async fn begin(&self, id: GroupId) -> Result<(Option<NodeId>, bool), Refusal> {
+        let group = self.group(id).ok_or_else(|| Refusal::NotMember {
+            map: self.map.borrow().version,
+        })?;
+        if group.amnesiac() {
+            let why = "this replica is being repaired".to_owned();
+            return Err(Refusal::Unavailable(why));
+        }
+        group.initialize().await.map_err(Refusal::Unavailable)?;
+        let status = group.status();
+        Ok((status.leader, status.ready))
+    }
+
+    /// What the write-ahead log has done, and has now.
+    pub fn wal_stats(&self) -> WalStats {
+        self.wal.stats()
     }
 
     /// Starts and removes replicas until they are as the map says.
@@ -298,10 +308,7 @@ impl Storage {
             let creating = table.info.status == TableStatus::Creating;
             // A table that was created before the log was lost may have been written to.
             let expected = !creating || id < self.never_seen_from;
-            let group = self.start(id, placement.members.clone(), expected).await?;
-            if creating && placement.members.first() == Some(&self.me) && !group.amnesiac() {
-                group.initialize().await.map_err(io::Error::other)?;
-            }
+            self.start(id, placement.members.clone(), expected).await?;
         }
         let wanted: BTreeSet<GroupId> = map.groups().map(|(_, _, p)| p.group).collect();
         let unwanted =
@@ -332,12 +339,7 @@ impl Storage {
                 .append_durable(vec![Record::DropGroup { group }])
                 .await?;
             let disk = self.disk.clone();
-            tokio::task::spawn_blocking(move || {
-                crate::engine::Tree::remove(disk.as_ref(), &recover::tree_file(group))
-            })
-            .await
-            .map_err(io::Error::other)?
-            .map_err(io::Error::other)?;
+            blocking(move || Tree::remove(disk.as_ref(), &recover::tree_file(group))).await?;
         }
         Ok(())
     }
@@ -362,34 +364,46 @@ impl Storage {
         let mut changes = self.map.subscribe();
         // What changed while starting counts too.
         changes.mark_changed();
-        let mut obeyed = 0;
+        let mut stored = self.stored_map.clone();
+        let mut said = false;
         loop {
             if changes.changed().await.is_err() {
                 return "the map is gone".into();
             }
             let map = changes.borrow_and_update().clone();
-            if map.version == obeyed {
-                continue;
+            match self.obey(&map, &mut stored).await {
+                Ok(()) => said = false,
+                // What it has goes on as it is; the new map is for later.
+                Err(e) if e.kind() == io::ErrorKind::StorageFull => {
+                    if !std::mem::replace(&mut said, true) {
+                        let version = map.version;
+                        tracing::error!(version, "a new routing map waits for room: {e}");
+                    }
+                    tokio::time::sleep(ROOM).await;
+                    changes.mark_changed();
+                }
+                Err(e) => return format!("routing map: {e}"),
             }
-            let (disk, to_write) = (self.disk.clone(), map.clone());
-            let written =
-                tokio::task::spawn_blocking(move || recover::write_map(disk.as_ref(), &to_write))
-                    .await;
-            match written {
-                Ok(Ok(())) => {}
-                Ok(Err(e)) => return format!("storing the map: {e}"),
-                Err(e) => return format!("storing the map: {e}"),
-            }
-            if let Err(e) = self.reconcile(&map).await {
-                return format!("replicas: {e}");
-            }
-            obeyed = map.version;
         }
     }
 
-    /// Checkpoints what is due, a replica at a time, and looks for failures.
+    /// Stores a map, if it is another one than `stored`, and does as it says.
+    async fn obey(
+        self: &Arc<Self>,
+        map: &Arc<RoutingMap>,
+        stored: &mut Option<Arc<RoutingMap>>,
+    ) -> io::Result<()> {
+        if stored.as_ref() != Some(map) && map.version > 0 {
+            let (disk, to_write) = (self.disk.clone(), map.clone());
+            blocking(move || recover::write_map(disk.as_ref(), &to_write)).await?;
+            *stored = Some(map.clone());
+        }
+        self.reconcile(map).await
+    }
+
+    /// Checkpoints what is due, a replica at a time, cuts logs, and looks for failures.
     async fn watch(&self) -> String {
-        let mut last: BTreeMap<GroupId, (u64, Instant)> = BTreeMap::new();
+        let mut seen: BTreeMap<GroupId, Seen> = BTreeMap::new();
         let every = Duration::from_millis(self.config.checkpoint.every_ms);
         loop {
             tokio::time::sleep(WATCH.min(every)).await;
@@ -397,8 +411,13 @@ impl Storage {
                 return format!("write-ahead log: {error}");
             }
             let mut one_due = false;
-            for group in self.all_groups() {
+            let groups = self.all_groups();
+            seen.retain(|id, _| groups.iter().any(|g| g.id == *id));
+            for group in groups {
                 let status = group.status();
+                if group.tree_is_damaged() {
+                    return self.damaged(group.id).await;
+                }
                 if let Some(error) = status.failed {
                     // A replica that was just dropped stops too.
                     if self.group(group.id).is_some() {
@@ -406,27 +425,47 @@ impl Storage {
                     }
                     continue;
                 }
-                let (applied, since) = last
-                    .entry(group.id)
-                    .or_insert((status.applied, Instant::now()));
-                let new = status.applied.saturating_sub(*applied);
-                let limits = &self.config.checkpoint;
-                let full = new >= limits.entries || (new > 0 && group.log_bytes() > limits.bytes);
-                if full || (new > 0 && since.elapsed() >= every && !one_due) {
-                    one_due = true;
-                    // The tree takes every error for its end; the log keeps what it has until
-                    // there is room again.
-                    let disk = self.disk.clone();
-                    let room = tokio::task::spawn_blocking(move || disk::has_room(disk.as_ref()));
-                    if matches!(room.await, Ok(false)) {
-                        tracing::warn!(group = group.id, "no checkpoint: the disk is full");
-                        continue;
-                    }
-                    (*applied, *since) = (status.applied, Instant::now());
-                    group.checkpoint().await;
+                let seen = seen.entry(group.id).or_insert_with(|| Seen::of(&group));
+                let now = Instant::now();
+                let stuck = seen.progress.stuck(status.applied, status.committed, now);
+                if status.role == Role::Leader && stuck >= HANGS_AFTER {
+                    return format!(
+                        "replica of group {}: it leads, and has applied nothing for {stuck:?} \
+                         although something is committed",
+                        group.id
+                    );
                 }
+                group.cut().await;
+                let entries = status.applied.saturating_sub(seen.applied);
+                let bytes = group.appended().saturating_sub(seen.appended);
+                let limits = &self.config.checkpoint;
+                match limits.due(entries, bytes, seen.since.elapsed()) {
+                    Due::NotYet => continue,
+                    Due::InTurn if one_due => continue,
+                    Due::InTurn | Due::Now => one_due = true,
+                }
+                // The tree takes every error for its end; the log keeps what it has until
+                // there is room again.
+                let disk = self.disk.clone();
+                let room = tokio::task::spawn_blocking(move || disk::has_room(disk.as_ref()));
+                if matches!(room.await, Ok(false)) {
+                    tracing::warn!(group = group.id, "no checkpoint: the disk is full");
+                    continue;
+                }
+                seen.checkpointed(&group, status.applied);
+                group.checkpoint().await;
             }
         }
+    }
+
+    /// Ends the node for a tree that was found damaged in use, so that it is rebuilt.
+    async fn damaged(&self, group: GroupId) -> String {
+        let disk = self.disk.clone();
+        let noted = blocking(move || recover::note_damage(disk.as_ref(), group)).await;
+        if let Err(e) = noted {
+            tracing::error!(group, "that the tree is damaged cannot be noted: {e}");
+        }
+        format!("the tree of group {group} is damaged: it is repaired from peers after a new start")
     }
 
     /// Ends all replicas.
@@ -452,6 +491,41 @@ impl Storage {
             .find(|(_, p)| p.id == id)
             .map(|(name, _)| name.as_str())
     }
+}
+
+/// What was seen of a replica when it was last checkpointed.
+struct Seen {
+    applied: u64,
+    appended: u64,
+    since: Instant,
+    progress: Progress,
+}
+
+impl Seen {
+    fn of(group: &Group) -> Self {
+        Seen {
+            applied: group.status().applied,
+            appended: group.appended(),
+            since: Instant::now(),
+            progress: Progress::new(Instant::now()),
+        }
+    }
+
+    fn checkpointed(&mut self, group: &Group, applied: u64) {
+        self.applied = applied;
+        self.appended = group.appended();
+        self.since = Instant::now();
+    }
+}
+
+/// Runs what blocks on a thread of its own. A full disk stays one in the error.
+async fn blocking<T: Send + 'static, E: Into<io::Error> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)?
+        .map_err(Into::into)
 }
 
 /// Connections to the metadata replicas, those of this node's AZ first.

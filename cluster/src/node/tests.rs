@@ -20,6 +20,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+mod bounds;
+mod failures;
+mod lost;
+mod tables;
+
 const NAMES: [&str; 3] = ["storage-a1", "storage-b1", "storage-c1"];
 /// Patience of these tests: only ever reached by one that fails.
 const LONG: Duration = Duration::from_secs(40);
@@ -35,6 +40,7 @@ struct Cluster {
     peers: Peers,
     disk: fn(u64) -> DiskMode,
     bug: Option<crate::config::Bug>,
+    checkpoint: Checkpoint,
     nodes: BTreeMap<&'static str, Running>,
     router: Arc<Router>,
     follow: JoinHandle<()>,
@@ -88,6 +94,13 @@ impl Cluster {
             peers,
             disk,
             bug,
+            checkpoint: Checkpoint {
+                every_ms: 300,
+                entries: 50,
+                bytes: 1 << 20,
+                keep_bytes: 1 << 10,
+                segment_bytes: 64 << 10,
+            },
             nodes: BTreeMap::new(),
             router,
             follow: tokio::spawn(async move { follower.follow_map().await }),
@@ -102,8 +115,8 @@ impl Cluster {
         self.dir.path().join(name)
     }
 
-    async fn up(&mut self, name: &'static str) {
-        let config = StorageConfig {
+    fn config(&self, name: &str) -> StorageConfig {
+        StorageConfig {
             name: name.into(),
             peer_bind: self.peers[name].addr,
             admin_bind: "127.0.0.1:0".parse().unwrap(),
@@ -112,24 +125,24 @@ impl Cluster {
             disk: (self.disk)(self.peers[name].id),
             conditions: true,
             timing: Timing::default(),
-            checkpoint: Checkpoint {
-                every_ms: 300,
-                entries: 50,
-                bytes: 1 << 20,
-                keep: 10,
-            },
+            checkpoint: self.checkpoint.clone(),
             remember: Some(Remember {
                 attribute: "v".into(),
                 writes: 10_000,
             }),
             bug: self.bug,
-        };
+        }
+    }
+
+    async fn up(&mut self, name: &'static str) {
+        let config = self.config(name);
         let peers = listen(config.peer_bind).await.unwrap();
         let admin = listen(config.admin_bind).await.unwrap();
         let storage = until("the folder is free", async || {
             match Storage::open(config.clone()).await {
                 Ok(storage) => Some(storage),
                 Err(e) if e.to_string().contains("in use") => None,
+                Err(super::NodeError::NoRoom(_)) => None,
                 Err(e) => panic!("{e}"),
             }
         })
@@ -565,8 +578,8 @@ async fn a_node_whose_sync_fails_ends_and_comes_back() {
     let ended = cluster.nodes.remove(victim).unwrap();
     drop(ended.storage);
     let why = ended.task.await.unwrap().unwrap_err().to_string();
-    // The log's, or that of a tree whose checkpoint was due just then.
-    let mut whose = ["write-ahead log", "tree trees/"].iter();
+    // The log's, or that of a tree whose checkpoint was due just then, or of the new map.
+    let mut whose = ["write-ahead log", "tree trees/", "routing map"].iter();
     assert!(whose.any(|w| why.contains(w)), "{why}");
     assert!(why.contains("Input/output error"), "{why}");
     drop(ended.stop);

@@ -36,6 +36,7 @@ impl Admin for Router {
             role: "router",
             name: self.name.clone(),
             map_version: map.version,
+            log: None,
             groups: groups.collect(),
         }
     }

@@ -51,6 +51,7 @@ pub fn of_write(answer: Result<Response, CallError>) -> After {
             why: "an answer to another question".into(),
         },
         Err(CallError::NotSent(why)) => retry(None, true, why.into()),
+        Err(error @ CallError::TooLong(_)) => retry(None, false, error.to_string()),
         Err(CallError::Lost(why)) => After::Unknown {
             silent: true,
             why: why.into(),

@@ -29,6 +29,10 @@ pub enum CallError {
     /// The request certainly never left this process.
     #[error("not sent: {0}")]
     NotSent(&'static str),
+    /// The request is longer than a message may be; it certainly never left this process, and
+    /// never will.
+    #[error("a message of {0} bytes is longer than {max}", max = frame::MAX_BODY)]
+    TooLong(usize),
     /// The request may have arrived; what came of it is not known.
     #[error("no answer: {0}")]
     Lost(&'static str),
@@ -97,6 +101,9 @@ impl Link {
     /// although something was sent, the connection is dropped and dialled again: dropped packets
     /// reset nothing, and TCP's own patience is far longer than ours.
     pub async fn call(&self, body: Vec<u8>, deadline: Duration) -> Result<Bytes, CallError> {
+        if body.len() > frame::MAX_BODY {
+            return Err(CallError::TooLong(body.len()));
+        }
         let shared = &self.shared;
         if shared.down.load(Ordering::Acquire) {
             return Err(CallError::NotSent("not connected"));
@@ -310,6 +317,17 @@ mod tests {
             assert!(matches!(answer, Err(CallError::NotSent(_))), "{answer:?}");
         }
         eventually(|| link.looks_dead()).await;
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_too_long_says_nothing_of_the_peer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let link = Link::new(listener.local_addr().unwrap());
+        let (_kept, _) = listener.accept().await.unwrap();
+        let long = vec![0; frame::MAX_BODY + 1];
+        let answer = link.call(long, Duration::from_secs(5)).await;
+        assert_eq!(answer, Err(CallError::TooLong(frame::MAX_BODY + 1)));
+        assert!(!link.looks_dead());
     }
 
     #[tokio::test]

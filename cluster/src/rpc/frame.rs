@@ -10,7 +10,11 @@ use std::io;
 /// Longest frame after its checksum, in bytes. Snapshots are cut into smaller pieces, and a
 /// batch of log entries is kept far below it.
 pub const MAX_FRAME: usize = 16 << 20;
+/// Longest body in bytes: what a frame has room for beside any header.
+pub const MAX_BODY: usize = MAX_FRAME - HEADER;
 const PREFIX: usize = 8;
+/// No encoded header is longer.
+const HEADER: usize = 24;
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +39,7 @@ pub struct Header {
 
 /// Appends one frame to `out`. Fails if it would be too long.
 pub fn encode(out: &mut BytesMut, header: Header, body: &[u8]) -> io::Result<()> {
-    let mut head = [0u8; 24];
+    let mut head = [0u8; HEADER];
     let head = postcard::to_slice(&header, &mut head).map_err(io::Error::other)?;
     let len = head.len() + body.len();
     if len > MAX_FRAME {
@@ -131,6 +135,18 @@ mod tests {
             bad[bit / 8] ^= 1 << (bit % 8);
             assert!(!matches!(decode(&mut bad), Ok(Some(_))), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn the_longest_body_fits_with_any_header() {
+        let header = Header {
+            id: u64::MAX,
+            kind: Kind::Request {
+                deadline_ms: u32::MAX,
+            },
+        };
+        let body = vec![0; MAX_BODY];
+        assert!(encode(&mut BytesMut::new(), header, &body).is_ok());
     }
 
     #[test]

@@ -87,6 +87,9 @@ pub enum Request {
     },
     /// How much does a replica have?
     Census(GroupId),
+    /// Begin this group, which is new: the leader of the metadata has chosen you. Answered as
+    /// `Leader`.
+    Begin(GroupId),
 }
 
 /// A piece of a snapshot. Pieces of one `stream` come in order; the last one installs it.
@@ -137,8 +140,12 @@ pub struct Standing {
     pub vote: Option<Vote>,
     /// Its last entry.
     pub last: Option<LogId>,
-    /// Whether it has forgotten things itself.
+    /// Whether it has, or may have, forgotten things itself.
     pub amnesiac: bool,
+    /// It is the leader of that vote's term now, and has been since it was elected.
+    pub leads: bool,
+    /// It neither promised nor stored anything, and never did as far as its disk tells.
+    pub innocent: bool,
 }
 
 /// The answer to a [`Request`].
@@ -156,7 +163,7 @@ pub enum Response {
     Read(Result<Option<Blob>, Refusal>),
     /// To `Scan`: pairs, and whether there may be more.
     Scan(Result<(Vec<Pair>, bool), Refusal>),
-    /// To `Leader`: who this replica thinks leads, and whether that is itself with everything
+    /// To `Leader` and `Begin`: who this replica thinks leads, and whether that is itself with everything
     /// committed applied.
     Leader(Result<(Option<NodeId>, bool), Refusal>),
     /// To `Standing`.

@@ -1,7 +1,8 @@
 //! Torn tails are cut off, damage is refused, and wrong data is never given.
 
 use super::format::{
-    BATCH_HEADER, FIRST_BATCH, SegmentHeader, begin_batch, finish_batch, push_record, read_batch,
+    BATCH_HEADER, FIRST_BATCH, SegmentHeader, Unreadable, begin_batch, finish_batch, push_record,
+    read_batch,
 };
 use super::recover::{Position, scan};
 use super::tests::{closed_log, entry, file, model, same, small};
@@ -61,7 +62,11 @@ fn scanned(
     } else {
         Position::Inner
     };
-    scan(header, bytes, position, |r, _| records.push(r)).map(|s| (records, s))
+    match scan(header, bytes, position, |r, _| records.push(r)) {
+        Ok(scan) => Ok((records, scan)),
+        Err((at, Unreadable::Damaged(reason))) => Err((at, reason)),
+        Err((at, Unreadable::Unknown(what))) => panic!("not damage at {at}: {what}"),
+    }
 }
 
 #[test]
@@ -251,18 +256,73 @@ fn missing_shortened_and_foreign_segments_are_refused() {
     bytes[FIRST_BATCH as usize + first..].fill(0);
     refused(&zeroed, "ends before batch");
 
-    let mut foreign = files.clone();
-    foreign.push(("readme.txt".into(), vec![1]));
-    refused(&foreign, "not a name of a segment");
+    let mut renamed = files.clone();
+    renamed.last_mut().unwrap().0.push_str(".bak");
+    refused(&renamed, "under another name");
 
+    write_all(disk.as_ref(), &files);
+    Wal::open(disk.clone(), small()).unwrap();
+}
+
+#[test]
+fn what_is_not_a_segment_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let expected = model(&closed_log(dir.path()));
+    let disk = real(dir.path()).unwrap();
+    let mut files = read_all(disk.as_ref());
+    // Somebody's note, and somebody's copy of a segment that is there.
+    let copy = (format!("{}.bak", files[0].0), files[0].1.clone());
+    files.extend([("README.txt".into(), vec![1]), copy.clone()]);
+    write_all(disk.as_ref(), &files);
+    let (wal, found) = Wal::open(disk.clone(), small()).unwrap();
+    assert!(same(&found.groups, &expected));
+    drop(wal);
+    for name in ["README.txt", &copy.0] {
+        assert!(disk.exists(&format!("wal/{name}")).unwrap(), "{name}");
+    }
+}
+
+/// What another build wrote is not damage: the log is refused for another reason, and nothing in
+/// the folder is touched.
+#[test]
+fn what_is_not_known_is_not_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    closed_log(dir.path());
+    let disk = real(dir.path()).unwrap();
+    let files = read_all(disk.as_ref());
+    let unknown = |files: &[(String, Vec<u8>)], segment: &str, expected: &str| {
+        write_all(disk.as_ref(), files);
+        let e = Wal::open(disk.clone(), small()).unwrap_err();
+        assert!(matches!(e, WalError::Unknown { .. }), "{e}");
+        let said = e.to_string();
+        assert!(said.contains(expected) && said.contains(segment), "{said}");
+        assert_eq!(read_all(disk.as_ref()), files);
+    };
     let mut newer = files.clone();
     newer[0].1[8] = 2;
     let crc = crc32c::crc32c(&newer[0].1[..60]);
     newer[0].1[60..64].copy_from_slice(&crc.to_le_bytes());
-    refused(&newer, "format version 2");
+    unknown(&newer, &files[0].0, "format version 2, this build knows 1");
 
-    write_all(disk.as_ref(), &files);
-    Wal::open(disk.clone(), small()).unwrap();
+    // A record of a kind that does not exist yet, everything else as it should be.
+    let mut newer = files.clone();
+    let (name, bytes) = newer.last_mut().unwrap();
+    let header = SegmentHeader::decode(bytes).unwrap();
+    let (_, end) = scanned(&header, bytes, true).unwrap();
+    let mut batch = Vec::new();
+    let at = begin_batch(&mut batch);
+    push_record(&mut batch, header.salt, &entry(1, 999, &[1; 100]));
+    let record = at + BATCH_HEADER;
+    batch[record + 16] = 77;
+    let mut crc = crc32c::crc32c(&header.salt.to_le_bytes());
+    crc = crc32c::crc32c_append(crc, &batch[record..record + 4]);
+    crc = crc32c::crc32c_append(crc, &batch[record + 8..]);
+    batch[record + 4..record + 8].copy_from_slice(&crc.to_le_bytes());
+    finish_batch(&mut batch, at, header.salt, end.next, 1);
+    let end = end.end as usize;
+    bytes[end..end + batch.len()].copy_from_slice(&batch);
+    let name = name.clone();
+    unknown(&newer, &name, "record kind 77");
 }
 
 #[test]

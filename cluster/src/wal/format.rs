@@ -42,6 +42,15 @@ const DROP_GROUP: u8 = 5;
 
 const REPEATED: u8 = 1;
 
+/// Why bytes cannot be read although they are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// They are not what was written.
+    Damaged(String),
+    /// They are what was written, by a build that knows more than this one.
+    Unknown(String),
+}
+
 /// What a segment says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
@@ -79,21 +88,24 @@ impl SegmentHeader {
         b
     }
 
-    pub fn decode(b: &[u8]) -> Result<Self, String> {
+    /// Reads a header. The checksum stands before the version in what is looked at: a version
+    /// that passes it was written so.
+    pub fn decode(b: &[u8]) -> Result<Self, Unreadable> {
+        let damaged = |what: &str| Err(Unreadable::Damaged(what.into()));
         if b.len() < SEGMENT_HEADER {
-            return Err("shorter than its header".into());
+            return damaged("shorter than its header");
         }
         if b[..8] != MAGIC {
-            return Err("not a log segment (magic)".into());
+            return damaged("not a log segment (magic)");
         }
         if u32_at(b, 60) != crc32c::crc32c(&b[..60]) {
-            return Err("checksum of the segment header".into());
+            return damaged("checksum of the segment header");
         }
         let version = u32_at(b, 8);
         if version != VERSION {
-            return Err(format!(
+            return Err(Unreadable::Unknown(format!(
                 "format version {version}, this build knows {VERSION}"
-            ));
+            )));
         }
         Ok(Self {
             number: u64_at(b, 16),
@@ -245,20 +257,21 @@ pub(super) fn read_records(
     batch: &Batch<'_>,
     salt: u64,
     mut each: impl FnMut(Record, bool),
-) -> Result<(), String> {
+) -> Result<(), Unreadable> {
+    let damaged = |what: &str| Err(Unreadable::Damaged(what.into()));
     let mut rest = batch.payload;
     let mut count = 0_u32;
     while !rest.is_empty() {
         if rest.len() < RECORD_HEADER {
-            return Err("a record header is cut off".into());
+            return damaged("a record header is cut off");
         }
         let len = u32_at(rest, 0) as usize;
         if len > rest.len() - RECORD_HEADER {
-            return Err("a record is longer than its batch".into());
+            return damaged("a record is longer than its batch");
         }
         let (record, after) = rest.split_at(RECORD_HEADER + len);
         if u32_at(record, 4) != record_crc(salt, record) {
-            return Err("checksum of a record".into());
+            return damaged("checksum of a record");
         }
         let group = u64_at(record, 8);
         let index = u64_at(record, 20);
@@ -284,14 +297,17 @@ pub(super) fn read_records(
                 up_to_index: index,
             },
             DROP_GROUP => Record::DropGroup { group },
-            other => return Err(format!("record kind {other} is not known")),
+            other => {
+                let what = format!("record kind {other}, which this build does not know");
+                return Err(Unreadable::Unknown(what));
+            }
         };
         each(record, repeated);
         rest = after;
         count += 1;
     }
     if count != batch.records {
-        return Err(format!(
+        return damaged(&format!(
             "{count} records where {} are announced",
             batch.records
         ));

@@ -30,6 +30,9 @@ pub struct WalStats {
     pub bytes: u64,
     /// Segments that exist now.
     pub segments: u64,
+    /// Bytes of entries that are neither purged nor replaced, as of the last new or removed
+    /// segment.
+    pub live: u64,
 }
 
 #[derive(Debug)]
@@ -49,6 +52,7 @@ pub(super) struct Shared {
     pub batches: AtomicU64,
     pub bytes: AtomicU64,
     pub segments: AtomicU64,
+    pub live: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +101,7 @@ impl Wal {
     ///
     /// # Errors
     /// [`WalError::Corrupt`] if something durable is damaged: do not use the log.
+    /// [`WalError::Unknown`] if another build wrote it: do not touch it.
     pub fn open(disk: Arc<dyn Disk>, options: WalOptions) -> Result<(Wal, Recovered), WalError> {
         if !(4096..=1 << 30).contains(&options.segment_bytes) {
             return Err(WalError::Options("segment_bytes: 4 KiB to 1 GiB".into()));
@@ -118,6 +123,7 @@ impl Wal {
             batches: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             segments: AtomicU64::new(opened.segments.len() as u64),
+            live: AtomicU64::new(opened.live.bytes()),
         });
         let writer = Writer::new(disk, options, opened, shared.clone());
         let thread = std::thread::Builder::new()
@@ -195,6 +201,7 @@ impl Wal {
             batches: s.batches.load(Ordering::Relaxed),
             bytes: s.bytes.load(Ordering::Relaxed),
             segments: s.segments.load(Ordering::Relaxed),
+            live: s.live.load(Ordering::Relaxed),
         }
     }
 }

@@ -36,13 +36,14 @@
 //! sequence numbers with the first one that the next segment's header names.
 
 use super::format::{
-    FIRST_BATCH, SEGMENT_HEADER, SegmentHeader, read_batch, read_batch_header, read_records,
+    FIRST_BATCH, SEGMENT_HEADER, SegmentHeader, Unreadable, read_batch, read_batch_header,
+    read_records,
 };
 use super::live::Live;
 use super::segment::{self, MAX_SEGMENT, Segment};
 use super::{Record, Recovered, TornTail, WalError, WalOptions};
 use crate::disk::{Disk, DiskFile};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Everything the writer needs to go on.
 #[derive(Debug)]
@@ -80,17 +81,14 @@ pub(super) fn open(disk: &dyn Disk, options: &WalOptions) -> Result<Opened, WalE
         .zip(std::iter::once(None).chain(numbers.iter().map(Some)))
     {
         let name = segment::name(number);
-        let corrupt = |(offset, reason)| WalError::Corrupt {
-            segment: name.clone(),
-            offset,
-            reason,
-        };
+        let refused = |refused| refusal(&name, refused);
+        let corrupt = |place| refused(damage(place));
         if let Some(before) = before.filter(|b| **b + 1 != number) {
             let reason = format!("the segments after {} are missing", segment::name(*before));
             return Err(corrupt((0, reason)));
         }
         let file = disk.open(&format!("{}/{name}", options.dir))?;
-        let (header, bytes) = read_segment(file.as_ref(), number)?.map_err(corrupt)?;
+        let (header, bytes) = read_segment(file.as_ref(), number)?.map_err(refused)?;
         if let Some(expected) = next.filter(|n| *n != header.first) {
             let reason = format!(
                 "it begins with batch {}, but the segment before it ends before batch {expected}",
@@ -107,7 +105,7 @@ pub(super) fn open(disk: &dyn Disk, options: &WalOptions) -> Result<Opened, WalE
                 note(&mut recovered, record, repeated);
             },
         )
-        .map_err(corrupt)?;
+        .map_err(refused)?;
         next = Some(scan.next);
         if number == last {
             if let Some(torn) = scan.torn {
@@ -147,30 +145,76 @@ fn cut(file: &dyn DiskFile, from: u64, to: u64) -> Result<(), WalError> {
     Ok(())
 }
 
-type Damage = (u64, String);
+/// Why a segment cannot be used, with the place.
+pub(super) type Refused = (u64, Unreadable);
 
-/// Reads a whole segment. The inner error is damage, with its place.
+fn damage((offset, reason): (u64, String)) -> Refused {
+    (offset, Unreadable::Damaged(reason))
+}
+
+fn refusal(segment: &str, (offset, why): Refused) -> WalError {
+    let segment = segment.to_owned();
+    match why {
+        Unreadable::Damaged(reason) => WalError::Corrupt {
+            segment,
+            offset,
+            reason,
+        },
+        Unreadable::Unknown(what) => WalError::Unknown { segment, what },
+    }
+}
+
+/// The entries of a segment that nothing after them has replaced, removed or purged, as `live`
+/// has it, in the order of groups and indices.
+pub(super) fn live_entries(
+    disk: &dyn Disk,
+    options: &WalOptions,
+    number: u64,
+    live: &Live,
+) -> Result<Vec<Record>, WalError> {
+    let name = segment::name(number);
+    let refused = |refused| refusal(&name, refused);
+    let file = disk.open(&format!("{}/{name}", options.dir))?;
+    let (header, bytes) = read_segment(file.as_ref(), number)?.map_err(refused)?;
+    let mut found = BTreeMap::new();
+    scan(&header, &bytes, Position::Inner, |record, _| {
+        if let Record::Entry { group, index, .. } = record
+            && live.is_in(number, group, index)
+        {
+            // Of two in one segment the later one counts.
+            found.insert((group, index), record);
+        }
+    })
+    .map_err(refused)?;
+    Ok(found.into_values().collect())
+}
+
+/// Reads a whole segment. The inner error says why it cannot be used.
 #[allow(clippy::type_complexity)]
 fn read_segment(
     file: &dyn DiskFile,
     number: u64,
-) -> Result<Result<(SegmentHeader, Vec<u8>), Damage>, WalError> {
+) -> Result<Result<(SegmentHeader, Vec<u8>), Refused>, WalError> {
     let len = file.len()?;
     if !(SEGMENT_HEADER as u64..=MAX_SEGMENT).contains(&len) {
-        return Ok(Err((0, format!("a file of {len} bytes is no segment"))));
+        return Ok(Err(damage((
+            0,
+            format!("a file of {len} bytes is no segment"),
+        ))));
     }
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
     file.read_at(0, &mut bytes)?;
     let header = match SegmentHeader::decode(&bytes) {
         Ok(header) => header,
-        Err(reason) => return Ok(Err((0, reason))),
+        Err(why) => return Ok(Err((0, why))),
     };
     if header.number != number {
-        return Ok(Err((0, format!("it says it is segment {}", header.number))));
+        let reason = format!("it says it is segment {}", header.number);
+        return Ok(Err(damage((0, reason))));
     }
     if header.len != len {
         let reason = format!("it is {len} bytes long, {} were synced", header.len);
-        return Ok(Err((len.min(header.len), reason)));
+        return Ok(Err(damage((len.min(header.len), reason))));
     }
     Ok(Ok((header, bytes)))
 }
@@ -223,7 +267,7 @@ pub(super) fn scan(
     bytes: &[u8],
     position: Position,
     mut each: impl FnMut(Record, bool),
-) -> Result<Scan, Damage> {
+) -> Result<Scan, Refused> {
     let mut at = FIRST_BATCH as usize;
     let mut next = header.first;
     loop {
@@ -232,7 +276,7 @@ pub(super) fn scan(
             Ok(batch) => {
                 if batch.sequence != next {
                     let reason = format!("batch {} where {next} belongs", batch.sequence);
-                    return Err((at as u64, reason));
+                    return Err(damage((at as u64, reason)));
                 }
                 read_records(&batch, header.salt, &mut each).map_err(|e| (at as u64, e))?;
                 at += batch.len;
@@ -245,12 +289,12 @@ pub(super) fn scan(
                     return Ok(Scan { end, next, torn });
                 };
                 if position == Position::Inner {
-                    return Err((end, format!("{reason}; later segments follow")));
+                    return Err(damage((end, format!("{reason}; later segments follow"))));
                 }
                 if position == Position::Last
                     && let Some(later) = find_header(&rest[..=dirty], header.salt)
                 {
-                    return Err((end, format!("{reason}; batch {later} follows")));
+                    return Err(damage((end, format!("{reason}; batch {later} follows"))));
                 }
                 let torn = Some(Torn {
                     dirty_end: end + dirty as u64 + 1,

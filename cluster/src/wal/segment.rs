@@ -38,9 +38,11 @@ pub(super) fn name(number: u64) -> String {
     format!("{number:016x}.wal")
 }
 
-/// Numbers of all segments, sorted. Removes what an interrupted creation left.
+/// Numbers of all segments, sorted. Removes what an interrupted creation left. What has not the
+/// name of a segment is somebody else's and stays; a segment that is missing leaves a gap.
 pub(super) fn list(disk: &dyn Disk, dir: &str) -> Result<VecDeque<u64>, WalError> {
     let mut numbers = VecDeque::new();
+    let mut strays = Vec::new();
     let mut unfinished = false;
     for file in disk.list(dir)? {
         if file.ends_with(".tmp") {
@@ -51,16 +53,26 @@ pub(super) fn list(disk: &dyn Disk, dir: &str) -> Result<VecDeque<u64>, WalError
         let number = file
             .strip_suffix(".wal")
             .and_then(|hex| u64::from_str_radix(hex, 16).ok())
-            .filter(|n| name(*n) == file)
-            .ok_or_else(|| WalError::Corrupt {
-                segment: file.clone(),
-                offset: 0,
-                reason: "not a name of a segment".into(),
-            })?;
-        numbers.push_back(number);
+            .filter(|n| name(*n) == file);
+        match number {
+            Some(number) => numbers.push_back(number),
+            None => strays.push(file),
+        }
     }
     if unfinished {
         disk.sync_dir(dir)?;
+    }
+    for file in strays {
+        let number = file.get(..16).and_then(|n| u64::from_str_radix(n, 16).ok());
+        // One that was given another name: without it the log would end too early.
+        if number.is_some_and(|n| numbers.back().is_none_or(|last| n > *last)) {
+            return Err(WalError::Corrupt {
+                segment: file,
+                offset: 0,
+                reason: "a segment under another name".into(),
+            });
+        }
+        tracing::warn!("{dir}/{file} is not part of the write-ahead log: left alone");
     }
     Ok(numbers)
 }

@@ -2,10 +2,11 @@
 
 use super::format::{begin_batch, encoded_len, finish_batch, push_record};
 use super::queue::{Failure, Job, Shared, Taken, call};
-use super::recover::Opened;
+use super::recover::{self, Opened};
 use super::{Record, WalOptions, segment};
 use crate::disk::{Disk, DiskFile};
 use std::io;
+use std::iter::Peekable;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -13,6 +14,8 @@ use std::time::Duration;
 
 /// After this long without work the last batch is proven durable.
 const IDLE: Duration = Duration::from_secs(1);
+/// Segments that are compacted at once.
+const COMPACT: usize = 2;
 /// How often a full disk is tried again.
 const ROOM: Duration = Duration::from_millis(100);
 
@@ -101,6 +104,7 @@ impl Writer {
         }
         if written? || tidy {
             self.remove_unneeded()?;
+            self.compact()?;
         }
         let active = &self.opened.active;
         if self.spare.is_none() && active.at > active.len / 2 {
@@ -142,8 +146,14 @@ impl Writer {
     /// Writes the records of all jobs, in as many batches as their size asks
     /// for. Returns whether a segment was begun.
     fn write(&mut self, jobs: &[Job]) -> io::Result<bool> {
+        self.write_records(jobs.iter().flat_map(|j| &j.records).peekable())
+    }
+
+    fn write_records<'a>(
+        &mut self,
+        mut records: Peekable<impl Iterator<Item = &'a Record> + Clone>,
+    ) -> io::Result<bool> {
         let mut rotated = false;
-        let mut records = jobs.iter().flat_map(|j| &j.records).peekable();
         while records.peek().is_some() {
             let mut ahead = records.clone();
             let (mut count, mut payload) = (0, 0);
@@ -285,6 +295,31 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes what is live in the oldest segment once more, so that it can go, if there are more
+    /// segments than what is live in them explains. A few at a time: appends wait meanwhile.
+    ///
+    /// Nothing can come between reading and writing: only this thread writes, and everything that
+    /// was appended before is noted in `live`. Replay finds an entry twice until the old segment
+    /// is gone, and takes the later one, which is the same.
+    fn compact(&mut self) -> io::Result<()> {
+        for _ in 0..COMPACT {
+            let most = self.opened.live.most_segments(self.options.segment_bytes);
+            let oldest = match self.opened.segments.front() {
+                Some(oldest) if self.opened.segments.len() as u64 > most => *oldest,
+                _ => break,
+            };
+            let live = &self.opened.live;
+            let entries = recover::live_entries(self.disk.as_ref(), &self.options, oldest, live)
+                .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
+            self.write_records(entries.iter().peekable())?;
+            // The broken store may not have synced what it wrote; it shall lose, not be damaged.
+            #[cfg(feature = "seeded-bugs")]
+            self.opened.active.file.sync_data()?;
+            self.remove_unneeded()?;
+        }
+        Ok(())
+    }
+
     /// Removes the oldest segments while nothing live is in them.
     fn remove_unneeded(&mut self) -> io::Result<()> {
         let opened = &mut self.opened;
@@ -302,5 +337,7 @@ impl Writer {
     fn count_segments(&self) {
         let n = self.opened.segments.len() as u64;
         self.shared.segments.store(n, Ordering::Relaxed);
+        let live = self.opened.live.bytes();
+        self.shared.live.store(live, Ordering::Relaxed);
     }
 }
