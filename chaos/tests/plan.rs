@@ -87,6 +87,7 @@ fn a_plan_reads_like_this() {
             "+11s      lose b for 15s: power-off az b → router-b, storage-b1, storage-b2",
             "          undo: power these nodes on again: router-b, storage-b1, storage-b2 (AZ b)",
             "then      freeze for 8s: pause leader of canary/0 → whoever that is then, once 'lose b' is reverted",
+            "          a fault that is not proven 10s after its hold is reverted and counts as unknown",
             "then      cooldown for 15s: everything is reverted; recovery is measured",
         ]
     );
@@ -226,6 +227,55 @@ fn without_a_role_that_holds_replicas_every_node_counts() {
     assert!(plan(&playbook("", &both), 1, &topology()).is_ok());
     let why = plan(&playbook("", &both), 1, &redis).unwrap_err();
     assert!(why[0].message.contains("up to 2 of 3 AZs"), "{why:?}");
+}
+
+/// One look at what is rare, or slow, takes its time; a fault is not kept in force for it.
+#[test]
+fn what_cannot_be_proven_in_its_time_is_refused() {
+    let link = "node = \"storage-a1\"";
+    let to = "to = { node = \"storage-b1\" }";
+    let traffic = |more: &str, hold: &str| {
+        let when = format!("{AT0}\n{to}\ndirection = \"out\"\n{more}");
+        step("x", "traffic", link, &when, hold)
+    };
+    // Over one link, 2400 messages of which a hundredth is lost, each 10 ms after the other.
+    let rare = "loss = \"1%\"";
+    let all = refused("", &traffic(rare, "10s"));
+    assert!(all[0].starts_with("4: 'x' could not be proven"), "{all:?}");
+    assert!(all[0].contains("one look at it takes 26s"), "{all:?}");
+    assert!(
+        all[0].contains("(for = \"48s\" or longer; or a larger share"),
+        "{all:?}"
+    );
+    let long = playbook("", &traffic(rare, "48s"));
+    let said = plan(&long, 1, &topology()).unwrap().lines().join("\n");
+    assert!(said.contains("each proof measures for 25.5s"), "{said}");
+    // As slowly as that nobody measures, however long it is held.
+    let slow = "loss = \"1%\"\nrate = \"64kbit\"";
+    for hold in ["10s", "1h"] {
+        let all = refused("", &traffic(slow, hold));
+        assert!(
+            all[0].contains("2400 messages over each of its links"),
+            "{all:?}"
+        );
+    }
+    // Many links, more slowly.
+    let mut wide = topology();
+    for az in ["a", "b", "c"] {
+        for i in 3..=8 {
+            let mut node = wide.node(&format!("storage-{az}1")).unwrap().clone();
+            node.name = format!("storage-{az}{i}");
+            wide.nodes.push(node);
+        }
+    }
+    let book = |hold| playbook("", &step("x", "loss", "az = \"b\"", AT0, hold));
+    let why = plan(&book("10s"), 1, &wide).unwrap_err();
+    assert!(why[0].message.contains("takes 12.8s"), "{why:?}");
+    assert!(plan(&book("30s"), 1, &wide).is_ok());
+    assert!(plan(&book("10s"), 1, &topology()).is_ok());
+    // When a hold is cut short, the last look begins only then.
+    let cut = traffic(&format!("{rare}\nuntil = \"leader-change\""), "1h");
+    assert!(refused("", &cut)[0].contains("until something comes"));
 }
 
 #[test]

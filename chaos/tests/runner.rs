@@ -197,6 +197,7 @@ async fn a_run_goes_through_its_phases_in_order() {
             "timeline phase baseline",
             "timeline phase steps",
             "timeline intent",
+            "silence storage-b1",
             "power-off storage-b1",
             "timeline injected 1",
             "timeline proof 1 injected Pass",

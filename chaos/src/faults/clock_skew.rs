@@ -8,15 +8,17 @@ use super::{Fault, Scene, merge};
 use crate::runtime::files::FilesRequest;
 use crate::runtime::{Fut, RuntimeError};
 use futures_util::future::{BoxFuture, join_all};
-use gameday_record::Verdict;
 use gameday_record::conditions::{ClockCondition, ClockReading};
 use gameday_record::timeline::Proof;
+use gameday_record::{Node, Topology, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a node may take to read its clock.
 const READ: Duration = Duration::from_secs(2);
+/// Two readings together are usually off by no more than half of this.
+const READINGS_OFF: Duration = Duration::from_millis(10);
 /// A rate is as asked if it is off by no more than this share of what was asked, and the error.
 const TOLERANCE: f64 = 0.1;
 
@@ -179,6 +181,13 @@ impl Fault for ClockSkew {
             gameday_record::conditions::CLOCK,
             self.targets.nodes.join(", ")
         )
+    }
+
+    fn looking(&self, _: &Topology, _: &[Node]) -> Result<Duration, String> {
+        // A drift has to grow beyond what the readings may be off by.
+        let drift = self.condition.drift().abs();
+        let grows = (drift > 0.0).then(|| READINGS_OFF.div_f64(drift));
+        Ok(grows.unwrap_or_default())
     }
 
     fn inject<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()> {

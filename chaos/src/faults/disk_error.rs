@@ -33,7 +33,8 @@ fn in_force(condition: &DiskCondition, seen: &Probed) -> (Verdict, String) {
     let name = failing.name();
     match tried {
         Some(tried) if tried.ended == Ended::Failed => {
-            (Verdict::Pass, format!("a {name} failed ({})", tried.error))
+            let text = format!("the node says that a {name} failed ({})", tried.error);
+            (Verdict::Pass, text)
         }
         Some(_) => (Verdict::Fail, format!("a {name} was done")),
         None => (Verdict::Unknown, format!("no {name} could be tried")),

@@ -22,7 +22,10 @@ fn in_force(_: &DiskCondition, seen: &Probed) -> (Verdict, String) {
     match &seen.probe {
         Ok(probe) if probe.write.ended == Ended::Full => (
             Verdict::Pass,
-            format!("a block found no room ({})", probe.write.error),
+            format!(
+                "the node says that a block found no room ({})",
+                probe.write.error
+            ),
         ),
         Ok(_) => (Verdict::Fail, "a block could be written".into()),
         Err(_) => met(seen, |effects| effects.refused, "found no room"),

@@ -17,6 +17,8 @@
 //!    that a fault that ended by itself is noticed. A reverted proof that
 //!    *fails* means that something is left, and the run ends "not clean"; use
 //!    *unknown* for "it is gone, but not by us".
+//!    Where a look has to measure for a while, `looking` computes for how long, so that `plan` can
+//!    refuse what cannot be proven in its hold and [`OVERTIME`]; the runner ends every proof then.
 //! 5. `undo` is a sentence that an operator could follow by hand.
 //! 6. Add a variant to [`FaultKind`]; the compiler names the rest: its name in
 //!    playbooks, its [`Layer`] (which decides what it excludes), the
@@ -34,13 +36,14 @@
 //!
 //! | fault | proven in force by | proven gone by |
 //! | --- | --- | --- |
-//! | `power-off`, `kill`, `stop` | the engine or the kernel says that the process exited, and `/health` is silent | a process with another pid and start time runs, and `/health` answers |
+//! | `kill`, `stop` | the engine or the kernel says that the process exited, and `/health` is silent | a process with another pid and start time runs, and `/health` answers |
+//! | `power-off` | the same, its links had fallen silent while it still ran, and messages over all of them do not arrive and are not rejected either (that unsynced writes are lost is not looked at, and said) | the same |
 //! | `restart` | a process with another pid and start time runs; at the end of the hold it is that one still | that one, and `/health` answers |
 //! | `crash-loop` | after each crash another process runs, and whoever runs was started by the loop; there are as many crashes as the time allows, and more than at the last proof | a process runs, and `/health` answers |
 //! | `rolling-restart` | of every target in turn: a process with another pid and start time runs, and `/health` answers; at the end of the hold it is that one still | those processes run, and `/health` answers |
 //! | `rolling-upgrade` | the same, and the kernel or the engine says that each executes the other program | each executes the program that it was launched with, and `/health` answers |
 //! | `pause` | the process is stopped or frozen, is the same, and `/health` is silent | it runs, is the same, and `/health` answers |
-//! | `disk-full`, `disk-slow`, `disk-error` | the node tries its disk: a block that is written, synced and read meets the condition; or the node ended by itself after it had met it | the same is done without error and in less time, and the node runs |
+//! | `disk-full`, `disk-slow`, `disk-error` | the node tries its disk: a block that is written, synced and read meets the condition, as the node says itself, and of `disk-slow` its answer takes as long; or the node ended by itself after it had met it | the same is done without error and in less time, and the node runs |
 //! | `bit-flip`, `truncate` | the process exited, and the file, read back, differs from its copy in exactly that bit, or ends there | another process runs, and `/health` answers: it says so only when every replica is repaired |
 //! | `clock-skew` | the node's clock, read over a while, is compared with this host's: it has moved, or goes, as far wrong as asked | compared again from the revert on, it has moved back, or goes right |
 //! | `cpu-limit` | the engine has the bound, the kernel counts periods of it just now, and since the injection such in which the node had to wait | the engine has none, the node runs, and the kernel counts no period |
@@ -125,6 +128,7 @@ mod rolling_restart;
 mod rolling_upgrade;
 mod shape;
 mod stop;
+pub(crate) mod time;
 mod traffic;
 
 use crate::runtime::traffic::Traffic;
@@ -138,6 +142,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+pub use time::OVERTIME;
 
 /// Seen from the targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,9 +239,13 @@ pub trait Fault: Send + Sync {
     /// Makes it wrong.
     fn inject<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()>;
 
-    /// How long it takes at least to look at it once.
-    fn looking(&self) -> Duration {
-        Duration::ZERO
+    /// How long something is measured each time that it is looked at, where the nodes are these
+    /// and the instruments those.
+    ///
+    /// # Errors
+    /// Why no look could show it, however long it takes.
+    fn looking(&self, _topology: &Topology, _instruments: &[Node]) -> Result<Duration, String> {
+        Ok(Duration::ZERO)
     }
 
     /// Whether it is held at this unit, too, though that is no target: at the other end of a link.

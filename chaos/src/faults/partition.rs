@@ -39,7 +39,7 @@ impl Partition {
 }
 
 /// Judges one group of links, of which all are expected in one state.
-fn judge(links: &[Link], seen: &[LinkState], expected: &LinkState) -> (Verdict, String) {
+pub(super) fn judge(links: &[Link], seen: &[LinkState], expected: &LinkState) -> (Verdict, String) {
     let word = match expected {
         LinkState::Cut => "cut",
         LinkState::Rejected => "rejecting",

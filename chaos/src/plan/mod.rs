@@ -7,6 +7,7 @@
 
 mod draw;
 mod overlap;
+mod proof;
 mod schedule;
 mod target;
 
@@ -16,7 +17,7 @@ pub use target::PlannedTarget;
 pub(crate) use target::{Leaders, azs, resolve_all, stream};
 
 use crate::abilities::Abilities;
-use crate::faults::{FaultKind, Params};
+use crate::faults::{FaultKind, OVERTIME, Params};
 use crate::playbook::values::show;
 use crate::playbook::{Baseline, Diagnostic, Playbook, Random, Start, Step, Until};
 use gameday_record::{Node, Topology};
@@ -185,6 +186,15 @@ pub fn plan(playbook: &Playbook, seed: u64, topology: &Topology) -> Result<Plan,
                     ),
                 );
             }
+        }
+    }
+    let mut told = BTreeSet::new();
+    for (step, span) in planned.steps.iter().zip(&planned.spans) {
+        if let Err((why, help)) = proof::check(step, topology)
+            && told.insert(span.start)
+        {
+            let message = format!("'{}' could not be proven in its time: {why}", step.name);
+            problems.push(Diagnostic::at(&playbook.source, span.clone(), message).help(help));
         }
     }
     // With a step missing, indices would lie.
@@ -409,6 +419,10 @@ impl Plan {
             if let Some(how) = how(step) {
                 out.push(format!("{:<9} made in {how}", ""));
             }
+            if let Some(looking) = proof::takes(step, &self.topology) {
+                let looking = show(Duration::from_millis(looking.as_millis() as u64));
+                out.push(format!("{:<9} each proof measures for {looking}", ""));
+            }
             let PlannedTarget::Nodes(sides) = &step.target else {
                 continue;
             };
@@ -421,6 +435,11 @@ impl Plan {
                 azs.into_iter().collect::<Vec<_>>().join(", ")
             ));
         }
+        out.push(format!(
+            "{:<9} a fault that is not proven {} after its hold is reverted and counts as unknown",
+            "",
+            show(OVERTIME)
+        ));
         out.push(format!(
             "{:<9} {}: everything is reverted; recovery is measured",
             "then",

@@ -8,6 +8,7 @@ use crate::plan::{minority, replica_azs};
 use gameday_record::Topology;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 /// An injection that is in force, or being injected or reverted.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub(super) struct Active {
     /// Those whose replicas it takes away.
     pub(super) hurt: Vec<String>,
     pub(super) fault: Arc<dyn Fault>,
+    /// How long a look at it takes.
+    pub(super) looking: Duration,
 }
 
 /// All of them, by injection id.
@@ -245,6 +248,7 @@ mod tests {
             touched: nodes.clone(),
             hurt: nodes.clone(),
             fault: kind.build(&Params::default(), &vec![nodes.clone()]),
+            looking: Duration::ZERO,
             nodes,
         }
     }

@@ -77,6 +77,17 @@ pub(super) async fn watch(shared: &Shared) -> Infallible {
     }
 }
 
+/// Tells of those that are still open at the end.
+pub(super) async fn end(shared: &Shared) {
+    let all = shared.gaps.borrow().clone();
+    for mut noticed in all {
+        if noticed.gap.state == GapState::Open {
+            noticed.gap.text += "; it was not brought back to the end of the run";
+            record(shared, &noticed).await;
+        }
+    }
+}
+
 async fn record(shared: &Shared, noticed: &Noticed) {
     let gap = &noticed.gap;
     let text = format!("a gap: {}", gap.text);
@@ -174,6 +185,18 @@ impl Gaps {
         match self.put_back(gap).await {
             Ok(()) => self.prove(limit, settled, look).await,
             Err(why) => unknown(why),
+        }
+    }
+
+    /// Adds to a proof that could not be had which gap is still open, if one is.
+    pub(super) fn explain(&self, proof: &mut Proof) {
+        if proof.verdict == Verdict::Unknown {
+            let all = self.all.borrow();
+            let open = all.iter().filter(|noticed| {
+                noticed.gap.state == GapState::Open && noticed.injections.contains(&self.id)
+            });
+            let texts = open.map(|noticed| format!("a gap is open: {}", noticed.gap.text));
+            proof.evidence.extend(texts);
         }
     }
 

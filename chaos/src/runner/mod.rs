@@ -200,6 +200,7 @@ pub async fn execute(
             None
         }
     };
+    gaps::end(&shared).await;
     let findings = std::mem::take(&mut *shared.findings.lock().unwrap_or_else(|e| e.into_inner()));
     summary(stopped, findings)
 }
@@ -302,7 +303,7 @@ async fn steps(
 /// Reverts what is still in force, which only a task that died leaves, and looks at all links.
 async fn revert_left(shared: &Shared) {
     for (id, active) in shared.admission.left() {
-        step::end(shared, id, &active).await;
+        step::end(shared, id, &active, None).await;
     }
     reach::check(shared).await;
 }

@@ -6,21 +6,26 @@ use super::prove::{describe, until};
 use super::seams::{Group, Progress};
 use super::{Shared, condition};
 use crate::faults::Sides;
+use crate::faults::time::{OVERTIME, SLACK, fits};
 use crate::plan::{Leaders, PlannedStart, PlannedTarget, azs, resolve_all, stream};
+use crate::runtime::RuntimeError;
 use gameday_record::timeline::{Injection, Proof};
 use gameday_record::{ProofSide, TimelineEvent, Verdict};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 /// Finding the leader, or the groups for the blast radius.
 const RESOLVE: Duration = Duration::from_secs(10);
 /// Between two questions to the store.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
-/// The act itself; the runtime's own deadlines are shorter.
+/// The act itself. One that takes longer is reverted, once it has ended.
 const INJECT: Duration = Duration::from_secs(30);
+/// How long the end of such an act is waited for.
+const ACT_ENDS: Duration = Duration::from_secs(60);
 /// Proof that a fault took effect, asked again until then; beside the time that looking takes.
 const PROVE_INJECTED: Duration = Duration::from_secs(5);
 /// Proof at the end of the hold that it still is in force.
@@ -85,8 +90,8 @@ pub(super) async fn run(
         return;
     }
     shared.observer.observe(&Progress::Begun { injection });
-    hold(shared, index, id, &active, &mut halt).await;
-    if end(shared, id, &active).await {
+    let act = hold(shared, index, id, &active, &mut halt).await;
+    if end(shared, id, &active, act).await {
         // Nobody may listen.
         let _ = done.send(true);
     }
@@ -122,12 +127,16 @@ async fn admit(shared: &Shared, index: usize) -> Option<(u32, Injection, Active)
     let admitted = sides.and_then(|sides| {
         let mut nodes = sides.concat();
         nodes.sort();
+        let fault = step.fault.build(&step.params, &sides);
+        let looking = fault.looking(&plan.topology, &shared.scene.instruments)?;
+        fits(looking, step.hold, step.until.is_some()).map_err(|(why, _)| why)?;
         let active = Active {
             step: step.name.clone(),
+            looking,
             kind: step.fault,
             touched: step.fault.touched(&step.params, &sides, &plan.topology),
             hurt: step.fault.hurt(&step.params, &sides, &plan.topology),
-            fault: step.fault.build(&step.params, &sides),
+            fault,
             nodes,
         };
         let admission = &shared.admission;
@@ -182,40 +191,82 @@ async fn groups(shared: &Shared, enough: impl Fn(&[Group]) -> bool) -> Result<Ve
     last
 }
 
+/// The act of an injection, on a task of its own: nothing that ends the waiting for it ends what an
+/// engine was told to do, so that it has to be waited for again.
+type Act = JoinHandle<Result<(), RuntimeError>>;
+
 /// Injects, proves and holds. Returns when it is time to revert, for whatever
-/// reason; what went wrong is recorded.
+/// reason, with the act if that is still under way; what went wrong is recorded.
 async fn hold(
     shared: &Shared,
     index: usize,
     id: u32,
     active: &Active,
     halt: &mut watch::Receiver<bool>,
+) -> Option<Act> {
+    let mut gaps = Gaps::of(shared, id);
+    let until = shared.plan.steps[index].until.as_ref();
+    let before = condition::before(shared, until).await;
+    match inject(shared, id, active, halt).await {
+        Ok(()) => {
+            held(shared, index, id, active, halt, &mut gaps, before).await;
+            None
+        }
+        Err(under_way) => under_way,
+    }
+}
+
+/// Injects. The error is that it is time to revert, after the act if there still is one.
+async fn inject(
+    shared: &Shared,
+    id: u32,
+    active: &Active,
+    halt: &mut watch::Receiver<bool>,
+) -> Result<(), Option<Act>> {
+    let limit = match active.fault.takes() {
+        Some(takes) => takes,
+        // How it was before is measured first.
+        None => INJECT + active.looking,
+    };
+    let (fault, scene) = (active.fault.clone(), shared.scene.clone());
+    let mut act = tokio::spawn(async move { fault.inject(&scene).await });
+    let injecting = timeout(limit, &mut act);
+    let injected = match active.fault.takes() {
+        None => Some(injecting.await),
+        Some(_) => unless(halt, injecting).await,
+    };
+    let (why, under_way) = match injected {
+        None => return Err(Some(act)),
+        Some(Ok(Ok(Ok(())))) => return Ok(()),
+        Some(Ok(Ok(Err(e)))) => (e.0, None),
+        Some(Ok(Err(e))) => {
+            let text = format!("gameday failed while it injected '{}': {e}", active.step);
+            shared.find(|f| f.own.push(text));
+            ("gameday failed".into(), None)
+        }
+        Some(Err(_)) => (
+            format!("it took longer than {} s", limit.as_secs()),
+            Some(act),
+        ),
+    };
+    let proof = unknown(format!("it could not be injected: {why}"));
+    take(shared, id, active, ProofSide::Injected, proof).await;
+    Err(under_way)
+}
+
+/// Proves that it is in force, holds it and proves it again. However long that takes, it ends
+/// [`OVERTIME`] after the hold.
+async fn held(
+    shared: &Shared,
+    index: usize,
+    id: u32,
+    active: &Active,
+    halt: &mut watch::Receiver<bool>,
+    gaps: &mut Gaps,
+    before: Vec<Group>,
 ) {
     let step = &shared.plan.steps[index];
-    let mut gaps = Gaps::of(shared, id);
-    let before = condition::before(shared, step.until.as_ref()).await;
-    let looking = active.fault.looking();
-    let limit = active.fault.takes().unwrap_or(INJECT);
-    let injecting = timeout(limit, active.fault.inject(&shared.scene));
-    let injected = match active.fault.takes() {
-        None => injecting.await,
-        Some(_) => match unless(halt, injecting).await {
-            Some(injected) => injected,
-            None => return,
-        },
-    };
-    let injected = match injected {
-        Ok(done) => done.map_err(|e| e.0),
-        Err(_) => Err(format!("it took longer than {} s", limit.as_secs())),
-    };
-    if let Err(why) = injected {
-        let proof = Proof {
-            verdict: Verdict::Unknown,
-            evidence: vec![format!("it could not be injected: {why}")],
-        };
-        take(shared, id, active, ProofSide::Injected, proof).await;
-        return;
-    }
+    let looking = active.looking;
     let began = Instant::now();
     let mut hold_end = began + step.hold;
     let lead = (HELD_LEAD.min(step.hold / 4) + looking).min(step.hold / 2);
@@ -225,7 +276,8 @@ async fn hold(
         active.fault.prove_injected(&shared.scene, &away).await
     };
     // A halt ends looking and waiting, never the recording of what was seen.
-    let proof = until(PROVE_INJECTED + looking * 2, |v| v == Verdict::Pass, look);
+    let limit = time_for(PROVE_INJECTED, looking);
+    let proof = in_time(hold_end, until(limit, |v| v == Verdict::Pass, look));
     let Some(proof) = unless(halt, proof).await else {
         return;
     };
@@ -252,15 +304,12 @@ async fn hold(
             came = &mut waiting => break came,
             gap = gaps.comes() => gap,
         };
-        let proof = gaps.prove_after(
-            gap,
-            PROVE_INJECTED + looking * 2,
-            |v| v == Verdict::Pass,
-            look,
-        );
-        let Some(proof) = unless(halt, proof).await else {
+        let limit = time_for(PROVE_INJECTED, looking);
+        let proof = gaps.prove_after(gap, limit, |v| v == Verdict::Pass, look);
+        let Some(mut proof) = unless(halt, in_time(hold_end, proof)).await else {
             return;
         };
+        gaps.explain(&mut proof);
         // What was not put back, or is not in force for all that, has not been held.
         let side = match proof.verdict {
             Verdict::Pass => ProofSide::Again,
@@ -285,14 +334,54 @@ async fn hold(
         shared.note(text).await;
     }
     // A fault that is seen to have ended is not asked again: it should have lasted.
-    let proof = gaps.prove(PROVE_HELD + looking * 2, |v| v != Verdict::Unknown, look);
-    let Some(proof) = unless(halt, proof).await else {
+    let limit = time_for(PROVE_HELD, looking);
+    let proof = gaps.prove(limit, |v| v != Verdict::Unknown, look);
+    let Some(mut proof) = unless(halt, in_time(hold_end, proof)).await else {
         return;
     };
+    gaps.explain(&mut proof);
     if take(shared, id, active, ProofSide::Held, proof).await {
         // Halted or elapsed: it is time to revert.
         let _ = unless(halt, sleep_until(hold_end)).await;
     }
+}
+
+/// How long a proof is asked for that is usually had within `least`, if a look measures so long.
+fn time_for(least: Duration, looking: Duration) -> Duration {
+    match looking {
+        Duration::ZERO => least,
+        // What does not arrive is waited for.
+        looking => least + looking * 2 + SLACK,
+    }
+}
+
+/// The proof, if it is had within [`OVERTIME`] of the end of the hold.
+async fn in_time(hold_end: Instant, proof: impl Future<Output = Proof>) -> Proof {
+    let proof = timeout_at(hold_end + OVERTIME, proof).await;
+    proof.unwrap_or_else(|_| {
+        let allowed = OVERTIME.as_secs();
+        unknown(format!(
+            "it was not proven within {allowed} s after its hold, when it is reverted in any case"
+        ))
+    })
+}
+
+fn unknown(why: String) -> Proof {
+    Proof {
+        verdict: Verdict::Unknown,
+        evidence: vec![why],
+    }
+}
+
+/// Waits for the end of an act that is under way; whether it has ended.
+async fn over(act: &mut Option<Act>) -> bool {
+    if let Some(running) = act {
+        if timeout(ACT_ENDS, running).await.is_err() {
+            return false;
+        }
+        *act = None;
+    }
+    true
 }
 
 /// What comes of `work`, unless the halt comes first.
@@ -305,7 +394,13 @@ async fn unless<T>(halt: &mut watch::Receiver<bool>, work: impl Future<Output = 
 }
 
 /// Reverts and proves it, whatever happened before. True if it is proven gone.
-pub(super) async fn end(shared: &Shared, id: u32, active: &Active) -> bool {
+///
+/// What the `act` may still do must not come after the revert: it is waited for before, or, where
+/// it is the revert that ends it, before the proof.
+pub(super) async fn end(shared: &Shared, id: u32, active: &Active, mut act: Option<Act>) -> bool {
+    if active.fault.takes().is_none() {
+        over(&mut act).await;
+    }
     shared.observer.observe(&Progress::Reverting { id });
     shared.write(TimelineEvent::Reverting { id }).await;
     let attempts = async {
@@ -331,7 +426,14 @@ pub(super) async fn end(shared: &Shared, id: u32, active: &Active) -> bool {
                 let away = shared.admission.away(id);
                 active.fault.prove_reverted(&shared.scene, &away).await
             };
-            let proof = until(PROVE_REVERTED, |v| v == Verdict::Pass, look).await;
+            let over = act.is_none() || over(&mut act).await;
+            let limit = time_for(PROVE_REVERTED, active.looking);
+            let mut proof = until(limit, |v| v == Verdict::Pass, look).await;
+            if !over {
+                let text = "its injection still goes on: what it may do yet is not known";
+                proof.verdict = proof.verdict.and(Verdict::Unknown);
+                proof.evidence.insert(0, text.into());
+            }
             take(shared, id, active, ProofSide::Reverted, proof).await
         }
         Err(error) => {

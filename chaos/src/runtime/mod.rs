@@ -201,6 +201,8 @@ pub trait Runtime: Send + Sync {
     /// # Errors
     /// It has not exited after ten seconds: it still runs then.
     fn stop<'a>(&'a self, node: &'a str) -> Fut<'a, ()>;
+    /// Every link of the node falls silent, nothing is reset, until `start`.
+    fn silence<'a>(&'a self, node: &'a str) -> Fut<'a, ()>;
     /// Power off: every link of the node goes silent first (nothing is reset), then SIGKILL.
     fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()>;
     /// After `kill` or `power_off`: the links carry again and the process starts as it was

@@ -204,6 +204,39 @@ async fn an_act_that_fails_half_way_is_reverted_whole() {
     }
 }
 
+/// From its own machine it looks the same: the process is gone.
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_links_carry_on_has_power() {
+    let mut run = Run::of(step("x", "power-off", "node = \"storage-b1\"", AT0, "8s"));
+    run.switches.stays_lit = true;
+    let seen = run.go().await;
+    assert_eq!(seen.proofs(1), [Fail, Pass]);
+    seen.is_unproven("22 of 22 links are not cut");
+    let mut run = Run::of(step("x", "kill", "node = \"storage-b1\"", AT0, "8s"));
+    run.switches.stays_lit = true;
+    assert_eq!(run.go().await.proofs(1), [Pass; 3], "who is killed has");
+}
+
+/// What an engine was told to do it does, also when nobody waits for it any more.
+#[tokio::test(start_paused = true)]
+async fn an_act_that_takes_too_long_is_waited_for_before_the_revert() {
+    let late = |secs| {
+        let mut run = Run::of(step("x", "kill", "node = \"storage-b1\"", AT0, "5s"));
+        run.switches.kill_takes = Some(Duration::from_secs(secs));
+        run
+    };
+    let seen = late(45).go().await;
+    seen.is_unproven("it took longer than 30 s");
+    assert_eq!(seen.proofs(1), [Unknown, Pass]);
+    assert!(seen.log.position("killed storage-b1") < seen.log.position("start storage-b1"));
+
+    // One that does not end is reverted all the same, and what comes of it is not known.
+    let seen = late(600).go().await;
+    assert_eq!(seen.proofs(1), [Unknown, Unknown]);
+    let told = format!("{:?}", seen.summary.unproven);
+    assert!(told.contains("its injection still goes on"), "{told}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_bug_while_injecting_still_reverts() {
     let mut run = Run::of(step("x", "kill", "node = \"storage-b1\"", AT0, "5s"));

@@ -53,7 +53,7 @@ async fn what_is_put_back_is_proven_again_and_told() {
             2,
         ),
         (vec![("storage-b1", 8_900, Back(secs(2)))], 0),
-        (vec![("storage-b1", 8_900, Back(secs(15)))], 0),
+        (vec![("storage-b1", 8_900, Back(secs(9)))], 0),
     ] {
         let names: Vec<&str> = units.iter().map(|u| u.0).collect();
         let seen = isolated(&units).await;
@@ -73,7 +73,9 @@ async fn what_is_put_back_is_proven_again_and_told() {
 async fn what_is_not_put_back_or_not_in_force_again_is_no_pass() {
     for (then, verdict, why) in [
         (Then::GivenUp(secs(3)), Unknown, "the agent of storage-b1"),
-        (Then::Nothing, Unknown, "was not brought back within 20 s"),
+        (Then::Nothing, Unknown, "the agent of storage-b1"),
+        // Too late: the fault is not kept in force for it.
+        (Then::Back(secs(18)), Unknown, "within 10 s after its hold"),
         (Then::SaidToBeBack(secs(2)), Fail, "across the border"),
     ] {
         for ms in [3_000, 8_900] {
@@ -84,6 +86,8 @@ async fn what_is_not_put_back_or_not_in_force_again_is_no_pass() {
             assert!(seen.summary.unproven[0].contains(why), "{:?}", seen.summary);
             assert_eq!(seen.proofs(1)[..2], [Pass, verdict], "{what}");
             assert!(seen.log.has("timeline proof 1 held"), "{what}");
+            let over = seen.log.at("timeline reverting");
+            assert!(over <= (BASELINE + 10 + 10) * 1000, "{what}");
             assert_eq!(seen.gaps(), ["storage-b1 [1]"], "{what}");
         }
     }

@@ -66,7 +66,7 @@ async fn a_partition_that_rejects_is_proven_to_reject() {
 
 /// Steps of one traffic fault on AZ b.
 fn traffic(fault: &str, rest: &str) -> String {
-    step("x", fault, "az = \"b\"", &format!("{AT0}\n{rest}"), "20s")
+    step("x", fault, "az = \"b\"", &format!("{AT0}\n{rest}"), "30s")
 }
 
 #[tokio::test(start_paused = true)]

@@ -129,6 +129,10 @@ pub struct Switches {
     pub reverts_hang: bool,
     /// Processes cannot be looked at and links cannot be probed.
     pub blind: bool,
+    /// A node without power is just dead: its links carry on.
+    pub stays_lit: bool,
+    /// A kill takes so long, whether anybody waits for it or not.
+    pub kill_takes: Option<Duration>,
     /// After so many kills, every other one is refused.
     pub kills: Option<u32>,
     /// Killing this node is refused.
@@ -216,6 +220,8 @@ struct Unit {
     shape: Shape,
     starts: u32,
     program: String,
+    /// Its links carry nothing.
+    dark: bool,
     /// When it dies by itself, and is started again.
     dies: Option<Instant>,
     comes_back: Option<Instant>,
@@ -225,7 +231,7 @@ struct Unit {
 pub struct Fake {
     log: Log,
     switches: Switches,
-    units: Mutex<BTreeMap<String, Unit>>,
+    units: Arc<Mutex<BTreeMap<String, Unit>>>,
     cut: Mutex<BTreeMap<Link, LinkState>>,
     shaped: Mutex<BTreeMap<Link, Traffic>>,
     failures: Mutex<u32>,
@@ -244,6 +250,7 @@ impl Fake {
                 shape,
                 starts: 0,
                 program,
+                dark: false,
                 comes_back: dies.zip(switches.comes_back).map(|(at, after)| at + after),
                 dies,
             };
@@ -255,7 +262,7 @@ impl Fake {
             failures: Mutex::new(switches.reverts_fail),
             kills: Mutex::default(),
             switches,
-            units: Mutex::new(units),
+            units: Arc::new(Mutex::new(units)),
             cut: Mutex::default(),
             shaped: Mutex::default(),
         }
@@ -351,10 +358,31 @@ impl Runtime for Fake {
         panic!("the runner launches nothing")
     }
     fn kill<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
-        Box::pin(async move { self.hurt("kill", node, Shape::Dead(Instant::now())) })
+        Box::pin(async move {
+            if let Some(takes) = self.switches.kill_takes {
+                self.log.push(format!("kill {node} asked"));
+                let (units, log, node) = (self.units.clone(), self.log.clone(), node.to_string());
+                let engine = tokio::spawn(async move {
+                    sleep(takes).await;
+                    log.push(format!("killed {node}"));
+                    let mut units = units.lock().unwrap();
+                    units.get_mut(&node).unwrap().shape = Shape::Dead(Instant::now());
+                });
+                return engine.await.map_err(|e| RuntimeError(e.to_string()));
+            }
+            self.hurt("kill", node, Shape::Dead(Instant::now()))
+        })
     }
     fn stop<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move { self.hurt("stop", node, Shape::Dead(Instant::now())) })
+    }
+    fn silence<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.log.push(format!("silence {node}"));
+            let mut units = self.units.lock().unwrap();
+            units.get_mut(node).unwrap().dark = !self.switches.stays_lit;
+            Ok(())
+        })
     }
     fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move { self.hurt("power-off", node, Shape::Dead(Instant::now())) })
@@ -368,6 +396,7 @@ impl Runtime for Fake {
             let mut units = self.units.lock().unwrap();
             let unit = units.get_mut(node).unwrap();
             self.settle(unit);
+            unit.dark = false;
             if unit.shape != Shape::Runs {
                 unit.shape = Shape::Runs;
                 unit.starts += 1;
@@ -452,24 +481,19 @@ impl Runtime for Fake {
         Box::pin(async move {
             sleep(Duration::from_millis(200)).await;
             let cut = self.cut.lock().unwrap();
-            let mut units = self.units.lock().unwrap();
+            let units = self.units.lock().unwrap();
             let see = |l: &Link| {
                 if self.switches.blind {
                     return LinkState::Unknown("no agent".into());
                 }
                 // A canary never is.
-                let mut dead = |n: &str| {
-                    units.get_mut(n).is_some_and(|unit| {
-                        self.settle(unit);
-                        matches!(unit.shape, Shape::Dead(_))
-                    })
-                };
+                let dark = |n: &str| units.get(n).is_some_and(|unit| unit.dark);
                 let leaks = self.switches.leaks.as_ref() == Some(l);
                 let broken = self.switches.broken.as_ref() == Some(l);
                 let now = self.log.began.elapsed();
                 let leaks = leaks || self.switches.anew.iter().any(|a| a.frees(l, now));
                 match cut.get(l) {
-                    _ if dead(&l.from) || dead(&l.to) || broken => LinkState::Cut,
+                    _ if dark(&l.from) || dark(&l.to) || broken => LinkState::Cut,
                     Some(state) if !leaks => state.clone(),
                     _ => LinkState::Open,
                 }

@@ -11,11 +11,12 @@ mod odds;
 use self::judge::{Seen, Sight, absent, in_force};
 use super::shape::{self, Links, Shape};
 use super::{Fault, Scene, merge, without_lapses};
+use crate::playbook::values::show;
 use crate::runtime::traffic::{Sounding, Traffic};
 use crate::runtime::{Fut, Link, RuntimeError};
 use futures_util::future::BoxFuture;
-use gameday_record::Verdict;
 use gameday_record::timeline::Proof;
+use gameday_record::{Node, Topology, Verdict};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -90,9 +91,10 @@ impl Shaped {
             let text = "none of the links could be measured".to_string();
             return merge(vec![(Verdict::Unknown, text)]);
         }
-        let asked: Vec<Link> = shaped.iter().chain(&beside).cloned().collect();
+        let asked = shaped.len() + beside.len();
         let bursts: Vec<Link> = sample.into_iter().filter(present).collect();
-        let (mut now, blind) = match measure(scene, &asked, &bursts, &self.traffic).await {
+        let measured = measure(scene, (&shaped, &beside), &bursts, &self.traffic).await;
+        let (mut now, blind) = match measured {
             Ok(seen) => seen,
             Err(e) => {
                 let text = format!("links not measured: {e}");
@@ -114,17 +116,16 @@ impl Shaped {
             seen.push((Verdict::Unknown, text));
         }
         let mut proof = merge(seen);
-        if self.traffic.rate.is_some() && bursts.len() < asked.len() {
+        if self.traffic.rate.is_some() && bursts.len() < asked {
             proof.evidence.push(format!(
-                "bursts were sent over {} of {} links",
-                bursts.len(),
-                asked.len()
+                "bursts were sent over {} of {asked} links",
+                bursts.len()
             ));
         }
-        if all > asked.len() {
+        if all > asked {
             proof.evidence.push(format!(
                 "{} links not looked at: their nodes are hurt by another step",
-                all - asked.len()
+                all - asked
             ));
         }
         proof
@@ -141,6 +142,51 @@ fn sample(links: &Links) -> Vec<Link> {
     [spread(&links.cut, shaped), spread(&links.open, beside)].concat()
 }
 
+/// How long these links are usually measured each time.
+///
+/// # Errors
+/// What is asked for is so rare that no measurement tells it from nothing.
+fn looking(traffic: &Traffic, links: &Links) -> Result<Duration, String> {
+    let shaped = links.cut.len();
+    let needed = messages(least_share(traffic), shaped);
+    if needed > f64::from(Sounding::MAX_MESSAGES) {
+        return Err(format!(
+            "it is so rare that {needed:.0} messages over each of {shaped} links would be needed \
+             to tell it from nothing, and at most {} are sent",
+            Sounding::MAX_MESSAGES
+        ));
+    }
+    let (paced, burst) = soundings(traffic, shaped, shaped + links.open.len());
+    let turns = sample(links).len().div_ceil(BURSTS) as u32;
+    for sounding in [paced, burst].into_iter().flatten() {
+        if sounding.takes() > Sounding::LONGEST {
+            return Err(format!(
+                "it takes {} to send {} messages over each of its links as slowly as they carry \
+                 them, and links are measured for {} at most",
+                show(Duration::from_secs(sounding.takes().as_secs())),
+                sounding.messages,
+                show(Sounding::LONGEST)
+            ));
+        }
+    }
+    // What may be lost is waited for to the end, everything else until it has come.
+    let loses = !(traffic.loss.is_never() && traffic.corrupt.is_never());
+    let comes = traffic.delay + traffic.jitter;
+    let takes = |sounding: Option<Sounding>| {
+        let usually = |s: Sounding| {
+            let carried = match (s.gap.is_zero(), traffic.rate) {
+                (true, Some(rate)) => {
+                    Duration::from_secs_f64(f64::from(s.messages * s.bytes * 8) / rate as f64)
+                }
+                _ => s.gap * s.messages,
+            };
+            carried + if loses { s.wait } else { comes }
+        };
+        sounding.map_or(Duration::ZERO, usually)
+    };
+    Ok(takes(paced) + takes(burst) * turns)
+}
+
 /// Bytes of the messages that are sent one by one.
 fn bytes(traffic: &Traffic) -> u32 {
     match traffic.corrupt.is_never() {
@@ -149,23 +195,19 @@ fn bytes(traffic: &Traffic) -> u32 {
     }
 }
 
-/// What is sent over each of so many links: messages one by one, and a burst.
-fn soundings(traffic: &Traffic, links: usize) -> (Option<Sounding>, Option<Sounding>) {
+/// What is sent over each of so many links: messages one by one, and a burst. Of them so many are
+/// `shaped`, over which hits are counted together.
+fn soundings(
+    traffic: &Traffic,
+    shaped: usize,
+    links: usize,
+) -> (Option<Sounding>, Option<Sounding>) {
     let bytes = bytes(traffic);
-    let shares = [
-        traffic.loss.ratio(),
-        traffic.duplicate.ratio(),
-        traffic.corrupt.ratio() * Sounding::tells_damage(bytes),
-        traffic.reorder.ratio(),
-    ];
-    let hits = shares.into_iter().filter(|share| *share > 0.0);
-    let least = hits.fold(f64::INFINITY, f64::min);
+    let least = least_share(traffic);
     let late = traffic.delay + traffic.jitter + GRACE;
     let queued = traffic.rate.map_or(Duration::ZERO, |_| QUEUE);
     let paced = (!traffic.delay.is_zero() || least.is_finite()).then(|| {
-        let each = (HITS / least).min(EACH);
-        let pooled = HITS / least / links.max(1) as f64;
-        let messages = each.max(pooled).ceil() as u32;
+        let messages = messages(least, shaped).ceil() as u32;
         // Slow enough for a busy machine, and for a rate, of which they use a quarter.
         let busy = Duration::from_micros(250) * links as u32;
         let share = traffic.rate.map_or(Duration::ZERO, |rate| {
@@ -196,18 +238,37 @@ fn soundings(traffic: &Traffic, links: usize) -> (Option<Sounding>, Option<Sound
     (paced, burst)
 }
 
+/// The smallest share of messages that is hit; infinite if none is.
+fn least_share(traffic: &Traffic) -> f64 {
+    let shares = [
+        traffic.loss.ratio(),
+        traffic.duplicate.ratio(),
+        traffic.corrupt.ratio() * Sounding::tells_damage(bytes(traffic)),
+        traffic.reorder.ratio(),
+    ];
+    let hits = shares.into_iter().filter(|share| *share > 0.0);
+    hits.fold(f64::INFINITY, f64::min)
+}
+
+/// Messages over each of so many shaped links that tell such a share from nothing.
+fn messages(share: f64, shaped: usize) -> f64 {
+    let each = (HITS / share).min(EACH);
+    each.max(HITS / share / shaped.max(1) as f64)
+}
+
 /// What was heard over each link, and over some of them of bursts; and why of some nothing was.
 async fn measure(
     scene: &Scene,
-    links: &[Link],
+    (shaped, beside): (&[Link], &[Link]),
     bursts: &[Link],
     traffic: &Traffic,
 ) -> Result<(Sight, Vec<String>), RuntimeError> {
-    let (paced, burst) = soundings(traffic, links.len());
+    let links = [shaped, beside].concat();
+    let (paced, burst) = soundings(traffic, shaped.len(), links.len());
     let mut sight = Sight::new();
     let mut blind = Vec::new();
     let mut turns: Vec<(&[Link], Sounding)> = Vec::new();
-    turns.extend(paced.map(|sounding| (links, sounding)));
+    turns.extend(paced.map(|sounding| (links.as_slice(), sounding)));
     if let Some(sounding) = burst {
         turns.extend(bursts.chunks(BURSTS).map(|some| (some, sounding)));
     }
@@ -241,24 +302,18 @@ impl Fault for Shaped {
         format!("end this on every link {which}: {}", self.traffic)
     }
 
-    fn looking(&self) -> Duration {
-        // Few links are asked for longer, many more slowly.
-        let takes = |links: usize| {
-            let (paced, burst) = soundings(&self.traffic, links);
-            let turns = SAMPLED.iter().sum::<usize>().div_ceil(BURSTS) as u32;
-            let takes = |s: Option<Sounding>| s.map_or(Duration::ZERO, |s| s.takes());
-            takes(paced) + takes(burst) * turns
-        };
-        takes(1).max(takes(64))
+    fn looking(&self, topology: &Topology, instruments: &[Node]) -> Result<Duration, String> {
+        let links = shape::links(&self.shape, &self.sides, topology, instruments);
+        looking(&self.traffic, &links)
     }
 
     fn inject<'a>(&'a self, scene: &'a Scene) -> Fut<'a, ()> {
         Box::pin(async {
             let links = self.links(scene);
-            let measured: Vec<Link> = links.cut.iter().chain(&links.open).cloned().collect();
             // Of what cannot be measured now nothing will be proven either.
             let bursts = sample(&links);
-            let (before, _) = measure(scene, &measured, &bursts, &self.traffic).await?;
+            let measured = (links.cut.as_slice(), links.open.as_slice());
+            let (before, _) = measure(scene, measured, &bursts, &self.traffic).await?;
             *self.before.lock().unwrap_or_else(|e| e.into_inner()) = before;
             scene.runtime.shape(&links.cut, self.traffic).await
         })
@@ -305,11 +360,13 @@ mod tests {
             loss: Share::of(ratio),
             ..none
         };
-        let messages = |t: &Traffic, links| soundings(t, links).0.map(|s| s.messages);
+        let messages = |t: &Traffic, links| soundings(t, links, links).0.map(|s| s.messages);
         assert_eq!(messages(&loss(0.2), 16), Some(120));
         // Rare: so many that all links together tell.
         assert_eq!(messages(&loss(0.01), 1), Some(2400));
         assert_eq!(messages(&loss(0.01), 16), Some(200));
+        // Links beside those that are hit tell nothing of how many are.
+        assert_eq!(soundings(&loss(0.01), 1, 16).0.unwrap().messages, 2400);
         let delay = Traffic {
             delay: Duration::from_millis(50),
             ..none
@@ -319,16 +376,52 @@ mod tests {
             rate: Some(1_000_000),
             ..none
         };
-        let (paced, burst) = soundings(&rate, 16);
+        let (paced, burst) = soundings(&rate, 16, 16);
         // 30 800 bytes: a quarter of a second of it.
         assert_eq!((paced, burst.unwrap().messages), (None, 22));
         let slowest = Traffic {
             rate: Some(64_000),
             ..delay
         };
-        let (paced, burst) = soundings(&slowest, 1);
+        let (paced, burst) = soundings(&slowest, 1, 1);
         for sounding in [paced, burst].into_iter().flatten() {
             sounding.check().unwrap();
         }
+    }
+
+    #[test]
+    fn how_long_a_look_takes_follows_from_links_rate_and_share() {
+        let link = |i: usize| Link {
+            from: format!("f{i}"),
+            to: "t".into(),
+        };
+        let links = |shaped: usize, beside: usize| Links {
+            cut: (0..shaped).map(link).collect(),
+            open: (shaped..shaped + beside).map(link).collect(),
+        };
+        let loss = |ratio| Traffic {
+            loss: Share::of(ratio),
+            ..Traffic::default()
+        };
+        let secs = |t: &Traffic, links: &Links| looking(t, links).map(|d| d.as_secs_f64());
+        // 120 messages, 2 ms apart; among 400 links a tenth of a second apart.
+        assert_eq!(secs(&loss(0.2), &links(2, 4)), Ok(0.24 + 0.3));
+        assert_eq!(secs(&loss(0.2), &links(324, 126)), Ok(12.0 + 0.3));
+        // Bursts over four links at a time, a quarter of a second each.
+        let rate = Traffic {
+            rate: Some(1_000_000),
+            ..Traffic::default()
+        };
+        let takes = secs(&rate, &links(20, 20)).unwrap();
+        assert!((0.7..0.8).contains(&takes), "{takes}");
+        // What nobody could measure is told, and not tried.
+        let slow = Traffic {
+            rate: Some(64_000),
+            ..loss(0.01)
+        };
+        let why = secs(&slow, &links(1, 11)).unwrap_err();
+        assert!(why.contains("2400 messages"), "{why}");
+        let why = secs(&loss(0.001), &links(2, 0)).unwrap_err();
+        assert!(why.contains("12000 messages over each of 2 links"), "{why}");
     }
 }

@@ -449,6 +449,13 @@ impl Runtime for DockerRuntime {
         })
     }
 
+    fn silence<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.node(node)?;
+            self.rules.change(|w| w.silence(node)).await.map_err(err)
+        })
+    }
+
     fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             let found = self.node(node)?;

@@ -374,6 +374,13 @@ impl Runtime for ProcessRuntime {
         Box::pin(self.end_node(node, Signal::SIGTERM, "stopped"))
     }
 
+    fn silence<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
+        Box::pin(async move {
+            self.with_node(node, Node::state)?;
+            self.change(|w| w.silence(node)).await
+        })
+    }
+
     fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             self.with_node(node, Node::state)?;

@@ -146,6 +146,9 @@ impl Sounding {
     /// Longest wait.
     pub const MAX_WAIT: Duration = Duration::from_secs(20);
 
+    /// Longest measurement.
+    pub const LONGEST: Duration = Duration::from_secs(40);
+
     /// The least share of damaged messages of so many bytes that arrive as such. A technique may
     /// damage any bit of a frame: if it is in the head that names a message, or in the headers
     /// that lead it here, nothing is heard of it.
@@ -166,7 +169,7 @@ impl Sounding {
     pub(crate) fn check(&self) -> Result<(), String> {
         if !(1..=Self::MAX_MESSAGES).contains(&self.messages)
             || !(Self::MIN_BYTES..=Self::MAX_BYTES).contains(&self.bytes)
-            || self.takes() > Self::MAX_WAIT * 2
+            || self.takes() > Self::LONGEST
         {
             return Err(format!("a link cannot be measured by {self:?}"));
         }
