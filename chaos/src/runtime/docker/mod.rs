@@ -44,7 +44,7 @@ use super::leftovers::Thing;
 use super::limits::{Limits, Usage};
 use super::marks::RunMarks;
 use super::traffic::{Heard, Sounding, Traffic};
-use super::wanted::Gate;
+use super::wanted::{Gate, Wanted};
 use super::{
     Exit, Fut, Gap, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError,
     UnitSpec,
@@ -214,11 +214,16 @@ impl DockerRuntime {
             .ok_or_else(|| err(format!("{unit} was never launched")))
     }
 
-    /// # Errors
-    /// One of these links is of a unit that does not exist.
-    fn known(&self, links: &[Link]) -> Result<(), RuntimeError> {
-        let mut ends = links.iter().flat_map(|link| [&link.from, &link.to]);
-        ends.try_for_each(|unit| self.unit(unit).map(drop))
+    /// Changes how these links should be, and makes it so at both of their ends.
+    async fn change(
+        &self,
+        links: &[Link],
+        change: impl FnOnce(&mut Wanted),
+    ) -> Result<(), RuntimeError> {
+        let ends = || links.iter().flat_map(|link| [&link.from, &link.to]);
+        ends().try_for_each(|unit| self.unit(unit).map(drop))?;
+        let done = self.rules.change(ends().map(String::as_str), change);
+        done.await.map_err(err)
     }
 
     /// Senders and receivers of these links.
@@ -246,11 +251,7 @@ impl DockerRuntime {
         let made = self.maker.node(&launch, &agent_id);
         let (agent, node) = tokio::try_join!(self.start_agent(&agent_id), made)?;
         self.maker.start(&node).await?;
-        let pod = Pod {
-            unit,
-            agent,
-            agent_id,
-        };
+        let pod = Pod::new(unit, agent, agent_id);
         Ok(Node::new(pod, launch, self.image.clone(), node))
     }
 
@@ -265,11 +266,7 @@ impl DockerRuntime {
         let (agent, id) = tokio::try_join!(self.start_agent(&agent_id), made)?;
         let streams = attach(&self.docker, &id, stderr).await?;
         self.maker.start(&id).await?;
-        let pod = Pod {
-            unit,
-            agent,
-            agent_id,
-        };
+        let pod = Pod::new(unit, agent, agent_id);
         Ok((pod, streams))
     }
 
@@ -452,7 +449,8 @@ impl Runtime for DockerRuntime {
     fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             let found = self.node(node)?;
-            self.rules.change(|w| w.silence(node)).await.map_err(err)?;
+            let silence = self.rules.change([node], |w| w.silence(node));
+            silence.await.map_err(err)?;
             let _turn = found.turn.lock().await;
             self.kill_node(&found).await
         })
@@ -461,10 +459,8 @@ impl Runtime for DockerRuntime {
     fn start<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             let found = self.node(node)?;
-            self.rules
-                .change(|w| w.unsilence(node))
-                .await
-                .map_err(err)?;
+            let back = self.rules.change([node], |w| w.unsilence(node));
+            back.await.map_err(err)?;
             let _turn = found.turn.lock().await;
             if !matches!(self.inspect(&found).await?, ProcessState::Exited(_)) {
                 return Ok(());
@@ -563,23 +559,15 @@ impl Runtime for DockerRuntime {
     }
 
     fn cut<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
-        Box::pin(async move {
-            self.known(links)?;
-            let done = self.rules.change(|w| w.cut(links, Gate::Cut));
-            done.await.map_err(err)
-        })
+        Box::pin(self.change(links, |w| w.cut(links, Gate::Cut)))
     }
 
     fn reject<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
-        Box::pin(async move {
-            self.known(links)?;
-            let done = self.rules.change(|w| w.cut(links, Gate::Reject));
-            done.await.map_err(err)
-        })
+        Box::pin(self.change(links, |w| w.cut(links, Gate::Reject)))
     }
 
     fn open<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
-        Box::pin(async move { self.rules.change(|w| w.open(links)).await.map_err(err) })
+        Box::pin(self.change(links, |w| w.open(links)))
     }
 
     fn probe<'a>(&'a self, links: &'a [Link]) -> Fut<'a, Vec<LinkState>> {
@@ -590,15 +578,11 @@ impl Runtime for DockerRuntime {
     }
 
     fn shape<'a>(&'a self, links: &'a [Link], traffic: Traffic) -> Fut<'a, ()> {
-        Box::pin(async move {
-            self.known(links)?;
-            let done = self.rules.change(|w| w.shape(links, traffic));
-            done.await.map_err(err)
-        })
+        Box::pin(self.change(links, move |w| w.shape(links, traffic)))
     }
 
     fn unshape<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
-        Box::pin(async move { self.rules.change(|w| w.unshape(links)).await.map_err(err) })
+        Box::pin(self.change(links, |w| w.unshape(links)))
     }
 
     fn measure<'a>(
