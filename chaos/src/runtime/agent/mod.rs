@@ -151,7 +151,7 @@ pub async fn run(
     let socket = Arc::new(socket.map_err(|e| format!("UDP port {PROBE_PORT}: {e}"))?);
     let seen = Arc::new(Mutex::new(VecDeque::new()));
     tokio::spawn(receive(socket.clone(), seen.clone()));
-    let folder = config.folder;
+    let (folder, turn) = (config.folder, files::Turn::default());
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PROBE_PORT)).await;
     let listener = listener.map_err(|e| format!("TCP port {PROBE_PORT}: {e}"))?;
     tokio::spawn(async move {
@@ -186,13 +186,11 @@ pub async fn run(
             Reply::Now(Ok(AgentAnswer::Seen(found)))
         }
         AgentRequest::Files(request) => {
-            let folder = folder.clone();
+            let (folder, turn) = (folder.clone(), turn.clone());
             Reply::Later(Box::pin(async move {
                 let folder = folder.ok_or("there is no data folder here")?;
-                let done = tokio::task::spawn_blocking(move || files::act(&folder, &request));
-                done.await
-                    .map_err(|e| e.to_string())?
-                    .map(AgentAnswer::Files)
+                let done = files::act_in_turn(&turn, folder, request).await;
+                done.map(AgentAnswer::Files)
             }))
         }
         AgentRequest::Dial { to, deadline_ms } => {
