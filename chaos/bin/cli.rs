@@ -268,6 +268,9 @@ pub struct RevertArgs {
     /// Everything that dead runs left on this machine
     #[arg(long, conflicts_with = "run")]
     pub all: bool,
+    /// Also if it cannot be known from here whether RUN still goes on: you know that it is dead
+    #[arg(long, requires = "run")]
+    pub force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ use gameday_chaos::faults::{FaultKind, Params};
 use gameday_chaos::runtime::docker::Techniques;
 use gameday_chaos::runtime::facilities::{self, Facilities, Seen};
 use gameday_chaos::runtime::leftovers::{self, Leftover};
+use gameday_chaos::runtime::liveness::Liveness;
 use gameday_chaos::runtime::marks::Kind;
 use gameday_chaos::runtime::{docker, pressure, process};
 use serde::Serialize;
@@ -115,7 +116,9 @@ struct Residue {
     /// Things of runs whose runner is dead, by run.
     dead: BTreeMap<String, Vec<String>>,
     /// Runs that hold the machine's addresses just now, and the process that runs each.
-    in_progress: BTreeMap<String, u32>,
+    in_progress: BTreeMap<String, String>,
+    /// Runs of which it cannot be known from here whether they go on, and what to do.
+    unknown: BTreeMap<String, String>,
     /// Clusters that are kept.
     kept: BTreeSet<String>,
     /// Where could not be looked, and why.
@@ -246,11 +249,20 @@ fn sort(things: Vec<Leftover>, unsearched: Vec<String>) -> Residue {
         let run = thing.marks.run.clone();
         if thing.marks.kind == Kind::Cluster {
             residue.kept.insert(run);
-        } else if thing.runner_alive {
-            residue.in_progress.insert(run, thing.marks.runner.pid);
-        } else {
-            let of_run = residue.dead.entry(run).or_default();
-            of_run.push(thing.thing.to_string());
+            continue;
+        }
+        match thing.runner {
+            Liveness::Alive => {
+                let runner = thing.marks.runner.told();
+                residue.in_progress.insert(run, runner);
+            }
+            Liveness::Unknown(why) => {
+                residue.unknown.insert(run, thing.marks.unknown(&why));
+            }
+            Liveness::Dead => {
+                let of_run = residue.dead.entry(run).or_default();
+                of_run.push(thing.thing.to_string());
+            }
         }
     }
     residue

@@ -130,8 +130,11 @@ fn residue(found: &Residue) -> Vec<String> {
     for why in &found.unsearched {
         out.push(format!("leftovers: not looked at: {why}"));
     }
-    for (run, pid) in &found.in_progress {
-        out.push(format!("in progress: {run}, by process {pid}"));
+    for (run, runner) in &found.in_progress {
+        out.push(format!("in progress: {run}, by {runner}"));
+    }
+    for why in found.unknown.values() {
+        out.push(format!("unknown: {why}"));
     }
     for run in &found.kept {
         out.push(format!(
@@ -145,7 +148,7 @@ fn residue(found: &Residue) -> Vec<String> {
             things.join(", ")
         ));
     }
-    if found.dead.is_empty() {
+    if found.dead.is_empty() && found.unknown.is_empty() {
         out.push("leftovers: none".into());
     }
     out

@@ -56,6 +56,8 @@ pub(crate) enum AgentRequest {
     Set(Orders),
     /// Keeps the lease.
     Renew,
+    /// For how long nobody has kept it, asked by somebody who does not want to keep it.
+    Idle,
     /// Sends each number to its address, several times.
     Send {
         /// Address and number.
@@ -105,6 +107,8 @@ pub(crate) enum AgentAnswer {
         /// How many leases lapsed since the start.
         lapses: u64,
     },
+    /// To `Idle`, in milliseconds.
+    Idle(u64),
     /// To `Send`, `Listen` and `Sound`.
     Sent,
     /// To `Dial`.
@@ -166,6 +170,7 @@ pub async fn run(
     let served = control::serve(stdin, stdout, |request| match request {
         AgentRequest::Set(orders) => Reply::Now(lock(&rules).replace(&orders)),
         AgentRequest::Renew => Reply::Now(lock(&rules).renew()),
+        AgentRequest::Idle => Reply::Now(Ok(lock(&rules).idle())),
         AgentRequest::Send {
             messages,
             times,

@@ -2,7 +2,8 @@
 
 use super::image;
 use super::subnet::Subnet;
-use crate::runtime::marks::RunMarks;
+use crate::runtime::liveness::Liveness;
+use crate::runtime::marks::{Kind, RunMarks};
 use crate::runtime::wanted::LEASE;
 use crate::runtime::{Launch, agent, facilities};
 use bollard::Docker;
@@ -26,6 +27,10 @@ const NODE_DATA: &str = "/node";
 /// Bounds of a node's log.
 const LOG_FILES: u32 = 2;
 const LOG_FILE_SIZE: &str = "10m";
+/// Label that holds the container's own name: it alone can have it.
+pub(super) const NAME_LABEL: &str = "gameday.container";
+/// How the names of agents end.
+pub(super) const AGENT: &str = "-agent";
 /// Most processes and threads in a container.
 const PIDS: i64 = 2048;
 
@@ -46,6 +51,20 @@ fn table_name(run: &str) -> String {
 /// Name of a run's network, and first part of all other names.
 pub(super) fn base_name(marks: &RunMarks) -> String {
     format!("gameday-{}", marks.run)
+}
+
+/// Whether a container of this name is the one that was made with these marks, and not one of an
+/// image that inherited them. `label` is its [`NAME_LABEL`], which older builds did not give.
+pub(super) fn is_named(marks: &RunMarks, unit: &str, label: Option<&String>, name: &str) -> bool {
+    match label {
+        Some(label) => label == name,
+        None => name == base_name(marks) || name.starts_with(&unit_name(marks, unit)),
+    }
+}
+
+/// Name of a unit's node, and first part of the names of all its containers.
+fn unit_name(marks: &RunMarks, unit: &str) -> String {
+    format!("{}-{unit}", base_name(marks))
 }
 
 fn mount(volume: String, target: &str) -> Mount {
@@ -69,7 +88,7 @@ fn text(e: bollard::errors::Error) -> String {
 
 impl Maker {
     fn name(&self, unit: &str) -> String {
-        format!("{}-{unit}", base_name(&self.marks))
+        unit_name(&self.marks, unit)
     }
 
     fn body(
@@ -146,7 +165,9 @@ impl Maker {
         }
     }
 
-    async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, String> {
+    async fn create(&self, name: &str, mut body: ContainerCreateBody) -> Result<String, String> {
+        let labels = body.labels.get_or_insert_default();
+        labels.insert(NAME_LABEL.into(), name.into());
         let options = CreateContainerOptions {
             name: Some(name.into()),
             ..Default::default()
@@ -208,7 +229,7 @@ impl Maker {
             ..body
         };
         let body = self.at(Self::attached(body, false), ip);
-        self.create(&format!("{}-agent", self.name(unit)), body)
+        self.create(&format!("{}{AGENT}", self.name(unit)), body)
             .await
     }
 
@@ -344,19 +365,20 @@ async fn holder(docker: &Docker, subnet: Subnet) -> Result<Option<String>, Strin
         let name = network.name.unwrap_or_default();
         let marks = network.labels.as_ref().and_then(RunMarks::from_labels);
         let advice = match marks {
-            Some((m, _)) if m.kind == crate::runtime::marks::Kind::Cluster => {
+            Some((m, _)) if m.kind == Kind::Cluster => {
                 format!(
                     "cluster {0} holds it: `gameday cluster down {0}` frees it",
                     m.run
                 )
             }
-            Some((m, _)) if m.runner.is_alive() => {
-                format!("run {} holds it and is still going on", m.run)
-            }
-            Some((m, _)) => format!(
-                "the dead run {0} left it: `gameday revert {0}` frees it",
-                m.run
-            ),
+            Some((m, _)) => match m.liveness() {
+                Liveness::Alive => format!("run {} holds it and is still going on", m.run),
+                Liveness::Dead => format!(
+                    "the dead run {0} left it: `gameday revert {0}` frees it",
+                    m.run
+                ),
+                Liveness::Unknown(why) => m.unknown(&why),
+            },
             None => "it is not one of ours".to_string(),
         };
         return Ok(Some(format!(
@@ -365,4 +387,29 @@ async fn holder(docker: &Docker, subnet: Subnet) -> Result<Option<String>, Strin
         )));
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_inherited_our_labels_has_another_name() {
+        let marks = RunMarks::new("r1", Kind::Run, "/nowhere").unwrap();
+        let label = "gameday-r1-storage-a1-agent".to_string();
+        for (label, name, ours) in [
+            (Some(&label), "gameday-r1-storage-a1-agent", true),
+            (Some(&label), "wonderful_curie", false),
+            (Some(&label), "gameday-r1-storage-a1", false),
+            // As older builds made them.
+            (None, "gameday-r1-storage-a1-agent", true),
+            (None, "gameday-r1-storage-a1", true),
+            (None, "gameday-r1", true),
+            (None, "wonderful_curie", false),
+            (None, "my-gameday-r1-storage-a1", false),
+        ] {
+            let said = is_named(&marks, "storage-a1", label, name);
+            assert_eq!(said, ours, "{label:?} {name}");
+        }
+    }
 }
