@@ -22,7 +22,8 @@ Exit codes: 0 pass · 1 fail (an SLO missed or an anomaly in the data) · 2 inco
 pub enum Command {
     /// Run a playbook: cluster up, faults, canaries, checks, report, cluster down
     Run(RunArgs),
-    /// Resolve a playbook, say how its faults are made here, or why one cannot be; starts no cluster
+    /// Resolve a playbook, say how its faults are made here, or why one cannot be; starts no
+    /// cluster, but tries in a container of a second what the kernel can
     Plan(PlanArgs),
     /// Judge recorded histories: run folders, our history.jsonl, or other tools' files
     Check(CheckArgs),

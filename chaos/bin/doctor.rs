@@ -6,7 +6,7 @@ mod text;
 
 use crate::cli::DoctorArgs;
 use crate::exit::Exit;
-use crate::{prepare, print};
+use crate::{prepare, print, wiring};
 use gameday_chaos::abilities::Abilities;
 use gameday_chaos::faults::{FaultKind, Params};
 use gameday_chaos::runtime::docker::Techniques;
@@ -14,7 +14,9 @@ use gameday_chaos::runtime::facilities::{self, Facilities, Seen};
 use gameday_chaos::runtime::leftovers::{self, Leftover};
 use gameday_chaos::runtime::liveness::Liveness;
 use gameday_chaos::runtime::marks::Kind;
+use gameday_chaos::runtime::process::Moved;
 use gameday_chaos::runtime::{docker, pressure, process};
+use gameday_record::ClusterSpec;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Serialize)]
 struct Diagnosis {
     docker: Docker,
-    process: Usable,
+    process: Process,
     host: Host,
     /// Each fault, each runtime that can be used.
     faults: Vec<FaultRow>,
@@ -56,13 +58,28 @@ struct Docker {
 }
 
 #[derive(Debug, Serialize)]
+struct Process {
+    #[serde(flatten)]
+    usable: Usable,
+    /// Ports of the nodes that others are used for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    moved_ports: Vec<Moved>,
+}
+
+#[derive(Debug, Serialize)]
 struct Engine {
     engine: String,
+    /// Where it listens, and who says so.
+    at: String,
     api: String,
     storage: Option<String>,
     cgroup: Option<String>,
     cgroup_driver: Option<String>,
     rootless: bool,
+    /// The network that clusters have unless they are given another one.
+    network: String,
+    /// Whether it is free.
+    network_is: Usable,
     /// In a container with an agent's capabilities and no others.
     containers: Vec<Tried>,
 }
@@ -140,7 +157,7 @@ pub async fn main(args: DoctorArgs) -> Exit {
             return Exit::Internal;
         }
     }
-    if found.docker.usable.usable || found.process.usable {
+    if found.docker.usable.usable || found.process.usable.usable {
         Exit::Pass
     } else {
         Exit::Inconclusive
@@ -149,13 +166,13 @@ pub async fn main(args: DoctorArgs) -> Exit {
 
 async fn diagnose() -> Diagnosis {
     let docker = docker().await;
-    let process = Usable::from(process::available());
+    let process = processes();
     let mut places = Vec::new();
     if docker.usable.usable {
         let techniques = docker::DockerRuntime::techniques(None).await;
         places.push(prepare::abilities("docker", techniques).await);
     }
-    if process.usable {
+    if process.usable.usable {
         places.push(prepare::abilities("process", Techniques::default()).await);
     }
     let versions = crate::identity::versions(None);
@@ -175,6 +192,19 @@ async fn diagnose() -> Diagnosis {
     }
 }
 
+fn processes() -> Process {
+    let units = wiring::units(&wiring::topology(&ClusterSpec::default()), true);
+    let moved = process::moved_ports(&units);
+    let (moved_ports, usable) = match moved {
+        Ok(moved) => (moved, process::available()),
+        Err(why) => (Vec::new(), Err(why)),
+    };
+    Process {
+        usable: usable.into(),
+        moved_ports,
+    }
+}
+
 async fn docker() -> Docker {
     let info = match docker::available().await {
         Ok(info) => info,
@@ -187,15 +217,19 @@ async fn docker() -> Docker {
     };
     // An engine that answers but does not describe itself can still be used.
     let details = docker::details().await.unwrap_or_default();
+    let network = ClusterSpec::default().subnet;
     Docker {
         usable: Ok(()).into(),
         engine: Some(Engine {
             engine: info.version,
+            at: info.at,
             api: info.api,
             storage: details.storage,
             cgroup: details.cgroup,
             cgroup_driver: details.cgroup_driver,
             rootless: details.rootless,
+            network_is: docker::subnet_is_free(&network).await.into(),
+            network,
             containers: tried(docker::facilities().await),
         }),
     }

@@ -45,9 +45,7 @@ pub async fn main(args: StopArgs) -> Exit {
                 asked.push((id, marks));
             }
             Err(why) => {
-                warn!(
-                    "{id}: {why}; Ctrl-C in its terminal, or a SIGINT to {runner}, asks it too"
-                );
+                warn!("{id}: {why}; Ctrl-C in its terminal, or a SIGINT to {runner}, asks it too");
                 all_ended = false;
             }
         }

@@ -97,6 +97,7 @@ fn trials() -> Vec<Trial> {
             again::a_cut_around_an_instrument_is_not_put_back,
             sabotage::rules_that_somebody_removed_are_no_partition,
             sabotage::a_container_that_somebody_started_is_not_dead,
+            doctor::the_engine_is_that_of_the_docker_context,
             doctor::containers_are_tried_and_the_probe_is_gone_afterwards;
         DockerIfThere:
             killed::whatever_befalls_a_game_day_nothing_is_left_and_nobody_else_is_touched;
@@ -150,6 +151,7 @@ fn trials() -> Vec<Trial> {
             doctor::where_nothing_can_run_the_exit_code_says_so,
             doctor::a_plan_names_its_techniques_and_needs_no_docker,
             doctor::a_night_is_the_same_for_the_same_seed_to_the_byte,
+            doctor::without_the_right_to_the_socket_what_helps_is_said,
             doctor::an_output_that_nobody_reads_is_no_failure;
         Alone:
             clocks::leases_hold_within_their_margin_and_beyond_it_a_stale_read_is_found,

@@ -220,7 +220,7 @@ pub fn a_container_that_inherited_our_marks_is_somebody_elses() {
     let day = Short::new("docker", &step("isolate", "{ az = \"b\" }", 90));
     let child = day.hurt();
     let (folder, run) = day.folder();
-    let image = format!("theirs-{run}");
+    let image = format!("theirs-{}", run.to_lowercase());
     let node = format!("gameday-{run}-storage-a1");
     docker_lines(&["commit", "--pause=false", &node, &image]);
     let theirs = docker_lines(&["create", "--network", "none", &image]).concat();

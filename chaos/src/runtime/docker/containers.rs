@@ -1,7 +1,7 @@
 //! What our containers and our network look like.
 
-use super::image;
 use super::subnet::Subnet;
+use super::{bounded, engine, host, image};
 use crate::runtime::liveness::Liveness;
 use crate::runtime::marks::{Kind, RunMarks};
 use crate::runtime::wanted::LEASE;
@@ -17,6 +17,7 @@ use bollard::query_parameters::{
 };
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 /// Capabilities of an agent: to filter packets, and to send once more one that is to arrive twice.
 const AGENT_RIGHTS: [&str; 2] = ["NET_ADMIN", "NET_RAW"];
@@ -31,6 +32,8 @@ const LOG_FILE_SIZE: &str = "10m";
 pub(super) const NAME_LABEL: &str = "gameday.container";
 /// How the names of agents end.
 pub(super) const AGENT: &str = "-agent";
+/// How long the bridge of a network may take to be there.
+const BRIDGE: Duration = Duration::from_secs(3);
 /// Most processes and threads in a container.
 const PIDS: i64 = 2048;
 
@@ -320,6 +323,9 @@ pub(super) async fn network(
         gateway: Some(subnet.gateway().to_string()),
         ..Default::default()
     };
+    if let Some(held) = host::holder(subnet) {
+        return Err(taken_here(subnet, held));
+    }
     let masquerade = "com.docker.network.bridge.enable_ip_masquerade";
     let request = NetworkCreateRequest {
         name: name.clone(),
@@ -336,7 +342,14 @@ pub(super) async fn network(
         ..Default::default()
     };
     match docker.create_network(request).await {
-        Ok(_) => Ok(name),
+        Ok(_) => match reachable(subnet.gateway()).await {
+            Ok(()) => Ok(name),
+            Err(why) => {
+                let removed = docker.remove_network(&name).await;
+                let left = removed.err().map(|e| format!("; the network is left: {e}"));
+                Err(why + &left.unwrap_or_default())
+            }
+        },
         // Another run may have been quicker, or the host itself uses these addresses.
         Err(e) => Err(match holder(docker, subnet).await? {
             Some(holder) => holder,
@@ -345,6 +358,51 @@ pub(super) async fn network(
             ),
         }),
     }
+}
+
+/// Whether this host reaches the containers of a network that was just made, whose bridge has
+/// this address: by it the cluster is spoken with.
+async fn reachable(gateway: Ipv4Addr) -> Result<(), String> {
+    let appears = async {
+        while !host::has_address(gateway)? {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    };
+    let never = |_| {
+        Err(format!(
+            "the engine made a network whose bridge is not on this host ({gateway} is no address \
+             of it): gameday runs in a container, or the engine in a virtual machine or without \
+             root; what helps: to run gameday where the engine is (a container with --network \
+             host), or --runtime process"
+        ))
+    };
+    let appeared = tokio::time::timeout(BRIDGE, appears).await;
+    appeared.unwrap_or_else(never)
+}
+
+/// Whether a run can have this network here, as far as it can be known before it is made.
+///
+/// # Errors
+/// Who holds addresses of it, and what to do about it.
+pub async fn subnet_is_free(text: &str) -> Result<(), String> {
+    let subnet = Subnet::for_run(text)?;
+    let (docker, _) = engine::connect().await?;
+    let held = bounded("networks", holder(&docker, subnet)).await;
+    match held.map_err(|e| e.0)? {
+        Some(held) => Err(held),
+        None => match host::holder(subnet) {
+            Some(held) => Err(taken_here(subnet, held)),
+            None => Ok(()),
+        },
+    }
+}
+
+fn taken_here(subnet: Subnet, (interface, taken): (String, Subnet)) -> String {
+    format!(
+        "the network {subnet} is taken on this host: its interface {interface} leads to {taken}; \
+         choose another one with --subnet"
+    )
 }
 
 /// Who holds addresses of the subnet, and what to do about it.

@@ -10,6 +10,7 @@ use super::pod::{Pod, Told};
 use super::rules::Rules;
 use super::state::{self, Life};
 use super::{bounded, err};
+use crate::runtime::control::lock;
 use crate::runtime::wanted::RENEW_EVERY;
 use crate::runtime::{GapState, RuntimeError};
 use bollard::Docker;
@@ -216,6 +217,7 @@ fn join(node: &Life, agent: &Life) -> Join {
 /// run, because a fault or somebody else has ended it, is left alone. What was done.
 async fn rejoin(docker: &Docker, node: &Node) -> Result<String, RuntimeError> {
     let _turn = node.turn.lock().await;
+    lock(&node.doing).clone_from(&format!("restart of {}", node.name()));
     rejoin_in_turn(docker, node).await
 }
 
@@ -252,11 +254,11 @@ pub(super) async fn rejoin_in_turn(docker: &Docker, node: &Node) -> Result<Strin
             t: Some(0),
         };
         let restart = docker.restart_container(&container, Some(options));
-        match bounded(&format!("restart of {unit}"), restart).await {
+        match restart.await {
             Ok(()) => restarted = true,
             // Somebody else may be at it.
             Err(e) => {
-                last = e.0;
+                last = e.to_string();
                 sleep(AGAIN).await;
             }
         }

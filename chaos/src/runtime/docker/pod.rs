@@ -57,11 +57,10 @@ impl Agent {
             let (docker, container) = (docker.clone(), container.clone());
             let again = again.swap(true, Ordering::Relaxed);
             Box::pin(async move {
-                // The engine lets whoever attaches to what does not run wait for its start.
-                if again && state::has_ended(&docker, &container).await {
-                    return Err("its container does not run or was removed".into());
+                match again {
+                    true => attach_again(&docker, &container, stderr).await,
+                    false => attach(&docker, &container, stderr).await,
                 }
-                attach(&docker, &container, stderr).await
             })
         }))
         .await
@@ -159,6 +158,15 @@ impl Agent {
     }
 }
 
+/// Attaches to what should run already: the engine lets whoever attaches to what does not run wait
+/// for its start.
+async fn attach_again(docker: &Docker, container: &str, stderr: Stderr) -> Result<Streams, String> {
+    if state::has_ended(docker, container).await {
+        return Err("its container does not run or was removed".into());
+    }
+    attach(docker, container, stderr).await
+}
+
 /// A unit's network namespace and address, whatever runs in it.
 pub(super) struct Pod {
     /// Name of the unit.
@@ -188,6 +196,7 @@ impl Pod {
 mod tests {
     use super::*;
     use crate::runtime::control::{self, Reply};
+    use crate::runtime::docker::fake::Engine;
     use std::sync::atomic::AtomicU64;
 
     /// An agent whose stream dies before its first answer, and is fine when attached to again.
@@ -218,6 +227,17 @@ mod tests {
         let renewed = agent.rules(&AgentRequest::Renew).await;
         assert_eq!(renewed, Ok(Told::Known { lapses: 0 }));
         assert_eq!(attached.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_is_gone_is_not_waited_for() {
+        for (status, body) in [(404, "{}"), (200, r#"{"State":{"Running":false}}"#)] {
+            let engine = Engine::start(move |_| (status, body.into()));
+            let gone = attach_again(&engine.connect(), "c1", Stderr::default()).await;
+            let why = gone.err().unwrap();
+            assert!(why.contains("does not run or was removed"), "{why}");
+            assert_eq!(engine.asked(), ["GET /containers/c1/json"]);
+        }
     }
 
     /// An agent that answers with these births and lapses, one after the other.

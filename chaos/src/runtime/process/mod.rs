@@ -5,10 +5,13 @@ pub mod addresses;
 mod child;
 pub(crate) mod folder;
 mod links;
+mod ports;
 mod programs;
 pub(crate) mod scan;
 
+pub use self::addresses::moved_ports;
 pub(crate) use self::child::command as program;
+pub use self::ports::Moved;
 
 use self::addresses::AddressPlan;
 use self::child::Node;
