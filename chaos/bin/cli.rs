@@ -22,7 +22,8 @@ Exit codes: 0 pass · 1 fail (an SLO missed or an anomaly in the data) · 2 inco
 pub enum Command {
     /// Run a playbook: cluster up, faults, canaries, checks, report, cluster down
     Run(RunArgs),
-    /// Resolve a playbook, say how its faults are made here, or why one cannot be; starts no cluster
+    /// Resolve a playbook, say how its faults are made here, or why one cannot be; starts no
+    /// cluster, but tries in a container of a second what the kernel can
     Plan(PlanArgs),
     /// Judge recorded histories: run folders, our history.jsonl, or other tools' files
     Check(CheckArgs),
@@ -268,6 +269,9 @@ pub struct RevertArgs {
     /// Everything that dead runs left on this machine
     #[arg(long, conflicts_with = "run")]
     pub all: bool,
+    /// Also if it cannot be known from here whether RUN still goes on: you know that it is dead
+    #[arg(long, requires = "run")]
+    pub force: bool,
 }
 
 #[derive(Debug, Args)]

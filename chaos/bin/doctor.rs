@@ -6,14 +6,17 @@ mod text;
 
 use crate::cli::DoctorArgs;
 use crate::exit::Exit;
-use crate::{prepare, print};
+use crate::{prepare, print, wiring};
 use gameday_chaos::abilities::Abilities;
 use gameday_chaos::faults::{FaultKind, Params};
 use gameday_chaos::runtime::docker::Techniques;
 use gameday_chaos::runtime::facilities::{self, Facilities, Seen};
 use gameday_chaos::runtime::leftovers::{self, Leftover};
+use gameday_chaos::runtime::liveness::Liveness;
 use gameday_chaos::runtime::marks::Kind;
+use gameday_chaos::runtime::process::Moved;
 use gameday_chaos::runtime::{docker, pressure, process};
+use gameday_record::ClusterSpec;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Serialize)]
 struct Diagnosis {
     docker: Docker,
-    process: Usable,
+    process: Process,
     host: Host,
     /// Each fault, each runtime that can be used.
     faults: Vec<FaultRow>,
@@ -55,13 +58,28 @@ struct Docker {
 }
 
 #[derive(Debug, Serialize)]
+struct Process {
+    #[serde(flatten)]
+    usable: Usable,
+    /// Ports of the nodes that others are used for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    moved_ports: Vec<Moved>,
+}
+
+#[derive(Debug, Serialize)]
 struct Engine {
     engine: String,
+    /// Where it listens, and who says so.
+    at: String,
     api: String,
     storage: Option<String>,
     cgroup: Option<String>,
     cgroup_driver: Option<String>,
     rootless: bool,
+    /// The network that clusters have unless they are given another one.
+    network: String,
+    /// Whether it is free.
+    network_is: Usable,
     /// In a container with an agent's capabilities and no others.
     containers: Vec<Tried>,
 }
@@ -115,7 +133,9 @@ struct Residue {
     /// Things of runs whose runner is dead, by run.
     dead: BTreeMap<String, Vec<String>>,
     /// Runs that hold the machine's addresses just now, and the process that runs each.
-    in_progress: BTreeMap<String, u32>,
+    in_progress: BTreeMap<String, String>,
+    /// Runs of which it cannot be known from here whether they go on, and what to do.
+    unknown: BTreeMap<String, String>,
     /// Clusters that are kept.
     kept: BTreeSet<String>,
     /// Where could not be looked, and why.
@@ -137,7 +157,7 @@ pub async fn main(args: DoctorArgs) -> Exit {
             return Exit::Internal;
         }
     }
-    if found.docker.usable.usable || found.process.usable {
+    if found.docker.usable.usable || found.process.usable.usable {
         Exit::Pass
     } else {
         Exit::Inconclusive
@@ -146,13 +166,13 @@ pub async fn main(args: DoctorArgs) -> Exit {
 
 async fn diagnose() -> Diagnosis {
     let docker = docker().await;
-    let process = Usable::from(process::available());
+    let process = processes();
     let mut places = Vec::new();
     if docker.usable.usable {
         let techniques = docker::DockerRuntime::techniques(None).await;
         places.push(prepare::abilities("docker", techniques).await);
     }
-    if process.usable {
+    if process.usable.usable {
         places.push(prepare::abilities("process", Techniques::default()).await);
     }
     let versions = crate::identity::versions(None);
@@ -172,6 +192,19 @@ async fn diagnose() -> Diagnosis {
     }
 }
 
+fn processes() -> Process {
+    let units = wiring::units(&wiring::topology(&ClusterSpec::default()), true);
+    let moved = process::moved_ports(&units);
+    let (moved_ports, usable) = match moved {
+        Ok(moved) => (moved, process::available()),
+        Err(why) => (Vec::new(), Err(why)),
+    };
+    Process {
+        usable: usable.into(),
+        moved_ports,
+    }
+}
+
 async fn docker() -> Docker {
     let info = match docker::available().await {
         Ok(info) => info,
@@ -184,15 +217,19 @@ async fn docker() -> Docker {
     };
     // An engine that answers but does not describe itself can still be used.
     let details = docker::details().await.unwrap_or_default();
+    let network = ClusterSpec::default().subnet;
     Docker {
         usable: Ok(()).into(),
         engine: Some(Engine {
             engine: info.version,
+            at: info.at,
             api: info.api,
             storage: details.storage,
             cgroup: details.cgroup,
             cgroup_driver: details.cgroup_driver,
             rootless: details.rootless,
+            network_is: docker::subnet_is_free(&network).await.into(),
+            network,
             containers: tried(docker::facilities().await),
         }),
     }
@@ -246,11 +283,20 @@ fn sort(things: Vec<Leftover>, unsearched: Vec<String>) -> Residue {
         let run = thing.marks.run.clone();
         if thing.marks.kind == Kind::Cluster {
             residue.kept.insert(run);
-        } else if thing.runner_alive {
-            residue.in_progress.insert(run, thing.marks.runner.pid);
-        } else {
-            let of_run = residue.dead.entry(run).or_default();
-            of_run.push(thing.thing.to_string());
+            continue;
+        }
+        match thing.runner {
+            Liveness::Alive => {
+                let runner = thing.marks.runner.told();
+                residue.in_progress.insert(run, runner);
+            }
+            Liveness::Unknown(why) => {
+                residue.unknown.insert(run, thing.marks.unknown(&why));
+            }
+            Liveness::Dead => {
+                let of_run = residue.dead.entry(run).or_default();
+                of_run.push(thing.thing.to_string());
+            }
         }
     }
     residue

@@ -6,7 +6,7 @@ use crate::{identity, wiring};
 use gameday_chaos::abilities::{Abilities, unreadable};
 use gameday_chaos::plan::{Plan, plan};
 use gameday_chaos::playbook::{Playbook, diagnostic};
-use gameday_chaos::runtime::docker::{DockerRuntime, Technique, Techniques};
+use gameday_chaos::runtime::docker::{DockerRuntime, Technique, Techniques, check_subnet};
 use gameday_chaos::runtime::process::ProcessRuntime;
 use gameday_record::Topology;
 use std::path::Path;
@@ -42,6 +42,7 @@ pub fn prepare(
     };
     let mut playbook = Playbook::read(path).map_err(|all| refuse(diagnostic::render(&all)))?;
     if let Some(subnet) = subnet {
+        check_subnet(subnet).map_err(|why| refuse(format!("--subnet: {why}")))?;
         playbook.cluster.subnet = subnet.to_string();
     }
     if let Some(duration) = duration {

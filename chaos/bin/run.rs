@@ -23,6 +23,7 @@ use gameday_chaos::abilities::Abilities;
 use gameday_chaos::playbook::values;
 use gameday_chaos::runner::{self, Cast, ExecutionSummary, Health, Timeline, phase_begins};
 use gameday_chaos::runtime::Runtime;
+use gameday_chaos::runtime::liveness;
 use gameday_chaos::runtime::marks::{Kind, RunMarks};
 use gameday_record::folder::write_json;
 use gameday_record::history::HISTORY_VERSION;
@@ -87,6 +88,9 @@ pub async fn main(args: RunArgs) -> Exit {
         Ok(marks) => marks,
         Err(why) => return internal(&why),
     };
+    if let Err(why) = liveness::hold_folder(&marks) {
+        return internal(&why);
+    }
     let place = Place {
         runtime: stage.runtime,
         subnet: prepared.playbook.cluster.subnet.clone(),

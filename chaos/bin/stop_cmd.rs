@@ -3,9 +3,10 @@
 use crate::ask::{MAX_REASON, reason};
 use crate::cli::StopArgs;
 use crate::exit::Exit;
-use crate::undo::run_id;
+use crate::undo::{marks_of_folder, run_id};
 use gameday_chaos::runtime::leftovers;
-use gameday_chaos::runtime::marks::{Kind, RunnerId};
+use gameday_chaos::runtime::liveness::Liveness;
+use gameday_chaos::runtime::marks::{Kind, RunMarks};
 use gameday_record::RunFolder;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -16,12 +17,6 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(300);
 /// How often it is looked whether a runner has ended.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// A run in progress.
-struct Live {
-    folder: RunFolder,
-    runner: RunnerId,
-}
 
 /// Asks one run or all of them, and waits for their ends.
 pub async fn main(args: StopArgs) -> Exit {
@@ -42,35 +37,30 @@ pub async fn main(args: StopArgs) -> Exit {
     };
     let mut all_ended = true;
     let mut asked = Vec::new();
-    for (id, live) in runs {
-        match ask(&live.folder, &text) {
+    for (id, marks) in runs {
+        let runner = marks.runner.told();
+        match ask(&RunFolder::at(&marks.folder), &text) {
             Ok(()) => {
-                say!(
-                    "{id}: asked to revert and to end (process {})",
-                    live.runner.pid
-                );
-                asked.push((id, live));
+                say!("{id}: asked to revert and to end ({runner})");
+                asked.push((id, marks));
             }
             Err(why) => {
-                warn!(
-                    "{id}: {why}; Ctrl-C in its terminal, or a SIGINT to process {}, asks it too",
-                    live.runner.pid
-                );
+                warn!("{id}: {why}; Ctrl-C in its terminal, or a SIGINT to {runner}, asks it too");
                 all_ended = false;
             }
         }
     }
     let began = Instant::now();
-    for (id, live) in asked {
-        while live.runner.is_alive() && began.elapsed() < LIMIT {
+    for (id, marks) in asked {
+        while marks.liveness().is_alive() && began.elapsed() < LIMIT {
             tokio::time::sleep(LOOK).await;
         }
-        let report = live.folder.report_html();
-        if live.runner.is_alive() {
+        let report = RunFolder::at(&marks.folder).report_html();
+        if marks.liveness().is_alive() {
             warn!(
-                "{id}: still there after {} s; if it hangs, kill process {}: then its watchdog reverts",
+                "{id}: still there after {} s; if it hangs, kill {}: then its watchdog reverts",
                 LIMIT.as_secs(),
-                live.runner.pid
+                marks.runner.told()
             );
             all_ended = false;
         } else if report.exists() {
@@ -87,52 +77,54 @@ pub async fn main(args: StopArgs) -> Exit {
 }
 
 /// Runs in progress: the one that is named, by id or folder, or all that have left marks.
-async fn find(run: Option<&Path>) -> Result<BTreeMap<String, Live>, String> {
+async fn find(run: Option<&Path>) -> Result<BTreeMap<String, RunMarks>, String> {
     let id = run.map(run_id).transpose()?;
     let mut runs = BTreeMap::new();
     let found = leftovers::find(id.as_deref()).await;
     for why in &found.unsearched {
         say!("not looked at: {why}");
     }
-    let mut dead = false;
-    for thing in found.things {
-        if thing.marks.kind != Kind::Run {
-            continue;
-        }
-        dead |= !thing.runner_alive;
-        if thing.runner_alive {
-            let live = Live {
-                folder: RunFolder::at(&thing.marks.folder),
-                runner: thing.marks.runner,
-            };
-            runs.insert(thing.marks.run, live);
+    // What is said of the others.
+    let mut others = BTreeMap::new();
+    for thing in found
+        .things
+        .into_iter()
+        .filter(|l| l.marks.kind == Kind::Run)
+    {
+        let (marks, run) = (thing.marks, thing.runner);
+        match run {
+            Liveness::Alive => drop(runs.insert(marks.run.clone(), marks)),
+            run => drop(others.insert(marks.run.clone(), advice(&marks, &run))),
         }
     }
     let (Some(path), Some(id)) = (run, id) else {
+        for why in others.values() {
+            say!("{why}");
+        }
         return Ok(runs);
     };
-    // A folder knows its runner, even where its things cannot be looked for.
-    if runs.is_empty()
-        && let Ok(info) = RunFolder::at(path).read_run()
-    {
-        match info.runner.parse::<RunnerId>() {
-            Ok(runner) if runner.is_alive() => {
-                let folder = RunFolder::at(path);
-                runs.insert(info.id, Live { folder, runner });
-            }
-            _ => return Err(format!("{id} is not in progress{}", advice(dead, &id))),
-        }
-    }
     if runs.is_empty() {
-        return Err(format!("no run {id} is in progress{}", advice(dead, &id)));
+        // A folder knows its runner, even where its things cannot be looked for.
+        match marks_of_folder(path).map(|marks| (marks.liveness(), marks)) {
+            Some((Liveness::Alive, marks)) => drop(runs.insert(marks.run.clone(), marks)),
+            Some((run @ Liveness::Unknown(_), marks)) => return Err(advice(&marks, &run)),
+            Some((Liveness::Dead, _)) | None => {
+                let advice = others.remove(&id);
+                return Err(advice.unwrap_or_else(|| format!("no run {id} is in progress")));
+            }
+        }
     }
     Ok(runs)
 }
 
-fn advice(dead: bool, id: &str) -> String {
-    match dead {
-        true => format!("; its runner died: gameday revert {id} removes what it left"),
-        false => String::new(),
+/// What to do about a run that cannot be asked.
+fn advice(marks: &RunMarks, runner: &Liveness) -> String {
+    let run = &marks.run;
+    match runner {
+        Liveness::Unknown(why) => marks.unknown(why),
+        Liveness::Alive | Liveness::Dead => format!(
+            "no run {run} is in progress: its runner died; gameday revert {run} removes what it left"
+        ),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::recording;
 use gameday_chaos::runtime::leftovers::{self, Leftover};
-use gameday_chaos::runtime::marks::{Kind, WATCHDOG};
+use gameday_chaos::runtime::marks::{Kind, RunMarks, WATCHDOG};
 use gameday_record::timeline::TimelineWriter;
 use gameday_record::{
     Nanos, Proof, ProofSide, RunClock, RunFolder, RunState, TimelineEvent, TimelineLine, Verdict,
@@ -85,7 +85,7 @@ fn unsearched(folder: &Path, unsearched: &[String]) -> Option<String> {
 pub async fn dead_runs() -> Vec<String> {
     let mut runs: BTreeMap<String, (usize, bool)> = BTreeMap::new();
     for thing in leftovers::find(None).await.things {
-        if thing.marks.kind == Kind::Run && !thing.runner_alive {
+        if thing.marks.kind == Kind::Run && thing.runner.is_dead() {
             let run = runs.entry(thing.marks.run).or_default();
             run.0 += 1;
             run.1 |= thing.unit == WATCHDOG;
@@ -106,6 +106,17 @@ pub fn run_id(run: &Path) -> Result<String, String> {
     let name = run.file_name().and_then(|n| n.to_str());
     name.map(String::from)
         .ok_or_else(|| format!("{} names no run", run.display()))
+}
+
+/// The marks of the run of this folder, as far as it says itself who runs it.
+pub fn marks_of_folder(folder: &Path) -> Option<RunMarks> {
+    let info = RunFolder::at(folder).read_run().ok()?;
+    Some(RunMarks {
+        run: info.id,
+        kind: Kind::Run,
+        runner: info.runner.parse().ok()?,
+        folder: std::path::absolute(folder).ok()?,
+    })
 }
 
 /// Ids of injections whose revert is not on the timeline, and whether the run has ended.

@@ -200,7 +200,7 @@ pub fn main() -> Result<(), String> {
     // does end, it must be.
     let began = Instant::now();
     let mut patient = false;
-    while marks.runner.is_alive() {
+    while !marks.liveness().is_dead() {
         if began.elapsed() > DEATH && !std::mem::replace(&mut patient, true) {
             say!(
                 "the runner (process {}) lives on without its pipe",

@@ -116,3 +116,67 @@ pub fn containers_are_tried_and_the_probe_is_gone_afterwards() {
         .unwrap();
     assert!(left.status.success() && left.stdout.is_empty(), "{left:?}");
 }
+
+/// The engine is found by the rules of the docker command, and told.
+pub fn the_engine_is_that_of_the_docker_context() {
+    let home = tempfile::tempdir().unwrap();
+    let socket = std::fs::canonicalize("/var/run/docker.sock").unwrap();
+    // Its name's SHA-256, as the docker command files it.
+    let meta = home
+        .path()
+        .join("contexts/meta/f24fd3749c1368328e2b149bec149cb6795619f244c5b584e844961215dadd16");
+    std::fs::create_dir_all(&meta).unwrap();
+    let host = |host: &str| {
+        let text = format!(r#"{{"Name":"colima","Endpoints":{{"docker":{{"Host":"{host}"}}}}}}"#);
+        std::fs::write(meta.join("meta.json"), text).unwrap();
+    };
+    let config = home.path().join("config.json");
+    std::fs::write(&config, r#"{"currentContext":"colima"}"#).unwrap();
+    let doctor = || {
+        let mut c = gameday();
+        c.arg("doctor")
+            .env("DOCKER_CONFIG", home.path())
+            .env_remove("DOCKER_HOST")
+            .env_remove("DOCKER_CONTEXT");
+        text(&finish(&mut c, LIMIT))
+    };
+    host(&format!("unix://{}", socket.display()));
+    let said = doctor();
+    let engine = format!("at unix://{} (the Docker context colima", socket.display());
+    assert!(
+        said.starts_with("docker: yes") && said.contains(&engine),
+        "{said}"
+    );
+    host("ssh://me@build");
+    let said = doctor();
+    assert!(said.contains("ssh me@build gameday"), "{said}");
+}
+
+/// Whoever has no right to the socket is told so, and what helps.
+pub fn without_the_right_to_the_socket_what_helps_is_said() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: whoever runs this is not root, and cannot be somebody else");
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let binary = place.path().join("gameday");
+    std::fs::copy(env!("CARGO_BIN_EXE_gameday"), &binary).unwrap();
+    let socket = place.path().join("docker.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for (path, mode) in [(place.path(), 0o755), (&binary, 0o755), (&socket, 0o600)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let mut doctor = Command::new(&binary);
+    doctor
+        .arg("doctor")
+        .env("DOCKER_HOST", format!("unix://{}", socket.display()))
+        .current_dir("/")
+        .uid(65534)
+        .gid(65534);
+    let said = text(&finish(&mut doctor, LIMIT));
+    for word in ["Permission denied", "usermod -aG docker", "(DOCKER_HOST)"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+}

@@ -89,11 +89,15 @@ fn trials() -> Vec<Trial> {
             docker::an_az_that_loses_power_is_survived,
             docker::a_member_of_the_dockers_group_needs_no_root,
             docker::a_taken_network_is_refused_with_a_way_out,
+            safety::a_run_of_containers_is_known_from_another_pid_namespace,
+            safety::a_container_that_inherited_our_marks_is_somebody_elses,
+            safety::a_cut_that_was_made_later_than_anybody_waited_is_undone,
             again::a_cut_is_put_back_when_its_containers_are_restarted,
             again::a_cut_that_cannot_be_put_back_is_inconclusive,
             again::a_cut_around_an_instrument_is_not_put_back,
             sabotage::rules_that_somebody_removed_are_no_partition,
             sabotage::a_container_that_somebody_started_is_not_dead,
+            doctor::the_engine_is_that_of_the_docker_context,
             doctor::containers_are_tried_and_the_probe_is_gone_afterwards;
         DockerIfThere:
             killed::whatever_befalls_a_game_day_nothing_is_left_and_nobody_else_is_touched;
@@ -126,6 +130,7 @@ fn trials() -> Vec<Trial> {
             safety::a_second_ctrl_c_does_not_keep_the_first_one_from_reverting,
             safety::the_watchdog_reverts_for_a_runner_that_was_killed,
             safety::what_a_dead_run_left_is_told_by_the_next_one,
+            safety::a_run_in_another_pid_namespace_is_in_progress_here,
             canary_cmd::it_measures_until_it_is_told_to_end_and_leaves_a_report,
             canary_cmd::an_alarm_that_is_a_stop_condition_ends_it,
             canary_cmd::what_cannot_be_measured_is_explained,
@@ -146,6 +151,7 @@ fn trials() -> Vec<Trial> {
             doctor::where_nothing_can_run_the_exit_code_says_so,
             doctor::a_plan_names_its_techniques_and_needs_no_docker,
             doctor::a_night_is_the_same_for_the_same_seed_to_the_byte,
+            doctor::without_the_right_to_the_socket_what_helps_is_said,
             doctor::an_output_that_nobody_reads_is_no_failure;
         Alone:
             clocks::leases_hold_within_their_margin_and_beyond_it_a_stale_read_is_found,

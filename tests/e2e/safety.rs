@@ -1,8 +1,9 @@
 //! How a run ends early, and who reverts when its runner cannot, with the real
 //! binary on local processes.
 
+use crate::support::engine::{docker_lines, left_of};
 use crate::support::*;
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -132,4 +133,166 @@ pub fn what_a_dead_run_left_is_told_by_the_next_one() {
     let reverted = finish(gameday().arg("revert").arg(&run), LIMIT);
     assert_eq!(reverted.status.code(), Some(0), "{}", text(&reverted));
     assert_eq!(processes_of(&run), Vec::<u32>::new(), "{}", text(&reverted));
+}
+
+/// As in a container of a CI job: its processes have other numbers there than here.
+pub fn a_run_in_another_pid_namespace_is_in_progress_here() {
+    if !can_be_elsewhere() {
+        return;
+    }
+    let day = Short::new("process", &step("pause", "{ leader = \"canary/0\" }", 90));
+    let child = day.hurt_by(elsewhere(&day.command(), "true"));
+    let (_, run) = day.folder();
+    let before = processes_of(&run).len();
+    assert!(before > 9, "{before} processes");
+
+    let said = text(&finish(gameday().arg("doctor"), LIMIT));
+    assert!(
+        said.contains(&format!("in progress: {run}, by process")),
+        "{said}"
+    );
+    for what in [run.as_str(), "--all"] {
+        let refused = finish(gameday().arg("revert").arg(what), LIMIT);
+        let said = text(&refused);
+        assert!(said.contains(&format!("{run} is in progress")), "{said}");
+        assert!(!said.contains(&format!("{run}: removed")), "{said}");
+    }
+    assert_eq!(processes_of(&run).len(), before);
+
+    let stopped = finish(gameday().arg("stop").arg(&run), LIMIT);
+    assert_eq!(stopped.status.code(), Some(0), "{}", text(&stopped));
+    let done = wait(child, LIMIT);
+    assert_eq!(done.status.code(), Some(3), "{}", text(&done));
+    assert_eq!(processes_of(&run), Vec::<u32>::new(), "nothing is left");
+}
+
+/// As seen from a container beside the run's: neither its processes nor, in the end, its folder
+/// can be seen there, only what both have on the engine.
+pub fn a_run_of_containers_is_known_from_another_pid_namespace() {
+    if !can_be_elsewhere() {
+        return;
+    }
+    let day = Short::new("docker", &step("isolate", "{ az = \"b\" }", 90));
+    let child = day.hurt();
+    let (folder, run) = day.folder();
+    let here = folder.parent().expect("its parent").display().to_string();
+    let beside = "true".to_string();
+    let hidden = format!("mount -t tmpfs none '{here}'");
+    let revert = |before: &str, options: &[&str]| {
+        let mut c = gameday();
+        c.arg("revert").arg(&run).args(options);
+        finish(&mut elsewhere(&c, before), LIMIT)
+    };
+    let before = left_of(&run);
+    for place in [&beside, &hidden] {
+        let refused = revert(place, &[]);
+        let said = text(&refused);
+        let alive = format!("{run} is in progress");
+        assert!(said.contains(&alive), "{place}: {said}");
+    }
+
+    // A runner that does not renew its leases may be dead or not.
+    signal(pid(&child), libc::SIGSTOP);
+    let unknown = until("its agents hear nothing", LIMIT, || {
+        let said = text(&revert(&hidden, &[]));
+        said.contains("have heard nothing").then_some(said)
+    });
+    assert!(
+        unknown.contains(&format!("gameday revert {run} --force")),
+        "{unknown}"
+    );
+    let refused = revert(&hidden, &[]);
+    assert_eq!(refused.status.code(), Some(4), "{}", text(&refused));
+    assert_eq!(left_of(&run), before);
+    signal(pid(&child), libc::SIGCONT);
+
+    // Its folder is enough to be asked.
+    let mut stop = gameday();
+    stop.arg("stop").arg(&folder);
+    let stopped = finish(&mut elsewhere(&stop, &beside), LIMIT);
+    assert_eq!(stopped.status.code(), Some(0), "{}", text(&stopped));
+    drop(wait(child, LIMIT));
+    assert_eq!(left_of(&run), Vec::<String>::new());
+}
+
+/// A container of an image that somebody made of one of ours has our labels.
+pub fn a_container_that_inherited_our_marks_is_somebody_elses() {
+    let day = Short::new("docker", &step("isolate", "{ az = \"b\" }", 90));
+    let child = day.hurt();
+    let (folder, run) = day.folder();
+    let image = format!("theirs-{}", run.to_lowercase());
+    let node = format!("gameday-{run}-storage-a1");
+    docker_lines(&["commit", "--pause=false", &node, &image]);
+    let theirs = docker_lines(&["create", "--network", "none", &image]).concat();
+    struct Theirs(String, String);
+    impl Drop for Theirs {
+        fn drop(&mut self) {
+            for args in [["rm", "-f", &self.0], ["rmi", "-f", &self.1]] {
+                let _ = std::process::Command::new("docker").args(args).output();
+            }
+        }
+    }
+    let _theirs = Theirs(theirs.clone(), image.clone());
+    assert!(
+        left_of(&run).iter().any(|id| theirs.starts_with(id)),
+        "it has our marks"
+    );
+
+    signal(pid(&child), libc::SIGINT);
+    let done = wait(child, LIMIT);
+    assert_eq!(done.status.code(), Some(130), "{}", text(&done));
+    let said = text(&finish(gameday().arg("doctor"), LIMIT));
+    assert!(!said.contains(&run), "{said}");
+    let reverted = finish(gameday().arg("revert").arg(&folder), LIMIT);
+    assert_eq!(reverted.status.code(), Some(0), "{}", text(&reverted));
+    let unchanged = docker_lines(&["inspect", "--format", "{{.State.Status}}", &theirs]);
+    assert_eq!(unchanged, ["created"]);
+    docker_lines(&["image", "inspect", "--format", "{{.Id}}", &image]);
+}
+
+/// What an agent was told and did not confirm may be done at any time.
+pub fn a_cut_that_was_made_later_than_anybody_waited_is_undone() {
+    let late = "fault = \"isolate\"\ntarget = { az = \"b\" }\nat = \"8s\"\nfor = \"20s\"";
+    let day = Short::new("docker", late);
+    let mut command = day.command();
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let told = || {
+        let folder = std::fs::read_dir(day.dir.path().join("runs"))
+            .ok()?
+            .next()?;
+        let folder = folder.ok()?.path();
+        Some((
+            std::fs::read_to_string(folder.join("timeline.jsonl")).ok()?,
+            folder,
+        ))
+    };
+    let has = |event: &str| {
+        let event = format!("\"event\":\"{event}\"");
+        move || told().filter(|(text, _)| text.contains(&event))
+    };
+    until("the steps begin", LIMIT, || {
+        told().filter(|(text, _)| text.contains("\"steps\""))
+    });
+    let (_, run) = day.folder();
+    let agent = format!("gameday-{run}-storage-a1-agent");
+    docker_lines(&["pause", &agent]);
+    until("the revert begins", LIMIT, has("reverting"));
+    docker_lines(&["unpause", &agent]);
+    let done = wait(child, LIMIT);
+    // Not proven to have been injected; but nothing of it is left.
+    assert_eq!(done.status.code(), Some(2), "{}", text(&done));
+    let folder = day.folder().0;
+    let (gone, evidence) = proofs(&folder, "reverted");
+    assert!(gone, "{evidence}");
+    let report = json(&folder.join("report.json"));
+    assert_eq!(
+        report["reachability"]["proof"]["verdict"], "pass",
+        "{report}"
+    );
+    assert_eq!(report["data"]["verdict"], "pass", "{}", report["data"]);
+    assert_eq!(left_of(&run), Vec::<String>::new());
 }

@@ -170,8 +170,12 @@ impl Short {
 
     /// Starts it and waits until its fault is proven to be in force.
     pub fn hurt(&self) -> std::process::Child {
-        let mut child = self
-            .command()
+        self.hurt_by(self.command())
+    }
+
+    /// The same by another command than its own.
+    pub fn hurt_by(&self, mut command: Command) -> std::process::Child {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -206,6 +210,37 @@ impl Short {
             .to_string();
         (folder, run)
     }
+}
+
+/// The same command in a PID namespace of its own, as in another container, where it sees no
+/// process of this one; `before` is a line of shell that is done there first.
+pub fn elsewhere(command: &Command, before: &str) -> Command {
+    let mut c = Command::new("unshare");
+    c.args([
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "sh",
+        "-c",
+    ])
+    .arg(format!("{before}\nexec \"$0\" \"$@\""))
+    .arg(command.get_program())
+    .args(command.get_args())
+    .stdin(Stdio::null());
+    c
+}
+
+/// Whether [`elsewhere`] is possible, which takes root; says so if it is not.
+pub fn can_be_elsewhere() -> bool {
+    let tried = elsewhere(&Command::new("true"), "true").output();
+    let can = tried.as_ref().is_ok_and(|o| o.status.success());
+    let required = docker_is_required();
+    assert!(can || !required, "no PID namespace: {tried:?}");
+    if !can {
+        println!("skipped: a PID namespace of its own is not allowed here");
+    }
+    can
 }
 
 /// Waits until there is something; fails beyond the limit.

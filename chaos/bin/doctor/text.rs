@@ -10,10 +10,24 @@ const BUSY: f64 = 0.2;
 /// All of it, a line each.
 pub fn lines(found: &Diagnosis) -> Vec<String> {
     let mut out = vec![docker(&found.docker)];
-    out.push(match &found.process.why_not {
+    if let Some(engine) = &found.docker.engine {
+        out.push(match &engine.network_is.why_not {
+            None => format!("  network {} is free", engine.network),
+            Some(why) => format!("  {why}"),
+        });
+    }
+    out.push(match &found.process.usable.why_not {
         None => "process: yes, on loopback, without privileges".into(),
         Some(why) => format!("process: no, {why}"),
     });
+    out.extend(found.process.moved_ports.iter().map(|moved| {
+        format!(
+            "  port {} is held on every address by {}: {} is used instead",
+            moved.port,
+            moved.holder.as_deref().unwrap_or("somebody"),
+            moved.instead
+        )
+    }));
     if let Some(engine) = &found.docker.engine {
         out.push(String::new());
         out.push(
@@ -56,8 +70,9 @@ fn docker(found: &Docker) -> String {
     };
     let said = |what: &Option<String>| what.clone().unwrap_or_else(|| "unknown".into());
     format!(
-        "docker: yes, engine {}, API {}, storage {}, cgroup v{} ({}){}",
+        "docker: yes, engine {} at {}, API {}, storage {}, cgroup v{} ({}){}",
         engine.engine,
+        engine.at,
         engine.api,
         said(&engine.storage),
         said(&engine.cgroup),
@@ -130,8 +145,11 @@ fn residue(found: &Residue) -> Vec<String> {
     for why in &found.unsearched {
         out.push(format!("leftovers: not looked at: {why}"));
     }
-    for (run, pid) in &found.in_progress {
-        out.push(format!("in progress: {run}, by process {pid}"));
+    for (run, runner) in &found.in_progress {
+        out.push(format!("in progress: {run}, by {runner}"));
+    }
+    for why in found.unknown.values() {
+        out.push(format!("unknown: {why}"));
     }
     for run in &found.kept {
         out.push(format!(
@@ -145,7 +163,7 @@ fn residue(found: &Residue) -> Vec<String> {
             things.join(", ")
         ));
     }
-    if found.dead.is_empty() {
+    if found.dead.is_empty() && found.unknown.is_empty() {
         out.push("leftovers: none".into());
     }
     out
@@ -153,8 +171,9 @@ fn residue(found: &Residue) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FaultRow, Host, Possible, Usable};
+    use super::super::{FaultRow, Host, Possible, Process, Usable};
     use super::*;
+    use gameday_chaos::runtime::process::Moved;
 
     #[test]
     fn reasons_are_told_once_with_all_that_they_forbid() {
@@ -179,7 +198,14 @@ mod tests {
                 usable: Usable::from(Err("no engine".to_string())),
                 engine: None,
             },
-            process: Ok(()).into(),
+            process: Process {
+                usable: Ok(()).into(),
+                moved_ports: vec![Moved {
+                    port: 8000,
+                    instead: 9000,
+                    holder: Some("nginx (process 12)".into()),
+                }],
+            },
             host: Host {
                 kernel: "6".into(),
                 cpus: 2,
@@ -208,6 +234,9 @@ mod tests {
             "{all}"
         );
         assert!(lines.iter().any(|l| l == "leftovers: none"), "{all}");
+        let moved =
+            "  port 8000 is held on every address by nginx (process 12): 9000 is used instead";
+        assert!(lines.iter().any(|l| l == moved), "{all}");
         assert!(!all.contains("busy"), "{all}");
         found.host.waiting = Some(0.34);
         let all = super::lines(&found).join("\n");

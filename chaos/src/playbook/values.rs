@@ -160,32 +160,7 @@ pub fn show_rate(bits: u64) -> String {
     format!("{}{name}", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// Checks an IPv4 network of /8 to /16, written as its first address.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn subnet(text: &str) -> Result<(), String> {
-    const SHAPE: &str = "an IPv4 network of at least 65536 addresses is needed (/8 to /16), \
-                         for example \"198.18.0.0/16\"";
-    let (address, prefix) = text.split_once('/').ok_or(SHAPE)?;
-    let address: std::net::Ipv4Addr = address.parse().map_err(|_| SHAPE)?;
-    let prefix: u32 = prefix.parse().map_err(|_| SHAPE)?;
-    if !(8..=16).contains(&prefix) {
-        return Err(SHAPE.into());
-    }
-    // From 224 on: multicast, and what was kept for other uses and is none of.
-    if address.is_loopback() || address.octets()[0] == 0 || address.octets()[0] >= 224 {
-        return Err(format!("{address} cannot be the network of containers"));
-    }
-    let mask = u32::MAX << (32 - prefix);
-    let first = std::net::Ipv4Addr::from(u32::from(address) & mask);
-    if first != address {
-        return Err(format!(
-            "the first address of this network is {first}: \"{first}/{prefix}\""
-        ));
-    }
-    Ok(())
-}
+pub use crate::runtime::docker::check_subnet as subnet;
 
 #[cfg(test)]
 mod tests {

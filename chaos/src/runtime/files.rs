@@ -7,7 +7,8 @@ use gameday_record::conditions::{self, ClockCondition, DiskCondition, DiskEffect
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Largest condition or count that is read.
 const MAX_SMALL: u64 = 4096;
@@ -42,8 +43,34 @@ pub enum FilesAnswer {
     Seen(DamageSeen),
 }
 
+/// Held by who is at work on a node's files.
+pub(crate) type Turn = Arc<tokio::sync::Mutex<()>>;
+
+/// The same after all that was asked for before, and to its end, even if nobody waits for it any
+/// more: what was given up is done late, but never after what undoes it.
+pub(crate) async fn act_in_turn(
+    turn: &Turn,
+    folder: PathBuf,
+    request: FilesRequest,
+) -> Result<FilesAnswer, String> {
+    in_turn(turn, move || act(&folder, &request)).await
+}
+
+async fn in_turn<T: Send + 'static>(
+    turn: &Turn,
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let turn = turn.clone().lock_owned().await;
+    let done = tokio::task::spawn_blocking(move || {
+        let done = work();
+        drop(turn);
+        done
+    });
+    done.await.map_err(|e| e.to_string())?
+}
+
 /// Does it in a node's data folder. Blocks.
-pub(crate) fn act(folder: &Path, request: &FilesRequest) -> Result<FilesAnswer, String> {
+fn act(folder: &Path, request: &FilesRequest) -> Result<FilesAnswer, String> {
     let say = |e: io::Error| format!("{}: {e}", folder.display());
     match request {
         FilesRequest::Disk(condition) => {
@@ -127,5 +154,33 @@ mod tests {
         let seen = act(dir.path(), &FilesRequest::DiskEffects);
         assert_eq!(seen, Ok(FilesAnswer::DiskEffects(three)));
         assert!(act(&dir.path().join("nowhere"), &FilesRequest::Disk(slow)).is_err());
+    }
+
+    #[tokio::test]
+    async fn what_was_given_up_is_done_before_what_undoes_it() {
+        let turn = Turn::default();
+        let (begun, is_begun) = tokio::sync::oneshot::channel();
+        let (go_on, waits) = std::sync::mpsc::channel::<()>();
+        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (first, second) = (order.clone(), order.clone());
+        let mut slow = Box::pin(in_turn(&turn, move || {
+            let _ = begun.send(());
+            let _ = waits.recv();
+            first.lock().unwrap().push("done");
+            Ok(())
+        }));
+        tokio::select! {
+            _ = &mut slow => panic!("it waits"),
+            begun = is_begun => begun.unwrap(),
+        }
+        drop(slow);
+        let mut undo = Box::pin(in_turn(&turn, move || {
+            second.lock().unwrap().push("undone");
+            Ok(())
+        }));
+        assert!(futures_util::poll!(&mut undo).is_pending());
+        go_on.send(()).unwrap();
+        undo.await.unwrap();
+        assert_eq!(*order.lock().unwrap(), ["done", "undone"]);
     }
 }

@@ -3,9 +3,10 @@
 //! runner's or a kept cluster's things may go is for the caller to decide.
 
 use crate::runtime::docker::leftovers as containers;
+use crate::runtime::liveness::Liveness;
 use crate::runtime::marks::{ProcStat, RunMarks, WATCHDOG};
 use crate::runtime::process::{folder, scan};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,18 +70,18 @@ pub struct Leftover {
     /// What.
     pub thing: Thing,
     /// Whether the runner still runs: then it is no leftover but a run in progress.
-    pub runner_alive: bool,
+    pub runner: Liveness,
 }
 
 impl Leftover {
     pub(crate) fn new(runtime: &'static str, marks: RunMarks, unit: String, thing: Thing) -> Self {
-        let runner_alive = marks.runner.is_alive();
+        let runner = marks.liveness();
         Leftover {
             runtime,
             marks,
             unit,
             thing,
-            runner_alive,
+            runner,
         }
     }
 }
@@ -108,7 +109,17 @@ pub async fn find(run: Option<&str>) -> Found {
     found
         .things
         .retain(|l| run.is_none_or(|run| l.marks.run == run));
+    agree(&mut found.things);
     found
+}
+
+/// One thing may tell more of a runner than another one of the same run.
+fn agree(things: &mut [Leftover]) {
+    let alive = things.iter().filter(|l| l.runner.is_alive());
+    let alive: BTreeSet<String> = alive.map(|l| l.marks.run.clone()).collect();
+    for thing in things.iter_mut().filter(|l| alive.contains(&l.marks.run)) {
+        thing.runner = Liveness::Alive;
+    }
 }
 
 /// Removes these things; an answer for each, in the order given. Something that is gone already
@@ -168,4 +179,34 @@ pub(crate) async fn end_processes_of(run: &str) -> Result<(), String> {
         l.marks.run == run && l.unit != WATCHDOG && matches!(l.thing, Thing::Process { .. })
     });
     remove(&things).await.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::marks::Kind;
+
+    #[test]
+    fn what_one_thing_tells_of_a_runner_holds_for_all_of_its_run() {
+        let of = |run: &str, runner| Leftover {
+            runner,
+            ..Leftover::new(
+                "docker",
+                RunMarks::new(run, Kind::Run, "/nowhere").unwrap(),
+                String::new(),
+                Thing::Volume(run.into()),
+            )
+        };
+        let unknown = || Liveness::Unknown("x".into());
+        let mut things = [
+            of("a", unknown()),
+            of("a", Liveness::Alive),
+            of("b", unknown()),
+            of("c", Liveness::Dead),
+        ];
+        agree(&mut things);
+        let said = things.map(|l| l.runner);
+        let alive = Liveness::Alive;
+        assert_eq!(said, [alive.clone(), alive, unknown(), Liveness::Dead]);
+    }
 }

@@ -1,6 +1,7 @@
 //! Marks on everything that a run makes, so that leftovers are found again and
 //! nothing else is ever touched.
 
+use crate::runtime::liveness::{self, Liveness, Place};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fmt;
@@ -19,6 +20,9 @@ const NAMES: [(&str, &str); 5] = [
 
 /// Label that holds the run's id.
 pub const RUN_LABEL: &str = NAMES[0].0;
+
+/// Stands for a machine that has no id.
+const NO_MACHINE: &str = "-";
 
 /// Unit of the process that watches over the runner: it goes last of all.
 pub const WATCHDOG: &str = "watchdog";
@@ -53,17 +57,20 @@ impl FromStr for Kind {
     }
 }
 
-/// A process that cannot be mistaken for a later one with the same pid: boot id, pid, and start
-/// time in clock ticks since boot.
+/// A process that cannot be mistaken for another one, on this machine or any other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RunnerId {
-    /// `/proc/sys/kernel/random/boot_id`.
+    /// `/proc/sys/kernel/random/boot_id`: the machine and its start.
     pub boot_id: String,
-    /// Process id.
+    /// Process id, in its own PID namespace.
     pub pid: u32,
-    /// Field 22 of `/proc/<pid>/stat`.
+    /// Field 22 of `/proc/<pid>/stat`: start time in clock ticks since boot.
     pub start_ticks: u64,
+    /// Inode of its PID namespace; none in marks of older builds.
+    pub pid_namespace: Option<u64>,
+    /// `/etc/machine-id`; none if it is unknown, or that of a container.
+    pub machine: Option<String>,
 }
 
 impl RunnerId {
@@ -73,46 +80,64 @@ impl RunnerId {
     /// `/proc` cannot be read.
     pub fn current() -> Result<Self, String> {
         let pid = std::process::id();
-        let boot_id = boot_id()?;
+        let place = Place::here();
         let stat = ProcStat::read(pid).ok_or("/proc/self/stat cannot be read")?;
         Ok(RunnerId {
-            boot_id,
+            boot_id: place.boot_id.ok_or("the kernel has no boot id")?,
             pid,
             start_ticks: stat.start_ticks,
+            pid_namespace: Some(place.pid_namespace.ok_or("/proc/self/ns/pid is no link")?),
+            machine: place.machine,
         })
     }
 
-    /// Whether that very process still runs. When in doubt (no `/proc`), it does.
-    pub fn is_alive(&self) -> bool {
-        match boot_id() {
-            Ok(boot) if boot != self.boot_id => false,
-            Ok(_) => ProcStat::read(self.pid)
-                .is_some_and(|s| s.start_ticks == self.start_ticks && !s.is_dead()),
-            Err(_) => true,
+    /// How to find it, for people: `process 7`, and where that number is not its own here.
+    pub fn told(&self) -> String {
+        let place = Place::here();
+        let pid = self.pid;
+        if place.boot_id.as_ref() != Some(&self.boot_id) {
+            format!("process {pid} of another machine")
+        } else if self.pid_namespace.is_some() && self.pid_namespace != place.pid_namespace {
+            format!("process {pid} of another PID namespace")
+        } else {
+            format!("process {pid}")
         }
     }
 }
 
 impl fmt::Display for RunnerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.boot_id, self.pid, self.start_ticks)
+        write!(f, "{}/{}/{}", self.boot_id, self.pid, self.start_ticks)?;
+        let Some(namespace) = self.pid_namespace else {
+            return Ok(());
+        };
+        let machine = self.machine.as_deref().unwrap_or(NO_MACHINE);
+        write!(f, "/{namespace}/{machine}")
     }
 }
 
 impl FromStr for RunnerId {
     type Err = String;
     fn from_str(s: &str) -> Result<Self, String> {
-        let bad = || format!("{s:?} is not <boot id>/<pid>/<start ticks>");
-        let mut parts = s.split('/');
-        let (Some(boot), Some(pid), Some(ticks), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(bad());
+        let bad = || {
+            format!(
+                "{s:?} is not <boot id>/<pid>/<start ticks>/<PID namespace>/<machine id>, the last \
+                 two of which older marks do not have"
+            )
         };
+        let parts: Vec<&str> = s.split('/').collect();
+        let (boot, pid, ticks, place) = match parts[..] {
+            [boot, pid, ticks] => (boot, pid, ticks, None),
+            [boot, pid, ticks, ns, machine] => (boot, pid, ticks, Some((ns, machine))),
+            _ => return Err(bad()),
+        };
+        let number = |text: &str| text.parse::<u64>().map_err(|_| bad());
         Ok(RunnerId {
             boot_id: boot.to_string(),
             pid: pid.parse().map_err(|_| bad())?,
-            start_ticks: ticks.parse().map_err(|_| bad())?,
+            start_ticks: number(ticks)?,
+            pid_namespace: place.map(|(ns, _)| number(ns)).transpose()?,
+            machine: place.and_then(|(_, m)| (m != NO_MACHINE).then(|| m.to_string())),
         })
     }
 }
@@ -128,13 +153,6 @@ impl From<RunnerId> for String {
     fn from(id: RunnerId) -> String {
         id.to_string()
     }
-}
-
-fn boot_id() -> Result<String, String> {
-    let path = "/proc/sys/kernel/random/boot_id";
-    fs::read_to_string(path)
-        .map(|s| s.trim().to_string())
-        .map_err(|e| format!("{path}: {e}"))
 }
 
 /// What `/proc/<pid>/stat` says about a process.
@@ -199,6 +217,20 @@ impl RunMarks {
             runner: RunnerId::current()?,
             folder: std::path::absolute(&folder).unwrap_or(folder),
         })
+    }
+
+    /// Whether who made this still runs, as far as can be known from here.
+    pub fn liveness(&self) -> Liveness {
+        liveness::of(self)
+    }
+
+    /// What to say, and what to do, where it cannot be known whether the runner still runs.
+    pub fn unknown(&self, why: &str) -> String {
+        let (run, runner) = (&self.run, self.runner.told());
+        format!(
+            "whether run {run} still goes on ({runner}) cannot be known from here: {why}; look \
+             where it was started, or, if it is certainly dead: gameday revert {run} --force"
+        )
     }
 
     fn values(&self, unit: &str) -> [String; 5] {
@@ -297,22 +329,28 @@ mod tests {
     }
 
     #[test]
-    fn the_living_are_told_from_the_dead_and_from_their_successors() {
+    fn a_runner_is_named_with_its_place_and_older_names_are_understood() {
         let me = RunnerId::current().unwrap();
-        assert!(me.is_alive());
-        assert!(me.to_string().parse::<RunnerId>().unwrap().is_alive());
-        let successor = RunnerId {
-            start_ticks: me.start_ticks + 1,
+        assert_eq!(me.to_string().parse(), Ok(me.clone()));
+        let nowhere = RunnerId {
+            machine: None,
             ..me.clone()
         };
-        assert!(!successor.is_alive());
-        let other_boot = RunnerId {
-            boot_id: "no such boot".into(),
+        assert_eq!(nowhere.to_string().parse(), Ok(nowhere));
+        let older: RunnerId = "boot/12/34".parse().unwrap();
+        assert_eq!((older.pid, older.start_ticks), (12, 34));
+        assert_eq!((older.pid_namespace, &older.machine), (None, &None));
+        assert_eq!(older.to_string(), "boot/12/34");
+        for bad in ["a/b/c", "a/1/2/3", "a/1/2/x/m", "a/1/2/3/m/n", ""] {
+            assert!(bad.parse::<RunnerId>().is_err(), "{bad:?}");
+        }
+        assert!(me.told().ends_with(&me.pid.to_string()), "{}", me.told());
+        let contained = RunnerId {
+            pid_namespace: Some(1),
             ..me
         };
-        assert!(!other_boot.is_alive());
-        assert!("a/b/c".parse::<RunnerId>().is_err());
-        assert!("a/1/2/3".parse::<RunnerId>().is_err());
+        assert!(contained.told().ends_with("of another PID namespace"));
+        assert!(older.told().ends_with("of another machine"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(crate) mod http;
 pub mod leftovers;
 pub mod limits;
 pub mod links;
+pub mod liveness;
 pub mod marks;
 pub(crate) mod netem;
 mod netlink;

@@ -152,7 +152,7 @@ pub async fn leases_lapse(runtime: &str) {
 async fn lease_lapses(runtime: &str, fault: &str) {
     let (mut child, said) = start(runtime, Kind::Run, fault).await;
     assert_eq!(try_out(&said).await, "silent");
-    assert!(find(&said).await.iter().all(|l| l.runner_alive));
+    assert!(find(&said).await.iter().all(|l| l.runner.is_alive()));
     child.kill().await.expect("killed");
     let lapse = async {
         while try_out(&said).await != "echo" {
@@ -166,7 +166,7 @@ async fn lease_lapses(runtime: &str, fault: &str) {
     assert!(left.len() > 4, "{left:?}");
     assert!(
         left.iter()
-            .all(|l| !l.runner_alive && l.marks.kind == Kind::Run),
+            .all(|l| l.runner.is_dead() && l.marks.kind == Kind::Run),
         "{left:?}"
     );
     remove_all(&said).await;

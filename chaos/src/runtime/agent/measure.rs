@@ -22,6 +22,8 @@ const PORT: u16 = 7198;
 const MAX_STREAMS: usize = 1024;
 /// What the socket buffers, in bytes: bursts must not be lost for want of it.
 const BUFFER: libc::c_int = 8 << 20;
+/// How long a measurement is kept beyond all that it may take.
+const FORGET: Duration = Duration::from_secs(10);
 /// How often it is looked whether everything has arrived.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -29,7 +31,14 @@ const LOOK: Duration = Duration::from_millis(10);
 #[derive(Clone)]
 pub(super) struct Meter {
     socket: Arc<UdpSocket>,
-    hearings: Arc<Mutex<HashMap<u64, Hearing>>>,
+    hearings: Arc<Mutex<HashMap<u64, Listening>>>,
+}
+
+/// A measurement that is listened for.
+struct Listening {
+    hearing: Hearing,
+    /// Nobody asks for it any more after this: whoever announced it has given up.
+    until: Instant,
 }
 
 impl Meter {
@@ -58,11 +67,7 @@ impl Meter {
     pub fn listen(&self, streams: &[u64], sounding: &Sounding) -> Result<(), String> {
         sounding.check()?;
         let mut hearings = lock(&self.hearings);
-        if hearings.len() + streams.len() > MAX_STREAMS {
-            return Err(format!("more than {MAX_STREAMS} measurements at once"));
-        }
-        hearings.extend(streams.iter().map(|s| (*s, Hearing::new(sounding))));
-        Ok(())
+        announce(&mut hearings, streams, sounding, Instant::now())
     }
 
     /// Sends a sounding to each of these, its messages in turn.
@@ -99,14 +104,14 @@ impl Meter {
         let mut hearings = lock(&self.hearings);
         let all = streams.iter().map(|s| hearings.remove(s));
         // One that was never announced has heard nothing.
-        all.map(|h| h.map(Hearing::finish).unwrap_or_default())
+        all.map(|h| h.map(|h| h.hearing.finish()).unwrap_or_default())
             .collect()
     }
 
     fn is_complete(&self, streams: &[u64]) -> bool {
         let hearings = lock(&self.hearings);
         let all = streams.iter().filter_map(|s| hearings.get(s));
-        all.into_iter().all(Hearing::is_complete)
+        all.into_iter().all(|h| h.hearing.is_complete())
     }
 
     async fn hear(self) {
@@ -122,11 +127,32 @@ impl Meter {
 
     fn take(&self, bytes: &[u8]) {
         if let Some((message, whole)) = Message::decode(bytes)
-            && let Some(hearing) = lock(&self.hearings).get_mut(&message.stream)
+            && let Some(listening) = lock(&self.hearings).get_mut(&message.stream)
         {
-            hearing.take(&message, whole, bytes.len(), now_us());
+            listening
+                .hearing
+                .take(&message, whole, bytes.len(), now_us());
         }
     }
+}
+
+/// Begins to listen for these; forgets those that nobody will ask for any more.
+fn announce(
+    hearings: &mut HashMap<u64, Listening>,
+    streams: &[u64],
+    sounding: &Sounding,
+    now: Instant,
+) -> Result<(), String> {
+    hearings.retain(|_, listening| listening.until > now);
+    if hearings.len() + streams.len() > MAX_STREAMS {
+        return Err(format!("more than {MAX_STREAMS} measurements at once"));
+    }
+    let until = now + sounding.takes() * 2 + Sounding::MAX_WAIT + FORGET;
+    hearings.extend(streams.iter().map(|stream| {
+        let hearing = Hearing::new(sounding);
+        (*stream, Listening { hearing, until })
+    }));
+    Ok(())
 }
 
 fn now_us() -> u64 {
@@ -149,5 +175,29 @@ fn set(socket: &UdpSocket, name: libc::c_int, value: libc::c_int) -> io::Result<
     match set {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn measurements_that_nobody_asked_for_again_leave_room_for_others() {
+        let sounding = Sounding {
+            messages: 10,
+            bytes: Sounding::MIN_BYTES,
+            gap: Duration::from_millis(10),
+            wait: Duration::from_secs(1),
+        };
+        let mut hearings = HashMap::new();
+        let many: Vec<u64> = (0..MAX_STREAMS as u64).collect();
+        let now = Instant::now();
+        announce(&mut hearings, &many, &sounding, now).unwrap();
+        announce(&mut hearings, &[5000], &sounding, now).unwrap_err();
+        let later = now + sounding.takes() * 2 + Sounding::MAX_WAIT;
+        announce(&mut hearings, &[5000], &sounding, later).unwrap_err();
+        announce(&mut hearings, &[5000], &sounding, later + FORGET).unwrap();
+        assert_eq!(hearings.into_keys().collect::<Vec<_>>(), [5000]);
     }
 }

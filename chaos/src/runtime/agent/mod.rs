@@ -56,6 +56,8 @@ pub(crate) enum AgentRequest {
     Set(Orders),
     /// Keeps the lease.
     Renew,
+    /// For how long nobody has kept it, asked by somebody who does not want to keep it.
+    Idle,
     /// Sends each number to its address, several times.
     Send {
         /// Address and number.
@@ -105,6 +107,8 @@ pub(crate) enum AgentAnswer {
         /// How many leases lapsed since the start.
         lapses: u64,
     },
+    /// To `Idle`, in milliseconds.
+    Idle(u64),
     /// To `Send`, `Listen` and `Sound`.
     Sent,
     /// To `Dial`.
@@ -151,7 +155,7 @@ pub async fn run(
     let socket = Arc::new(socket.map_err(|e| format!("UDP port {PROBE_PORT}: {e}"))?);
     let seen = Arc::new(Mutex::new(VecDeque::new()));
     tokio::spawn(receive(socket.clone(), seen.clone()));
-    let folder = config.folder;
+    let (folder, turn) = (config.folder, files::Turn::default());
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PROBE_PORT)).await;
     let listener = listener.map_err(|e| format!("TCP port {PROBE_PORT}: {e}"))?;
     tokio::spawn(async move {
@@ -166,6 +170,7 @@ pub async fn run(
     let served = control::serve(stdin, stdout, |request| match request {
         AgentRequest::Set(orders) => Reply::Now(lock(&rules).replace(&orders)),
         AgentRequest::Renew => Reply::Now(lock(&rules).renew()),
+        AgentRequest::Idle => Reply::Now(Ok(lock(&rules).idle())),
         AgentRequest::Send {
             messages,
             times,
@@ -186,13 +191,11 @@ pub async fn run(
             Reply::Now(Ok(AgentAnswer::Seen(found)))
         }
         AgentRequest::Files(request) => {
-            let folder = folder.clone();
+            let (folder, turn) = (folder.clone(), turn.clone());
             Reply::Later(Box::pin(async move {
                 let folder = folder.ok_or("there is no data folder here")?;
-                let done = tokio::task::spawn_blocking(move || files::act(&folder, &request));
-                done.await
-                    .map_err(|e| e.to_string())?
-                    .map(AgentAnswer::Files)
+                let done = files::act_in_turn(&turn, folder, request).await;
+                done.map(AgentAnswer::Files)
             }))
         }
         AgentRequest::Dial { to, deadline_ms } => {

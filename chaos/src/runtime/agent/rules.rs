@@ -58,6 +58,8 @@ pub(super) struct Rules {
     lease: Duration,
     current: Drops,
     renewed: Instant,
+    /// When somebody last set or renewed anything.
+    heard: Instant,
     birth: u64,
     lapses: u64,
 }
@@ -75,6 +77,7 @@ impl Rules {
             lease,
             current: Drops::default(),
             renewed: Instant::now(),
+            heard: Instant::now(),
             birth: rand::random(),
             lapses: 0,
         })
@@ -85,6 +88,7 @@ impl Rules {
     /// # Errors
     /// What the kernel says.
     pub fn replace(&mut self, orders: &Orders) -> Result<AgentAnswer, String> {
+        self.heard = Instant::now();
         // Nobody asked in time: what was wrong until now has not been for a while.
         if !self.current.is_empty() && self.renewed.elapsed() >= self.lease {
             self.lapses += 1;
@@ -111,6 +115,12 @@ impl Rules {
             birth: self.birth,
             lapses: self.lapses,
         }
+    }
+
+    /// For how long nobody has set or renewed anything.
+    pub fn idle(&self) -> AgentAnswer {
+        let idle = self.heard.elapsed().as_millis();
+        AgentAnswer::Idle(u64::try_from(idle).unwrap_or(u64::MAX))
     }
 
     fn prepare(
@@ -150,6 +160,7 @@ impl Rules {
     /// # Errors
     /// What the kernel says.
     pub fn renew(&mut self) -> Result<AgentAnswer, String> {
+        self.heard = Instant::now();
         if !self.current.is_empty() {
             let kept = self.filter.renew(&self.current);
             if kept.map_err(|e| e.to_string())? {
@@ -253,6 +264,22 @@ mod tests {
             assert_eq!(lapses(rules.replace(&silent())), 0);
             std::thread::sleep(Duration::from_millis(300));
             assert_eq!(lapses(rules.replace(&Orders::default())), 1);
+        });
+    }
+
+    #[test]
+    fn whoever_asks_how_long_nobody_was_there_is_not_counted() {
+        in_namespace(|| {
+            let mut rules = rules(Duration::from_secs(600));
+            rules.heard -= Duration::from_secs(60);
+            for _ in 0..2 {
+                assert!(matches!(rules.idle(), AgentAnswer::Idle(60_000..)));
+            }
+            rules.renew().unwrap();
+            assert!(matches!(rules.idle(), AgentAnswer::Idle(..60_000)));
+            rules.heard -= Duration::from_secs(60);
+            rules.replace(&Orders::default()).unwrap();
+            assert!(matches!(rules.idle(), AgentAnswer::Idle(..60_000)));
         });
     }
 

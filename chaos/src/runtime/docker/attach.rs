@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt, DuplexStream};
 
 /// Deadline of attaching.
-const ATTACH: Duration = Duration::from_secs(30);
+const ATTACH: Duration = Duration::from_secs(5);
 /// Output that waits to be read, in bytes.
 const BUFFER: usize = 1 << 20;
 /// Most bytes of standard error that are kept, its first ones.

@@ -1,8 +1,9 @@
 //! What our containers and our network look like.
 
-use super::image;
 use super::subnet::Subnet;
-use crate::runtime::marks::RunMarks;
+use super::{bounded, engine, host, image};
+use crate::runtime::liveness::Liveness;
+use crate::runtime::marks::{Kind, RunMarks};
 use crate::runtime::wanted::LEASE;
 use crate::runtime::{Launch, agent, facilities};
 use bollard::Docker;
@@ -16,6 +17,7 @@ use bollard::query_parameters::{
 };
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 /// Capabilities of an agent: to filter packets, and to send once more one that is to arrive twice.
 const AGENT_RIGHTS: [&str; 2] = ["NET_ADMIN", "NET_RAW"];
@@ -26,6 +28,12 @@ const NODE_DATA: &str = "/node";
 /// Bounds of a node's log.
 const LOG_FILES: u32 = 2;
 const LOG_FILE_SIZE: &str = "10m";
+/// Label that holds the container's own name: it alone can have it.
+pub(super) const NAME_LABEL: &str = "gameday.container";
+/// How the names of agents end.
+pub(super) const AGENT: &str = "-agent";
+/// How long the bridge of a network may take to be there.
+const BRIDGE: Duration = Duration::from_secs(3);
 /// Most processes and threads in a container.
 const PIDS: i64 = 2048;
 
@@ -46,6 +54,20 @@ fn table_name(run: &str) -> String {
 /// Name of a run's network, and first part of all other names.
 pub(super) fn base_name(marks: &RunMarks) -> String {
     format!("gameday-{}", marks.run)
+}
+
+/// Whether a container of this name is the one that was made with these marks, and not one of an
+/// image that inherited them. `label` is its [`NAME_LABEL`], which older builds did not give.
+pub(super) fn is_named(marks: &RunMarks, unit: &str, label: Option<&String>, name: &str) -> bool {
+    match label {
+        Some(label) => label == name,
+        None => name == base_name(marks) || name.starts_with(&unit_name(marks, unit)),
+    }
+}
+
+/// Name of a unit's node, and first part of the names of all its containers.
+fn unit_name(marks: &RunMarks, unit: &str) -> String {
+    format!("{}-{unit}", base_name(marks))
 }
 
 fn mount(volume: String, target: &str) -> Mount {
@@ -69,7 +91,7 @@ fn text(e: bollard::errors::Error) -> String {
 
 impl Maker {
     fn name(&self, unit: &str) -> String {
-        format!("{}-{unit}", base_name(&self.marks))
+        unit_name(&self.marks, unit)
     }
 
     fn body(
@@ -146,7 +168,9 @@ impl Maker {
         }
     }
 
-    async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, String> {
+    async fn create(&self, name: &str, mut body: ContainerCreateBody) -> Result<String, String> {
+        let labels = body.labels.get_or_insert_default();
+        labels.insert(NAME_LABEL.into(), name.into());
         let options = CreateContainerOptions {
             name: Some(name.into()),
             ..Default::default()
@@ -208,7 +232,7 @@ impl Maker {
             ..body
         };
         let body = self.at(Self::attached(body, false), ip);
-        self.create(&format!("{}-agent", self.name(unit)), body)
+        self.create(&format!("{}{AGENT}", self.name(unit)), body)
             .await
     }
 
@@ -299,6 +323,9 @@ pub(super) async fn network(
         gateway: Some(subnet.gateway().to_string()),
         ..Default::default()
     };
+    if let Some(held) = host::holder(subnet) {
+        return Err(taken_here(subnet, held));
+    }
     let masquerade = "com.docker.network.bridge.enable_ip_masquerade";
     let request = NetworkCreateRequest {
         name: name.clone(),
@@ -315,7 +342,14 @@ pub(super) async fn network(
         ..Default::default()
     };
     match docker.create_network(request).await {
-        Ok(_) => Ok(name),
+        Ok(_) => match reachable(subnet.gateway()).await {
+            Ok(()) => Ok(name),
+            Err(why) => {
+                let removed = docker.remove_network(&name).await;
+                let left = removed.err().map(|e| format!("; the network is left: {e}"));
+                Err(why + &left.unwrap_or_default())
+            }
+        },
         // Another run may have been quicker, or the host itself uses these addresses.
         Err(e) => Err(match holder(docker, subnet).await? {
             Some(holder) => holder,
@@ -324,6 +358,51 @@ pub(super) async fn network(
             ),
         }),
     }
+}
+
+/// Whether this host reaches the containers of a network that was just made, whose bridge has
+/// this address: by it the cluster is spoken with.
+async fn reachable(gateway: Ipv4Addr) -> Result<(), String> {
+    let appears = async {
+        while !host::has_address(gateway)? {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    };
+    let never = |_| {
+        Err(format!(
+            "the engine made a network whose bridge is not on this host ({gateway} is no address \
+             of it): gameday runs in a container, or the engine in a virtual machine or without \
+             root; what helps: to run gameday where the engine is (a container with --network \
+             host), or --runtime process"
+        ))
+    };
+    let appeared = tokio::time::timeout(BRIDGE, appears).await;
+    appeared.unwrap_or_else(never)
+}
+
+/// Whether a run can have this network here, as far as it can be known before it is made.
+///
+/// # Errors
+/// Who holds addresses of it, and what to do about it.
+pub async fn subnet_is_free(text: &str) -> Result<(), String> {
+    let subnet = Subnet::for_run(text)?;
+    let (docker, _) = engine::connect().await?;
+    let held = bounded("networks", holder(&docker, subnet)).await;
+    match held.map_err(|e| e.0)? {
+        Some(held) => Err(held),
+        None => match host::holder(subnet) {
+            Some(held) => Err(taken_here(subnet, held)),
+            None => Ok(()),
+        },
+    }
+}
+
+fn taken_here(subnet: Subnet, (interface, taken): (String, Subnet)) -> String {
+    format!(
+        "the network {subnet} is taken on this host: its interface {interface} leads to {taken}; \
+         choose another one with --subnet"
+    )
 }
 
 /// Who holds addresses of the subnet, and what to do about it.
@@ -344,19 +423,20 @@ async fn holder(docker: &Docker, subnet: Subnet) -> Result<Option<String>, Strin
         let name = network.name.unwrap_or_default();
         let marks = network.labels.as_ref().and_then(RunMarks::from_labels);
         let advice = match marks {
-            Some((m, _)) if m.kind == crate::runtime::marks::Kind::Cluster => {
+            Some((m, _)) if m.kind == Kind::Cluster => {
                 format!(
                     "cluster {0} holds it: `gameday cluster down {0}` frees it",
                     m.run
                 )
             }
-            Some((m, _)) if m.runner.is_alive() => {
-                format!("run {} holds it and is still going on", m.run)
-            }
-            Some((m, _)) => format!(
-                "the dead run {0} left it: `gameday revert {0}` frees it",
-                m.run
-            ),
+            Some((m, _)) => match m.liveness() {
+                Liveness::Alive => format!("run {} holds it and is still going on", m.run),
+                Liveness::Dead => format!(
+                    "the dead run {0} left it: `gameday revert {0}` frees it",
+                    m.run
+                ),
+                Liveness::Unknown(why) => m.unknown(&why),
+            },
             None => "it is not one of ours".to_string(),
         };
         return Ok(Some(format!(
@@ -365,4 +445,29 @@ async fn holder(docker: &Docker, subnet: Subnet) -> Result<Option<String>, Strin
         )));
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_inherited_our_labels_has_another_name() {
+        let marks = RunMarks::new("r1", Kind::Run, "/nowhere").unwrap();
+        let label = "gameday-r1-storage-a1-agent".to_string();
+        for (label, name, ours) in [
+            (Some(&label), "gameday-r1-storage-a1-agent", true),
+            (Some(&label), "wonderful_curie", false),
+            (Some(&label), "gameday-r1-storage-a1", false),
+            // As older builds made them.
+            (None, "gameday-r1-storage-a1-agent", true),
+            (None, "gameday-r1-storage-a1", true),
+            (None, "gameday-r1", true),
+            (None, "wonderful_curie", false),
+            (None, "my-gameday-r1-storage-a1", false),
+        ] {
+            let said = is_named(&marks, "storage-a1", label, name);
+            assert_eq!(said, ours, "{label:?} {name}");
+        }
+    }
 }

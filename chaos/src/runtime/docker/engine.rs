@@ -1,14 +1,16 @@
 //! The connection to the Docker engine.
 
+use super::endpoint::{Endpoint, Way};
 use bollard::Docker;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::net::{TcpStream, UnixStream};
 
 /// How long the engine may take to say who it is.
 const PROBE: Duration = Duration::from_secs(5);
 /// Deadline of any other request, in seconds.
 const REQUEST_SECS: u64 = 180;
-/// Where it listens if `DOCKER_HOST` does not say otherwise.
-const SOCKET: &str = "unix:///var/run/docker.sock";
 
 /// The engine that answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub struct EngineInfo {
     pub api: String,
     /// Kernel under its containers, where it says so.
     pub kernel: Option<String>,
+    /// Where it listens, and who says so.
+    pub at: String,
 }
 
 /// What the engine says about the host that its containers run on.
@@ -39,7 +43,10 @@ pub struct EngineDetails {
 /// # Errors
 /// No engine, or it does not answer: one sentence for people.
 pub async fn details() -> Result<EngineDetails, String> {
-    let (docker, _) = connect().await?;
+    details_of(&connect().await?.0).await
+}
+
+async fn details_of(docker: &Docker) -> Result<EngineDetails, String> {
     let info = tokio::time::timeout(PROBE, docker.info()).await;
     let info = info
         .map_err(|_| format!("the engine does not describe itself within {PROBE:?}"))?
@@ -58,25 +65,51 @@ pub async fn details() -> Result<EngineDetails, String> {
 /// # Errors
 /// One sentence for people.
 pub async fn available() -> Result<EngineInfo, String> {
-    connect().await.map(|(_, info)| info)
+    let (docker, info) = connect().await?;
+    usable(&docker, info).await
+}
+
+async fn usable(docker: &Docker, info: EngineInfo) -> Result<EngineInfo, String> {
+    // One that does not describe itself is found out about later.
+    let details = details_of(docker).await.unwrap_or_default();
+    if details.rootless {
+        return Err(format!(
+            "the Docker engine at {} runs without root: the addresses of its containers are within \
+             its own network namespace, where nobody on this host reaches them; what helps: an \
+             engine with root, or --runtime process",
+            info.at
+        ));
+    }
+    Ok(info)
 }
 
 /// Connects and agrees on an API version.
 pub(crate) async fn connect() -> Result<(Docker, EngineInfo), String> {
-    let host = std::env::var("DOCKER_HOST").ok().filter(|h| !h.is_empty());
-    connect_to(&host.unwrap_or_else(|| SOCKET.into())).await
+    connect_to(&Endpoint::of_user()?).await
 }
 
-async fn connect_to(host: &str) -> Result<(Docker, EngineInfo), String> {
-    if !host.starts_with("unix://") {
-        return Err(format!(
-            "DOCKER_HOST is {host}: only an engine on this host (unix://…) can be used"
-        ));
-    }
-    let say = |e: bollard::errors::Error| format!("no Docker engine answers at {host}: {e}");
+async fn connect_to(endpoint: &Endpoint) -> Result<(Docker, EngineInfo), String> {
+    let Endpoint { host, by } = endpoint;
+    let way = endpoint.way()?;
+    let say = |e: bollard::errors::Error| format!("no Docker engine answers at {host} ({by}): {e}");
     let ask = async {
-        let docker = Docker::connect_with_unix(host, REQUEST_SECS, bollard::API_DEFAULT_VERSION)
-            .map_err(say)?;
+        // What the system says is clearer than what a library makes of it.
+        let reached = match &way {
+            Way::Unix(path) => UnixStream::connect(path).await.map(drop),
+            Way::Tcp(address) => TcpStream::connect(address).await.map(drop),
+        };
+        reached.map_err(|e: io::Error| endpoint.unreachable(&e, own_engine().as_deref()))?;
+        let version = bollard::API_DEFAULT_VERSION;
+        let docker = match &way {
+            Way::Unix(path) => {
+                let path = path.to_str().ok_or("the socket's path is no text")?;
+                Docker::connect_with_unix(path, REQUEST_SECS, version)
+            }
+            Way::Tcp(address) => {
+                Docker::connect_with_http(&address.to_string(), REQUEST_SECS, version)
+            }
+        };
+        let docker = docker.map_err(say)?;
         let docker = docker.negotiate_version().await.map_err(say)?;
         let version = docker.version().await.map_err(say)?;
         if version.os.as_deref().is_some_and(|os| os != "linux") {
@@ -89,14 +122,22 @@ async fn connect_to(host: &str) -> Result<(Docker, EngineInfo), String> {
             version: version.version.unwrap_or_else(|| "unknown".into()),
             api: format!("{}.{}", api.major_version, api.minor_version),
             kernel: version.kernel_version,
+            at: format!("{host} ({by})"),
         };
         Ok((docker, info))
     };
     tokio::time::timeout(PROBE, ask).await.unwrap_or_else(|_| {
         Err(format!(
-            "the Docker engine at {host} does not answer within {PROBE:?}"
+            "the Docker engine at {host} ({by}) does not answer within {PROBE:?}"
         ))
     })
+}
+
+/// The socket of an engine that this user runs without root.
+fn own_engine() -> Option<PathBuf> {
+    let folder = std::env::var_os("XDG_RUNTIME_DIR")?;
+    let socket = Path::new(&folder).join("docker.sock");
+    socket.exists().then_some(socket)
 }
 
 /// Status code of the engine's answer, if that is what went wrong.
@@ -115,17 +156,47 @@ pub(crate) fn is_missing(error: &bollard::errors::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::docker::fake::Engine;
+
+    fn at(path: &Path) -> Endpoint {
+        Endpoint {
+            host: format!("unix://{}", path.display()),
+            by: "the test".into(),
+        }
+    }
 
     #[tokio::test]
     async fn why_there_is_no_engine_is_said() {
-        let remote = connect_to("tcp://192.0.2.1:2375").await.unwrap_err();
-        assert!(
-            remote.contains("DOCKER_HOST is tcp://192.0.2.1:2375"),
-            "{remote}"
-        );
         let folder = tempfile::tempdir().unwrap();
-        let host = format!("unix://{}/none.sock", folder.path().display());
-        let nobody = connect_to(&host).await.unwrap_err();
-        assert!(nobody.contains(&host), "{nobody}");
+        let socket = folder.path().join("docker.sock");
+        let nobody = connect_to(&at(&socket)).await.unwrap_err();
+        assert!(nobody.contains("docker.sock (the test)"), "{nobody}");
+        assert!(nobody.contains("to install Docker"), "{nobody}");
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        let dead = connect_to(&at(&socket)).await.unwrap_err();
+        assert!(dead.contains("nobody listens there"), "{dead}");
+    }
+
+    #[tokio::test]
+    async fn an_engine_without_root_cannot_be_used_and_why_is_said() {
+        for (options, is_usable) in [
+            (r#"["name=seccomp"]"#, true),
+            (r#"["name=rootless"]"#, false),
+        ] {
+            let engine = Engine::start(move |request| match request.path() {
+                "/version" => (
+                    200,
+                    r#"{"Version":"9","ApiVersion":"1.41","Os":"linux"}"#.into(),
+                ),
+                "/info" => (200, format!(r#"{{"SecurityOptions":{options}}}"#)),
+                _ => (404, "{}".into()),
+            });
+            let (docker, info) = connect_to(&at(engine.socket())).await.unwrap();
+            assert_eq!((&info.version[..], &info.api[..]), ("9", "1.41"));
+            match usable(&docker, info).await {
+                Ok(_) => assert!(is_usable),
+                Err(why) => assert!(!is_usable && why.contains("without root"), "{why}"),
+            }
+        }
     }
 }

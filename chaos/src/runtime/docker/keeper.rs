@@ -1,5 +1,5 @@
 //! Keeps what is wrong with a pod's links for as long as it is wanted: renews
-//! the lease, and when the agent was started anew, in a new network namespace
+//! the lease, tells it again what it has not confirmed, and when the agent was started anew, in a new network namespace
 //! without rules, tells it everything again.
 //!
 //! Each pod has a keeper of its own, so that an agent which does not answer
@@ -10,7 +10,7 @@ use super::pod::{Pod, Told};
 use super::rules::Rules;
 use super::state::{self, Life};
 use super::{bounded, err};
-use crate::runtime::agent::AgentRequest;
+use crate::runtime::control::lock;
 use crate::runtime::wanted::RENEW_EVERY;
 use crate::runtime::{GapState, RuntimeError};
 use bollard::Docker;
@@ -59,7 +59,7 @@ impl Keeper {
         }
     }
 
-    /// Renews the lease; how the agent was lost if it was.
+    /// Keeps the rules; how the agent was lost if it was.
     async fn look(&self) -> Option<Loss> {
         let pod = self.pod.as_ref();
         // An attachment to what does not run would wait for it.
@@ -68,16 +68,13 @@ impl Keeper {
         {
             return Some(loss);
         }
-        match pod.agent.rules(&AgentRequest::Renew).await {
+        match self.rules.keep(pod).await {
             Ok(Told::Anew) => Some(Loss::Anew),
-            Ok(answer) => {
-                self.rules.note(pod, answer);
-                None
-            }
+            Ok(Told::Known { .. }) => None,
             Err(e) => {
                 let loss = self.ended().await;
                 if loss.is_none() {
-                    tracing::warn!("agent of {}: the lease was not renewed: {e}", pod.unit);
+                    tracing::warn!("agent of {}: its rules were not kept: {e}", pod.unit);
                 }
                 loss
             }
@@ -156,7 +153,8 @@ impl Keeper {
             .start_container(&self.pod.agent_id, None::<StartContainerOptions>);
         let what = format!("start of the agent of {}", self.pod.unit);
         bounded(&what, start).await.map_err(|e| e.0)?;
-        self.rules.tell_again(&self.pod).await
+        let told = self.rules.tell_again(&self.pod).await;
+        told.map_err(|e| e.to_string())
     }
 
     /// Does something that takes longer than a lease.
@@ -219,6 +217,7 @@ fn join(node: &Life, agent: &Life) -> Join {
 /// run, because a fault or somebody else has ended it, is left alone. What was done.
 async fn rejoin(docker: &Docker, node: &Node) -> Result<String, RuntimeError> {
     let _turn = node.turn.lock().await;
+    lock(&node.doing).clone_from(&format!("restart of {}", node.name()));
     rejoin_in_turn(docker, node).await
 }
 
@@ -255,11 +254,11 @@ pub(super) async fn rejoin_in_turn(docker: &Docker, node: &Node) -> Result<Strin
             t: Some(0),
         };
         let restart = docker.restart_container(&container, Some(options));
-        match bounded(&format!("restart of {unit}"), restart).await {
+        match restart.await {
             Ok(()) => restarted = true,
             // Somebody else may be at it.
             Err(e) => {
-                last = e.0;
+                last = e.to_string();
                 sleep(AGAIN).await;
             }
         }

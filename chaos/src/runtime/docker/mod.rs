@@ -6,12 +6,19 @@
 //! rules outlive a node's death, every link has somebody at either end who can
 //! be asked, and the host's own namespaces are never touched.
 
+mod acts;
 mod attach;
 mod containers;
+mod endpoint;
 mod engine;
+#[cfg(test)]
+mod fake;
+mod host;
 pub(crate) mod image;
 mod keeper;
+mod launch;
 pub(crate) mod leftovers;
+mod lifecycle;
 mod limits;
 mod logs;
 mod measure;
@@ -24,34 +31,36 @@ mod state;
 mod subnet;
 mod techniques;
 
+pub use containers::subnet_is_free;
 pub use engine::{EngineDetails, EngineInfo, available, details};
 pub use prober::facilities;
+pub use subnet::check_subnet;
 pub use techniques::{Technique, Techniques};
 
-use self::attach::{Stderr, Streams, attach};
+use self::acts::{ACT, Acts, PATIENCE};
+use self::attach::Stderr;
 use self::containers::Maker;
-use self::engine::status;
 use self::keeper::Keeper;
+use self::lifecycle::Lifecycle;
 use self::node::Node;
-use self::pod::{ASK, Agent, Pod, Told};
+use self::pod::{ASK, Pod};
 use self::rules::Rules;
 use self::subnet::Subnet;
 use super::agent::{AgentAnswer, AgentRequest};
 use super::control::lock;
 use super::facilities::Facility;
 use super::files::{FilesAnswer, FilesRequest};
-use super::leftovers::Thing;
+use super::leftovers::{Leftover, Thing};
 use super::limits::{Limits, Usage};
 use super::marks::RunMarks;
 use super::traffic::{Heard, Sounding, Traffic};
-use super::wanted::Gate;
+use super::wanted::{Gate, Wanted};
 use super::{
-    Exit, Fut, Gap, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError,
-    UnitSpec,
+    Fut, Gap, Instrument, Launch, Link, LinkState, ProcessState, Runtime, RuntimeError, UnitSpec,
 };
 use crate::abilities::{Abilities, Ability, Offer};
 use bollard::Docker;
-use bollard::query_parameters::{InspectContainerOptions, KillContainerOptions};
+use bollard::query_parameters::InspectContainerOptions;
 use futures_util::future::{join_all, try_join_all};
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -60,6 +69,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 /// Deadline of anything the engine does with one container.
 const ENGINE: Duration = Duration::from_secs(60);
@@ -67,8 +77,6 @@ const ENGINE: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(10);
 /// How long an agent may be at work on a node's files.
 const FILES: Duration = Duration::from_secs(20);
-/// How long a node that is started waits for an agent that is being brought back.
-const READY: Duration = Duration::from_secs(8);
 /// Deadline of making the image: a debug build is large.
 const IMAGE: Duration = Duration::from_secs(180);
 
@@ -81,7 +89,9 @@ pub struct DockerRuntime {
     docker: Docker,
     units: Vec<UnitSpec>,
     ips: HashMap<String, Ipv4Addr>,
-    maker: Maker,
+    maker: Arc<Maker>,
+    acts: Acts,
+    lifecycle: Lifecycle,
     /// Id of the image that nodes are launched from.
     image: String,
     nodes: Mutex<HashMap<String, Arc<Node>>>,
@@ -135,14 +145,16 @@ impl DockerRuntime {
         let image_id = bounded("image", image::id(&docker, &image)).await?;
         let network = bounded("network", containers::network(&docker, &marks, subnet)).await?;
         let rules = Arc::new(Rules::new(docker.clone(), ips.clone(), techniques));
-        let maker = Maker {
-            docker: docker.clone(),
+        let maker = Arc::new(Maker {
+            docker: docker.clone().with_timeout(PATIENCE),
             marks,
             image,
             network,
-        };
+        });
         Ok(DockerRuntime {
             engine,
+            acts: Acts::new(),
+            lifecycle: Lifecycle::new(&docker),
             docker,
             units,
             ips,
@@ -214,11 +226,16 @@ impl DockerRuntime {
             .ok_or_else(|| err(format!("{unit} was never launched")))
     }
 
-    /// # Errors
-    /// One of these links is of a unit that does not exist.
-    fn known(&self, links: &[Link]) -> Result<(), RuntimeError> {
-        let mut ends = links.iter().flat_map(|link| [&link.from, &link.to]);
-        ends.try_for_each(|unit| self.unit(unit).map(drop))
+    /// Changes how these links should be, and makes it so at both of their ends.
+    async fn change(
+        &self,
+        links: &[Link],
+        change: impl FnOnce(&mut Wanted),
+    ) -> Result<(), RuntimeError> {
+        let ends = || links.iter().flat_map(|link| [&link.from, &link.to]);
+        ends().try_for_each(|unit| self.unit(unit).map(drop))?;
+        let done = self.rules.change(ends().map(String::as_str), change);
+        done.await.map_err(err)
     }
 
     /// Senders and receivers of these links.
@@ -227,145 +244,56 @@ impl DockerRuntime {
         links.iter().map(ends).collect()
     }
 
-    /// Starts an agent whose container was made, and waits until it answers.
-    async fn start_agent(&self, id: &str) -> Result<Agent, String> {
-        let agent = Agent::attach(&self.docker, id).await?;
-        self.maker.start(id).await?;
-        match agent.rules(&AgentRequest::Renew).await {
-            Ok(_) => Ok(agent),
-            Err(e) => {
-                let said = String::from_utf8_lossy(&agent.stderr()).trim().to_string();
-                Err(format!("the agent does not answer: {e} {said}"))
-            }
-        }
-    }
-
-    async fn make_node(&self, launch: Launch) -> Result<Node, String> {
-        let unit = launch.unit.clone();
-        let agent_id = self.maker.agent(&unit, self.ips[&unit], true).await?;
-        let made = self.maker.node(&launch, &agent_id);
-        let (agent, node) = tokio::try_join!(self.start_agent(&agent_id), made)?;
-        self.maker.start(&node).await?;
-        let pod = Pod {
-            unit,
-            agent,
-            agent_id,
-        };
-        Ok(Node::new(pod, launch, self.image.clone(), node))
-    }
-
-    async fn make_instrument(
+    /// The same at one unit, until then at the latest.
+    async fn change_at(
         &self,
-        launch: &Launch,
-        stderr: Stderr,
-    ) -> Result<(Pod, Streams), String> {
-        let unit = launch.unit.clone();
-        let agent_id = self.maker.agent(&unit, self.ips[&unit], false).await?;
-        let made = self.maker.instrument(launch, &agent_id);
-        let (agent, id) = tokio::try_join!(self.start_agent(&agent_id), made)?;
-        let streams = attach(&self.docker, &id, stderr).await?;
-        self.maker.start(&id).await?;
-        let pod = Pod {
-            unit,
-            agent,
-            agent_id,
-        };
-        Ok((pod, streams))
+        unit: &str,
+        until: Instant,
+        change: impl FnOnce(&mut Wanted),
+    ) -> Result<(), RuntimeError> {
+        let done = timeout_at(until, self.rules.change([unit], change));
+        let late = |_| err(format!("the agent of {unit} does not answer"));
+        done.await.map_err(late)?.map_err(err)
     }
 
-    async fn inspect(&self, node: &Node) -> Result<ProcessState, RuntimeError> {
-        let what = format!("state of {}", node.name());
-        let container = node.container();
-        let asked = self
-            .docker
-            .inspect_container(&container, None::<InspectContainerOptions>);
-        let state = bounded(&what, asked).await?.state;
-        let state = state.ok_or_else(|| err(format!("{what}: Docker does not say")))?;
-        let identity = format!(
-            "{}/{}",
-            state.pid.unwrap_or_default(),
-            state.started_at.unwrap_or_default()
-        );
-        Ok(match (state.running, state.paused) {
-            (Some(true), Some(true)) => ProcessState::Paused { identity },
-            (Some(true), _) => ProcessState::Running { identity },
-            _ => {
-                let code = state.exit_code.unwrap_or_default();
-                ProcessState::Exited(match state.oom_killed {
-                    Some(true) => Exit::OutOfMemory(code),
-                    _ => Exit::Code(code),
-                })
-            }
-        })
+    async fn kill_node(&self, node: Arc<Node>, until: Instant) -> Result<(), RuntimeError> {
+        let killed = self.lifecycle.clone().end(node.clone(), "SIGKILL", ACT);
+        self.acts.act_on(&node, "kill", until, killed).await
+    }
+
+    /// Everything of this run that is there.
+    async fn things(&self) -> Result<Vec<Leftover>, RuntimeError> {
+        let run = &self.maker.marks.run;
+        bounded("search", leftovers::find_on(&self.docker, Some(run))).await
+    }
+
+    /// Removes everything of this run; what could not be.
+    async fn remove_all(&self) -> Result<Vec<String>, RuntimeError> {
+        let mut failed = Vec::new();
+        for containers in [true, false] {
+            let things = self.things().await?;
+            let now = things
+                .iter()
+                .filter(|l| matches!(l.thing, Thing::Container { .. }) == containers);
+            let removed = join_all(now.map(|l| async {
+                let done = leftovers::remove(&self.docker, &l.thing).await;
+                done.map_err(|e| format!("{}: {e}", l.thing))
+            }));
+            failed.extend(removed.await.into_iter().filter_map(Result::err));
+        }
+        Ok(failed)
     }
 
     /// Keeps what is wrong with a pod's links from now on.
     fn keep(&self, pod: &Arc<Pod>, node: Option<Arc<Node>>) {
         self.rules.add(pod.clone());
         let keeper = Keeper {
-            docker: self.docker.clone(),
+            docker: self.docker.clone().with_timeout(PATIENCE),
             rules: self.rules.clone(),
             pod: pod.clone(),
             node,
         };
         lock(&self.keepers).spawn(keeper.run());
-    }
-
-    /// Waits until the agent knows what should be wrong: a node must not join a namespace before.
-    async fn agent_is_ready(&self, pod: &Pod) -> Result<(), RuntimeError> {
-        let ready = async {
-            while !matches!(
-                pod.agent.rules(&AgentRequest::Renew).await,
-                Ok(Told::Known { .. })
-            ) {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
-        let late = |_| {
-            err(format!(
-                "the agent of {}, in whose network its node is, does not answer within {READY:?}",
-                pod.unit
-            ))
-        };
-        tokio::time::timeout(READY, ready).await.map_err(late)
-    }
-
-    async fn kill_node(&self, node: &Node) -> Result<(), RuntimeError> {
-        self.end_node(node, "kill", "SIGKILL", ENGINE).await
-    }
-
-    /// Sends a signal that should end the node, and waits until it has ended.
-    async fn end_node(
-        &self,
-        node: &Node,
-        what: &str,
-        signal: &str,
-        within: Duration,
-    ) -> Result<(), RuntimeError> {
-        let what = format!("{what} of {}", node.name());
-        let signal = KillContainerOptions {
-            signal: signal.into(),
-        };
-        let container = node.container();
-        let killed = self.docker.kill_container(&container, Some(signal));
-        match bounded(&what, async { Ok::<_, String>(killed.await) }).await? {
-            Ok(()) => {}
-            // It does not run: what was wanted.
-            Err(e) if status(&e) == Some(409) => {}
-            Err(e) => return Err(err(format!("{what}: {e}"))),
-        }
-        let ended = async {
-            while !matches!(self.inspect(node).await?, ProcessState::Exited(_)) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            Ok::<_, RuntimeError>(())
-        };
-        match tokio::time::timeout(within, ended).await {
-            Ok(done) => done,
-            Err(_) => Err(err(format!(
-                "{what}: it has not ended {within:?} after the signal"
-            ))),
-        }
     }
 }
 
@@ -404,8 +332,11 @@ impl Runtime for DockerRuntime {
                 }
             }
             let nodes = nodes.into_iter().map(|launch| async move {
-                let what = launch.unit.clone();
-                bounded(&what, self.make_node(launch)).await
+                let what = format!("start of {}", launch.unit);
+                let (maker, image) = (self.maker.clone(), self.image.clone());
+                let ip = self.ips[&launch.unit];
+                let made = async move { maker.launch_node(launch, ip, image).await };
+                self.acts.act(&what, Instant::now() + ENGINE, made).await
             });
             for node in try_join_all(nodes).await? {
                 let node = Arc::new(node);
@@ -421,11 +352,14 @@ impl Runtime for DockerRuntime {
             if self.unit(&launch.unit)?.node {
                 return Err(err(format!("{} is a node, not an instrument", launch.unit)));
             }
-            let stderr = Stderr::default();
-            let made = self.make_instrument(&launch, stderr.clone());
-            let (pod, streams) = bounded(&launch.unit, made).await?;
+            let (unit, stderr) = (launch.unit.clone(), Stderr::default());
+            let (maker, ip, said) = (self.maker.clone(), self.ips[&unit], stderr.clone());
+            let made = async move { maker.launch_instrument(launch, ip, said).await };
+            let what = format!("start of {unit}");
+            let made = self.acts.act(&what, Instant::now() + ENGINE, made);
+            let (pod, streams) = made.await?;
             self.keep(&Arc::new(pod), None);
-            lock(&self.instruments).insert(launch.unit, stderr);
+            lock(&self.instruments).insert(unit, stderr);
             Ok(Instrument {
                 stdin: streams.stdin,
                 stdout: Box::new(streams.stdout),
@@ -435,17 +369,17 @@ impl Runtime for DockerRuntime {
 
     fn kill<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
-            let found = self.node(node)?;
-            let _turn = found.turn.lock().await;
-            self.kill_node(&found).await
+            let until = Instant::now() + ACT;
+            self.kill_node(self.node(node)?, until).await
         })
     }
 
     fn stop<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
-            let found = self.node(node)?;
-            let _turn = found.turn.lock().await;
-            self.end_node(&found, "stop", "SIGTERM", STOP).await
+            let (node, lifecycle) = (self.node(node)?, self.lifecycle.clone());
+            let stopped = lifecycle.end(node.clone(), "SIGTERM", STOP);
+            let until = Instant::now() + ACT;
+            self.acts.act_on(&node, "stop", until, stopped).await
         })
     }
 
@@ -458,30 +392,18 @@ impl Runtime for DockerRuntime {
 
     fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
-            let found = self.node(node)?;
-            self.rules.change(|w| w.silence(node)).await.map_err(err)?;
-            let _turn = found.turn.lock().await;
-            self.kill_node(&found).await
+            let (found, until) = (self.node(node)?, Instant::now() + ACT);
+            self.change_at(node, until, |w| w.silence(node)).await?;
+            self.kill_node(found, until).await
         })
     }
 
     fn start<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
-            let found = self.node(node)?;
-            self.rules
-                .change(|w| w.unsilence(node))
-                .await
-                .map_err(err)?;
-            let _turn = found.turn.lock().await;
-            if !matches!(self.inspect(&found).await?, ProcessState::Exited(_)) {
-                return Ok(());
-            }
-            self.agent_is_ready(&found.pod).await?;
-            bounded(
-                &format!("start of {node}"),
-                self.maker.start(&found.container()),
-            )
-            .await
+            let (found, until) = (self.node(node)?, Instant::now() + ACT);
+            self.change_at(node, until, |w| w.unsilence(node)).await?;
+            let started = self.lifecycle.clone().start(found.clone());
+            self.acts.act_on(&found, "start", until, started).await
         })
     }
 
@@ -500,27 +422,32 @@ impl Runtime for DockerRuntime {
 
     fn install<'a>(&'a self, node: &'a str, program: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
-            let found = self.node(node)?;
-            let _turn = found.turn.lock().await;
-            if !matches!(self.inspect(&found).await?, ProcessState::Exited(_)) {
-                return Err(err(format!("{node} runs: it cannot be another program")));
-            }
-            if !found.choose(program) {
-                let number = found.containers().len();
-                let made =
-                    self.maker
-                        .other_node(&found.launch, &found.pod.agent_id, program, number);
-                let made = bounded(&format!("container of {node}"), made).await?;
-                found.add(program.to_string(), made);
-            }
-            Ok(())
+            let (found, until) = (self.node(node)?, Instant::now() + ACT);
+            let (maker, lifecycle) = (self.maker.clone(), self.lifecycle.clone());
+            let (node, program) = (found.clone(), program.to_string());
+            let installed = async move {
+                if !matches!(lifecycle.inspect(&node).await?, ProcessState::Exited(_)) {
+                    return Err(err("it runs and cannot be another program"));
+                }
+                if !node.choose(&program) {
+                    let number = node.containers().len();
+                    let agent = &node.pod.agent_id;
+                    let made = maker.other_node(&node.launch, agent, &program, number);
+                    let made = made.await.map_err(err)?;
+                    node.add(program, made);
+                }
+                Ok(())
+            };
+            let what = "change of the program";
+            self.acts.act_on(&found, what, until, installed).await
         })
     }
 
     fn executes<'a>(&'a self, node: &'a str) -> Fut<'a, String> {
         Box::pin(async move {
             let found = self.node(node)?;
-            if !matches!(self.inspect(&found).await?, ProcessState::Running { .. }) {
+            let state = self.lifecycle.inspect(&found).await?;
+            if !matches!(state, ProcessState::Running { .. }) {
                 return Err(err(format!("{node} does not run")));
             }
             let what = format!("image of {node}");
@@ -535,58 +462,34 @@ impl Runtime for DockerRuntime {
 
     fn pause<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
-            let found = self.node(node)?;
-            let _turn = found.turn.lock().await;
-            if matches!(self.inspect(&found).await?, ProcessState::Paused { .. }) {
-                return Ok(());
-            }
-            bounded(
-                &format!("pause of {node}"),
-                self.docker.pause_container(&found.container()),
-            )
-            .await
+            let (node, until) = (self.node(node)?, Instant::now() + ACT);
+            let paused = self.lifecycle.clone().pause(node.clone());
+            self.acts.act_on(&node, "pause", until, paused).await
         })
     }
 
     fn resume<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
-            let found = self.node(node)?;
-            let _turn = found.turn.lock().await;
-            if !matches!(self.inspect(&found).await?, ProcessState::Paused { .. }) {
-                return Ok(());
-            }
-            bounded(
-                &format!("resumption of {node}"),
-                self.docker.unpause_container(&found.container()),
-            )
-            .await?;
-            // Its agent may have been started anew meanwhile.
-            keeper::rejoin_in_turn(&self.docker, &found).await.map(drop)
+            let (node, until) = (self.node(node)?, Instant::now() + ACT);
+            let resumed = self.lifecycle.clone().resume(node.clone());
+            self.acts.act_on(&node, "resumption", until, resumed).await
         })
     }
 
     fn process<'a>(&'a self, node: &'a str) -> Fut<'a, ProcessState> {
-        Box::pin(async move { self.inspect(&*self.node(node)?).await })
+        Box::pin(async move { self.lifecycle.inspect(&*self.node(node)?).await })
     }
 
     fn cut<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
-        Box::pin(async move {
-            self.known(links)?;
-            let done = self.rules.change(|w| w.cut(links, Gate::Cut));
-            done.await.map_err(err)
-        })
+        Box::pin(self.change(links, |w| w.cut(links, Gate::Cut)))
     }
 
     fn reject<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
-        Box::pin(async move {
-            self.known(links)?;
-            let done = self.rules.change(|w| w.cut(links, Gate::Reject));
-            done.await.map_err(err)
-        })
+        Box::pin(self.change(links, |w| w.cut(links, Gate::Reject)))
     }
 
     fn open<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
-        Box::pin(async move { self.rules.change(|w| w.open(links)).await.map_err(err) })
+        Box::pin(self.change(links, |w| w.open(links)))
     }
 
     fn probe<'a>(&'a self, links: &'a [Link]) -> Fut<'a, Vec<LinkState>> {
@@ -597,15 +500,11 @@ impl Runtime for DockerRuntime {
     }
 
     fn shape<'a>(&'a self, links: &'a [Link], traffic: Traffic) -> Fut<'a, ()> {
-        Box::pin(async move {
-            self.known(links)?;
-            let done = self.rules.change(|w| w.shape(links, traffic));
-            done.await.map_err(err)
-        })
+        Box::pin(self.change(links, move |w| w.shape(links, traffic)))
     }
 
     fn unshape<'a>(&'a self, links: &'a [Link]) -> Fut<'a, ()> {
-        Box::pin(async move { self.rules.change(|w| w.unshape(links)).await.map_err(err) })
+        Box::pin(self.change(links, |w| w.unshape(links)))
     }
 
     fn measure<'a>(
@@ -662,9 +561,10 @@ impl Runtime for DockerRuntime {
 
     fn limit<'a>(&'a self, node: &'a str, bounds: Limits) -> Fut<'a, ()> {
         Box::pin(async move {
-            let container = self.node(node)?.container();
-            let set = limits::set(&self.docker, &container, bounds);
-            bounded(&format!("bounds of {node}"), set).await
+            let (node, until) = (self.node(node)?, Instant::now() + ACT);
+            let (docker, container) = (self.docker.clone(), node.container());
+            let set = async move { limits::set(&docker, &container, bounds).await };
+            self.acts.act_on(&node, "bounds", until, set).await
         })
     }
 
@@ -699,23 +599,14 @@ impl Runtime for DockerRuntime {
             let mut keepers = std::mem::take(&mut *lock(&self.keepers));
             // None of them may bring back what is removed.
             keepers.shutdown().await;
-            let run = &self.maker.marks.run;
-            let find =
-                || async { bounded("search", leftovers::find_on(&self.docker, Some(run))).await };
-            let mut failed = Vec::new();
-            for round in 0..2 {
-                let things = find().await?;
-                let now = things
-                    .iter()
-                    .filter(|l| matches!(l.thing, Thing::Container { .. }) == (round == 0));
-                let removed = join_all(now.map(|l| async {
-                    let done = leftovers::remove(&self.docker, &l.thing).await;
-                    done.map_err(|e| format!("{}: {e}", l.thing))
-                }));
-                failed.extend(removed.await.into_iter().filter_map(Result::err));
+            let mut failed = self.remove_all().await?;
+            // What the engine was asked to make and has not made yet would come afterwards.
+            if !self.acts.are_over() {
+                failed.extend(self.acts.settle(ENGINE).await.err());
+                failed.extend(self.remove_all().await?);
             }
-            let left = find().await?;
-            if left.is_empty() {
+            let left = self.things().await?;
+            if left.is_empty() && self.acts.are_over() {
                 return Ok(());
             }
             let left: Vec<String> = left.iter().map(|l| l.thing.to_string()).collect();

@@ -11,8 +11,11 @@ pub(super) struct Node {
     pub pod: Arc<Pod>,
     /// How it is started.
     pub launch: Launch,
-    /// Held by whoever starts, ends, freezes or thaws it: one at a time.
-    pub turn: tokio::sync::Mutex<()>,
+    /// Held by whoever starts, ends, freezes, thaws or bounds it, until the engine has done it:
+    /// one at a time.
+    pub turn: Arc<tokio::sync::Mutex<()>>,
+    /// What was done last in its turn, for people who wait for theirs.
+    pub doing: Mutex<String>,
     containers: Mutex<Containers>,
 }
 
@@ -31,7 +34,8 @@ impl Node {
         Node {
             pod: Arc::new(pod),
             launch,
-            turn: tokio::sync::Mutex::new(()),
+            turn: Arc::default(),
+            doing: Mutex::default(),
             containers: Mutex::new(Containers {
                 all: vec![(image, container)],
                 current: 0,

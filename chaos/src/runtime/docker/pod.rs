@@ -1,10 +1,12 @@
 //! A unit's network namespace, and control of the agent that holds it.
 
 use super::attach::{Stderr, Streams, attach};
+use super::state;
 use crate::runtime::agent::{AgentAnswer, AgentRequest, Orders};
 use crate::runtime::control::{CallError, Control, lock};
 use bollard::Docker;
 use futures_util::future::BoxFuture;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -50,14 +52,22 @@ impl Agent {
     /// Attaches to the agent's container, which may not have been started yet.
     pub async fn attach(docker: &Docker, container: &str) -> Result<Self, String> {
         let (docker, container) = (docker.clone(), container.to_string());
+        let again = AtomicBool::new(false);
         Self::over(Box::new(move |stderr| {
             let (docker, container) = (docker.clone(), container.clone());
-            Box::pin(async move { attach(&docker, &container, stderr).await })
+            let again = again.swap(true, Ordering::Relaxed);
+            Box::pin(async move {
+                match again {
+                    true => attach_again(&docker, &container, stderr).await,
+                    false => attach(&docker, &container, stderr).await,
+                }
+            })
         }))
         .await
     }
 
-    async fn over(attach: Attach) -> Result<Self, String> {
+    /// Over the streams that this makes, each time anew.
+    pub(super) async fn over(attach: Attach) -> Result<Self, String> {
         let stderr = Stderr::default();
         let streams = attach(stderr.clone()).await?;
         let control = Control::new(streams.stdin, streams.stdout, 1);
@@ -148,6 +158,15 @@ impl Agent {
     }
 }
 
+/// Attaches to what should run already: the engine lets whoever attaches to what does not run wait
+/// for its start.
+async fn attach_again(docker: &Docker, container: &str, stderr: Stderr) -> Result<Streams, String> {
+    if state::has_ended(docker, container).await {
+        return Err("its container does not run or was removed".into());
+    }
+    attach(docker, container, stderr).await
+}
+
 /// A unit's network namespace and address, whatever runs in it.
 pub(super) struct Pod {
     /// Name of the unit.
@@ -156,13 +175,29 @@ pub(super) struct Pod {
     pub agent: Agent,
     /// Id of the agent's container.
     pub agent_id: String,
+    /// What is wrong here, as the agent has said; none if it was told something else and has not
+    /// said so: then nobody knows. Held by whoever tells it.
+    pub confirmed: tokio::sync::Mutex<Option<Orders>>,
+}
+
+impl Pod {
+    /// Of an agent that has just been started: nothing is wrong there.
+    pub fn new(unit: String, agent: Agent, agent_id: String) -> Self {
+        Pod {
+            unit,
+            agent,
+            agent_id,
+            confirmed: tokio::sync::Mutex::new(Some(Orders::default())),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::runtime::control::{self, Reply};
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use crate::runtime::docker::fake::Engine;
+    use std::sync::atomic::AtomicU64;
 
     /// An agent whose stream dies before its first answer, and is fine when attached to again.
     #[tokio::test]
@@ -192,6 +227,17 @@ mod tests {
         let renewed = agent.rules(&AgentRequest::Renew).await;
         assert_eq!(renewed, Ok(Told::Known { lapses: 0 }));
         assert_eq!(attached.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_is_gone_is_not_waited_for() {
+        for (status, body) in [(404, "{}"), (200, r#"{"State":{"Running":false}}"#)] {
+            let engine = Engine::start(move |_| (status, body.into()));
+            let gone = attach_again(&engine.connect(), "c1", Stderr::default()).await;
+            let why = gone.err().unwrap();
+            assert!(why.contains("does not run or was removed"), "{why}");
+            assert_eq!(engine.asked(), ["GET /containers/c1/json"]);
+        }
     }
 
     /// An agent that answers with these births and lapses, one after the other.

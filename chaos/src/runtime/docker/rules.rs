@@ -4,12 +4,12 @@ use super::pod::{Pod, Told};
 use super::state;
 use super::techniques::{Technique, Techniques};
 use crate::runtime::agent::{AgentRequest, Orders};
-use crate::runtime::control::lock;
+use crate::runtime::control::{CallError, lock};
 use crate::runtime::wanted::{LEASE, Setting, Wanted};
 use crate::runtime::{Gap, GapState};
 use bollard::Docker;
 use futures_util::future::join_all;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
@@ -20,8 +20,8 @@ pub(super) struct Rules {
     ips: HashMap<String, Ipv4Addr>,
     techniques: Techniques,
     pods: Mutex<HashMap<String, Arc<Pod>>>,
-    /// What should be, and what each pod was told last.
-    state: tokio::sync::Mutex<(Wanted, HashMap<String, Orders>)>,
+    /// What should be. What each pod is known to have is the pod's.
+    wanted: Mutex<Wanted>,
     lapses: Mutex<Vec<String>>,
     gaps: Mutex<Vec<Gap>>,
 }
@@ -34,7 +34,7 @@ impl Rules {
             ips,
             techniques,
             pods: Mutex::new(HashMap::new()),
-            state: tokio::sync::Mutex::new((Wanted::default(), HashMap::new())),
+            wanted: Mutex::default(),
             lapses: Mutex::new(Vec::new()),
             gaps: Mutex::new(Vec::new()),
         }
@@ -85,55 +85,42 @@ impl Rules {
         }
     }
 
-    /// Tells an agent that was started anew everything that should be wrong at its pod.
-    pub async fn tell_again(&self, pod: &Pod) -> Result<(), String> {
-        let mut state = self.state.lock().await;
-        let (wanted, told) = &mut *state;
-        let mut orders = orders(wanted, &self.ips, self.techniques)?;
-        let new = orders.remove(&pod.unit).unwrap_or_default();
-        let again = pod.agent.begin_again(new.clone()).await;
-        again.map_err(|e| e.to_string())?;
-        told.insert(pod.unit.clone(), new);
-        Ok(())
-    }
-
-    /// Changes how the links should be and makes it so, in all pods at once.
+    /// Changes how the links should be and makes it so in the pods of the units `concerned`, in
+    /// all of them at once. The wish stands whatever comes of it: a pod that could not be told is
+    /// told again by its keeper, and by the next change that concerns it.
     ///
     /// A pod whose agent does not run is in no network: nothing passes there, and no rule is left
     /// there. It is told when its agent is back, before its node can join it.
-    pub async fn change(&self, change: impl FnOnce(&mut Wanted)) -> Result<(), String> {
-        let mut state = self.state.lock().await;
-        let (wanted, told) = &mut *state;
-        change(wanted);
-        let pods = lock(&self.pods).clone();
-        let orders = orders(wanted, &self.ips, self.techniques)?;
-        if let Some(absent) = orders.keys().find(|unit| !pods.contains_key(*unit)) {
-            return Err(format!("{absent} was never launched"));
-        }
-        let changed = pods.values().filter_map(|pod| {
-            let new = orders.get(&pod.unit).cloned().unwrap_or_default();
-            (told.get(&pod.unit).cloned().unwrap_or_default() != new).then_some((pod, new))
-        });
-        let asked = join_all(changed.map(|(pod, new)| async move {
-            let request = AgentRequest::Set(new.clone());
-            (pod, new, pod.agent.rules(&request).await)
-        }));
-        let mut failed = Vec::new();
-        for (pod, new, answer) in asked.await {
-            match answer {
-                Ok(answer) => {
-                    told.insert(pod.unit.clone(), new);
-                    self.note(pod, answer);
+    ///
+    /// # Errors
+    /// A pod has not confirmed it. It may be so there or not, now or later.
+    pub async fn change(
+        &self,
+        concerned: impl IntoIterator<Item = &str>,
+        change: impl FnOnce(&mut Wanted),
+    ) -> Result<(), String> {
+        let orders = {
+            let mut wanted = lock(&self.wanted);
+            change(&mut wanted);
+            orders(&wanted, &self.ips, self.techniques)?
+        };
+        let concerned: BTreeSet<&str> = concerned.into_iter().collect();
+        let mut pods = Vec::new();
+        for unit in concerned {
+            match self.pod(unit) {
+                Some(pod) => pods.push(pod),
+                None if orders.contains_key(unit) => {
+                    return Err(format!("{unit} was never launched"));
                 }
-                Err(e) => {
-                    // It may have been done or not: tell it again at the next change.
-                    told.remove(&pod.unit);
-                    if !state::has_ended(&self.docker, &pod.agent_id).await {
-                        failed.push(format!("agent of {}: {e}", pod.unit));
-                    }
-                }
+                None => {}
             }
         }
+        let told = join_all(pods.iter().map(|pod| async move {
+            let why = self.tell(pod).await.err()?;
+            let gone = state::has_ended(&self.docker, &pod.agent_id).await;
+            (!gone).then(|| format!("agent of {}: {why}", pod.unit))
+        }));
+        let failed: Vec<String> = told.await.into_iter().flatten().collect();
         if failed.is_empty() {
             Ok(())
         } else {
@@ -141,8 +128,57 @@ impl Rules {
         }
     }
 
+    /// Keeps what is wrong at a pod: renews the lease if the pod has confirmed what is wanted, and
+    /// else tells it, so that a lease of what nobody wants any more is never renewed.
+    pub async fn keep(&self, pod: &Pod) -> Result<Told, CallError> {
+        let wanted = self.orders_of(&pod.unit)?;
+        let is_known = match pod.confirmed.try_lock() {
+            Ok(confirmed) => confirmed.as_ref() == Some(&wanted),
+            // It is being told just now: once more, afterwards.
+            Err(_) => false,
+        };
+        if !is_known {
+            return self.tell(pod).await;
+        }
+        let answer = pod.agent.rules(&AgentRequest::Renew).await?;
+        self.note(pod, answer);
+        Ok(answer)
+    }
+
+    /// Tells a pod what should be wrong there, unless it has confirmed just that.
+    async fn tell(&self, pod: &Pod) -> Result<Told, CallError> {
+        let mut confirmed = pod.confirmed.lock().await;
+        let new = self.orders_of(&pod.unit)?;
+        if confirmed.as_ref() == Some(&new) {
+            return Ok(Told::Known { lapses: 0 });
+        }
+        // Whoever was asked and has not answered, or was asked by somebody who stopped waiting,
+        // may do it at any time.
+        *confirmed = None;
+        let answer = pod.agent.rules(&AgentRequest::Set(new.clone())).await?;
+        *confirmed = Some(new);
+        self.note(pod, answer);
+        Ok(answer)
+    }
+
+    /// Tells an agent that was started anew everything that should be wrong at its pod.
+    pub async fn tell_again(&self, pod: &Pod) -> Result<(), CallError> {
+        let mut confirmed = pod.confirmed.lock().await;
+        let new = self.orders_of(&pod.unit)?;
+        *confirmed = None;
+        pod.agent.begin_again(new.clone()).await?;
+        *confirmed = Some(new);
+        Ok(())
+    }
+
+    fn orders_of(&self, unit: &str) -> Result<Orders, CallError> {
+        let all = orders(&lock(&self.wanted), &self.ips, self.techniques);
+        let mut all = all.map_err(CallError::Refused)?;
+        Ok(all.remove(unit).unwrap_or_default())
+    }
+
     /// Remembers lapses. That an agent was started anew is seen by its keeper.
-    pub fn note(&self, pod: &Pod, answer: Told) {
+    fn note(&self, pod: &Pod, answer: Told) {
         if let Told::Known { lapses: 1.. } = answer {
             lock(&self.lapses).push(format!(
                 "the agent of {} heard nothing from the runner for {LEASE:?}: its rules ended by \
@@ -187,10 +223,15 @@ fn orders(
 mod tests {
     use super::*;
     use crate::runtime::Link;
+    use crate::runtime::agent::AgentAnswer;
+    use crate::runtime::control::{self, Reply};
+    use crate::runtime::docker::attach::Streams;
+    use crate::runtime::docker::pod::Agent;
     use crate::runtime::facilities::{Facilities, Facility, Seen};
     use crate::runtime::traffic::{Share, Traffic};
     use crate::runtime::wanted::Gate;
     use std::time::Duration;
+    use tokio::sync::watch;
 
     fn ip(n: u8) -> Ipv4Addr {
         Ipv4Addr::new(198, 18, 1, n)
@@ -298,5 +339,163 @@ mod tests {
         let orders = orders(&wanted, &ips.into(), techniques).unwrap();
         assert_eq!(orders.len(), 1);
         assert_eq!(orders["b1"].from[&ip(1)].traffic, twice);
+    }
+
+    /// An agent that remembers what it was asked, and says nothing while it is `held`: it is
+    /// frozen, or answers later than anybody waits.
+    #[derive(Clone)]
+    struct Frozen {
+        asked: Arc<Mutex<Vec<AgentRequest>>>,
+        held: watch::Sender<bool>,
+    }
+
+    impl Frozen {
+        async fn pod(unit: &str) -> (Self, Arc<Pod>) {
+            let frozen = Frozen {
+                asked: Arc::default(),
+                held: watch::Sender::new(false),
+            };
+            let serving = frozen.clone();
+            let agent = Agent::over(Box::new(move |_| {
+                let serving = serving.clone();
+                Box::pin(async move {
+                    let (ours, theirs) = tokio::io::duplex(4096);
+                    let (stdout, answers) = tokio::io::duplex(4096);
+                    tokio::spawn(control::serve(theirs, answers, move |asked| {
+                        lock(&serving.asked).push(asked);
+                        let mut held = serving.held.subscribe();
+                        Reply::Later(Box::pin(async move {
+                            // The test may be over.
+                            let _ = held.wait_for(|held| !held).await;
+                            let (birth, lapses) = (1, 0);
+                            Ok(AgentAnswer::Done { birth, lapses })
+                        }))
+                    }));
+                    let stdin = Box::new(ours);
+                    Ok(Streams { stdin, stdout })
+                })
+            }));
+            let agent = agent.await.unwrap();
+            (
+                frozen,
+                Arc::new(Pod::new(unit.into(), agent, "none".into())),
+            )
+        }
+
+        /// What it was asked since it was asked this last.
+        fn asked(&self) -> Vec<Asked> {
+            let asked = std::mem::take(&mut *lock(&self.asked));
+            let short = |request| match request {
+                AgentRequest::Renew => Asked::Renew,
+                AgentRequest::Set(orders) if orders == Orders::default() => Asked::Open,
+                AgentRequest::Set(_) => Asked::Cut,
+                other => panic!("{other:?}"),
+            };
+            asked.into_iter().map(short).collect()
+        }
+    }
+
+    #[derive(Debug, PartialEq)]
+    enum Asked {
+        Renew,
+        Cut,
+        Open,
+    }
+
+    /// The rules of two pods, and an engine that knows of no container's end.
+    async fn of_two() -> (Rules, Frozen, Arc<Pod>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let version = bollard::API_DEFAULT_VERSION;
+        let docker = Docker::connect_with_unix(&path.display().to_string(), 1, version).unwrap();
+        let ips = [("a1".to_string(), ip(1)), ("b1".to_string(), ip(2))];
+        let techniques = Techniques::choose(&Facilities::default(), Some(Technique::Nfqueue));
+        let rules = Rules::new(docker, ips.into(), techniques);
+        let (_, other) = Frozen::pod("a1").await;
+        let (agent, pod) = Frozen::pod("b1").await;
+        rules.add(other);
+        rules.add(pod.clone());
+        (rules, agent, pod)
+    }
+
+    async fn cut(rules: &Rules) -> Result<(), String> {
+        let links = [link("a1", "b1")];
+        rules
+            .change(["a1", "b1"], |w| w.cut(&links, Gate::Cut))
+            .await
+    }
+
+    async fn open(rules: &Rules) -> Result<(), String> {
+        let links = [link("a1", "b1")];
+        rules.change(["a1", "b1"], |w| w.open(&links)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rule_that_was_applied_later_than_anybody_waits_is_undone() {
+        let (rules, agent, _pod) = of_two().await;
+        agent.held.send_replace(true);
+        let late = cut(&rules).await.unwrap_err();
+        assert!(late.contains("agent of b1: no answer within 5s"), "{late}");
+        agent.held.send_replace(false);
+        assert_eq!(agent.asked(), [Asked::Cut]);
+        assert_eq!(open(&rules).await, Ok(()));
+        assert_eq!(agent.asked(), [Asked::Open]);
+        // What was confirmed is not asked again.
+        assert_eq!(open(&rules).await, Ok(()));
+        assert_eq!(agent.asked(), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_revert_that_is_not_confirmed_fails_each_time() {
+        let (rules, agent, _pod) = of_two().await;
+        assert_eq!(cut(&rules).await, Ok(()));
+        agent.held.send_replace(true);
+        for _ in 0..2 {
+            let late = open(&rules).await.unwrap_err();
+            assert!(late.contains("no answer within 5s"), "{late}");
+        }
+        agent.held.send_replace(false);
+        assert_eq!(open(&rules).await, Ok(()));
+        let asked = [Asked::Cut, Asked::Open, Asked::Open, Asked::Open];
+        assert_eq!(agent.asked(), asked);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_that_nobody_waited_for_is_undone() {
+        let (rules, agent, _pod) = of_two().await;
+        agent.held.send_replace(true);
+        let given_up = tokio::time::timeout(Duration::from_secs(1), cut(&rules)).await;
+        assert!(given_up.is_err());
+        agent.held.send_replace(false);
+        assert_eq!(open(&rules).await, Ok(()));
+        assert_eq!(agent.asked(), [Asked::Cut, Asked::Open]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_is_renewed_only_of_what_is_wanted_and_was_confirmed() {
+        let (rules, agent, pod) = of_two().await;
+        assert_eq!(cut(&rules).await, Ok(()));
+        rules.keep(&pod).await.unwrap();
+        assert_eq!(agent.asked(), [Asked::Cut, Asked::Renew]);
+        agent.held.send_replace(true);
+        open(&rules).await.unwrap_err();
+        rules.keep(&pod).await.unwrap_err();
+        assert_eq!(agent.asked(), [Asked::Open, Asked::Open]);
+        agent.held.send_replace(false);
+        for _ in 0..2 {
+            rules.keep(&pod).await.unwrap();
+        }
+        assert_eq!(agent.asked(), [Asked::Open, Asked::Renew]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_that_does_not_answer_fails_no_change_elsewhere() {
+        let (rules, agent, _pod) = of_two().await;
+        agent.held.send_replace(true);
+        cut(&rules).await.unwrap_err();
+        let silence = rules.change(["a1"], |w| w.silence("a1"));
+        assert_eq!(silence.await, Ok(()));
+        assert_eq!(agent.asked(), [Asked::Cut]);
     }
 }

@@ -47,7 +47,25 @@ impl FromStr for Subnet {
     }
 }
 
+/// Whether a run can have this network: an IPv4 network of /8 to /16, by its first address.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_subnet(text: &str) -> Result<(), String> {
+    Subnet::for_run(text).map(drop)
+}
+
 impl Subnet {
+    /// The network of this prefix, at most 32, that the address is in.
+    pub fn new(ip: Ipv4Addr, prefix: u32) -> Self {
+        let subnet = Subnet {
+            base: u32::from(ip),
+            prefix: prefix.min(32),
+        };
+        let base = subnet.base & subnet.mask();
+        Subnet { base, ..subnet }
+    }
+
     /// A network to place units in.
     ///
     /// # Errors
@@ -130,6 +148,7 @@ mod tests {
             "300.1.0.0/16",
             "127.0.0.0/16",
             "224.0.0.0/16",
+            "240.0.0.0/8",
             "0.0.0.0/8",
             "10.0.0.0/7",
             "x/16",

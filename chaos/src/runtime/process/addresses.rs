@@ -2,8 +2,10 @@
 //! ordered pair of units has one for the proxied link between them, and ports
 //! are the same everywhere.
 
+use super::ports::{self, Moved};
 use crate::runtime::UnitSpec;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 /// Most units of one run.
@@ -35,6 +37,8 @@ pub struct AddressPlan {
     net: u8,
     /// Units in the order given.
     pub units: Vec<Placed>,
+    /// Ports of the two locks.
+    locks: [u16; 2],
 }
 
 impl AddressPlan {
@@ -70,21 +74,27 @@ impl AddressPlan {
                 ports: spec.ports.clone(),
             });
         }
-        Ok(AddressPlan { net, units })
+        Ok(AddressPlan {
+            net,
+            units,
+            locks: LOCKS,
+        })
     }
 
     /// Finds a `127.X.0.0/16` in which every port is free, and locks it until the listener is
     /// dropped. `first` is where to begin looking, so that runs that start together rarely meet.
+    /// Ports that somebody listens on at every address are others.
     ///
     /// # Errors
     /// None is free, or too many units.
     pub fn find_free(specs: &[UnitSpec], first: u32) -> Result<(Self, TcpListener), String> {
+        let chosen = chosen_ports(specs)?;
         const NETS: std::ops::RangeInclusive<u8> = 16..=250;
         let count = u32::from(NETS.end() - NETS.start()) + 1;
         let mut last = String::new();
         for i in 0..count {
             let net = NETS.start() + ((first.wrapping_add(i)) % count) as u8;
-            let plan = Self::new(net, specs)?;
+            let plan = Self::new(net, specs)?.with_ports(&chosen);
             match plan.claim() {
                 Ok(lock) => return Ok((plan, lock)),
                 Err(e) => last = e,
@@ -95,9 +105,21 @@ impl AddressPlan {
         ))
     }
 
+    /// With other ports.
+    fn with_ports(mut self, chosen: &BTreeMap<u16, u16>) -> Self {
+        let of_units = self.units.iter_mut().flat_map(|unit| &mut unit.ports);
+        let all = of_units.map(|(_, port)| port).chain(&mut self.locks);
+        for port in all {
+            *port = chosen.get(port).copied().unwrap_or(*port);
+        }
+        self
+    }
+
     fn claim(&self) -> Result<TcpListener, String> {
         let bind = |addr: SocketAddr| TcpListener::bind(addr).map_err(|e| format!("{addr}: {e}"));
-        let [ours, links] = LOCKS.map(|port| SocketAddr::from((self.lock_ip(), port)));
+        let [ours, links] = self
+            .locks
+            .map(|port| SocketAddr::from((self.lock_ip(), port)));
         let lock = bind(ours)?;
         bind(links)?;
         for unit in &self.units {
@@ -114,7 +136,7 @@ impl AddressPlan {
 
     /// What the links process holds for as long as it lives.
     pub fn links_lock(&self) -> SocketAddr {
-        SocketAddr::from((self.lock_ip(), LOCKS[1]))
+        SocketAddr::from((self.lock_ip(), self.locks[1]))
     }
 
     /// Index of a unit.
@@ -171,10 +193,43 @@ impl AddressPlan {
     }
 }
 
+/// What the ports of these units, and of the locks, are on this host just now.
+fn chosen_ports(specs: &[UnitSpec]) -> Result<BTreeMap<u16, u16>, String> {
+    let of_units = specs.iter().flat_map(|spec| &spec.ports);
+    let all = of_units.map(|(_, port)| *port).chain(LOCKS).collect();
+    ports::choose(&all, ports::is_held)
+}
+
+/// Which ports of these units others are used for, because somebody listens on them at every
+/// address of this host.
+///
+/// # Errors
+/// None is free for one of them.
+pub fn moved_ports(specs: &[UnitSpec]) -> Result<Vec<Moved>, String> {
+    chosen_ports(specs).map(|chosen| ports::moved(&chosen))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn a_port_that_somebody_holds_at_every_address_is_another_one() {
+        let bind = |port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).ok();
+        let mut free = (20_000..30_000).filter_map(|port| Some((port, bind(port)?)));
+        let (port, _held) = free.next().unwrap();
+        let mut specs = specs();
+        specs[0].ports[0].1 = port;
+        let (plan, _lock) = AddressPlan::find_free(&specs, 7).unwrap();
+        let own = plan.own("a1", "peer").unwrap().port();
+        assert_ne!(own, port);
+        assert_eq!(plan.reach("b1", "a1", "peer").unwrap().port(), own);
+        let moved = moved_ports(&specs).unwrap();
+        let moved = moved.iter().find(|m| m.port == port).unwrap();
+        assert_eq!(moved.instead, own);
+        assert!(moved.holder.is_some(), "{moved:?}");
+    }
 
     fn specs() -> Vec<UnitSpec> {
         let node = |name: &str, az: &str| UnitSpec {

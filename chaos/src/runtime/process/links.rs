@@ -22,6 +22,15 @@ const TRIES: u32 = 3;
 /// Between two tries.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// How the links should be.
+#[derive(Default)]
+struct Desired {
+    wanted: Wanted,
+    /// Whether the links process may have been told something else: it was asked and has not
+    /// answered, or whoever asked it stopped waiting.
+    is_in_doubt: bool,
+}
+
 /// The links of one run.
 pub(super) struct Links {
     marks: RunMarks,
@@ -30,7 +39,7 @@ pub(super) struct Links {
     control: Mutex<Arc<Control>>,
     /// None once the run is over.
     child: Mutex<Option<Node>>,
-    wanted: tokio::sync::Mutex<Wanted>,
+    desired: tokio::sync::Mutex<Desired>,
     /// How many the present process has counted, and what was said of all.
     lapses: Mutex<(u64, Vec<String>)>,
     gaps: Mutex<Vec<Gap>>,
@@ -48,7 +57,7 @@ impl Links {
             dir,
             control: Mutex::new(Arc::new(control)),
             child: Mutex::new(Some(child)),
-            wanted: tokio::sync::Mutex::default(),
+            desired: tokio::sync::Mutex::default(),
             lapses: Mutex::default(),
             gaps: Mutex::default(),
             kept: Mutex::new(Instant::now()),
@@ -92,19 +101,27 @@ impl Links {
         lock(&self.gaps).clone()
     }
 
-    /// Whether the node has no power.
-    pub async fn is_silent(&self, node: &str) -> bool {
-        self.wanted.lock().await.is_silent(node)
-    }
-
     /// Changes how the links should be and makes it so. Without the links process nothing passes;
     /// the next one begins with what is wanted.
+    ///
+    /// # Errors
+    /// It was not confirmed: it may be so or not, now or later. It is told again until it is.
     pub async fn change(&self, change: impl FnOnce(&mut Wanted)) -> Result<(), String> {
-        let mut wanted = self.wanted.lock().await;
-        change(&mut wanted);
-        match self.ask(LinksRequest::Set(self.settings(&wanted))).await {
-            Ok(_) | Err(CallError::Lost(_)) => Ok(()),
-            Err(e) => Err(format!("links: {e}")),
+        let mut desired = self.desired.lock().await;
+        change(&mut desired.wanted);
+        let told = self.tell(&mut desired).await;
+        told.map_err(|e| format!("links: {e}"))
+    }
+
+    async fn tell(&self, desired: &mut Desired) -> Result<(), CallError> {
+        desired.is_in_doubt = true;
+        let settings = self.settings(&desired.wanted);
+        match self.ask(LinksRequest::Set(settings)).await {
+            Ok(_) | Err(CallError::Lost(_)) => {
+                desired.is_in_doubt = false;
+                Ok(())
+            }
+            Err(e) => Err(e),
         }
     }
 
@@ -129,12 +146,24 @@ impl Links {
                 if !self.mend().await {
                     return;
                 }
-            } else if self.wanted.lock().await.is_empty() {
-                *lock(&self.kept) = Instant::now();
-            } else if let Err(e) = self.ask(LinksRequest::Renew).await {
-                tracing::warn!("links: the lease was not renewed: {e}");
+            } else if let Err(e) = self.renew().await {
+                tracing::warn!("links: they were not kept as they should be: {e}");
             }
         }
+    }
+
+    /// Renews the lease, if the links are known to be as they should; else tells them.
+    async fn renew(&self) -> Result<(), CallError> {
+        let mut desired = self.desired.lock().await;
+        if desired.is_in_doubt {
+            return self.tell(&mut desired).await;
+        }
+        if desired.wanted.is_empty() {
+            *lock(&self.kept) = Instant::now();
+            return Ok(());
+        }
+        drop(desired);
+        self.ask(LinksRequest::Renew).await.map(drop)
     }
 
     /// Starts another links process and records the gap. False if it could not be done.
@@ -178,8 +207,10 @@ impl Links {
     async fn start_again(&self) -> Result<(), String> {
         self.kill().await?;
         // Nobody may change what the new one begins with.
-        let wanted = self.wanted.lock().await;
-        let (child, control) = spawn(&self.marks, &self.plan, &self.dir, self.settings(&wanted))?;
+        let mut desired = self.desired.lock().await;
+        let settings = self.settings(&desired.wanted);
+        let (child, control) = spawn(&self.marks, &self.plan, &self.dir, settings)?;
+        desired.is_in_doubt = false;
         *lock(&self.child) = Some(child);
         *lock(&self.control) = Arc::new(control);
         lock(&self.lapses).0 = 0;
@@ -232,4 +263,89 @@ fn spawn(
     let stdin = tokio::process::ChildStdin::from_std(stdin).map_err(|e| e.to_string())?;
     let stdout = tokio::process::ChildStdout::from_std(stdout).map_err(|e| e.to_string())?;
     Ok((node, Control::new(stdin, stdout, 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::control::{self, Reply};
+    use crate::runtime::marks::Kind;
+    use crate::runtime::wanted::Gate;
+    use crate::runtime::{Link, UnitSpec};
+    use tokio::sync::watch;
+
+    /// Of two units, by a process that says nothing while it is held; what it was asked.
+    fn links(dir: &Arc<RunDir>, marks: &RunMarks) -> (Links, watch::Sender<bool>, Asked) {
+        let unit = |name: &str| UnitSpec {
+            name: name.into(),
+            az: "a".into(),
+            role: String::new(),
+            node: true,
+            ports: vec![("peer".into(), 7000)],
+        };
+        let asked = Asked::default();
+        let (held, is_held) = watch::channel(false);
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let (stdout, answers) = tokio::io::duplex(4096);
+        let remember = asked.clone();
+        tokio::spawn(control::serve(theirs, answers, move |request| {
+            lock(&remember).push(match request {
+                LinksRequest::Renew => None,
+                LinksRequest::Set(links) => Some(links.len()),
+                other => panic!("{other:?}"),
+            });
+            let mut held = is_held.clone();
+            Reply::Later(Box::pin(async move {
+                // The test may be over.
+                let _ = held.wait_for(|held| !held).await;
+                Ok(LinksAnswer::Done { lapses: 0 })
+            }))
+        }));
+        let links = Links {
+            marks: marks.clone(),
+            plan: AddressPlan::new(16, &[unit("a1"), unit("a2")]).unwrap(),
+            dir: dir.clone(),
+            control: Mutex::new(Arc::new(Control::new(ours, stdout, 1))),
+            child: Mutex::default(),
+            desired: tokio::sync::Mutex::default(),
+            lapses: Mutex::default(),
+            gaps: Mutex::default(),
+            kept: Mutex::new(Instant::now()),
+        };
+        (links, held, asked)
+    }
+
+    /// Links that were set, or none for a renewal.
+    type Asked = Arc<Mutex<Vec<Option<usize>>>>;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_confirmed_is_told_again_and_its_lease_is_not_renewed() {
+        let run = format!("links-test-{}", std::process::id());
+        let marks = RunMarks::new(&run, Kind::Run, "/nowhere").unwrap();
+        let dir = Arc::new(RunDir::create(&marks).unwrap());
+        let (links, held, asked) = links(&dir, &marks);
+        let asked = || std::mem::take(&mut *lock(&asked));
+        let cut = [Link {
+            from: "a1".into(),
+            to: "a2".into(),
+        }];
+        links.change(|w| w.cut(&cut, Gate::Cut)).await.unwrap();
+        links.renew().await.unwrap();
+        assert_eq!(asked(), [Some(1), None]);
+        held.send_replace(true);
+        links.change(|w| w.open(&cut)).await.unwrap_err();
+        links.renew().await.unwrap_err();
+        assert_eq!(asked(), [Some(0), Some(0)]);
+        // Nobody waited for this one.
+        let given_up = tokio::time::timeout(
+            Duration::from_secs(1),
+            links.change(|w| w.cut(&cut, Gate::Cut)),
+        );
+        given_up.await.unwrap_err();
+        held.send_replace(false);
+        links.change(|w| w.open(&cut)).await.unwrap();
+        links.renew().await.unwrap();
+        assert_eq!(asked(), [Some(1), Some(0)], "nothing is wrong: no lease");
+        dir.remove().unwrap();
+    }
 }

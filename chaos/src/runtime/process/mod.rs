@@ -5,10 +5,13 @@ pub mod addresses;
 mod child;
 pub(crate) mod folder;
 mod links;
+mod ports;
 mod programs;
 pub(crate) mod scan;
 
+pub use self::addresses::moved_ports;
 pub(crate) use self::child::command as program;
+pub use self::ports::Moved;
 
 use self::addresses::AddressPlan;
 use self::child::Node;
@@ -60,6 +63,8 @@ pub struct ProcessRuntime {
     renewing: JoinHandle<()>,
     nodes: Mutex<HashMap<String, (Launch, Node)>>,
     instruments: Mutex<Vec<tokio::process::Child>>,
+    /// Whose turn it is at each node's files.
+    files: Mutex<HashMap<String, files::Turn>>,
     /// Keeps other runs off our addresses while this one has no listener yet.
     _lock: TcpListener,
 }
@@ -158,6 +163,7 @@ impl ProcessRuntime {
             renewing,
             nodes: Mutex::new(HashMap::new()),
             instruments: Mutex::new(Vec::new()),
+            files: Mutex::default(),
             _lock: claimed,
         })
     }
@@ -392,9 +398,7 @@ impl Runtime for ProcessRuntime {
     fn start<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             let state = self.with_node(node, Node::state)?;
-            if self.links.is_silent(node).await {
-                self.change(|w| w.unsilence(node)).await?;
-            }
+            self.change(|w| w.unsilence(node)).await?;
             if !matches!(state, ProcessState::Exited(_)) {
                 return Ok(());
             }
@@ -571,10 +575,10 @@ impl Runtime for ProcessRuntime {
         Box::pin(async move {
             self.with_node(node, |_| Ok(()))?;
             let folder = self.dir.data(node).map_err(err)?;
-            let done = tokio::task::spawn_blocking(move || files::act(&folder, &request));
+            let turn = lock(&self.files).entry(node.into()).or_default().clone();
+            let done = files::act_in_turn(&turn, folder, request);
             match tokio::time::timeout(FILES, done).await {
-                Ok(Ok(done)) => done.map_err(|e| err(format!("{node}: {e}"))),
-                Ok(Err(e)) => Err(err(format!("{node}: {e}"))),
+                Ok(done) => done.map_err(|e| err(format!("{node}: {e}"))),
                 Err(_) => Err(err(format!("{node}: its files took longer than {FILES:?}"))),
             }
         })

@@ -278,7 +278,7 @@ impl Server {
         if verdicts.is_empty() {
             return Ok(());
         }
-        let sent = send(self.netlink.as_raw_fd(), verdicts);
+        let sent = persist(|| send(self.netlink.as_raw_fd(), verdicts));
         verdicts.clear();
         sent
     }
@@ -297,8 +297,26 @@ fn send(fd: RawFd, bytes: &[u8]) -> io::Result<()> {
     let sent = unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), 0) };
     match sent {
         0.. => Ok(()),
-        _ => passing(io::Error::last_os_error()),
+        _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Does what must not be left out, again while the kernel has no room for it: a packet whose
+/// verdict it never got would wait for as long as the queue lives.
+///
+/// # Errors
+/// It did not get through after so many tries; without a queue, packets pass.
+fn persist(mut work: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    const TRIES: u32 = 500;
+    const AGAIN: Duration = Duration::from_millis(1);
+    for _ in 1..TRIES {
+        match work().map_err(passing) {
+            Ok(()) => return Ok(()),
+            Err(Ok(())) => std::thread::sleep(AGAIN),
+            Err(Err(e)) => return Err(e),
+        }
+    }
+    work()
 }
 
 /// Sends an IPv4 packet as it is. One that cannot be sent is lost, which a copy may be.

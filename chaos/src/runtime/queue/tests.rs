@@ -216,3 +216,23 @@ fn without_a_listener_packets_pass() {
         assert!(passes);
     });
 }
+
+#[test]
+fn a_verdict_that_the_kernel_had_no_room_for_is_given_again() {
+    let refuse = |errno, times: &mut u32| match *times {
+        0 => Ok(()),
+        _ => {
+            *times -= 1;
+            Err(io::Error::from_raw_os_error(errno))
+        }
+    };
+    let mut times = 3;
+    persist(|| refuse(libc::ENOBUFS, &mut times)).unwrap();
+    assert_eq!(times, 0, "it got through");
+    let mut times = 3;
+    persist(|| refuse(libc::EPERM, &mut times)).unwrap_err();
+    assert_eq!(times, 2, "that will not pass");
+    let mut times = u32::MAX;
+    let never = persist(|| refuse(libc::ENOBUFS, &mut times)).unwrap_err();
+    assert_eq!(never.raw_os_error(), Some(libc::ENOBUFS));
+}
