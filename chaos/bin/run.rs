@@ -31,7 +31,7 @@ use gameday_record::timeline::{Proof, TimelineWriter};
 use gameday_record::{
     HistoryHeader, Node, Phase, RunClock, RunFolder, RunInfo, RunState, TimelineEvent, Verdict,
 };
-use gameday_reports::BaselineRule;
+use gameday_reports::{BaselineRule, Patience};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -143,7 +143,10 @@ pub async fn main(args: RunArgs) -> Exit {
         epoch_utc,
     };
     let opened = write_json(&folder.run_json(), &info)
-        .and_then(|()| Recorder::create(&folder.history(), header, recording.clone()));
+        .and_then(|()| {
+            let patience = Patience::of(&info.workload);
+            Recorder::create(&folder.history(), header, recording.clone(), patience)
+        });
     let summary = match opened {
         Ok(recorder) => {
             let run = Run {
