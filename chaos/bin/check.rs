@@ -3,7 +3,7 @@
 
 mod text;
 
-use crate::cli::{CheckArgs, FormatChoice, ModelChoice, NilChoice};
+use crate::cli::{CheckArgs, FormatChoice, ModelChoice, NilChoice, YesNo};
 use crate::exit::Exit;
 use crate::{judge, print};
 use gameday_checker::read::{
@@ -126,6 +126,7 @@ fn options(args: &CheckArgs) -> Options {
             FormatChoice::Edn => Format::Edn,
             FormatChoice::Json => Format::Json,
             FormatChoice::JepsenLog => Format::JepsenLog,
+            FormatChoice::JepsenTxt => Format::JepsenTxt,
             FormatChoice::Kv => Format::Kv,
         }),
         model: args.model.map(|m| match m {
@@ -139,6 +140,7 @@ fn options(args: &CheckArgs) -> Options {
             NilChoice::Absent => Nil::Absent,
             NilChoice::Anything => Nil::Anything,
         }),
+        independent: args.independent.map(|choice| choice == YesNo::Yes),
         initial: args.initial.as_deref().map(|text| match text {
             "absent" => Initial::Absent,
             value => Initial::Value(value.into()),
@@ -174,7 +176,9 @@ fn one(path: &Path, args: &CheckArgs, options: &Options) -> Result<Judged, Refus
     if let Some(folder) = &folder {
         let history = folder.read_history().ok();
         verdict.resolution = history.and_then(|h| judge::resolution(folder, &h));
-        judge::save(folder, &verdict)?;
+        if args.save {
+            judge::save(folder, &verdict)?;
+        }
     }
     Ok(Judged {
         format: reading.format,
@@ -196,11 +200,13 @@ fn load(path: &Path, options: &Options) -> Result<Reading, Refused> {
     let file = File::open(path).map_err(say)?;
     let size = file.metadata().map_err(say)?.len();
     let mut input = BufReader::with_capacity(DETECT, file);
-    let format = match options.format {
-        Some(format) => format,
-        None => detect(input.fill_buf().map_err(say)?)?,
+    let start = input.fill_buf().map_err(say)?;
+    let ours = match options.format {
+        Some(format) => format == Format::Gameday,
+        // What is wrong with it is said when all of it is there.
+        None => detect(start).is_ok_and(|format| format == Format::Gameday),
     };
-    if format == Format::Gameday {
+    if ours {
         return stream(&mut input, options);
     }
     if size > MAX_FILE {
@@ -209,11 +215,7 @@ fn load(path: &Path, options: &Options) -> Result<Reading, Refused> {
     }
     let mut bytes = Vec::new();
     input.take(MAX_FILE).read_to_end(&mut bytes).map_err(say)?;
-    let options = Options {
-        format: Some(format),
-        ..options.clone()
-    };
-    Ok(read(&bytes, &options)?)
+    Ok(read(&bytes, options)?)
 }
 
 fn stream(input: &mut impl BufRead, options: &Options) -> Result<Reading, Refused> {
@@ -274,6 +276,8 @@ impl<W: Write> std::fmt::Write for Adapter<W> {
 }
 
 fn as_json(path: &Path, result: &Result<Judged, Refused>) -> serde_json::Value {
+    // JSON is Unicode; a path need not be, and then shows where it is not.
+    let path = path.to_string_lossy();
     match result {
         Ok(j) => json!({
             "path": path,

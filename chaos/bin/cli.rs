@@ -145,6 +145,10 @@ pub struct CheckArgs {
     /// What a read means that returned nil (default: anything in EDN and JSON, else absent)
     #[arg(long, value_enum)]
     pub nil: Option<NilChoice>,
+    /// Whether values are [key value] tuples of independent keys (default: they are if every
+    /// call has one)
+    #[arg(long, value_enum, value_name = "YES|NO")]
+    pub independent: Option<YesNo>,
     /// What registers hold in the beginning: absent, or a value (0, :a, "text")
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     pub initial: Option<String>,
@@ -154,6 +158,9 @@ pub struct CheckArgs {
     /// Print the verdicts as JSON
     #[arg(long)]
     pub json: bool,
+    /// Save the verdict of a run folder in it, instead of the one that is there
+    #[arg(long)]
+    pub save: bool,
     /// Write the history as Jepsen's EDN, for other checkers (one file only)
     #[arg(long, value_name = "OUT")]
     pub edn: Option<PathBuf>,
@@ -167,8 +174,10 @@ pub enum FormatChoice {
     Edn,
     /// Operations as JSON objects, as elle-cli takes them
     Json,
-    /// Lines of jepsen.util
+    /// Lines of jepsen.util in a log
     JepsenLog,
+    /// The same lines alone, as in history.txt
+    JepsenTxt,
     /// EDN maps with :key and :get, :put, :append
     Kv,
 }
@@ -185,6 +194,14 @@ pub enum ModelChoice {
     Set,
     /// A sum
     Counter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum YesNo {
+    /// They are
+    Yes,
+    /// They are values of one object
+    No,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -141,6 +141,7 @@ pub async fn main(args: RunArgs) -> Exit {
         seed: prepared.seed,
         clock: "CLOCK_MONOTONIC".into(),
         epoch_utc,
+        forgotten: None,
     };
     let opened = write_json(&folder.run_json(), &info)
         .and_then(|()| {

@@ -12,7 +12,7 @@ fn a_file_that_is_no_history_is_refused_with_the_place() {
             "\n  <html>".to_string(),
             2,
             3,
-            "this begins like no history of a known format (gameday, edn, json, jepsen-log, kv)",
+            "this begins like no history of a known format (gameday, edn, json, jepsen-log, jepsen-txt, kv)",
         ),
         (
             "bad.edn",

@@ -33,7 +33,8 @@ use gameday_record::verdict::{Check, Measure};
 pub(crate) struct DurableSet {
     pub tally: Tally,
     pub counts: Counts,
-    cut_off: bool,
+    /// See [`Log::missing`].
+    missing: Option<&'static str>,
     /// Nanoseconds to visibility.
     pub visible: Vec<f32>,
 }
@@ -50,11 +51,11 @@ pub(crate) struct Counts {
 }
 
 impl DurableSet {
-    pub fn new(tally: Tally, cut_off: bool) -> Self {
+    pub fn new(tally: Tally, missing: Option<&'static str>) -> Self {
         DurableSet {
             tally,
             counts: Counts::default(),
-            cut_off,
+            missing,
             visible: Vec::new(),
         }
     }
@@ -183,10 +184,9 @@ impl DurableSet {
 
     /// An element is there that nobody can have inserted.
     pub fn unexpected(&mut self, key: u32, read: u32, insert: Option<u32>, intake: &Intake<'_>) {
-        if insert.is_none() && self.cut_off {
-            let reason =
-                "an element was found whose insertion may be missing from the cut-off recording";
-            self.tally.unknown_key(reason, &say::key(intake.log, key));
+        if let (None, Some(missing)) = (insert, self.missing) {
+            let reason = format!("an element was found {missing}");
+            self.tally.unknown_key(&reason, &say::key(intake.log, key));
             return;
         }
         self.counts.unexpected += 1;

@@ -10,7 +10,7 @@ use crate::say::{self, who};
 use crate::sort::sort;
 use crate::tally::Tally;
 use crate::violation::Kind;
-use crate::zones::Analysis;
+use crate::zones::{Analysis, Lifetime};
 use gameday_record::Model;
 use gameday_record::verdict::Check;
 
@@ -25,21 +25,25 @@ use gameday_record::verdict::Check;
 /// A read that began at R and found version v is stale if a newer version was
 /// certainly there before R. With f(y) the time when version y certainly was
 /// there (acknowledged, or found by a strong read) and s(y) the time when the
-/// last operation that wrote or found it began, y is certainly newer than v if
-/// f(v) < s(y). So
+/// last operation that wrote or found it began, a version y other than v is
+/// certainly newer than v if f(v) < s(y). So, over all y other than v,
 ///
-/// - in time: R minus the least f(y) of all y with s(y) > f(v), if that is
+/// - in time: R minus the least f(y) of those with s(y) > f(v), if that is
 ///   before R, else 0;
 /// - in versions: the number of y with f(y) < R less those with s(y) <= f(v),
 ///   at least 1 if it is stale in time. This never says too many: those
 ///   counted twice are versions whose operations span the whole time between.
+///
+/// v itself is found again and again while it is the newest, so s(v) > f(v):
+/// were it not left out, its age would be taken for staleness.
 #[derive(Debug)]
 pub(crate) struct EventualReads {
     tally: Tally,
     invoked: u64,
     judged: u64,
     stale: u64,
-    cut_off: bool,
+    /// See [`Log::missing`].
+    missing: Option<&'static str>,
     /// Value, position and whether it certainly failed; sorted by value.
     writes: Vec<(i64, u32, bool)>,
     lifetimes: Lifetimes,
@@ -49,13 +53,13 @@ pub(crate) struct EventualReads {
 }
 
 impl EventualReads {
-    pub fn new(tally: Tally, cut_off: bool) -> Self {
+    pub fn new(tally: Tally, missing: Option<&'static str>) -> Self {
         EventualReads {
             tally,
             invoked: 0,
             judged: 0,
             stale: 0,
-            cut_off,
+            missing,
             writes: Vec::new(),
             lifetimes: Lifetimes::default(),
             ages: Vec::new(),
@@ -121,7 +125,7 @@ impl EventualReads {
         if let Some(order) = order
             && let Some(version) = order.version(value, log.initial)
         {
-            let (age, versions) = self.lifetimes.staleness(order.known_at(version), e.start);
+            let (age, versions) = self.lifetimes.staleness(order.lifetime(version), e.start);
             self.stale += u64::from(versions > 0);
             self.ages.push(millis(age));
             self.versions.push(versions as f32);
@@ -133,10 +137,9 @@ impl EventualReads {
         let write = self.writes.get(i).filter(|w| w.0 == value);
         let reader = || who(log, at);
         let (kind, violates, summary, shown) = match write {
-            None if self.cut_off => {
-                let reason =
-                    "a read found a value whose write may be missing from the cut-off recording";
-                self.tally.unknown_key(reason, &say::key(log, key));
+            None if let Some(missing) = self.missing => {
+                let reason = format!("a read found a value {missing}");
+                self.tally.unknown_key(&reason, &say::key(log, key));
                 return;
             }
             None => (
@@ -199,45 +202,59 @@ impl EventualReads {
     }
 }
 
-/// When the versions of a key were there.
+/// When the versions of a key were there. All times are nanoseconds.
 #[derive(Debug, Default)]
 struct Lifetimes {
     /// When each was known, sorted.
     known: Vec<u64>,
-    /// When each was last touched, sorted, with the earliest `known` of those
-    /// from here on.
-    touched: Vec<(u64, u64)>,
+    /// When each was last touched, sorted.
+    touched: Vec<(u64, Lifetime)>,
+    /// The two earliest known of `touched` from here on, the earlier one first.
+    earliest: Vec<[Option<Lifetime>; 2]>,
 }
 
 impl Lifetimes {
     fn fill(&mut self, order: &Analysis<'_>, budget: &mut Budget) -> Result<(), Exhausted> {
         self.known.clear();
         self.touched.clear();
-        for (f, s) in order.lifetimes() {
+        for version in order.lifetimes() {
             budget.spend()?;
-            self.known.push(f);
-            self.touched.push((s, f));
+            self.known.push(version.known);
+            self.touched.push((version.touched, version));
         }
         sort(&mut self.known, budget)?;
         sort(&mut self.touched, budget)?;
-        let mut earliest = u64::MAX;
-        for (_, f) in self.touched.iter_mut().rev() {
-            earliest = earliest.min(*f);
-            *f = earliest;
+        self.earliest.clear();
+        self.earliest.resize(self.touched.len(), [None; 2]);
+        let mut two = [None, None];
+        for (i, (_, version)) in self.touched.iter().enumerate().rev() {
+            let before = |other: Option<Lifetime>| other.is_none_or(|o| version.known < o.known);
+            if before(two[0]) {
+                two = [Some(*version), two[0]];
+            } else if before(two[1]) {
+                two[1] = Some(*version);
+            }
+            self.earliest[i] = two;
         }
         Ok(())
     }
 
-    /// Nanoseconds and versions by which a read that began at `read` is stale
-    /// if its version was known at `known`.
-    fn staleness(&self, known: u64, read: u64) -> (u64, u64) {
-        let newer = self.touched.partition_point(|(s, _)| *s <= known);
-        match self.touched.get(newer) {
-            Some((_, f)) if *f < read => {
-                let there = self.known.partition_point(|f| *f < read);
-                (read - f, there.saturating_sub(newer).max(1) as u64)
-            }
-            _ => (0, 0),
-        }
+    /// Nanoseconds and versions by which a read that began at `read` and found
+    /// this version is stale.
+    fn staleness(&self, found: Lifetime, read: u64) -> (u64, u64) {
+        let newer = self.touched.partition_point(|(s, _)| *s <= found.known);
+        let two = self.earliest.get(newer).into_iter().flatten().flatten();
+        let mut others = two.filter(|y| y.version != found.version);
+        let Some(first) = others.next().filter(|y| y.known < read) else {
+            return (0, 0);
+        };
+        // Each count holds the version itself or not, as its own times say.
+        let itself = |is: bool| usize::from(is && found.listed);
+        let there = self.known.partition_point(|f| *f < read) - itself(found.known < read);
+        let older = newer - itself(found.touched <= found.known);
+        (
+            read - first.known,
+            there.saturating_sub(older).max(1) as u64,
+        )
     }
 }

@@ -101,6 +101,7 @@ pub fn history(options: &Options) -> History {
             seed: options.seed,
             clock: "simulated".into(),
             epoch_utc: "1970-01-01T00:00:00Z".into(),
+            forgotten: None,
         },
         operations,
         complete: true,

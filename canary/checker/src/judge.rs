@@ -34,7 +34,8 @@ pub(crate) struct Judge {
     registers: bool,
     /// Reasons that concern every key.
     everywhere: Vec<String>,
-    cut_off: bool,
+    /// See [`Log::missing`].
+    missing: Option<&'static str>,
     unique: bool,
     /// The memory of the first is that of the zones, which is kept from key to
     /// key; of the second what comes on top and goes with its key.
@@ -51,17 +52,17 @@ pub(crate) struct Judge {
 
 impl Judge {
     pub fn new(log: &Log, budget: &Budget) -> Self {
-        let cut_off = !log.complete;
+        let missing = log.missing();
         Judge {
             lost: LostWrites::new(Tally::new("lost-writes")),
             order: Tally::new("linearizability"),
             sessions: Sessions::new(Tally::new("session-guarantees")),
-            eventual: EventualReads::new(Tally::new("eventual-reads"), cut_off),
-            durable: DurableSet::new(Tally::new("durable-set"), cut_off),
-            counters: Counters::new(Tally::new("counters"), cut_off),
+            eventual: EventualReads::new(Tally::new("eventual-reads"), missing),
+            durable: DurableSet::new(Tally::new("durable-set"), missing),
+            counters: Counters::new(Tally::new("counters"), !log.complete),
             registers: false,
             everywhere: Vec::new(),
-            cut_off,
+            missing,
             unique: log.promises.unique_values,
             budget: budget.share(),
             passing: budget.share(),
@@ -133,7 +134,12 @@ impl Judge {
 
     fn register(&mut self, key: u32, ops: &KeyOps<'_>, intake: &Intake<'_>, zones: &mut Zones) {
         let log = intake.log;
-        let analysis = match zones.analyse(ops, log.initial, self.cut_off, &mut self.budget) {
+        let analysis = match zones.analyse(
+            ops,
+            log.initial,
+            self.missing.is_some(),
+            &mut self.budget,
+        ) {
             Ok(analysis) => analysis,
             Err(Undecided::Exhausted(e)) => {
                 // What this key would not fit into is free for the next.
@@ -174,10 +180,9 @@ impl Judge {
                 .list(|| explain::explain(violation, violates, key, ops.at, intake));
         }
         self.order.count(found.total - found.kept.len() as u64);
-        if found.unexplained > 0 {
-            let reason =
-                "a read found a value whose write may be missing from the cut-off recording";
-            self.order.unknown_key(reason, &say::key(log, key));
+        if let (1.., Some(missing)) = (found.unexplained, self.missing) {
+            let reason = format!("a read found a value {missing}");
+            self.order.unknown_key(&reason, &say::key(log, key));
         }
         let budget = &mut self.budget;
         let done = self.lost.key(key, &analysis, ops, intake, budget);
@@ -202,7 +207,12 @@ impl Judge {
     /// Judges a register whose values repeat: what can be seen at a glance,
     /// then a search.
     fn repeated(&mut self, key: u32, ops: &KeyOps<'_>, intake: &Intake<'_>) {
-        let found = match screen(ops, intake.log.initial, self.cut_off, &mut self.budget) {
+        let found = match screen(
+            ops,
+            intake.log.initial,
+            self.missing.is_some(),
+            &mut self.budget,
+        ) {
             Ok(found) => found,
             Err(e) => return self.gave_up(&format!("not judged: {e}"), key, intake),
         };
@@ -235,7 +245,7 @@ impl Judge {
 
     fn text(&mut self, key: u32, ops: &KeyOps<'_>, intake: &Intake<'_>) {
         self.count(ops);
-        if self.cut_off {
+        if self.missing.is_some() {
             let reason = "texts cannot be judged if writes may be missing";
             return self.gave_up(reason, key, intake);
         }
@@ -246,7 +256,7 @@ impl Judge {
 
     /// Decides a key that zones cannot.
     fn search(&mut self, key: u32, ops: &KeyOps<'_>, intake: &Intake<'_>) {
-        if self.cut_off {
+        if self.missing.is_some() {
             let reason = "values repeat, or conditional writes failed without saying what they found, and writes may be missing";
             return self.gave_up(reason, key, intake);
         }

@@ -6,6 +6,7 @@
 
 use crate::intern::Interner;
 use crate::register::FOREVER;
+use gameday_record::Nanos;
 use gameday_record::history::History;
 use gameday_record::operation::{Call, ErrorClass, Operation, Outcome as Recorded};
 use hashbrown::HashMap;
@@ -19,6 +20,17 @@ pub struct Promises {
     /// Every key is read once more in the end (operations marked `last`), so
     /// that lost writes can be told.
     pub final_reads: bool,
+}
+
+/// Why values may be found that no operation of a log wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strangers {
+    /// Writes that were sent up to this time may be missing: a segment of a
+    /// long recording, whose recorder remembers only so many.
+    Forgotten(u64),
+    /// The server chooses what is written, and did not say it of the writes of
+    /// unknown outcome.
+    Assigned,
 }
 
 /// What the times of a history count.
@@ -273,6 +285,9 @@ pub struct Log {
     pub initial: Option<i64>,
     /// False if the end of the recording is missing: it never passes then.
     pub complete: bool,
+    /// Whether a value may be found although no operation here wrote it. What
+    /// depends on that is unknown, never a violation.
+    pub strangers: Option<Strangers>,
     /// What its source promises.
     pub promises: Promises,
     /// What its times count.
@@ -292,6 +307,7 @@ impl Default for Log {
             texts: Interner::default(),
             initial: None,
             complete: true,
+            strangers: None,
             promises: Promises::default(),
             clock: Clock::Nanoseconds,
         }
@@ -439,11 +455,32 @@ impl Log {
     pub fn of(history: &History) -> Result<Self, Full> {
         let mut log = Log::of_canaries();
         log.complete = history.complete;
+        log.forgotten(history.header.forgotten);
         log.entries.reserve_exact(history.operations.len());
         for op in &history.operations {
             log.push_operation(op)?;
         }
         Ok(log)
+    }
+
+    /// Takes what a header says about writes that are missing.
+    pub(crate) fn forgotten(&mut self, until: Option<Nanos>) {
+        self.strangers = until.map(|t| Strangers::Forgotten(t.0));
+    }
+
+    /// Where the write of a value may be that nobody here wrote; `None`: there
+    /// is none.
+    pub(crate) fn missing(&self) -> Option<&'static str> {
+        match (self.complete, self.strangers) {
+            (false, _) => Some("whose write may be missing from the cut-off recording"),
+            (true, Some(Strangers::Forgotten(_))) => {
+                Some("whose write may be one of those that this part of the recording forgot")
+            }
+            (true, Some(Strangers::Assigned)) => {
+                Some("which the server may have chosen for a write of unknown outcome")
+            }
+            (true, None) => None,
+        }
     }
 
     /// Number of operations.

@@ -12,10 +12,10 @@ use crate::violation::{Kind, Violations};
 pub(crate) fn screen<O: Operations + ?Sized>(
     ops: &O,
     initial: Value,
-    cut_off: bool,
+    missing: bool,
     budget: &mut Budget,
 ) -> Result<Violations, Exhausted> {
-    let mut found = Violations::of(cut_off);
+    let mut found = Violations::of(missing);
     // Value, whether its write failed, when it began, which operation.
     let mut writes: Vec<(i64, bool, u64, u32)> = Vec::new();
     for i in 0..ops.len() as u32 {

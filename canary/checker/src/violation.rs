@@ -37,20 +37,20 @@ pub struct Violations {
     pub kept: Vec<Violation>,
     /// All of them.
     pub total: u64,
-    /// Values that nobody wrote are no violation if the recording was cut off:
-    /// their writes may be what is missing. Then they are only counted, here.
+    /// Values that nobody wrote are no violation if writes may be missing.
+    /// Then they are only counted, here.
     pub unexplained: u64,
-    cut_off: bool,
+    missing: bool,
 }
 
 impl Violations {
     /// How many are kept per key.
     pub const KEPT: usize = 20;
 
-    /// None yet. `cut_off`: operations may be missing from what is checked.
-    pub fn of(cut_off: bool) -> Self {
+    /// None yet. `missing`: writes may be missing from what is checked.
+    pub fn of(missing: bool) -> Self {
         Violations {
-            cut_off,
+            missing,
             ..Violations::default()
         }
     }
@@ -64,7 +64,7 @@ impl Violations {
         against: Option<u32>,
         context: [Option<u32>; 2],
     ) {
-        if self.cut_off && kind == Kind::PhantomRead {
+        if self.missing && kind == Kind::PhantomRead {
             self.unexplained += 1;
             return;
         }

@@ -34,7 +34,7 @@
 mod blocks;
 mod versions;
 
-pub(crate) use versions::Version;
+pub(crate) use versions::{Lifetime, Version};
 
 use crate::budget::{Budget, Exhausted};
 use crate::register::{Action, FOREVER, Operations, RegisterOp, Value};
@@ -184,7 +184,7 @@ pub fn check(ops: &[RegisterOp], initial: Value) -> Result<Violations, NotUnique
 
 impl Zones {
     /// As [`check`], keeping the order that was found, and memory for the next
-    /// key. `cut_off`: operations may be missing from `ops`.
+    /// key. `missing`: writes may be missing from `ops`.
     ///
     /// # Errors
     /// The written values are not unique, or the budget ran out.
@@ -192,10 +192,10 @@ impl Zones {
         &mut self,
         ops: &O,
         initial: Value,
-        cut_off: bool,
+        missing: bool,
         budget: &mut Budget,
     ) -> Result<Analysis<'_>, Undecided> {
-        let mut found = Violations::of(cut_off);
+        let mut found = Violations::of(missing);
         let ignored_bare_failures = self.enter(ops, &mut found, budget)?;
         self.build_clusters(ops, initial, &mut found, budget)?;
         self.spread_life(budget)?;

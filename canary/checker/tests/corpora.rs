@@ -59,3 +59,57 @@ fn recorded_histories_have_their_known_verdicts() {
     eprintln!("{judged} recorded histories");
     assert!(judged > 0, "the list is empty");
 }
+
+/// What the arguments of `gameday check` in an index say; the command itself
+/// is tested with them elsewhere.
+fn options(arguments: &str) -> read::Options {
+    let mut options = read::Options::default();
+    let mut words = arguments.split_whitespace();
+    while let (Some(name), Some(value)) = (words.next(), words.next()) {
+        match name {
+            "--model" => options.model = read::Model::ALL.into_iter().find(|m| m.name() == value),
+            "--format" => {
+                options.format = read::Format::ALL.into_iter().find(|f| f.name() == value);
+            }
+            "--nil" => options.nil = Some(read::Nil::Absent),
+            "--timeout" => {}
+            other => panic!("an argument that is not known: {other}"),
+        }
+    }
+    options
+}
+
+/// Each `INDEX.tsv` lists files, arguments, and the exit code that is right.
+#[test]
+fn collected_histories_have_the_verdict_that_is_right() {
+    let Some(folder) = folder() else {
+        return;
+    };
+    let mut wrong = Vec::new();
+    for list in ["tricky", "../cases/histories"].map(|near| folder.join(near)) {
+        let Ok(index) = std::fs::read_to_string(list.join("INDEX.tsv")) else {
+            continue;
+        };
+        for line in index.lines().skip(1) {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let bytes = std::fs::read(list.join(fields[0])).expect(fields[0]);
+            let (code, said) = match read(&bytes, &options(fields[1])) {
+                Err(e) => (64, e.to_string()),
+                Ok(reading) => {
+                    let checks = check(&reading.log, &Options::default());
+                    let verdict = checks.iter().map(|c| c.verdict).reduce(Verdict::and);
+                    let code = match verdict.expect("there are checks") {
+                        Verdict::Pass => 0,
+                        Verdict::Fail => 1,
+                        Verdict::Unknown => 2,
+                    };
+                    (code, format!("{checks:#?}"))
+                }
+            };
+            if code.to_string() != fields[2] {
+                wrong.push(format!("{}: {code}, not {}: {said}", fields[0], fields[2]));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

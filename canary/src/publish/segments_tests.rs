@@ -30,6 +30,7 @@ fn header() -> HistoryHeader {
         seed: 1,
         clock: "CLOCK_MONOTONIC".into(),
         epoch_utc: "2026-01-01T00:00:00.000Z".into(),
+        forgotten: None,
     }
 }
 

@@ -177,6 +177,7 @@ async fn run(
         seed,
         clock: "CLOCK_MONOTONIC".into(),
         epoch_utc,
+        forgotten: None,
     };
     let limits = Limits {
         bytes: args.segment_mib << 20,

@@ -30,6 +30,11 @@ pub struct HistoryHeader {
     pub clock: String,
     /// UTC time of the epoch, RFC 3339.
     pub epoch_utc: String,
+    /// Writes that were sent up to this time may be missing although later
+    /// operations can find their values: a segment of a long recording, whose
+    /// recorder remembers only so many. `None`: every write is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgotten: Option<Nanos>,
 }
 
 /// Jepsen's four event types.

@@ -12,6 +12,7 @@ fn header() -> HistoryHeader {
         seed: 7,
         clock: "CLOCK_MONOTONIC".into(),
         epoch_utc: "2026-01-01T00:00:00Z".into(),
+        forgotten: None,
     }
 }
 

@@ -397,6 +397,7 @@ impl Synthetic {
                 seed: self.run.seed,
                 clock: "CLOCK_MONOTONIC".into(),
                 epoch_utc: self.run.epoch_utc.clone(),
+                forgotten: None,
             },
         )
         .unwrap();

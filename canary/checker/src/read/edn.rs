@@ -5,6 +5,7 @@
 //! `#:ns{…}` maps and `##Inf`. What is code and not data (`'`, `@`, `#(…)`,
 //! `#"…"`, `::k`) is refused, as Clojure does.
 
+mod canonical;
 mod print;
 mod token;
 
@@ -74,6 +75,11 @@ impl<'a> Reader<'a> {
     /// Where the next form begins, in bytes; after white space and comments.
     pub fn position(&mut self) -> usize {
         self.skip_blank();
+        self.at
+    }
+
+    /// Bytes that the forms so far took.
+    pub(super) fn taken(&self) -> usize {
         self.at
     }
 

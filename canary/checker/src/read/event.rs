@@ -159,9 +159,13 @@ impl<'a> Fields<'a> {
             process,
             kind,
             f,
-            key: self.key,
+            key: self.key.as_ref().map(Edn::canonical),
             value: self.value.unwrap_or(Edn::Nil),
-            time: counted(self.time, "time")?,
+            // How Jepsen says that an operation has no time.
+            time: match self.time {
+                Some(Edn::Int(-1)) => None,
+                time => counted(time, "time")?,
+            },
             index: counted(self.index, "index")?,
             refused,
             more: More {
@@ -185,7 +189,7 @@ fn count(form: &Edn<'_>) -> Option<u64> {
     }
 }
 
-fn is_condition(error: &Edn<'_>) -> bool {
+pub(super) fn is_condition(error: &Edn<'_>) -> bool {
     match error {
         Edn::Vector(forms) => forms.first().is_some_and(is_condition),
         other => name_of(other) == Some("condition"),

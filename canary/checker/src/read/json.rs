@@ -3,7 +3,9 @@
 
 use super::edn::Edn;
 use super::position::ReadError;
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::collections::HashSet;
+use std::fmt;
 
 /// Operations in JSON, one by one.
 #[derive(Debug)]
@@ -63,14 +65,13 @@ impl<'a> Operations<'a> {
         self.first = false;
         let start = self.at;
         let mut stream =
-            serde_json::Deserializer::from_str(&self.text[start..]).into_iter::<Value>();
-        let value = match stream.next() {
-            Some(Ok(value)) => value,
+            serde_json::Deserializer::from_str(&self.text[start..]).into_iter::<Form>();
+        let Form(form) = match stream.next() {
+            Some(Ok(form)) => form,
             Some(Err(e)) => return Err(self.syntax(start, &e)),
             None => return error(start, "an operation is missing"),
         };
         self.at = start + stream.byte_offset();
-        let form = form(value).map_err(|what| ReadError::at(bytes, start, what))?;
         Ok(Some((form, start)))
     }
 
@@ -110,23 +111,65 @@ pub(super) fn without_place(e: &serde_json::Error) -> String {
 /// Numbers beyond this lose digits in JSON's usual readers.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-fn form(value: Value) -> Result<Edn<'static>, String> {
-    Ok(match value {
-        Value::Null => Edn::Nil,
-        Value::Bool(b) => Edn::Bool(b),
-        Value::Number(n) => match (n.as_i64(), n.as_f64()) {
-            (Some(n), _) => Edn::Int(n),
-            (None, _) if n.is_u64() => Edn::Number(n.to_string()),
-            (None, Some(x)) if x.abs() < EXACT => Edn::Number(format!("{x:?}")),
-            _ => return Err(format!("the number {n} is too large to be exact")),
-        },
-        Value::String(s) => Edn::Text(s.into()),
-        Value::Array(items) => Edn::Vector(items.into_iter().map(form).collect::<Result<_, _>>()?),
-        Value::Object(entries) => Edn::Map(
-            entries
-                .into_iter()
-                .map(|(k, v)| Ok((Edn::Keyword(k.into()), form(v)?)))
-                .collect::<Result<_, String>>()?,
-        ),
-    })
+/// A value as a form. JSON has one kind of number: 1.0 is 1.
+struct Form(Edn<'static>);
+
+impl<'de> Deserialize<'de> for Form {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_any(Forms).map(Form)
+    }
+}
+
+struct Forms;
+
+impl<'de> Visitor<'de> for Forms {
+    type Value = Edn<'static>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Edn::Nil)
+    }
+    fn visit_bool<E>(self, b: bool) -> Result<Self::Value, E> {
+        Ok(Edn::Bool(b))
+    }
+    fn visit_i64<E>(self, n: i64) -> Result<Self::Value, E> {
+        Ok(Edn::Int(n))
+    }
+    fn visit_u64<E>(self, n: u64) -> Result<Self::Value, E> {
+        Ok(i64::try_from(n).map_or_else(|_| Edn::Number(n.to_string()), Edn::Int))
+    }
+    fn visit_f64<E: Error>(self, x: f64) -> Result<Self::Value, E> {
+        match x.abs() < EXACT {
+            true if x.fract() == 0.0 => Ok(Edn::Int(x as i64)),
+            true => Ok(Edn::Number(format!("{x:?}"))),
+            false => Err(E::custom(format!(
+                "the number {x:?} is too large to be exact"
+            ))),
+        }
+    }
+    fn visit_str<E>(self, s: &str) -> Result<Self::Value, E> {
+        Ok(Edn::Text(s.to_string().into()))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut forms = Vec::new();
+        while let Some(Form(form)) = items.next_element()? {
+            forms.push(form);
+        }
+        Ok(Edn::Vector(forms))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+        let mut entries: Vec<(Edn<'static>, Edn<'static>)> = Vec::new();
+        let mut names = HashSet::new();
+        while let Some((name, Form(form))) = fields.next_entry::<String, Form>()? {
+            if !names.insert(name.clone()) {
+                return Err(A::Error::custom(format!(
+                    "the field \"{name}\" stands twice"
+                )));
+            }
+            entries.push((Edn::Keyword(name.into()), form));
+        }
+        Ok(Edn::Map(entries))
+    }
 }

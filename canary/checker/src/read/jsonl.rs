@@ -166,6 +166,11 @@ impl Lines {
         }
         // Without its line break, so that an error at the end has a column.
         let text = &line[..line.len() - 1];
+        // Some editors mark UTF-8 with a byte order mark.
+        let text = match number {
+            1 => text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text),
+            _ => text,
+        };
         let parsed: Line<'_> = serde_json::from_slice(text).map_err(|e| ReadError {
             line: number,
             column: e.column() as u64,
@@ -186,6 +191,7 @@ impl Lines {
                     header.version
                 ));
             }
+            self.log.forgotten(header.forgotten);
             return match self.header.replace(header) {
                 None => Ok(()),
                 Some(_) => Err("a second header".into()),

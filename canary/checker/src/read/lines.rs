@@ -1,37 +1,106 @@
-//! Logs of Jepsen's early etcd test: one event per line, in the order of real
-//! time, without times. `INFO  jepsen.util - 3  :invoke  :cas  [1 2]`; what is
-//! between the words is tabs or spaces.
+//! Operations as Jepsen logs them, one event per line, in the order of real
+//! time. `process`, `type`, `f`, `value` and, since 2015, what went wrong are
+//! set apart by tabs (or spaces, in old logs). Before them stands, depending on
+//! the year,
+//!
+//! ```text
+//! INFO  jepsen.util - 3  :invoke  :cas  [1 2]
+//! INFO [2018-10-24 10:00:00,000] jepsen worker 3 - jepsen.util 3  :invoke  :cas  [1 2]
+//! 2024-03-01 12:00:00,123{GMT}  INFO  [jepsen worker 3] jepsen.util: 3  :invoke  :cas  [1 2]
+//! ```
+//!
+//! and nothing in `history.txt`. What other loggers say, and their stack
+//! traces, is no event.
 
 use super::edn::{Edn, Reader};
-use super::event::Event;
+use super::event::{Event, is_condition};
 use super::position::{ReadError, excerpt};
 use gameday_record::EventKind;
 
-/// One line: an event, or `None` for an empty line and for the nemesis.
-/// `start` is where the line begins in the file.
+/// What a line is.
+#[derive(Debug)]
+pub(super) enum Line<'a> {
+    /// Of a client.
+    Event(Event<'a>),
+    /// Empty.
+    Blank,
+    /// The nemesis.
+    NoClient,
+    /// Of another logger; lines without one that follow belong to it.
+    Other,
+}
+
+const LOGGER: &str = "jepsen.util";
+
+/// How events stand in their lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Behind what a logger writes before them.
+    Logged,
+    /// Alone: `history.txt`.
+    Alone,
+}
+
+impl Layout {
+    /// Whether a file that begins with this line is of this layout.
+    pub fn begins(self, line: &str) -> bool {
+        self.event(line).is_some() || self == Layout::Logged && is_logged(line)
+    }
+
+    /// Where the event begins in a line, if it has one.
+    fn event(self, line: &str) -> Option<usize> {
+        if self == Layout::Alone {
+            let mut words = line.split_whitespace();
+            let process = words.next()?;
+            let number = process.bytes().all(|b| b.is_ascii_digit());
+            let event = (number || process.starts_with(':'))
+                && words.next().is_some_and(|w| w.starts_with(':'));
+            return event.then(|| line.len() - line.trim_start().len());
+        }
+        let at = line.find(LOGGER).filter(|_| is_logged(line))?;
+        let rest = &line[at + LOGGER.len()..];
+        let rest = rest.strip_prefix(':').unwrap_or(rest);
+        let blank = rest.starts_with(char::is_whitespace);
+        let rest = rest.trim_start();
+        let rest = rest.strip_prefix("- ").unwrap_or(rest).trim_start();
+        blank.then_some(line.len() - rest.len())
+    }
+}
+
+/// Whether a line begins as a logger begins it: with a level, or a date.
+fn is_logged(line: &str) -> bool {
+    let first = line.split_whitespace().next().unwrap_or_default();
+    let date = |b: &[u8]| b.len() == 10 && b[4] == b'-' && b[7] == b'-' && b[0].is_ascii_digit();
+    ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"].contains(&first) || date(first.as_bytes())
+}
+
+/// One line; `start` is where it begins in the file, `within`: the line before
+/// was of another logger.
 ///
 /// # Errors
 /// What is wrong, with its place in the file.
 pub(super) fn event<'a>(
+    layout: Layout,
     file: &'a str,
     line: &'a str,
     start: usize,
-) -> Result<Option<Event<'a>>, ReadError> {
+    within: bool,
+) -> Result<Line<'a>, ReadError> {
     let error = |at: usize, what: String| ReadError::at(file.as_bytes(), at, what);
-    let mut words = Words { line, at: 0 };
-    if words.peek().is_empty() {
-        return Ok(None);
+    if line.trim().is_empty() {
+        return Ok(Line::Blank);
     }
-    for expected in ["INFO", "jepsen.util", "-"] {
-        let (at, word) = words.take();
-        if word != expected {
-            let what = format!("'{}' where '{expected}' should be", excerpt(word));
-            return Err(error(start + at, what));
+    let Some(at) = layout.event(line) else {
+        if layout == Layout::Logged && (is_logged(line) || within) {
+            return Ok(Line::Other);
         }
-    }
+        let what = format!("'{}' is no event of {LOGGER}", excerpt(line.trim()));
+        return Err(error(start, what));
+    };
+    let mut words = Words { line, at };
     let (at, process) = words.take();
     if process == ":nemesis" {
-        return Ok(None);
+        return Ok(Line::NoClient);
     }
     let process = process.parse().map_err(|_| {
         let what = format!("'{}' is no process number", excerpt(process));
@@ -62,15 +131,28 @@ pub(super) fn event<'a>(
         )
     };
     let value = reader.form().map_err(place)?.unwrap_or(Edn::Nil);
-    let rest = reader.position();
-    if words.at + rest < line.len() {
-        let what = format!("'{}' after the value", excerpt(&line[words.at + rest..]));
-        return Err(error(start + words.at + rest, what));
-    }
+    // Not `position`, which skips the tab.
+    let after = &line[words.at + reader.taken()..];
+    let said = after.trim_start();
+    let why = match said.is_empty() {
+        true => None,
+        false if after.starts_with('\t') && kind != EventKind::Invoke => {
+            // It may be any text, that of an exception too.
+            Some(Reader::new(said).form().ok().flatten().unwrap_or(Edn::Nil))
+        }
+        false => {
+            let what = format!("'{}' after the value", excerpt(said.trim_end()));
+            return Err(error(start + line.len() - said.len(), what));
+        }
+    };
     // In these logs a compare-and-set fails because its condition did not
-    // hold, and says so by repeating its value.
-    let refused = kind == EventKind::Fail && f == "cas" && matches!(value, Edn::Vector(_));
-    Ok(Some(Event {
+    // hold, and says so by repeating its value; what failed for another reason
+    // gives that.
+    let refused = kind == EventKind::Fail
+        && f == "cas"
+        && matches!(value, Edn::Vector(_))
+        && why.as_ref().is_none_or(is_condition);
+    Ok(Line::Event(Event {
         at: start,
         process,
         kind,

@@ -5,7 +5,8 @@
 //! | `Gameday` | `history.jsonl` of a run | its times | no item |
 //! | `Edn` | Jepsen's `history.edn`, Knossos' and Elle's data: a vector or list of operation maps, or maps in sequence | the file's order; times fitted to it | anything |
 //! | `Json` | the same as JSON, as elle-cli takes it | the same | anything |
-//! | `JepsenLog` | lines of `INFO  jepsen.util - 0 :invoke :read nil` | the file's order | absent |
+//! | `JepsenLog` | lines of `jepsen.util` in a log (`INFO  jepsen.util - 0 :invoke :read nil`) | the file's order | absent |
+//! | `JepsenTxt` | Jepsen's `history.txt`: `0 :invoke :read nil` | the file's order | absent |
 //! | `Kv` | maps with `:key`, and `:get`, `:put`, `:append` | the file's order | the empty text |
 //!
 //! In Jepsen's formats `:fail` says that a call had no effect and nothing
@@ -26,6 +27,7 @@ mod objects;
 mod pair;
 mod position;
 mod values;
+mod versions;
 
 pub(crate) use edn::quoted;
 pub use edn::{Edn, MAX_DEPTH, Reader};
@@ -33,12 +35,14 @@ pub use jsonl::Lines;
 pub(crate) use objects::ABSENT;
 pub use position::ReadError;
 
-use crate::log::{Clock, Entry, Full, Log, Outcome, Promises, Push};
+use crate::log::{Clock, Entry, Full, Log, Outcome, Promises, Push, Strangers};
 use event::{Event, Header, Parsed};
+use lines::{Layout, Line};
 use objects::Meaning;
 use pair::Call;
 use std::collections::HashMap;
 use values::Values;
+use versions::Choice;
 
 /// How a history is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,27 +55,31 @@ pub enum Format {
     Json,
     /// Log lines of `jepsen.util`.
     JepsenLog,
+    /// The same lines alone: Jepsen's `history.txt`.
+    JepsenTxt,
     /// EDN maps with `:key`, of a store of texts.
     Kv,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 5] = [
+    pub const ALL: [Format; 6] = [
         Format::Gameday,
         Format::Edn,
         Format::Json,
         Format::JepsenLog,
+        Format::JepsenTxt,
         Format::Kv,
     ];
 
-    /// `gameday`, `edn`, `json`, `jepsen-log`, `kv`.
+    /// `gameday`, `edn`, `json`, `jepsen-log`, `jepsen-txt`, `kv`.
     pub fn name(self) -> &'static str {
         match self {
             Format::Gameday => "gameday",
             Format::Edn => "edn",
             Format::Json => "json",
             Format::JepsenLog => "jepsen-log",
+            Format::JepsenTxt => "jepsen-txt",
             Format::Kv => "kv",
         }
     }
@@ -141,6 +149,9 @@ pub struct Options {
     pub model: Option<Model>,
     /// Meaning of a nil read; the default is in the table of the [module](self).
     pub nil: Option<Nil>,
+    /// Whether values are `[key value]` tuples of independent keys; `None`:
+    /// they are if every invocation has one.
+    pub independent: Option<bool>,
     /// Initial value of registers and counters; nothing, if not given.
     pub initial: Option<Initial>,
 }
@@ -179,16 +190,17 @@ impl Reading {
     }
 }
 
-/// Bytes from the beginning of a file that [`detect`] needs at most.
+/// Bytes from the beginning of a file that tell whether it is of the format
+/// `Gameday`, which can be read line by line.
 pub const DETECT: usize = 64 << 10;
 
-/// The format of a file, from its first bytes. A file without anything in it
-/// counts as an empty history.
+/// The format of a file, from its bytes. A file without anything in it counts
+/// as an empty history. `Edn` and `Kv` are told apart by the first call of a
+/// client, which may come late; the others by their first line.
 ///
 /// # Errors
 /// It looks like none of the formats.
 pub fn detect(start: &[u8]) -> Result<Format, ReadError> {
-    let start = &start[..start.len().min(DETECT)];
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
     let blank = |b: &u8| b.is_ascii_whitespace() || *b == b',';
     let from = |i: usize| {
@@ -216,9 +228,9 @@ pub fn detect(start: &[u8]) -> Result<Format, ReadError> {
             Ok(if ours { Format::Gameday } else { Format::Json })
         }
         (b'[', Some(b'"')) => Ok(Format::Json),
-        (b'{', _) if is_kv(start) => Ok(Format::Kv),
+        (b'{' | b'[' | b'(' | b'#' | b';' | b'^', _) if is_kv(start) => Ok(Format::Kv),
         (b'{' | b'[' | b'(' | b'#' | b';' | b'^', _) => Ok(Format::Edn),
-        (b'I', _) if start[first..].starts_with(b"INFO") => Ok(Format::JepsenLog),
+        _ if let Some(format) = of_line(&start[first..]) => Ok(format),
         _ => {
             let names: Vec<&str> = Format::ALL.iter().map(|f| f.name()).collect();
             let what = format!(
@@ -230,19 +242,41 @@ pub fn detect(start: &[u8]) -> Result<Format, ReadError> {
     }
 }
 
-/// Whether the first form is a map of a store of texts.
+/// The format of which this is the first line, if it is a log.
+fn of_line(start: &[u8]) -> Option<Format> {
+    let line = start.split(|b| *b == b'\n').next().unwrap_or_default();
+    let line = std::str::from_utf8(line).ok()?;
+    match (Layout::Logged.begins(line), Layout::Alone.begins(line)) {
+        (true, _) => Some(Format::JepsenLog),
+        (_, true) => Some(Format::JepsenTxt),
+        _ => None,
+    }
+}
+
+/// Whether the first call of a client is one of a store of texts.
 fn is_kv(start: &[u8]) -> bool {
     let text = match std::str::from_utf8(start) {
         Ok(text) => text,
         // What is cut off at the end may be half a character.
         Err(e) => std::str::from_utf8(&start[..e.valid_up_to()]).unwrap_or_default(),
     };
-    let Ok(Some(form)) = Reader::new(text).form() else {
-        return false;
-    };
-    match event::parse(form, 0) {
-        Ok(Parsed::Event(e)) => e.key.is_some() && matches!(&*e.f, "get" | "put" | "append"),
-        _ => false,
+    let mut reader = Reader::new(text);
+    let sequence = reader.enter();
+    loop {
+        let form = match sequence {
+            Some(close) => reader.element(close),
+            None => reader.form(),
+        };
+        let Ok(Some(form)) = form else {
+            return false;
+        };
+        match event::parse(form, 0) {
+            Ok(Parsed::NoClient) => {}
+            Ok(Parsed::Event(e)) => {
+                return e.key.is_some() && matches!(&*e.f, "get" | "put" | "append");
+            }
+            _ => return false,
+        }
     }
 }
 
@@ -287,12 +321,20 @@ pub fn read(bytes: &[u8], options: &Options) -> Result<Reading, ReadError> {
                 file.take(form, at, bytes)?;
             }
         }
-        Format::JepsenLog => {
-            let mut start = 0;
-            for line in text.split_inclusive('\n') {
-                match lines::event(text, line, start)? {
-                    Some(event) => file.events.push(event),
-                    None => file.skipped += u64::from(!line.trim().is_empty()),
+        Format::JepsenLog | Format::JepsenTxt => {
+            let layout = match format {
+                Format::JepsenTxt => Layout::Alone,
+                _ => Layout::Logged,
+            };
+            let mut start = if text.starts_with('\u{feff}') { 3 } else { 0 };
+            let mut within = false;
+            for line in text[start..].split_inclusive('\n') {
+                let read = lines::event(layout, text, line, start, within)?;
+                within = matches!(read, Line::Other) || within && matches!(read, Line::Blank);
+                match read {
+                    Line::Event(event) => file.events.push(event),
+                    Line::NoClient => file.skipped += 1,
+                    Line::Blank | Line::Other => {}
                 }
                 start += line.len();
             }
@@ -359,7 +401,14 @@ impl<'a> File<'a> {
         let mut paired = pair::pair(self.events, self.header.is_some()).map_err(placed)?;
         let calls = &mut paired.calls;
         objects::untransact(calls).map_err(placed)?;
-        objects::untuple(calls).map_err(placed)?;
+        objects::untuple(calls, options.independent).map_err(placed)?;
+        let mut strangers = match versions::resolve(calls) {
+            Some(Choice::Open) => Some(Strangers::Assigned),
+            Some(Choice::Made) | None => None,
+        };
+        if objects::take_answers(calls) {
+            strangers = Some(Strangers::Assigned);
+        }
         let (model, name) = match &self.header {
             Some(header) => objects::of_header(header, calls).map_err(placed)?,
             None => {
@@ -368,7 +417,7 @@ impl<'a> File<'a> {
             }
         };
         let nil = options.nil.unwrap_or(match format {
-            Format::JepsenLog | Format::Kv | Format::Gameday => Nil::Absent,
+            Format::JepsenLog | Format::JepsenTxt | Format::Kv | Format::Gameday => Nil::Absent,
             Format::Edn | Format::Json => Nil::Anything,
         });
         let mut values = Values::of(calls);
@@ -379,6 +428,7 @@ impl<'a> File<'a> {
             Clock::Events
         };
         log.initial = initial(model, options, &mut values)?;
+        log.strangers = strangers;
         if let Some(header) = &self.header {
             log.complete = header.complete;
             log.promises = Promises {

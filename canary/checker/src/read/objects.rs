@@ -101,17 +101,25 @@ fn guess(calls: &[Call<'_>]) -> Model {
 /// Takes `[key value]` tuples of independent keys apart, in place.
 ///
 /// The calls of one history either all have such values or none: a mixture
-/// would be guesswork.
+/// would be guesswork. `wanted`: which of the two is known.
 ///
 /// # Errors
 /// Where the mixture begins, or a completion is about another key.
-pub(super) fn untuple(calls: &mut [Call<'_>]) -> Result<(), (usize, String)> {
-    let mut tuples = None;
+pub(super) fn untuple(calls: &mut [Call<'_>], wanted: Option<bool>) -> Result<(), (usize, String)> {
+    if wanted == Some(false) {
+        return Ok(());
+    }
+    let mut tuples = wanted;
     for call in calls.iter().filter(|c| c.key.is_none()) {
         let is = tuple_of(&call.f, &call.asked);
         if *tuples.get_or_insert(is) != is {
-            let what = "some values are [key value] tuples and others are not: \
-                        is this more than one history?";
+            let what = match wanted {
+                None => {
+                    "some values are [key value] tuples and others are not: \
+                     is this more than one history?"
+                }
+                Some(_) => "this value is no [key value] tuple of an independent key",
+            };
             return Err((call.at, what.into()));
         }
     }
@@ -149,8 +157,14 @@ pub(super) fn untuple(calls: &mut [Call<'_>]) -> Result<(), (usize, String)> {
 /// Whether the value of an invocation is a tuple of key and value.
 fn tuple_of(f: &str, value: &Edn<'_>) -> bool {
     match value {
-        Edn::Tagged(..) => true,
+        Edn::Tagged(_, inner) => match &**inner {
+            // Not what is written as a tag and one value: an instant, a UUID.
+            Edn::Map(entries) => entries.iter().any(|(name, _)| is_key(name)),
+            inner => tuple_of(f, inner),
+        },
         Edn::Vector(v) => match (f, v.as_slice()) {
+            // A value whose version is not known yet: see `versions`.
+            (_, [Edn::Nil, _]) => false,
             // A compare-and-set has a pair of its own.
             ("cas", [_, second]) => matches!(second, Edn::Vector(_)),
             (_, [_, _]) => true,
@@ -160,20 +174,26 @@ fn tuple_of(f: &str, value: &Edn<'_>) -> bool {
     }
 }
 
+fn is_key(name: &Edn<'_>) -> bool {
+    matches!(name, Edn::Keyword(n) if n == "key" || n == "k")
+}
+
 fn split<'a>(value: Edn<'a>) -> Option<(Edn<'a>, Edn<'a>)> {
     match value {
-        Edn::Vector(v) => <[Edn<'a>; 2]>::try_from(v).ok().map(|[k, v]| (k, v)),
+        Edn::Vector(v) => <[Edn<'a>; 2]>::try_from(v)
+            .ok()
+            .map(|[k, v]| (k.canonical(), v)),
         Edn::Tagged(_, inner) => match *inner {
             Edn::Map(entries) => {
                 let (mut key, mut value) = (None, Edn::Nil);
                 for (name, form) in entries {
                     match name {
-                        Edn::Keyword(n) if n == "key" || n == "k" => key = Some(form),
+                        name if is_key(&name) => key = Some(form),
                         Edn::Keyword(n) if n == "value" || n == "v" => value = form,
                         _ => {}
                     }
                 }
-                key.map(|key| (key, value))
+                key.map(|key| (key.canonical(), value))
             }
             inner => split(inner),
         },
@@ -209,6 +229,39 @@ pub(super) fn untransact(calls: &mut [Call<'_>]) -> Result<(), (usize, String)> 
         }
     }
     Ok(())
+}
+
+/// What a call that succeeded wrote is what its completion says, as in
+/// Knossos: the server may have added a version, or chosen the value. True if
+/// it chose one somewhere and what it chose elsewhere is not known: then calls
+/// of unknown outcome may have written anything.
+pub(super) fn take_answers(calls: &mut Vec<Call<'_>>) -> bool {
+    let writes = |c: &Call<'_>| matches!(&*c.f, "write" | "put" | "append" | "add" | "enqueue");
+    let mut chosen = false;
+    for call in calls.iter_mut() {
+        let pair = |form: &Edn<'_>| matches!(form, Edn::Vector(v) | Edn::List(v) if v.len() == 2);
+        let counts = writes(call) || call.f == "cas" && pair(&call.answer);
+        if call.outcome == Some(EventKind::Ok)
+            && counts
+            && call.answer != Edn::Nil
+            && call.answer != call.asked
+            && call.answer.canonical() != call.asked.canonical()
+        {
+            call.asked = std::mem::replace(&mut call.answer, Edn::Nil);
+            chosen = true;
+        }
+    }
+    let open = |c: &Call<'_>| writes(c) || c.f == "cas";
+    let unknown =
+        |c: &Call<'_>| open(c) && !matches!(c.outcome, Some(EventKind::Ok | EventKind::Fail));
+    let strangers = chosen && calls.iter().any(unknown);
+    if chosen {
+        // What these would have written was not chosen, or not told.
+        let untold =
+            |c: &Call<'_>| writes(c) && c.asked == Edn::Nil && c.outcome != Some(EventKind::Ok);
+        calls.retain(|c| !untold(c));
+    }
+    strangers
 }
 
 fn single<'a>(value: &Edn<'a>) -> Option<(&'static str, Edn<'a>, Edn<'a>)> {

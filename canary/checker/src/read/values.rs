@@ -42,7 +42,11 @@ impl Values {
         if let Edn::Int(n) = form {
             return *n;
         }
-        let name = form.to_string();
+        // Equal in the language of the harness, equal here.
+        let name = match form.canonical() {
+            Edn::Int(n) => return n,
+            canonical => canonical.to_string(),
+        };
         if let Some(n) = self.numbers.get(&name) {
             return *n;
         }

@@ -5,8 +5,20 @@ use super::{Analysis, Block, Cluster, NONE, Role, Zones};
 use crate::register::{FOREVER, Operations, Value};
 
 /// A value that a key held, or was to hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Version(u32);
+
+/// When a version was there, in the time of the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Lifetime {
+    pub version: Version,
+    /// When it certainly was (acknowledged, or found); [`FOREVER`] if unknown.
+    pub known: u64,
+    /// When the last operation that wrote or found it began.
+    pub touched: u64,
+    /// It was written, and is known to have been there.
+    pub listed: bool,
+}
 
 impl Version {
     /// What was there in the beginning, and nobody that took part found.
@@ -73,15 +85,23 @@ impl Analysis<'_> {
         }
     }
 
-    /// When a version had certainly been there (its write was acknowledged, or
-    /// somebody had found it); [`FOREVER`] if that is not known.
-    pub(crate) fn known_at(&self, v: Version) -> u64 {
-        match v {
-            Version::INITIAL => 0,
-            Version(c) => match self.zones.clusters[c as usize].f {
-                FOREVER => FOREVER,
-                shifted => shifted.saturating_sub(1),
-            },
+    /// When a version was there.
+    pub(crate) fn lifetime(&self, version: Version) -> Lifetime {
+        let Some(c) = self.zones.clusters.get(version.0 as usize) else {
+            return Lifetime {
+                version,
+                known: 0,
+                touched: 0,
+                listed: false,
+            };
+        };
+        // Times of clusters are shifted by one.
+        let unshifted = |t: u64| if t == FOREVER { t } else { t.saturating_sub(1) };
+        Lifetime {
+            version,
+            known: unshifted(c.f),
+            touched: unshifted(c.s),
+            listed: c.live && c.writer != NONE && c.f != FOREVER,
         }
     }
 
@@ -96,12 +116,10 @@ impl Analysis<'_> {
         }
     }
 
-    /// Of every version that is known to have been there: when it certainly
-    /// was, and when an operation that wrote or found it last began.
-    pub(crate) fn lifetimes(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let written = |c: &&Cluster| c.live && c.writer != NONE && c.f != FOREVER;
-        let clusters = self.zones.clusters.iter().filter(written);
-        clusters.map(|c| (c.f - 1, c.s - 1))
+    /// Of every version that was written and is known to have been there.
+    pub(crate) fn lifetimes(&self) -> impl Iterator<Item = Lifetime> + '_ {
+        let all = (0..self.zones.clusters.len() as u32).map(Version);
+        all.map(|v| self.lifetime(v)).filter(|l| l.listed)
     }
 
     /// Whether the operations that took part can be put into one order that

@@ -152,3 +152,45 @@ fn an_element_without_a_final_read_is_not_judged() {
     e.read("k", true, 5, None);
     undecided(&e.0.check("durable-set"), "no final read began after");
 }
+
+/// What is found again and again is no older for it: a version is not newer
+/// than itself.
+#[test]
+fn the_newest_version_is_never_stale_however_long_it_has_been_there() {
+    let mut s = Script::default();
+    s.write(1, 10, 1);
+    s.read(20, 30, 1);
+    s.eventual(900, 910, 1);
+    s.cas(1000, 1010, 1, 2);
+    s.read(1020, 1030, 2);
+    s.read(1500, 1510, 2);
+    s.eventual(2000, 2010, 2);
+    // 2 was there from 1010 on.
+    s.eventual(1500, 1510, 1);
+    let check = s.check("eventual-reads");
+    passes(&check);
+    let counts = "3 eventual reads, 1 of them stale";
+    assert!(check.detail.contains(counts), "{}", check.detail);
+    assert_eq!(numbers(measure(&check, "ms")), (3, 0.0, 490.0, 490.0));
+    assert_eq!(numbers(measure(&check, "versions")), (3, 0.0, 1.0, 1.0));
+}
+
+/// A read of a version that was itself found late, behind two newer ones: only
+/// the newer ones count.
+#[test]
+fn versions_are_counted_without_the_one_that_was_read() {
+    let mut s = Script::default();
+    s.write(1, 10, 1);
+    s.read(12, 14, 1);
+    s.write(20, 30, 2);
+    s.read(32, 34, 2);
+    s.write(40, 50, 3);
+    s.read(52, 54, 3);
+    // Before 1 and after it; 2 and 3 were there from 30 and 50 on.
+    s.eventual(100, 110, 1);
+    s.eventual(100, 110, 2);
+    s.eventual(45, 48, 1);
+    let check = s.check("eventual-reads");
+    assert_eq!(numbers(measure(&check, "ms")), (3, 50.0, 70.0, 70.0));
+    assert_eq!(numbers(measure(&check, "versions")), (3, 1.0, 2.0, 2.0));
+}

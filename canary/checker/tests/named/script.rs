@@ -84,6 +84,7 @@ impl Script {
                 seed: 1,
                 clock: "none".into(),
                 epoch_utc: "1970-01-01T00:00:00Z".into(),
+                forgotten: None,
             },
             operations: self.operations.clone(),
             complete: !self.cut_off,

@@ -1,6 +1,7 @@
 //! What can not be judged.
 
 use super::script::*;
+use gameday_checker::{Options, check_history};
 use gameday_record::operation::{Call, Outcome};
 use gameday_record::time::Nanos;
 use gameday_record::verdict::Verdict;
@@ -31,6 +32,41 @@ fn a_history_that_was_cut_off_never_passes_but_may_fail() {
     s.cut_off = true;
     undecided(&s.check("linearizability"), "may be missing");
     undecided(&s.check("eventual-reads"), "may be missing");
+}
+
+/// A segment of a long recording: what its recorder forgot may have been
+/// written, but what the segment holds is judged as ever.
+#[test]
+fn a_value_whose_write_may_be_forgotten_is_unknown_and_never_a_violation() {
+    let mut s = Script::default();
+    s.write(100, 110, 1);
+    s.eventual(120, 130, 9);
+    s.read(140, 150, 8);
+    s.cas(160, 170, 7, 2);
+    s.last(190, 200, 2);
+    let judged = |s: &Script, name: &str| {
+        let mut history = s.history();
+        history.header.forgotten = Some(Nanos(90_000_000));
+        let checks = check_history(&history, &Options::default());
+        let found = checks.into_iter().find(|c| c.name == name);
+        found.unwrap_or_else(|| panic!("no check named {name}"))
+    };
+    let why = "this part of the recording forgot";
+    undecided(&judged(&s, "eventual-reads"), why);
+    undecided(&judged(&s, "linearizability"), why);
+    for name in ["eventual-reads", "linearizability"] {
+        assert_eq!(s.check(name).verdict, Verdict::Fail, "a whole history");
+    }
+    s.read(210, 220, 1);
+    assert_eq!(judged(&s, "linearizability").verdict, Verdict::Fail);
+    // Nothing of what was forgotten is found: all is well.
+    let mut s = Script::default();
+    s.write(100, 110, 1);
+    s.eventual(120, 130, 1);
+    s.last(190, 200, 1);
+    for name in ["lost-writes", "linearizability", "eventual-reads"] {
+        passes(&judged(&s, name));
+    }
 }
 
 #[test]

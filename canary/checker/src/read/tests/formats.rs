@@ -295,7 +295,7 @@ fn formats_are_told_apart_by_their_beginning() {
     assert_eq!((error.line, error.column), (2, 3));
     assert_eq!(
         error.what,
-        "this begins like no history of a known format (gameday, edn, json, jepsen-log, kv)"
+        "this begins like no history of a known format (gameday, edn, json, jepsen-log, jepsen-txt, kv)"
     );
 }
 
@@ -304,4 +304,171 @@ fn a_file_without_anything_is_an_empty_history() {
     for text in ["", "\n", "[]", "()", "; nothing"] {
         assert!(reading(text, &Options::default()).log.is_empty(), "{text}");
     }
+}
+
+/// Jepsen's loggers since 2013, and `history.txt`: the same events.
+#[test]
+fn logs_of_every_year_hold_the_same_history() {
+    let events = [
+        "0\t:invoke\t:write\t1",
+        "0\t:ok\t:write\t1",
+        "1\t:invoke\t:cas\t[1 2]",
+        "1\t:fail\t:cas\t[1 2]\t:timed-out",
+        "2\t:invoke\t:cas\t[7 2]",
+        "2\t:fail\t:cas\t[7 2]",
+        "3\t:invoke\t:write\t3",
+        "3\t:info\t:write\t3\tConnection reset (by peer",
+        ":nemesis\t:info\t:start\t#object[x \"y\"]",
+    ];
+    let others = "2024-03-01 12:00:00,123{GMT}\tWARN\t[main] jepsen.core: Process crashed\n\
+                  java.lang.RuntimeException: no\n\tat jepsen.x(y.clj:1)\n\n";
+    let layouts: [(&str, &str); 4] = [
+        ("INFO  jepsen.util - ", ""),
+        (
+            "INFO [2018-10-24 10:00:00,000] jepsen worker 0 - jepsen.util ",
+            others,
+        ),
+        (
+            "2024-03-01 12:00:00,123{GMT}\tINFO\t[jepsen worker 0] jepsen.util: ",
+            others,
+        ),
+        ("", ""),
+    ];
+    let mut all = Vec::new();
+    for (prefix, before) in layouts {
+        let lines = events.map(|e| format!("{prefix}{e}\n")).concat();
+        let reading = read(format!("{before}{lines}").as_bytes(), &Options::default()).unwrap();
+        let format = match prefix {
+            "" => Format::JepsenTxt,
+            _ => Format::JepsenLog,
+        };
+        assert_eq!((reading.format, reading.skipped), (format, 1), "{prefix}");
+        all.push(words(&reading.log));
+    }
+    assert!(all[0][1].contains("failed"), "it timed out: {:?}", all[0]);
+    assert!(
+        all[0][2].contains("refused"),
+        "its condition did not hold: {:?}",
+        all[0]
+    );
+    assert!(all.iter().all(|w| *w == all[0]), "{all:#?}");
+}
+
+/// The nemesis may come first: what clients call decides.
+#[test]
+fn a_store_of_texts_is_recognised_behind_the_nemesis() {
+    let nemesis = "{:process :nemesis :type :info :f :start}\n".repeat(3000);
+    let calls = "{:process 0 :type :invoke :f :get :key \"k\" :value nil}";
+    for text in [format!("{nemesis}{calls}"), format!("[{nemesis}{calls}]")] {
+        assert_eq!(detect(text.as_bytes()), Ok(Format::Kv));
+    }
+    let bare = format!("{nemesis}{}", calls.replace(":key \"k\" ", ""));
+    assert_eq!(detect(bare.as_bytes()), Ok(Format::Edn));
+}
+
+/// Twice a field is no operation; one kind of number; times that are not there.
+#[test]
+fn what_json_and_jepsen_mean_by_numbers_and_fields() {
+    let text = r#"{"process":0,"type":"invoke","f":"write","value":1}
+        {"process":0,"type":"fail","type":"ok","f":"write","value":1}"#;
+    let e = read(text.as_bytes(), &Options::default()).unwrap_err();
+    assert!(e.to_string().contains("\"type\" stands twice"), "{e}");
+    let text = "{:process 0 :type :invoke :f :write :value 1 :time -1}
+        {:process 0 :type :ok :f :write :value 1 :time -1}";
+    let reading = read(text.as_bytes(), &Options::default()).unwrap();
+    assert_eq!(reading.log.clock, Clock::Events);
+    let text = r#"[{"process":0,"type":"invoke","f":"write","value":1.0},
+        {"process":0,"type":"ok","f":"write","value":1}]"#;
+    let log = read(text.as_bytes(), &Options::default()).unwrap().log;
+    assert_eq!(log.entry(0).second(), 1);
+}
+
+#[test]
+fn a_history_may_begin_with_a_byte_order_mark() {
+    let text = "\u{feff}{\"gameday_history\":{\"version\":2,\"run\":\"r\",\"seed\":1,\
+                \"clock\":\"c\",\"epoch_utc\":\"\"}}\n{\"gameday_end\":0}\n";
+    let reading = read(text.as_bytes(), &Options::default()).unwrap();
+    assert!(reading.log.complete);
+}
+
+/// What a call that succeeded returns is what it wrote; then calls of unknown
+/// outcome may have written what nobody knows.
+#[test]
+fn the_value_of_a_completion_counts() {
+    let calls = |more: &str| {
+        let text = format!(
+            "{{:process 0 :type :invoke :f :write :value nil}}
+             {{:process 0 :type :ok :f :write :value 7}}
+             {{:process 1 :type :invoke :f :read :value nil}}
+             {{:process 1 :type :ok :f :read :value 7}}{more}"
+        );
+        read(text.as_bytes(), &Options::default()).unwrap().log
+    };
+    let log = calls("");
+    assert_eq!((log.entry(0).second(), log.strangers), (7, None));
+    let more = "{:process 3 :type :invoke :f :write :value nil}
+                {:process 3 :type :info :f :write :value nil}";
+    let log = calls(more);
+    assert_eq!(log.len(), 2, "nobody knows what the second one wrote");
+    assert_eq!(log.strangers, Some(Strangers::Assigned));
+}
+
+#[test]
+fn two_elements_are_a_value_where_keys_are_not_independent() {
+    let text = "{:process 0 :type :invoke :f :write :value [1 2]}
+        {:process 0 :type :ok :f :write :value [1 2]}
+        {:process 1 :type :invoke :f :read :value nil}
+        {:process 1 :type :ok :f :read :value (1 2)}";
+    assert!(
+        read(text.as_bytes(), &Options::default()).is_err(),
+        "a mixture"
+    );
+    let plain = Options {
+        independent: Some(false),
+        ..Options::default()
+    };
+    let log = read(text.as_bytes(), &plain).unwrap().log;
+    assert_eq!(log.entry(1).found(), Some(Some(log.entry(0).second())));
+    let tuples = Options {
+        independent: Some(true),
+        ..Options::default()
+    };
+    assert!(
+        read(text.as_bytes(), &tuples).is_err(),
+        "the read has no key"
+    );
+}
+
+/// Versions of etcd: what made a version is known, or must be guessed.
+#[test]
+fn versioned_registers_are_calls_on_pairs() {
+    let write = |process: u64, kind: &str, version: &str, value: u64| {
+        format!("{{:process {process} :type :{kind} :f :write :value [{version} {value}]}}\n")
+    };
+    let read_of = |version: u64, value: u64| {
+        format!(
+            "{{:process 9 :type :invoke :f :read :value [nil nil]}}
+             {{:process 9 :type :ok :f :read :value [{version} {value}]}}\n"
+        )
+    };
+    let log = |text: String| read(text.as_bytes(), &Options::default()).unwrap().log;
+    let verdict = |log: &Log| {
+        let checks = crate::check(log, &crate::Options::default());
+        checks[0].verdict
+    };
+    let first = write(0, "invoke", "nil", 3) + &write(0, "ok", "1", 3);
+    let lost = write(1, "invoke", "nil", 4) + &write(1, "info", "nil", 4);
+    let fine = log(first.clone() + &lost + &read_of(1, 3) + &read_of(2, 4));
+    assert_eq!(verdict(&fine), gameday_record::Verdict::Pass);
+    // Back to the first version; a version with another value; one that nobody made.
+    for wrong in [read_of(2, 4) + &read_of(1, 3), read_of(1, 4), read_of(2, 7)] {
+        let log = log(first.clone() + &lost + &wrong);
+        assert_eq!(verdict(&log), gameday_record::Verdict::Fail, "{wrong}");
+    }
+    // A write or a compare-and-set may have made version 2.
+    let cas = "{:process 2 :type :invoke :f :cas :value [nil [3 4]]}
+               {:process 2 :type :info :f :cas :value [nil [3 4]]}\n";
+    let open = log(first + &lost + cas + &read_of(2, 4));
+    assert_eq!(open.strangers, Some(Strangers::Assigned));
+    assert_eq!(verdict(&open), gameday_record::Verdict::Unknown);
 }

@@ -12,6 +12,7 @@ fn header() -> HistoryHeader {
         seed: 1,
         clock: "CLOCK_MONOTONIC".into(),
         epoch_utc: "2026-01-01T00:00:00Z".into(),
+        forgotten: None,
     }
 }
 
@@ -238,4 +239,12 @@ fn nil_reads_and_the_initial_value_can_be_given_other_meanings() {
         e.to_string(),
         "the initial value ':a' is no whole number of 64 bits"
     );
+}
+
+#[test]
+fn the_header_of_a_segment_says_what_was_forgotten() {
+    let header = HEADER.replace("\"\"}}", "\"\",\"forgotten\":70}}");
+    let text = format!("{header}{{\"gameday_end\":0}}\n");
+    let log = read(text.as_bytes(), &Options::default()).unwrap().log;
+    assert_eq!(log.strangers, Some(crate::log::Strangers::Forgotten(70)));
 }

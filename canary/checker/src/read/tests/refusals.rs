@@ -37,8 +37,8 @@ fn what_is_wrong_with_an_operation_is_said_with_its_place() {
             ":process stands twice in one operation",
         ),
         (
-            "{:process 0 :type :ok :f :read :time -1}",
-            ":time is -1, not a number from 0",
+            "{:process 0 :type :ok :f :read :time -2}",
+            ":time is -2, not a number from 0",
         ),
         (
             "{:process 0 :type :ok :f :read :index 1.5}",
@@ -176,7 +176,7 @@ fn json_that_is_wrong_is_placed() {
         (format!("{op}\n{{\"process\":0}}"), "line 2, column 1: an operation without :type"),
         (
             "[{\"process\":0,\"type\":\"invoke\",\"f\":\"write\",\"value\":123456789012345678901234567890}]".into(),
-            "line 1, column 2: the number 1.2345678901234568e+29 is too large to be exact",
+            "line 1, column 80: the number 1.2345678901234568e29 is too large to be exact",
         ),
     ] {
         assert_eq!(error(&text, &Options::default()), what, "{text}");
@@ -188,12 +188,8 @@ fn log_lines_that_are_wrong_are_placed() {
     let first = "INFO  jepsen.util - 0\t:invoke\t:read\tnil\n";
     for (line, what) in [
         (
-            "WARN jepsen.util - 0 :ok :read 1",
-            "line 2, column 1: 'WARN' where 'INFO' should be",
-        ),
-        (
-            "INFO jepsen.core - x",
-            "line 2, column 6: 'jepsen.core' where 'jepsen.util' should be",
+            "something else",
+            "line 2, column 1: 'something else' is no event of jepsen.util",
         ),
         (
             "INFO jepsen.util - x :ok",
