@@ -198,6 +198,7 @@ mod tests {
             role: "router",
             name: "router-a".into(),
             map_version: 3,
+            log: None,
             groups: vec![GroupView {
                 group: "music/0".into(),
                 role: None,

@@ -143,11 +143,10 @@ pub async fn main(args: RunArgs) -> Exit {
         epoch_utc,
         forgotten: None,
     };
-    let opened = write_json(&folder.run_json(), &info)
-        .and_then(|()| {
-            let patience = Patience::of(&info.workload);
-            Recorder::create(&folder.history(), header, recording.clone(), patience)
-        });
+    let opened = write_json(&folder.run_json(), &info).and_then(|()| {
+        let patience = Patience::of(&info.workload);
+        Recorder::create(&folder.history(), header, recording.clone(), patience)
+    });
     let summary = match opened {
         Ok(recorder) => {
             let run = Run {

@@ -51,7 +51,8 @@ pub enum Tally {
     Failed,
     /// It may have had effect.
     Unknown,
-    /// The canary could not send it: the canary's fault, not the service's.
+    /// The canary could not send it, or was refused for what is wrong with itself: its
+    /// own fault, not the service's.
     Unsent,
 }
 
@@ -89,7 +90,9 @@ impl Patience {
     /// How an operation counts.
     pub fn tally(&self, op: &Operation) -> Tally {
         match (&op.outcome, op.outcome.failure()) {
-            (_, Some(f)) if f.class == ErrorClass::Unsent => Tally::Unsent,
+            (_, Some(f)) if matches!(f.class, ErrorClass::Unsent | ErrorClass::Misconfigured) => {
+                Tally::Unsent
+            }
             (o, _) if o.answered() => {
                 let took = op.returned.map(|at| at.since(op.due));
                 match took.zip(self.slow_after) {
@@ -120,7 +123,7 @@ pub struct Counts {
     pub failed: u64,
     /// Perhaps with effect.
     pub unknown: u64,
-    /// Never sent by the canary.
+    /// Missing by the canary's own fault: never sent, or refused for what is wrong with it.
     pub unsent: u64,
 }
 
@@ -699,6 +702,7 @@ pub(crate) mod tests {
             (failed(ErrorClass::Condition), Tally::Answered),
             (failed(ErrorClass::Refused), Tally::Failed),
             (failed(ErrorClass::Unsent), Tally::Unsent),
+            (failed(ErrorClass::Misconfigured), Tally::Unsent),
             (unknown(), Tally::Unknown),
         ] {
             let patience = Patience::default();

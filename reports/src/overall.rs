@@ -1,7 +1,7 @@
 //! From facts to one verdict. A pass needs everything: clean, nothing failed,
 //! nothing unknown.
 
-use crate::report::{AlarmRow, Ending, Headline, InjectionReport, ProofAt, SloRow};
+use crate::report::{AlarmRow, Ending, ErrorRow, Headline, InjectionReport, ProofAt, SloRow};
 use gameday_record::{RunState, Verdict};
 
 /// Largest share of operations that the canaries may fail to send before the
@@ -24,8 +24,10 @@ pub struct Facts<'a> {
     pub history_complete: bool,
     /// True if at least one operation was measured.
     pub measured: bool,
-    /// Share of due operations that were not sent.
+    /// Share of due operations that are missing by the canaries' own fault.
     pub unsent_share: f64,
+    /// Errors by kind and class.
+    pub errors: &'a [ErrorRow],
     /// Pairs that sent less than [`MIN_SENT`] of what they should have, with the number.
     pub thin_pairs: &'a [String],
     /// Objectives.
@@ -194,7 +196,24 @@ fn doubts(f: &Facts<'_>) -> Vec<String> {
     if !f.measured {
         out.push("No operation was measured.".into());
     }
-    if f.unsent_share > MAX_UNSENT {
+    let own = |outcome: &str| {
+        let rows = f.errors.iter().filter(move |e| e.outcome == outcome);
+        (
+            rows.clone().map(|e| e.count).sum::<u64>(),
+            rows.min_by_key(|e| e.first),
+        )
+    };
+    if let (refused, Some(first)) = own("own fault") {
+        out.push(format!(
+            "{} refused by the canary's own fault, which says nothing about the service: {}",
+            match refused {
+                1 => "1 call was".into(),
+                n => format!("{} calls were", crate::numbers::count(n)),
+            },
+            first.example
+        ));
+    }
+    if f.unsent_share > MAX_UNSENT && own("unsent").0 > 0 {
         out.push(format!(
             "The canaries did not send {:.2} % of their operations in time (at most {} may be missing).",
             f.unsent_share * 100.0,

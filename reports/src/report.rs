@@ -570,7 +570,7 @@ pub struct ErrorRow {
     pub kind: Kind,
     /// Class, as in the history.
     pub class: String,
-    /// `failed`, `unknown` or `unsent`.
+    /// `late`, `failed`, `unknown`, or by the canary's own doing `unsent` or `own fault`.
     pub outcome: String,
     /// How many.
     pub count: u64,

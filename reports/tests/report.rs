@@ -205,6 +205,21 @@ fn every_doubt_is_inconclusive_and_said() {
             }),
         ),
         (
+            "1 call was refused by the canary's own fault, which says nothing about the service: \
+             400 ExpiredTokenException",
+            Ending::Inconclusive,
+            Box::new(|s| {
+                let answered = s.operations.iter_mut().rev().find(|o| o.outcome.answered());
+                answered.unwrap().outcome = Outcome::Failed {
+                    failure: Failure {
+                        class: ErrorClass::Misconfigured,
+                        message: "400 ExpiredTokenException".into(),
+                    },
+                    observed: None,
+                };
+            }),
+        ),
+        (
             "timeline has no end",
             Ending::Inconclusive,
             Box::new(|s| drop_event(s, &|e| matches!(e, TimelineEvent::Ended { .. }))),

@@ -324,6 +324,7 @@ pub fn errors(load: &[&Operation], patience: Patience) -> Vec<ErrorRow> {
         let outcome = match patience.tally(o) {
             Tally::Answered => continue,
             Tally::Late => "late",
+            Tally::Unsent if misconfigured(o) => "own fault",
             Tally::Unsent => "unsent",
             Tally::Failed => "failed",
             Tally::Unknown => "unknown",
@@ -357,6 +358,12 @@ pub fn errors(load: &[&Operation], patience: Patience) -> Vec<ErrorRow> {
     let mut rows: Vec<_> = rows.into_values().collect();
     rows.sort_by_key(|r| std::cmp::Reverse(r.count));
     rows
+}
+
+/// True if the service refused it for what is wrong with the canary.
+fn misconfigured(op: &Operation) -> bool {
+    let failure = op.outcome.failure();
+    failure.is_some_and(|f| f.class == ErrorClass::Misconfigured)
 }
 
 fn class_name(class: ErrorClass) -> String {

@@ -256,7 +256,9 @@ fn compute(
         doomed_writes: measure::doomed_writes(&load, patience),
         data: data.verdict,
     };
+    let errors = measure::errors(&load, patience);
     let (ending, reasons) = overall::judge(&Facts {
+        errors: &errors,
         state: story.state,
         end_reason: story.end_reason.as_deref(),
         unreadable,
@@ -301,7 +303,7 @@ fn compute(
         definitions: definitions::all(),
         cells: measure::cells(&fold, &touched, series.step),
         latency: measure::latency(&load, patience, &story.injections),
-        errors: measure::errors(&load, patience),
+        errors,
         limits,
         headline,
         measured,

@@ -386,7 +386,8 @@ impl Runtime for DockerRuntime {
     fn silence<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
             self.node(node)?;
-            self.rules.change(|w| w.silence(node)).await.map_err(err)
+            let until = Instant::now() + ACT;
+            self.change_at(node, until, |w| w.silence(node)).await
         })
     }
 
