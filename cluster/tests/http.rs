@@ -723,7 +723,7 @@ async fn hard_work_is_spread_over_pages() {
         };
         scan["ExclusiveStartKey"] = last.clone();
     }
-    assert_eq!((count, pages), (6, 2));
+    assert_eq!((count, pages), (6, 3));
 }
 
 #[tokio::test]

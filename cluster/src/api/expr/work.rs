@@ -8,9 +8,10 @@
 
 /// Work of visiting one element of a document, as bytes that could be compared meanwhile.
 pub(super) const NODE: usize = 32;
-/// Most work of one evaluation, in bytes compared: some tens of milliseconds.
-/// (A comparison of two of the largest items is at most a tenth of it.)
-pub const MAX_WORK: usize = 64 << 20;
+/// Most work of one evaluation, in bytes compared: a fraction of a leader's lease, also where
+/// bytes are searched in the slowest way. (To compare two of the largest items made of the
+/// smallest values is a quarter of it.)
+pub const MAX_WORK: usize = 32 << 20;
 
 /// An expression that would take too much work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
