@@ -215,6 +215,11 @@ impl CanaryConfig {
             "workload.timeout_ms must be 50 to 60000",
         );
         must(
+            w.slow_after_ms
+                .is_none_or(|ms| (1..w.timeout_ms).contains(&ms)),
+            "workload.slow_after_ms must be 1 to less than workload.timeout_ms",
+        );
+        must(
             w.item_bytes <= MAX_ITEM_BYTES,
             "workload.item_bytes must be 0 to 100000",
         );
@@ -308,6 +313,7 @@ pub(crate) mod tests {
         c.workload.keys = 0;
         c.workload.cas = 0.5;
         c.workload.timeout_ms = 1;
+        c.workload.slow_after_ms = Some(1);
         c.workload.tables = 9;
         c.workload.choice = KeyChoice::Hot {
             keys: 61,
@@ -325,6 +331,7 @@ pub(crate) mod tests {
             "keys",
             "shares",
             "timeout_ms",
+            "slow_after_ms",
             "tables",
             "choice",
             "item_bytes_max",

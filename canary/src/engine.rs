@@ -238,9 +238,9 @@ impl Engine {
 
     /// Nothing that is not in flight is begun any more, retries included.
     fn stop_pacing(&mut self) {
-        for w in self.waiting.drain() {
+        for w in self.waiting.drain().collect::<Vec<_>>() {
             self.pools[w.endpoint].retrying -= 1;
-            self.vitals.forgone(1);
+            self.forgo(w.endpoint, &w.before, w.attempt);
         }
         if let Some(pacer) = &mut self.pacer {
             pacer.stop();
@@ -349,8 +349,12 @@ impl Engine {
             return;
         };
         // Once the load was told to end, nothing more is begun.
+        let attempt = Attempt {
+            request: call.op.attempt.request,
+            retry: used.retries,
+        };
         if self.goal != Goal::Serve || pool.retrying >= self.config.in_flight_cap() {
-            self.vitals.forgone(1);
+            self.forgo(call.endpoint, &call.drawn, attempt);
             return;
         }
         pool.retrying += 1;
@@ -358,12 +362,30 @@ impl Engine {
             due: at + wait,
             endpoint: call.endpoint,
             before: call.drawn.clone(),
-            attempt: Attempt {
-                request: call.op.attempt.request,
-                retry: used.retries,
-            },
+            attempt,
             used,
         });
+    }
+
+    /// A retry that will not be made is in the history as one that was not sent:
+    /// what would have become of its request is not the service's doing.
+    fn forgo(&mut self, endpoint: usize, before: &Drawn, attempt: Attempt) {
+        self.vitals.forgone(1);
+        if !self.out.reserve(2) {
+            return;
+        }
+        let drawn = self.workload.again(endpoint, before);
+        let mut op = self.operation(endpoint, &drawn, self.config.clock.now());
+        op.attempt = attempt;
+        self.out.event(&Event::of_invocation(&op));
+        let at = op.invoked;
+        let call = Flying {
+            endpoint,
+            op,
+            drawn,
+            used: Used::default(),
+        };
+        self.close(call, at, failed(ErrorClass::Unsent, "its turn never came"));
     }
 
     /// An operation that is about to be invoked.

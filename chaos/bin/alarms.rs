@@ -97,7 +97,7 @@ impl Alarms {
     }
 }
 
-/// `alarm 'far away' fires (a through b): 31 % failed …, at +31.000 s`
+/// `alarm 'far away' fires (a through b): 31 % failed …, by what was due up to +31.000 s`
 fn words(change: &Change) -> String {
     let who = match change.who.as_str() {
         "" => String::new(),
@@ -108,7 +108,10 @@ fn words(change: &Change) -> String {
         "" => String::new(),
         what => format!(": {what},"),
     };
-    format!("alarm '{}' {does}{who}{what} at {}", change.name, change.at)
+    format!(
+        "alarm '{}' {does}{who}{what} by what was due up to {}",
+        change.name, change.at
+    )
 }
 
 impl Firing for Alarms {

@@ -7,7 +7,7 @@ use gameday_canary::protocol::{Command, FinalReads, Line, Notice, Totals};
 use gameday_chaos::runtime::Instrument;
 use gameday_record::history::{HistoryWriter, Pairing};
 use gameday_record::{Call, Event, HistoryHeader, Operation, Outcome};
-use gameday_reports::Fold;
+use gameday_reports::{Fold, Patience};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
@@ -59,7 +59,7 @@ struct Inner {
 }
 
 impl Recorder {
-    /// Creates the history file.
+    /// Creates the history file; the live fold counts by this patience.
     ///
     /// # Errors
     /// Those of the file system, with the path.
@@ -67,6 +67,7 @@ impl Recorder {
         path: &Path,
         header: HistoryHeader,
         recording: Arc<Recording>,
+        patience: Patience,
     ) -> Result<Arc<Self>, String> {
         let say = |e: std::io::Error| format!("{}: {e}", path.display());
         let file = File::create_new(path).map_err(say)?;
@@ -77,7 +78,7 @@ impl Recorder {
         let inner = Inner {
             writer: Some((writer, settle)),
             pairing: Pairing::default(),
-            fold: Fold::new(),
+            fold: Fold::new().with(patience),
             unknown: Vec::new(),
             flaw: None,
         };

@@ -30,7 +30,7 @@ use gameday_record::timeline::{Proof, TimelineWriter};
 use gameday_record::{
     HistoryHeader, Node, Phase, RunClock, RunFolder, RunInfo, RunState, TimelineEvent, Verdict,
 };
-use gameday_reports::BaselineRule;
+use gameday_reports::{BaselineRule, Patience};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -139,7 +139,10 @@ pub async fn main(args: RunArgs) -> Exit {
         epoch_utc,
     };
     let opened = write_json(&folder.run_json(), &info)
-        .and_then(|()| Recorder::create(&folder.history(), header, recording.clone()));
+        .and_then(|()| {
+            let patience = Patience::of(&info.workload);
+            Recorder::create(&folder.history(), header, recording.clone(), patience)
+        });
     let summary = match opened {
         Ok(recorder) => {
             let run = Run {

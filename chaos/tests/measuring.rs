@@ -43,6 +43,7 @@ adds = 0.2
 strong_reads = 0.3
 eventual_reads = 0.2
 timeout = "1s"
+slow_after = "250ms"
 item_bytes = [100, 4000]
 fresh_connections = 0.1
 attempts = 3
@@ -55,8 +56,8 @@ attempts = 3
         "{w:?}"
     );
     assert_eq!(
-        (w.adds, w.fresh_connections, w.timeout_ms),
-        (0.2, 0.1, 1000)
+        (w.adds, w.fresh_connections, w.timeout_ms, w.slow_after_ms),
+        (0.2, 0.1, 1000, Some(250))
     );
     assert_eq!((w.item_bytes, w.item_bytes_max), (100, Some(4000)));
     let hot = KeyChoice::Hot {

@@ -4,14 +4,14 @@
 //! Only whole seconds are judged that are *settled*: so old that every call
 //! due in them has ended (`settle`, the timeout of the calls with a margin).
 //! A second that is judged is not judged again, so what is known live is what
-//! the report says, as long as outcomes come within `settle`. An alarm is
-//! therefore known up to `settle` after its time ([`Change::at`]): the end of
-//! the second that made it fire, or cleared it.
+//! the report says, as long as outcomes come within `settle`. What made an alarm
+//! fire is a second of *due* times ([`Change::at`]); when anybody could know it is
+//! another time, and later ([`Change::known_at`]).
 //!
 //! Seconds without operations are no data: they are neither bad nor good.
 
 use crate::burn::{self, window};
-use crate::fold::{Fold, SECOND};
+use crate::fold::{Counts, Fold, SECOND, Second};
 use crate::numbers::limit_percent;
 use gameday_record::{AlarmRule, AlarmSpec, Nanos, Scope};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -29,8 +29,11 @@ pub struct Change {
     pub name: String,
     /// True if it fired, false if it cleared.
     pub firing: bool,
-    /// End of the second that made it so.
+    /// End of the second, by due times, that made it so.
     pub at: Nanos,
+    /// When that could be known: live, when it was evaluated; of a recording, when that
+    /// second and the last call due in its window had ended.
+    pub known_at: Nanos,
     /// Pair that made it fire (`a through b`); empty if all were taken together.
     pub who: String,
     /// What was seen, with window and threshold.
@@ -67,6 +70,8 @@ struct Alarm {
     spec: AlarmSpec,
     since: Option<Nanos>,
     eval: Eval,
+    /// When the last call was known of those judged so far.
+    known: Nanos,
 }
 
 #[derive(Debug)]
@@ -79,9 +84,9 @@ enum Eval {
     },
 }
 
-/// (attempts, missed) of the last seconds of a pair.
+/// The last seconds of a pair.
 #[derive(Debug, Default)]
-struct Recent(VecDeque<(u64, u64)>);
+struct Recent(VecDeque<Second>);
 
 /// The sum over a sliding window.
 #[derive(Debug)]
@@ -147,6 +152,7 @@ impl Watch {
                 },
                 spec,
                 since: None,
+                known: Nanos::ZERO,
             })
             .collect();
         let begin = begin.0.div_ceil(SECOND);
@@ -174,13 +180,13 @@ impl Watch {
     /// A bounded fold must still have them: call it at least as often as that
     /// forgets.
     pub fn step(&mut self, fold: &Fold, now: Nanos) -> Vec<Change> {
-        self.until(fold, (now - self.settle).0 / SECOND)
+        self.until(fold, (now - self.settle).0 / SECOND, Some(now))
     }
 
     /// Judges every whole second before `end`, settled or not: for a recording
     /// that has ended.
     pub fn finish(&mut self, fold: &Fold, end: Nanos) -> Vec<Change> {
-        self.until(fold, end.0 / SECOND)
+        self.until(fold, end.0 / SECOND, None)
     }
 
     /// How things stand after the last judged second.
@@ -200,7 +206,7 @@ impl Watch {
             .collect()
     }
 
-    fn until(&mut self, fold: &Fold, end: u64) -> Vec<Change> {
+    fn until(&mut self, fold: &Fold, end: u64, now: Option<Nanos>) -> Vec<Change> {
         let mut out = Vec::new();
         while self.next < end {
             let second = self.next;
@@ -212,7 +218,11 @@ impl Watch {
                 .map(|(az, _)| az.clone())
                 .collect();
             for (i, alarm) in self.alarms.iter_mut().enumerate() {
-                out.extend(alarm.judge(i, fold, second, &touched, second + 1 - self.begin));
+                let change = alarm.judge(i, fold, second, &touched, second + 1 - self.begin);
+                out.extend(change.map(|c| Change {
+                    known_at: now.unwrap_or(c.known_at),
+                    ..c
+                }));
             }
         }
         out
@@ -251,23 +261,25 @@ impl Alarm {
                 if selection.scope == Scope::Untouched {
                     pairs.retain(|(a, e), _| !touched.contains(a) && !touched.contains(e));
                 }
+                self.known = counts.values().map(|s| s.known).max().unwrap_or_default();
                 let mut worst: Option<(u64, String, String)> = None;
+                let mut known = Nanos::ZERO;
                 for ((az, endpoint), recent) in pairs.iter_mut() {
-                    let c = counts.get(&(az.as_str(), endpoint.as_str()));
-                    recent
-                        .0
-                        .push_back(c.map_or((0, 0), |c| (c.attempts(), c.missed())));
+                    let now = counts.get(&(az.as_str(), endpoint.as_str()));
+                    recent.0.push_back(now.copied().unwrap_or_default());
                     while recent.0.len() > *of as usize {
                         recent.0.pop_front();
                     }
-                    let is_bad = |(n, missed): &&(u64, u64)| *missed as f64 > share * *n as f64;
-                    let bads = recent.0.iter().filter(is_bad).count();
-                    let missed: u64 = recent.0.iter().map(|s| s.1).sum();
+                    let seen = || recent.0.iter().map(|s| s.counts);
+                    let is_bad = |c: &Counts| c.missed() as f64 > share * c.attempts() as f64;
+                    let bads = seen().filter(is_bad).count();
+                    let missed: u64 = seen().map(|c| c.missed()).sum();
                     if bads >= *bad as usize
                         && missed >= *failures
                         && worst.as_ref().is_none_or(|w| missed > w.0)
                     {
-                        let all: u64 = recent.0.iter().map(|s| s.0).sum();
+                        let all: u64 = seen().map(|c| c.attempts()).sum();
+                        known = recent.0.iter().map(|s| s.known).max().unwrap_or_default();
                         worst = Some((
                             missed,
                             format!("{az} through {endpoint}"),
@@ -279,6 +291,7 @@ impl Alarm {
                         ));
                     }
                 }
+                self.known = self.known.max(known);
                 worst.map(|(_, who, observed)| (who, observed))
             }
             (
@@ -291,7 +304,9 @@ impl Alarm {
                     clean_before,
                 },
             ) => {
-                let c = fold.counts(second, second, |c| c.is_in(selection, touched));
+                let Second { counts: c, known } =
+                    fold.second(second, |c| c.is_in(selection, touched));
+                self.known = self.known.max(known);
                 long.push(c.attempts(), c.missed());
                 short.push(c.attempts(), c.missed());
                 let threshold = factor * (1.0 - objective);
@@ -329,6 +344,7 @@ impl Alarm {
             name: self.spec.name.clone(),
             firing,
             at,
+            known_at: self.known.max(at),
             who,
             observed,
             stop: firing && self.spec.stop,
@@ -504,6 +520,51 @@ mod tests {
         );
         assert_eq!(w.states()[0].firing_since, Some(Nanos(23 * SECOND)));
         assert_eq!(w.step(&f, Nanos(26 * SECOND)), []);
+    }
+
+    #[test]
+    fn an_alarm_is_known_when_the_last_call_of_its_window_is() {
+        // Ten a second; from 20 s on none is answered, and each is given up after 2 s.
+        let lost = |s| {
+            if s >= 20 {
+                (2_000, unknown())
+            } else {
+                (1, ok())
+            }
+        };
+        let mut fold = Fold::new();
+        for i in 100..300 {
+            let (took, outcome) = lost(i / 10);
+            fold.push(&op("a", "b", i * 100, took, outcome));
+        }
+        let specs = || vec![spec(AlarmRule::default())];
+        let begin = Nanos(10 * SECOND);
+        let mut w = Watch::new(specs(), begin, Duration::from_secs(3));
+        let fired = w.finish(&fold, Nanos(30 * SECOND));
+        // The third bad second ends at 23 s; its last call, due at 22.9 s, at 24.9 s.
+        let (at, known) = (Nanos(23 * SECOND), Nanos(24_900_000_000));
+        assert_eq!((fired[0].at, fired[0].known_at), (at, known));
+        // Live it is known when it is evaluated.
+        let mut w = Watch::new(specs(), begin, Duration::from_secs(3));
+        assert_eq!(w.step(&fold, Nanos(25 * SECOND)), []);
+        let fired = w.step(&fold, Nanos(26_300_000_000));
+        assert_eq!(
+            (fired[0].at, fired[0].known_at),
+            (at, Nanos(26_300_000_000))
+        );
+        // The same of a burn rate, of more than 15 % over ten seconds.
+        let burn = spec(AlarmRule::BurnRate {
+            objective: 0.9,
+            long_ms: 10_000,
+            short_ms: 1_000,
+            factor: 1.5,
+            clean_before: true,
+        });
+        let mut w = Watch::new(vec![burn], begin, Duration::from_secs(3));
+        let fired = w.finish(&fold, Nanos(30 * SECOND));
+        // 20 of 100 are missed at the end of the second one.
+        let (at, known) = (Nanos(22 * SECOND), Nanos(23_900_000_000));
+        assert_eq!((fired[0].at, fired[0].known_at), (at, known));
     }
 
     #[test]

@@ -94,6 +94,7 @@ impl Fold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fold::Patience;
     use crate::fold::tests::{failed, ok, op, unknown};
     use gameday_record::{ErrorClass, Outcome};
 
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_baseline_without_data_is_not_known_to_be_healthy() {
-        let over = |outcome| Fold::over(&[op("a", "a", 1_500, 1, outcome)]);
+        let over = |outcome| Fold::over(Patience::default(), &[op("a", "a", 1_500, 1, outcome)]);
         let (from, to) = (Nanos(1_000_000_000), Nanos(2_000_000_000));
         let proof = over(ok()).baseline(from, to, &rule());
         assert_eq!(proof.verdict, Verdict::Unknown);

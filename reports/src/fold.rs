@@ -19,7 +19,7 @@ use gameday_record::{ErrorClass, Nanos, Operation, Outcome, Scope, Selection, Wo
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::ops::AddAssign;
+use std::ops::{AddAssign, SubAssign};
 use std::time::Duration;
 
 /// Longest latency that histograms tell apart, in microseconds; beyond it
@@ -45,6 +45,8 @@ pub fn kinds_in(w: &WorkloadSpec) -> Vec<Kind> {
 pub enum Tally {
     /// The service answered as promised (a condition that did not hold is an answer).
     Answered,
+    /// It answered, but later than the workload's `slow_after` lets count.
+    Late,
     /// It certainly had no effect.
     Failed,
     /// It may have had effect.
@@ -54,14 +56,55 @@ pub enum Tally {
 }
 
 impl Tally {
-    /// Of one operation.
-    pub fn of(op: &Operation) -> Tally {
+    /// True if the service answered, in time or late.
+    pub fn acknowledged(self) -> bool {
+        matches!(self, Tally::Answered | Tally::Late)
+    }
+
+    /// True if a client that was promised an answer did without.
+    pub fn missed(self) -> bool {
+        matches!(self, Tally::Late | Tally::Failed | Tally::Unknown)
+    }
+}
+
+/// How long a client waits for an answer, by the workload: what decides how an operation counts
+/// and when that is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// An answer that takes longer, from the due time on, is late: as good as none.
+    pub slow_after: Option<Duration>,
+    /// A call that never returned is known to be lost when it is given up: so long after it was due.
+    pub timeout: Duration,
+}
+
+impl Patience {
+    /// That of a workload.
+    pub fn of(w: &WorkloadSpec) -> Self {
+        Patience {
+            slow_after: w.slow_after_ms.map(Duration::from_millis),
+            timeout: Duration::from_millis(w.timeout_ms),
+        }
+    }
+
+    /// How an operation counts.
+    pub fn tally(&self, op: &Operation) -> Tally {
         match (&op.outcome, op.outcome.failure()) {
             (_, Some(f)) if f.class == ErrorClass::Unsent => Tally::Unsent,
-            (o, _) if o.answered() => Tally::Answered,
+            (o, _) if o.answered() => {
+                let took = op.returned.map(|at| at.since(op.due));
+                match took.zip(self.slow_after) {
+                    Some((took, most)) if took > most => Tally::Late,
+                    _ => Tally::Answered,
+                }
+            }
             (Outcome::Failed { .. }, _) => Tally::Failed,
             _ => Tally::Unknown,
         }
+    }
+
+    /// When a client knew what came of it: when it returned, or was given up.
+    pub fn known(&self, op: &Operation) -> Nanos {
+        op.returned.unwrap_or(op.due + self.timeout)
     }
 }
 
@@ -70,6 +113,9 @@ impl Tally {
 pub struct Counts {
     /// Answered as promised.
     pub answered: u64,
+    /// Answered later than `slow_after` of the workload; always 0 without it.
+    #[serde(default)]
+    pub late: u64,
     /// Certainly without effect.
     pub failed: u64,
     /// Perhaps with effect.
@@ -81,12 +127,12 @@ pub struct Counts {
 impl Counts {
     /// Operations that reached, or tried to reach, the service: all but the unsent.
     pub fn attempts(&self) -> u64 {
-        self.answered + self.failed + self.unknown
+        self.answered + self.missed()
     }
 
-    /// Attempts that were not answered.
+    /// Attempts that were not answered in time.
     pub fn missed(&self) -> u64 {
-        self.failed + self.unknown
+        self.late + self.failed + self.unknown
     }
 
     /// Share of attempts that were answered; `None` without attempts.
@@ -104,9 +150,11 @@ impl Counts {
         }
     }
 
-    fn add(&mut self, tally: Tally) {
+    /// Counts one more.
+    pub fn add(&mut self, tally: Tally) {
         match tally {
             Tally::Answered => self.answered += 1,
+            Tally::Late => self.late += 1,
             Tally::Failed => self.failed += 1,
             Tally::Unknown => self.unknown += 1,
             Tally::Unsent => self.unsent += 1,
@@ -117,9 +165,36 @@ impl Counts {
 impl AddAssign for Counts {
     fn add_assign(&mut self, o: Counts) {
         self.answered += o.answered;
+        self.late += o.late;
         self.failed += o.failed;
         self.unknown += o.unknown;
         self.unsent += o.unsent;
+    }
+}
+
+impl SubAssign for Counts {
+    fn sub_assign(&mut self, o: Counts) {
+        self.answered -= o.answered;
+        self.late -= o.late;
+        self.failed -= o.failed;
+        self.unknown -= o.unknown;
+        self.unsent -= o.unsent;
+    }
+}
+
+/// The operations due in one second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Second {
+    /// What came of them.
+    pub counts: Counts,
+    /// When the last of them was known: before, the second cannot be judged.
+    pub known: Nanos,
+}
+
+impl AddAssign for Second {
+    fn add_assign(&mut self, o: Second) {
+        self.counts += o.counts;
+        self.known = self.known.max(o.known);
     }
 }
 
@@ -187,7 +262,9 @@ struct Cell {
     total: Counts,
     /// First attempts that were missed, of requests that were answered later.
     rescued: Counts,
-    seconds: BTreeMap<u64, Counts>,
+    /// … of requests whose next attempt did not come because the canary stopped.
+    forgone: Counts,
+    seconds: BTreeMap<u64, Second>,
     latency: Histogram<u64>,
 }
 
@@ -212,6 +289,7 @@ pub struct Fold {
     latency: BTreeMap<(u64, Kind), Histogram<u32>>,
     open: HashMap<u64, Open>,
     opened: VecDeque<u64>,
+    patience: Patience,
     /// Seconds that are kept; `None`: all.
     keep: Option<u64>,
     newest: u64,
@@ -233,9 +311,17 @@ impl Fold {
         }
     }
 
-    /// A fold over these operations.
-    pub fn over<'a>(operations: impl IntoIterator<Item = &'a Operation>) -> Self {
-        let mut fold = Fold::new();
+    /// The same, which counts by this patience instead of an endless one.
+    pub fn with(self, patience: Patience) -> Self {
+        Fold { patience, ..self }
+    }
+
+    /// A fold over these operations, counted by this patience.
+    pub fn over<'a>(
+        patience: Patience,
+        operations: impl IntoIterator<Item = &'a Operation>,
+    ) -> Self {
+        let mut fold = Fold::new().with(patience);
         operations.into_iter().for_each(|o| fold.push(o));
         fold
     }
@@ -246,10 +332,16 @@ impl Fold {
         if op.last {
             return;
         }
-        let tally = Tally::of(op);
+        let tally = self.patience.tally(op);
         if !op.attempt.is_first() {
-            if tally == Tally::Answered {
-                self.rescue(op.attempt.request);
+            match tally {
+                Tally::Answered => {
+                    self.settle(op.attempt.request, |cell| &mut cell.rescued);
+                }
+                Tally::Unsent => {
+                    self.settle(op.attempt.request, |cell| &mut cell.forgone);
+                }
+                _ => {}
             }
             return;
         }
@@ -266,14 +358,20 @@ impl Fold {
         let cell = self.cells.entry(key).or_insert_with(|| Cell {
             total: Counts::default(),
             rescued: Counts::default(),
+            forgone: Counts::default(),
             seconds: BTreeMap::new(),
             latency: histogram(3),
         });
         cell.total.add(tally);
         if kept {
-            cell.seconds.entry(second).or_default().add(tally);
+            let mut one = Second {
+                known: self.patience.known(op),
+                ..Second::default()
+            };
+            one.counts.add(tally);
+            *cell.seconds.entry(second).or_default() += one;
         }
-        if let (Tally::Answered, Some(returned)) = (tally, op.returned) {
+        if let (true, Some(returned)) = (tally.acknowledged(), op.returned) {
             let us = micros(returned.since(op.due));
             record(&mut cell.latency, us);
             if kept {
@@ -283,7 +381,7 @@ impl Fold {
                     .or_insert_with(|| histogram(2));
                 record(by_second, us);
             }
-        } else if op.attempt.request != 0 && matches!(tally, Tally::Failed | Tally::Unknown) {
+        } else if op.attempt.request != 0 && tally.missed() {
             self.await_retry(op.attempt.request, Open { key, tally });
         }
     }
@@ -298,11 +396,12 @@ impl Fold {
         self.open.insert(request, open);
     }
 
-    fn rescue(&mut self, request: u64) {
+    /// A request that waited for a retry waits no more: where its first attempt counts besides.
+    fn settle(&mut self, request: u64, of: fn(&mut Cell) -> &mut Counts) {
         if let Some(open) = self.open.remove(&request)
             && let Some(cell) = self.cells.get_mut(&open.key)
         {
-            cell.rescued.add(open.tally);
+            of(cell).add(open.tally);
         }
     }
 
@@ -375,18 +474,17 @@ impl Fold {
         sum
     }
 
-    /// Totals of requests: one is answered if any of its attempts is.
+    /// Totals of requests: one is answered if any of its attempts is. Those
+    /// whose next attempt was still to come when the canary stopped are left
+    /// out: what would have become of them is not known.
     pub fn requests(&self, keep: impl Fn(CellRef<'_>) -> bool) -> Counts {
         let mut sum = Counts::default();
         for (key, cell) in &self.cells {
             if keep(self.name(key)) {
-                let (t, r) = (cell.total, cell.rescued);
-                sum += Counts {
-                    answered: t.answered + r.failed + r.unknown,
-                    failed: t.failed - r.failed,
-                    unknown: t.unknown - r.unknown,
-                    unsent: t.unsent,
-                };
+                sum += cell.total;
+                sum -= cell.rescued;
+                sum -= cell.forgone;
+                sum.answered += cell.rescued.missed();
             }
         }
         sum
@@ -430,8 +528,8 @@ impl Fold {
         for (key, cell) in &self.cells {
             let name = self.name(key);
             let sum = out.entry((name.az, name.endpoint)).or_default();
-            for c in cell.seconds.range(from..=to).map(|(_, c)| *c) {
-                *sum += c;
+            for s in cell.seconds.range(from..=to).map(|(_, s)| s) {
+                *sum += s.counts;
             }
         }
         out
@@ -445,8 +543,8 @@ impl Fold {
         }
         for (key, cell) in &self.cells {
             if keep(self.name(key)) {
-                for c in cell.seconds.range(from..=to).map(|(_, c)| *c) {
-                    sum += c;
+                for s in cell.seconds.range(from..=to).map(|(_, s)| s) {
+                    sum += s.counts;
                 }
             }
         }
@@ -483,31 +581,44 @@ impl Fold {
         let mut out: BTreeMap<u64, Counts> = BTreeMap::new();
         for (key, cell) in &self.cells {
             if keep(self.name(key)) {
-                for (second, c) in &cell.seconds {
-                    *out.entry(*second).or_default() += *c;
+                for (second, s) in &cell.seconds {
+                    *out.entry(*second).or_default() += s.counts;
                 }
             }
         }
         out
     }
 
-    /// Counts of one second for every (AZ, endpoint) that has any, over the
-    /// cells that `keep` keeps.
+    /// One second for every (AZ, endpoint) that has any operation in it, over
+    /// the cells that `keep` keeps.
     pub fn pairs_at(
         &self,
         second: u64,
         keep: impl Fn(CellRef<'_>) -> bool,
-    ) -> BTreeMap<(&str, &str), Counts> {
-        let mut out: BTreeMap<(&str, &str), Counts> = BTreeMap::new();
+    ) -> BTreeMap<(&str, &str), Second> {
+        let mut out: BTreeMap<(&str, &str), Second> = BTreeMap::new();
         for (key, cell) in &self.cells {
             let name = self.name(key);
-            if let Some(c) = cell.seconds.get(&second)
+            if let Some(s) = cell.seconds.get(&second)
                 && keep(name)
             {
-                *out.entry((name.az, name.endpoint)).or_default() += *c;
+                *out.entry((name.az, name.endpoint)).or_default() += *s;
             }
         }
         out
+    }
+
+    /// One second over the cells that `keep` keeps.
+    pub fn second(&self, second: u64, keep: impl Fn(CellRef<'_>) -> bool) -> Second {
+        let mut sum = Second::default();
+        for (key, cell) in &self.cells {
+            if let Some(s) = cell.seconds.get(&second)
+                && keep(self.name(key))
+            {
+                sum += *s;
+            }
+        }
+        sum
     }
 }
 
@@ -590,11 +701,46 @@ pub(crate) mod tests {
             (failed(ErrorClass::Unsent), Tally::Unsent),
             (unknown(), Tally::Unknown),
         ] {
-            assert_eq!(Tally::of(&op("a", "a", 0, 1, outcome)), want);
+            let patience = Patience::default();
+            assert_eq!(patience.tally(&op("a", "a", 0, 1, outcome)), want);
         }
         let mut last = op("a", "a", 0, 1, ok());
         last.last = true;
-        assert_eq!(Fold::over([&last]).total(Kind::Write), Counts::default());
+        assert_eq!(
+            Fold::over(Patience::default(), [&last]).total(Kind::Write),
+            Counts::default()
+        );
+    }
+
+    #[test]
+    fn a_late_answer_is_a_missed_one_whose_latency_is_known() {
+        let patience = Patience {
+            slow_after: Some(Duration::from_millis(500)),
+            timeout: Duration::from_secs(3),
+        };
+        let mut lost = op("a", "a", 1_200, 0, unknown());
+        lost.returned = None;
+        let fold = Fold::over(
+            patience,
+            &[
+                op("a", "a", 1_000, 500, ok()),
+                op("a", "a", 1_100, 501, ok()),
+                lost,
+            ],
+        );
+        let c = fold.total(Kind::Write);
+        assert_eq!((c.answered, c.late, c.unknown), (1, 1, 1));
+        assert_eq!((c.attempts(), c.missed()), (3, 2));
+        assert_eq!(fold.latency(|_| true).len(), 2);
+        // The last of the second is known when the call that never returned is given up.
+        let second = fold.second(1, |_| true);
+        assert_eq!((second.counts, second.known), (c, Nanos(4_200_000_000)));
+        // Without `slow_after` it is an answer.
+        let patience = Patience::default();
+        assert_eq!(
+            patience.tally(&op("a", "a", 0, 60_000, ok())),
+            Tally::Answered
+        );
     }
 
     #[test]
@@ -602,7 +748,7 @@ pub(crate) mod tests {
         // Due at 1.9 s and answered 5 s later: second 1, five seconds slow.
         let slow = op("a", "a", 1_900, 5_000, ok());
         let fast: Vec<_> = (0..99).map(|i| op("a", "b", 2_000 + i, 2, ok())).collect();
-        let fold = Fold::over(fast.iter().chain([&slow]));
+        let fold = Fold::over(Patience::default(), fast.iter().chain([&slow]));
         assert_eq!(fold.counts(1, 1, |_| true).answered, 1);
         assert_eq!(fold.counts(2, 2, |_| true).answered, 99);
         let h = fold.latency(|_| true);
@@ -622,25 +768,41 @@ pub(crate) mod tests {
             o.attempt = a;
             o
         };
-        let fold = Fold::over(&[
-            // Answered at the third attempt, never, and at once.
-            with(op("a", "a", 1_000, 1, unknown()), attempt(1, 0)),
-            with(
-                op("a", "a", 1_100, 1, failed(ErrorClass::Server)),
-                attempt(1, 1),
-            ),
-            with(op("a", "a", 1_200, 1, ok()), attempt(1, 2)),
-            with(
-                op("a", "a", 1_300, 1, failed(ErrorClass::Refused)),
-                attempt(2, 0),
-            ),
-            with(op("a", "a", 1_400, 1, unknown()), attempt(2, 1)),
-            with(op("a", "a", 1_500, 1, ok()), attempt(3, 0)),
-            // Of a request whose first attempt was not seen.
-            with(op("a", "a", 1_600, 1, ok()), attempt(9, 1)),
-        ]);
+        let fold = Fold::over(
+            Patience::default(),
+            &[
+                // Answered at the third attempt, never, and at once.
+                with(op("a", "a", 1_000, 1, unknown()), attempt(1, 0)),
+                with(
+                    op("a", "a", 1_100, 1, failed(ErrorClass::Server)),
+                    attempt(1, 1),
+                ),
+                with(op("a", "a", 1_200, 1, ok()), attempt(1, 2)),
+                with(
+                    op("a", "a", 1_300, 1, failed(ErrorClass::Refused)),
+                    attempt(2, 0),
+                ),
+                with(op("a", "a", 1_400, 1, unknown()), attempt(2, 1)),
+                with(op("a", "a", 1_500, 1, ok()), attempt(3, 0)),
+                // Of a request whose first attempt was not seen.
+                with(op("a", "a", 1_600, 1, ok()), attempt(9, 1)),
+                // Its retry was to come when the canary stopped: nobody knows.
+                with(
+                    op("a", "a", 1_700, 1, failed(ErrorClass::Refused)),
+                    attempt(4, 0),
+                ),
+                with(
+                    op("a", "a", 1_800, 0, failed(ErrorClass::Unsent)),
+                    attempt(4, 1),
+                ),
+            ],
+        );
         let c = fold.total(Kind::Write);
-        assert_eq!((c.answered, c.failed, c.unknown), (1, 1, 1));
+        assert_eq!(
+            (c.answered, c.failed, c.unknown, c.unsent),
+            (1, 2, 1, 0),
+            "what is due counts"
+        );
         let r = fold.requests(|_| true);
         assert_eq!((r.answered, r.failed, r.unknown), (2, 1, 0));
         assert_eq!(fold.latency(|_| true).len(), 1);
@@ -696,7 +858,7 @@ pub(crate) mod tests {
             op("a", "b", 8_000, 1, ok()),
             op("a", "b", 9_500, 1, unknown()),
         ];
-        let fold = Fold::over(&ops);
+        let fold = Fold::over(Patience::default(), &ops);
         let now = Nanos(10_000_000_000);
         let recent = fold.recent(now, 3, Some(Kind::Write));
         assert_eq!((recent.counts.answered, recent.counts.unknown), (1, 1));

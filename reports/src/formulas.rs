@@ -9,31 +9,83 @@ pub fn request_availability(answered: u64, attempts: u64) -> Option<f64> {
     (attempts > 0).then(|| answered as f64 / attempts as f64)
 }
 
-/// The longest stretch `(start, end)` inside `[from, to]` in which no time of
-/// `successes` lies, edges included: a run that ends in an outage has a gap
-/// up to its end. `successes` are the due times of answered operations,
-/// sorted. `None` if `to <= from`.
+/// When operations were acknowledged: the completions of those that were
+/// answered, in time or late, between the edges of what was asked.
+///
+/// A gap is a stretch between two neighbouring acknowledgements, the edges
+/// included: what a client that waits for any acknowledgement goes without.
+/// Counted by completions and not by due times, it shows a service that holds
+/// its answers back however patient the calls are.
 ///
 /// Resolution is the spacing of the operations: with R per second even a
 /// perfect service has a gap of 1/R.
-pub fn longest_gap(successes: &[Nanos], from: Nanos, to: Nanos) -> Option<(Nanos, Nanos)> {
-    if to <= from {
-        return None;
-    }
-    let mut longest = (from, from);
-    let mut last = from;
-    let inside = successes
-        .iter()
-        .copied()
-        .filter(|t| *t > from && *t < to)
-        .chain([to]);
-    for t in inside {
-        if t.since(last) > longest.1.since(longest.0) {
-            longest = (last, t);
+#[derive(Clone, Debug)]
+pub struct Acknowledged {
+    /// The edges and what lies between them, in order.
+    at: Vec<Nanos>,
+}
+
+impl Acknowledged {
+    /// `completions` in any order, of operations of which the first was due at
+    /// `from` and the last at `to`. What was acknowledged after `to` moves that
+    /// edge: until then the service owed the answer.
+    pub fn new(from: Nanos, to: Nanos, mut completions: Vec<Nanos>) -> Self {
+        completions.retain(|t| *t > from);
+        completions.sort_unstable();
+        let last = completions.last().copied().unwrap_or(from);
+        completions.insert(0, from);
+        if last < to {
+            completions.push(to);
         }
-        last = t;
+        Acknowledged { at: completions }
     }
-    Some(longest)
+
+    /// The longest gap, the first of those that are equally long; `None` if
+    /// there is no time between the edges.
+    pub fn longest_gap(&self) -> Option<(Nanos, Nanos)> {
+        self.longest_gap_in(Nanos::ZERO, Nanos::FOREVER)
+    }
+
+    /// The longest of the gaps that reach into `[from, to]`, with what lies
+    /// outside of it.
+    pub fn longest_gap_in(&self, from: Nanos, to: Nanos) -> Option<(Nanos, Nanos)> {
+        let first = self.at.partition_point(|t| *t <= from).saturating_sub(1);
+        let mut longest: Option<(Nanos, Nanos)> = None;
+        for gap in self.at[first..].windows(2) {
+            if gap[0] > to {
+                break;
+            }
+            let length = gap[1].since(gap[0]);
+            if longest.is_none_or(|(a, b)| length > b.since(a)) {
+                longest = Some((gap[0], gap[1]));
+            }
+        }
+        longest
+    }
+}
+
+/// The longest stretch of operations in a row, by due times, that were not
+/// answered: from the first of them to the first one that was again, or to the
+/// last one. `calls` are (due, answered), sorted. `None` if all were answered.
+///
+/// It says when the calls were due that were doomed, not when anybody could
+/// know: that is [`Acknowledged`].
+pub fn longest_doomed(calls: &[(Nanos, bool)]) -> Option<(Nanos, Nanos)> {
+    let mut longest: Option<(Nanos, Nanos)> = None;
+    let mut i = 0;
+    while i < calls.len() {
+        let same = calls[i..].iter().take_while(|c| c.1 == calls[i].1).count();
+        let end = calls
+            .get(i + same)
+            .or(calls.last())
+            .map_or(calls[i].0, |c| c.0);
+        let length = end.since(calls[i].0);
+        if !calls[i].1 && longest.is_none_or(|(a, b)| length > b.since(a)) {
+            longest = Some((calls[i].0, end));
+        }
+        i += same;
+    }
+    longest
 }
 
 /// The bracket of one outage: it lasted at least `low` (from the first to the
@@ -121,23 +173,55 @@ mod tests {
 
     #[test]
     fn gaps_include_the_edges() {
-        let (from, to) = (s(0.0), s(10.0));
-        for (successes, want) in [
+        let of = |completions: &[f64]| {
+            let times = completions.iter().map(|t| s(*t)).collect();
+            Acknowledged::new(s(0.0), s(10.0), times)
+        };
+        for (completions, want) in [
             (vec![], (0.0, 10.0)),
-            (vec![1.0, 2.0, 6.5, 9.0], (2.0, 6.5)),
+            (vec![9.0, 2.0, 6.5, 1.0], (2.0, 6.5)),
             (vec![4.0, 5.0, 6.0], (0.0, 4.0)),
             (vec![1.0, 2.0, 3.0], (3.0, 10.0)),
-            // Outside the measured time a success does not count.
-            (vec![12.0], (0.0, 10.0)),
+            // What was due in time and answered after the last one was due.
+            (vec![1.0, 12.0], (1.0, 12.0)),
+            (vec![10.0, 10.0], (0.0, 10.0)),
         ] {
-            let times: Vec<_> = successes.iter().map(|t| s(*t)).collect();
-            assert_eq!(
-                longest_gap(&times, from, to),
-                Some((s(want.0), s(want.1))),
-                "{successes:?}"
-            );
+            let gap = of(&completions).longest_gap();
+            assert_eq!(gap, Some((s(want.0), s(want.1))), "{completions:?}");
         }
-        assert_eq!(longest_gap(&[], to, to), None);
+        assert_eq!(
+            Acknowledged::new(s(3.0), s(3.0), vec![]).longest_gap(),
+            None
+        );
+        // What reaches into a window counts whole.
+        let a = of(&[1.0, 2.0, 6.5, 9.0]);
+        for (from, to, want) in [
+            (3.0, 4.0, (2.0, 6.5)),
+            (7.0, 7.5, (6.5, 9.0)),
+            (0.0, 1.5, (0.0, 1.0)),
+            (6.5, 7.0, (6.5, 9.0)),
+            (9.5, 20.0, (9.0, 10.0)),
+        ] {
+            let gap = a.longest_gap_in(s(from), s(to));
+            assert_eq!(gap, Some((s(want.0), s(want.1))), "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn doomed_calls_are_counted_by_their_due_times() {
+        let of = |pattern: &str| {
+            let calls: Vec<_> = pattern
+                .chars()
+                .enumerate()
+                .map(|(i, c)| (s(i as f64), c == '+'))
+                .collect();
+            longest_doomed(&calls).map(|(a, b)| (a.as_secs_f64(), b.as_secs_f64()))
+        };
+        assert_eq!(of(""), None);
+        assert_eq!(of("+++"), None);
+        assert_eq!(of("+--+-+"), Some((1.0, 3.0)));
+        assert_eq!(of("-++---"), Some((3.0, 5.0)));
+        assert_eq!(of("+-"), Some((1.0, 1.0)));
     }
 
     #[test]

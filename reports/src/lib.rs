@@ -30,6 +30,6 @@ pub mod uptime;
 pub use alarms::{Change, Watch};
 pub use assemble::assemble;
 pub use baseline::BaselineRule;
-pub use fold::{Counts, Fold, Kind};
+pub use fold::{Counts, Fold, Kind, Patience};
 pub use render::{render_all, terminal};
 pub use report::Report;

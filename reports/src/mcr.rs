@@ -1,44 +1,58 @@
 //! Availability over slices and windows of time. Pure functions over counts
 //! per second.
 
-use crate::fold::Counts;
+use crate::fold::{Counts, SECOND};
+use gameday_record::Nanos;
 use std::collections::BTreeMap;
 
 /// Mean over slices.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SliceMean {
-    /// `(Σ A_k) / K`; `None` without data.
+    /// `(Σ t_k A_k) / Σ t_k`; `None` without data.
     pub mean: Option<f64>,
-    /// `K`: slices with at least one attempt.
+    /// Slices with at least one attempt.
     pub with_data: u64,
     /// Slices without; they do not count.
     pub without_data: u64,
 }
 
-/// The mean, over slices of `slice` seconds from `from` to `to` (exclusive,
-/// the last one may be shorter), of their answered shares
-/// `A_k = answered_k / attempts_k`: `A = (Σ A_k) / K` over the `K` slices with
-/// data.
+/// The mean, over slices of `slice` seconds, of their answered shares
+/// `A_k = answered_k / attempts_k`, each weighted by the time `t_k` that it
+/// covers: `A = (Σ t_k A_k) / Σ t_k` over the slices with data. The first begins with
+/// the second of `from`; the first and the last may cover less than a slice.
 ///
-/// Source: the monthly uptime of AWS's service level agreements, mean of
-/// five-minute error rates; equal to OpenSLO's `RatioTimeslices`. AWS counts
-/// an empty slice as 100 %; here it is no data and does not count, because a
+/// Source: the monthly uptime of AWS's service level agreements weights
+/// five-minute error rates so, as does OpenSLO's `RatioTimeslices`. It is not AWS's number: AWS
+/// cuts slices by the clock, counts answers 500 and 503 alone as errors, and
+/// an empty slice as 100 %. Here it is no data and does not count, because a
 /// canary that is silent says nothing.
-pub fn sliced(seconds: &BTreeMap<u64, Counts>, from: u64, to: u64, slice: u64) -> SliceMean {
+pub fn sliced(seconds: &BTreeMap<u64, Counts>, from: Nanos, to: Nanos, slice: u64) -> SliceMean {
     let slice = slice.max(1);
     if to <= from {
         return SliceMean::default();
     }
+    let (start, end) = (from.0 / SECOND, to.0.div_ceil(SECOND));
     let mut slices: BTreeMap<u64, Counts> = BTreeMap::new();
-    for (second, c) in seconds.range(from..to) {
-        *slices.entry((second - from) / slice).or_default() += *c;
+    for (second, c) in seconds.range(start..end) {
+        *slices.entry((second - start) / slice).or_default() += *c;
     }
-    let shares: Vec<f64> = slices.values().filter_map(Counts::availability).collect();
-    let all = (to - from).div_ceil(slice);
+    let covered = |k: u64| {
+        let begin = Nanos((start + k * slice).saturating_mul(SECOND)).max(from);
+        let end = Nanos((start + (k + 1) * slice).saturating_mul(SECOND)).min(to);
+        end.since(begin).as_secs_f64()
+    };
+    let (mut sum, mut time, mut with_data) = (0.0, 0.0, 0);
+    for (k, c) in &slices {
+        if let Some(share) = c.availability() {
+            sum += covered(*k) * share;
+            time += covered(*k);
+            with_data += 1;
+        }
+    }
     SliceMean {
-        mean: (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64),
-        with_data: shares.len() as u64,
-        without_data: all - shares.len() as u64,
+        mean: (time > 0.0).then(|| sum / time),
+        with_data,
+        without_data: (end - start).div_ceil(slice) - with_data,
     }
 }
 
@@ -66,6 +80,8 @@ pub struct Cumulated {
     from: u64,
     /// `sums[i]`: counts of the first `i` seconds.
     sums: Vec<Counts>,
+    /// Attempts of all seconds that have any, and how many these are.
+    usual: (u64, u64),
 }
 
 /// Longest time that curves are computed over, in seconds; a longer one is
@@ -78,13 +94,19 @@ impl Cumulated {
         let from = from.max(to.saturating_sub(MAX_SECONDS));
         let mut sums = vec![Counts::default()];
         let mut sum = Counts::default();
+        let mut with_data = 0;
         for second in from..to.max(from) {
             if let Some(c) = seconds.get(&second) {
                 sum += *c;
+                with_data += u64::from(c.attempts() > 0);
             }
             sums.push(sum);
         }
-        Cumulated { from, sums }
+        Cumulated {
+            from,
+            sums,
+            usual: (sum.attempts(), with_data),
+        }
     }
 
     /// Seconds.
@@ -98,19 +120,24 @@ impl Cumulated {
     }
 
     fn between(&self, a: u64, b: u64) -> Counts {
-        let (x, y) = (self.sums[a as usize], self.sums[b as usize]);
-        Counts {
-            answered: y.answered - x.answered,
-            failed: y.failed - x.failed,
-            unknown: y.unknown - x.unknown,
-            unsent: y.unsent - x.unsent,
-        }
+        let mut counts = self.sums[b as usize];
+        counts -= self.sums[a as usize];
+        counts
+    }
+
+    /// Whether a window of `length` seconds has at least half of the attempts that as many seconds
+    /// with data have on average: the edges of a run, or of a gap, do not stand for a window.
+    fn enough(&self, attempts: u64, length: u64) -> bool {
+        let (all, seconds) = self.usual;
+        let usual =
+            u128::from(attempts) * 2 * u128::from(seconds) >= u128::from(all) * u128::from(length);
+        attempts > 0 && (usual || length == self.len())
     }
 
     /// The worst window of `length` seconds:
     /// `MCR(w) = min over t of (Σ good in [t, t+w)) / (Σ total in [t, t+w))`,
-    /// over the windows with data; the first of those that are equally bad.
-    /// `None` if the time is shorter than `length` or there is no data.
+    /// over the windows with enough data, half of the usual; the first of those that are
+    /// equally bad. `None` if the time is shorter than `length` or no window has enough.
     ///
     /// Source: Hauer, Hoffmann, Lunney, Ardelean, Diwan, *Meaningful
     /// Availability*, NSDI 2020 (windowed minimum; the curve over lengths).
@@ -121,7 +148,7 @@ impl Cumulated {
         let mut worst: Option<Window> = None;
         for t in 0..=self.len() - length {
             let counts = self.between(t, t + length);
-            if counts.attempts() == 0 {
+            if !self.enough(counts.attempts(), length) {
                 continue;
             }
             // missed/attempts, compared without rounding.
@@ -194,29 +221,57 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn slices_without_data_do_not_count() {
-        let mut s = outage(20, 5, 10, 10);
-        // Slices of five: 100, 0, 100, 100 %.
-        let m = sliced(&s, 0, 20, 5);
-        assert_eq!((m.mean, m.with_data, m.without_data), (Some(0.75), 4, 0));
-        // Without the third: (1 + 0 + 1) / 3.
-        s.retain(|t, _| !(10..15).contains(t));
-        let m = sliced(&s, 0, 20, 5);
-        assert_eq!((m.with_data, m.without_data), (3, 1));
-        assert!((m.mean.unwrap() - 2.0 / 3.0).abs() < 1e-12);
-        // 18 to 38: nothing but two seconds of the first slice; the last is short.
-        let m = sliced(&s, 18, 37, 10);
-        assert_eq!((m.mean, m.with_data, m.without_data), (Some(1.0), 1, 1));
-        assert_eq!(sliced(&s, 100, 110, 5).mean, None);
-        assert_eq!(sliced(&s, 10, 10, 5), SliceMean::default());
+    fn s(t: f64) -> Nanos {
+        Nanos((t * 1e9) as u64)
     }
 
     #[test]
-    fn slices_weigh_the_same_whatever_their_traffic() {
+    fn slices_without_data_do_not_count() {
+        let mut o = outage(20, 5, 10, 10);
+        // Slices of five: 100, 0, 100, 100 %.
+        let m = sliced(&o, s(0.0), s(20.0), 5);
+        assert_eq!((m.mean, m.with_data, m.without_data), (Some(0.75), 4, 0));
+        // Without the third: (1 + 0 + 1) / 3.
+        o.retain(|t, _| !(10..15).contains(t));
+        let m = sliced(&o, s(0.0), s(20.0), 5);
+        assert_eq!((m.with_data, m.without_data), (3, 1));
+        assert!((m.mean.unwrap() - 2.0 / 3.0).abs() < 1e-12);
+        // 18 to 37: nothing but two seconds of the first slice; the last is short.
+        let m = sliced(&o, s(18.0), s(37.0), 10);
+        assert_eq!((m.mean, m.with_data, m.without_data), (Some(1.0), 1, 1));
+        assert_eq!(sliced(&o, s(100.0), s(110.0), 5).mean, None);
+        assert_eq!(sliced(&o, s(10.0), s(10.0), 5), SliceMean::default());
+    }
+
+    #[test]
+    fn slices_weigh_by_their_time_whatever_their_traffic() {
         // 1 of 2 in the first, 98 of 98 in the second: 75 %, not 99 %.
-        let s = BTreeMap::from([(0, counts(1, 1)), (1, counts(98, 0))]);
-        assert_eq!(sliced(&s, 0, 2, 1).mean, Some(0.75));
+        let two = BTreeMap::from([(0, counts(1, 1)), (1, counts(98, 0))]);
+        assert_eq!(sliced(&two, s(0.0), s(2.0), 1).mean, Some(0.75));
+        // 301 s, and the last second missed: 300 of 301, not one slice of two.
+        let m = sliced(&outage(301, 300, 301, 10), s(0.0), s(301.0), 300);
+        assert!((m.mean.unwrap() - 300.0 / 301.0).abs() < 1e-12);
+        // Measured from 5.95 on: the second from 5 on covers 50 ms, of 1.05 s in all.
+        let edge = BTreeMap::from([(5, counts(0, 1)), (6, counts(20, 0))]);
+        let m = sliced(&edge, s(5.95), s(7.0), 1);
+        assert!((m.mean.unwrap() - 1.0 / 1.05).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_window_without_enough_attempts_does_not_decide() {
+        // One call in the first 50 ms, missed; then twenty a second, all answered.
+        let mut o: BTreeMap<u64, Counts> = (6..20).map(|s| (s, counts(20, 0))).collect();
+        o.insert(5, counts(0, 1));
+        let c = Cumulated::new(&o, 5, 20);
+        assert_eq!(c.worst(1).map(|w| w.availability()), Some(1.0));
+        // In a window of two seconds it counts among the others.
+        let two = c.worst(2).unwrap();
+        assert_eq!((two.from, two.counts.missed()), (5, 1));
+        // Half of the usual, (14 × 20 + 10) / 15 = 19.3 a second, is enough.
+        o.insert(5, counts(0, 10));
+        assert_eq!(Cumulated::new(&o, 5, 20).worst(1).unwrap().from, 5);
+        o.insert(5, counts(0, 9));
+        assert_ne!(Cumulated::new(&o, 5, 20).worst(1).unwrap().from, 5);
     }
 
     #[test]

@@ -146,6 +146,11 @@ pub fn plural(n: u64, one: &str) -> String {
     format!("{} {one}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
+/// `1 write was`, `2 writes were`.
+pub fn plural_were(n: u64, one: &str) -> String {
+    format!("{} {}", plural(n, one), if n == 1 { "was" } else { "were" })
+}
+
 /// Milliseconds: `850 ms`, `1.2 s`, `2 min 5 s`; rounded up, for times that
 /// should be short.
 pub fn millis(ms: u64) -> String {

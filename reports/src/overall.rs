@@ -286,21 +286,34 @@ pub fn sentence(
     let first = reasons.first().map_or("", String::as_str);
     match ending {
         Ending::Pass => {
-            let answered: Vec<_> = [
-                (&h.write, "writes"),
-                (&h.read, "strong reads"),
-                (&h.eventual, "eventual reads"),
-            ]
-            .into_iter()
-            .filter(|(a, _)| a.all.attempts() > 0)
-            .map(|(a, what)| format!("{} of {what}", a.text))
-            .take(2)
-            .collect();
+            let kinds = || {
+                [
+                    (&h.write, "writes"),
+                    (&h.read, "strong reads"),
+                    (&h.eventual, "eventual reads"),
+                ]
+                .into_iter()
+                .filter(|(a, _)| a.all.attempts() > 0)
+                .take(2)
+            };
+            // What was hurt on purpose was not to answer: others are who was promised something.
+            let spared = injections > 0 && kinds().all(|(a, _)| a.untouched.attempts() > 0);
+            let answered: Vec<_> = kinds()
+                .map(|(a, what)| match spared {
+                    true => format!("{} of {what}", a.untouched_text),
+                    false => format!("{} of {what}", a.text),
+                })
+                .collect();
+            let place = if spared {
+                "where no fault reached, "
+            } else {
+                ""
+            };
             let held = match promised {
                 true => "Everything promised held",
                 false => "No objective was set",
             };
-            let mut s = format!("{held}: {} were answered", answered.join(" and "));
+            let mut s = format!("{held}: {place}{} were answered", answered.join(" and "));
             if injections > 0 {
                 s.push_str(&recovered(h));
             }
@@ -322,9 +335,9 @@ fn recovered(h: &Headline) -> String {
             ", every pair was well {} after the fault began",
             millis(total)
         ),
-        (Some(0), None) => ", every pair was well as soon as the fault was gone".into(),
+        (Some(0), None) => ", every pair was well as soon as the fault was reverted".into(),
         (Some(ms), _) => format!(
-            ", the cluster was well {} after the fault was gone",
+            ", the cluster was well {} after the fault was reverted",
             millis(ms)
         ),
         (None, _) => String::new(),

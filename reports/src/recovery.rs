@@ -6,12 +6,13 @@
 //! the operations due. A pair without any operation in the span is not
 //! healthy; a kind that happened to have none in it says nothing. A fault
 //! *touches* the pairs whose canary or endpoint stands in an AZ of its
-//! targets, from its intent until its revert is proven.
+//! targets, from its intent until its revert was carried out: from then on they
+//! have to be well again, also while the proof of the revert is still being taken.
 //!
 //! Source: the definition of TTR in our notes on availability, with success
 //! alone as the criterion and a span of 3 s.
 
-use crate::fold::{Kind, Tally};
+use crate::fold::{Kind, Patience, Tally};
 use gameday_record::{Nanos, Operation};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,14 +28,24 @@ pub const SPAN_AVAILABILITY: f64 = 0.99;
 pub struct Sample {
     /// When it was due.
     pub due: Nanos,
-    /// When its outcome was known.
-    pub returned: Option<Nanos>,
+    /// When its outcome was known ([`Patience::known`]).
+    pub known: Nanos,
     /// How it counts; never `Unsent`.
     pub tally: Tally,
 }
 
 impl Sample {
-    /// True if the service answered.
+    /// Of one operation; `None` if it was not sent, or is a final read.
+    pub fn of(patience: Patience, op: &Operation) -> Option<Sample> {
+        let tally = patience.tally(op);
+        (!op.last && tally != Tally::Unsent).then(|| Sample {
+            due: op.due,
+            known: patience.known(op),
+            tally,
+        })
+    }
+
+    /// True if the service answered, and in time.
     pub fn answered(&self) -> bool {
         self.tally == Tally::Answered
     }
@@ -53,6 +64,8 @@ pub struct Cell {
     pub samples: Vec<Sample>,
     /// `missed[i]`: how many of the first `i` samples were not answered.
     missed: Vec<u64>,
+    /// The longest time from a due time until the outcome was known.
+    longest: Duration,
 }
 
 impl Cell {
@@ -64,13 +77,25 @@ impl Cell {
             *n += u64::from(!s.answered());
             Some(*n)
         }));
+        let lives = samples.iter().map(|s| s.known.since(s.due));
         Cell {
             az,
             endpoint,
             kind,
-            samples,
             missed,
+            longest: lives.max().unwrap_or_default(),
+            samples,
         }
+    }
+
+    /// The samples whose life `[due, known]` may meet `[from, to)`, in order of
+    /// their due times; some of the first may have ended before `from`.
+    pub fn alive(&self, from: Nanos, to: Nanos) -> &[Sample] {
+        let a = self
+            .samples
+            .partition_point(|s| s.due < from - self.longest);
+        let b = self.samples.partition_point(|s| s.due < to).max(a);
+        &self.samples[a..b]
     }
 
     /// (attempts, missed) due in `[from, to)`.
@@ -86,22 +111,14 @@ impl Cell {
     }
 }
 
-/// Files operations into cells. Final reads and unsent operations are left out.
-pub fn cells<'a>(operations: impl IntoIterator<Item = &'a Operation>) -> Vec<Cell> {
+/// Files what became of operations into cells.
+pub fn cells<'a>(samples: impl IntoIterator<Item = (&'a Operation, Sample)>) -> Vec<Cell> {
     let mut by_cell: BTreeMap<(&str, &str, Kind), Vec<Sample>> = BTreeMap::new();
-    for o in operations {
-        let tally = Tally::of(o);
-        if o.last || tally == Tally::Unsent {
-            continue;
-        }
+    for (o, sample) in samples {
         by_cell
             .entry((&o.az, &o.endpoint, Kind::of(&o.call)))
             .or_default()
-            .push(Sample {
-                due: o.due,
-                returned: o.returned,
-                tally,
-            });
+            .push(sample);
     }
     by_cell
         .into_iter()
@@ -116,7 +133,7 @@ pub struct Active {
     pub azs: Vec<String>,
     /// Its intent.
     pub from: Nanos,
-    /// Its proven revert; `None` if there was none.
+    /// When its revert was carried out; `None` if it was not.
     pub to: Option<Nanos>,
 }
 
@@ -209,11 +226,10 @@ fn judge(t: Nanos, cells: &[Cell], faults: &[Active]) -> Result<(), NotHealthy> 
     }
 }
 
-/// True if the operation was not answered and its life `[due, returned]` meets
+/// True if the operation was not answered and its life `[due, known]` meets
 /// `[from, to)`: what was already under way when the fault came counts too.
-/// A call that never returned is taken to live for `timeout`.
-pub fn lost_in(s: &Sample, from: Nanos, to: Nanos, timeout: Duration) -> bool {
-    !s.answered() && s.due < to && s.returned.unwrap_or(s.due + timeout) >= from
+pub fn lost_in(s: &Sample, from: Nanos, to: Nanos) -> bool {
+    !s.answered() && s.due < to && s.known >= from
 }
 
 #[cfg(test)]
@@ -230,7 +246,7 @@ mod tests {
             .map(|i| i * 100)
             .map(|t| Sample {
                 due: ms(t),
-                returned: Some(ms(t + 1)),
+                known: ms(t + 1),
                 tally: if bad.iter().any(|(a, b)| (*a..*b).contains(&t)) {
                     Tally::Unknown
                 } else {
@@ -313,19 +329,26 @@ mod tests {
 
     #[test]
     fn what_was_under_way_when_the_fault_came_is_its_loss() {
-        let timeout = Duration::from_secs(2);
-        let s = |due, returned: Option<u64>, tally| Sample {
+        let s = |due, known, tally| Sample {
             due: ms(due),
-            returned: returned.map(ms),
+            known: ms(known),
             tally,
         };
-        let lost = |s: Sample| lost_in(&s, ms(5_000), ms(8_000), timeout);
-        assert!(lost(s(4_000, Some(6_000), Tally::Unknown)));
-        assert!(!lost(s(4_000, Some(4_900), Tally::Unknown)));
-        assert!(!lost(s(5_500, Some(5_600), Tally::Answered)));
-        assert!(lost(s(7_900, Some(9_900), Tally::Failed)));
-        assert!(!lost(s(8_000, Some(8_100), Tally::Failed)));
-        assert!(lost(s(3_500, None, Tally::Unknown)));
-        assert!(!lost(s(2_500, None, Tally::Unknown)));
+        let lost = |s: Sample| lost_in(&s, ms(5_000), ms(8_000));
+        assert!(lost(s(4_000, 6_000, Tally::Unknown)));
+        assert!(!lost(s(4_000, 4_900, Tally::Unknown)));
+        assert!(!lost(s(5_500, 5_600, Tally::Answered)));
+        assert!(lost(s(5_500, 5_600, Tally::Late)));
+        assert!(lost(s(7_900, 9_900, Tally::Failed)));
+        assert!(!lost(s(8_000, 8_100, Tally::Failed)));
+        // Whatever may meet the window is among the living.
+        let all = vec![
+            s(2_500, 4_500, Tally::Unknown),
+            s(4_000, 4_001, Tally::Answered),
+            s(4_500, 6_500, Tally::Unknown),
+            s(8_000, 8_001, Tally::Answered),
+        ];
+        let cell = Cell::new("a".into(), "a".into(), Kind::Write, all.clone());
+        assert_eq!(cell.alive(ms(5_000), ms(8_000)), &all[1..3]);
     }
 }

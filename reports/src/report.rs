@@ -6,20 +6,18 @@ mod availability;
 mod impact;
 
 pub use alarm::{AlarmAfter, AlarmOutcome, AlarmRow, AlarmSource, Firing};
-pub use availability::{
-    McrCurve, McrPoint, Projection, ProofMethod, Proven, SliGroup, SliRow, Sliced, Uptime,
-};
-pub use impact::{Impact, KindImpact, PairImpact, PairOutage, Timing};
+pub use availability::{McrCurve, McrPoint, Projection, Proven, SliGroup, SliRow, Sliced, Uptime};
+pub use impact::{Alarmed, Impact, KindImpact, PairImpact, PairOutage, Timing};
 
 use crate::fold::{Counts, Kind};
 use gameday_record::{
-    Check, Injection, Nanos, Proof, Resolution, Selection, Target, Topology, Verdict, Versions,
-    WorkloadSpec,
+    Check, Injection, Nanos, Proof, Resolution, Scope, Selection, Target, Topology, Verdict,
+    Versions, WorkloadSpec,
 };
 use serde::{Deserialize, Serialize};
 
 /// Version of the format that this crate writes.
-pub const REPORT_VERSION: u32 = 2;
+pub const REPORT_VERSION: u32 = 3;
 
 /// One run's report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -207,8 +205,37 @@ pub struct Availability {
     pub text: String,
     /// The same over the untouched pairs; `no data` if there are none.
     pub untouched_text: String,
+    /// The same over the others, that a fault hurt on purpose.
+    #[serde(default)]
+    pub hurt_text: String,
     /// What it should be at least, 0 to 1.
     pub limit: Option<f64>,
+    /// Of which pairs that was promised.
+    #[serde(default)]
+    pub limit_scope: Scope,
+}
+
+impl Availability {
+    /// Over these operations; nothing is promised.
+    pub fn new(all: Counts, untouched: Counts) -> Self {
+        Availability::promised(all, untouched, None, Scope::All)
+    }
+
+    /// Over these operations, of which so much was promised.
+    pub fn promised(all: Counts, untouched: Counts, limit: Option<f64>, scope: Scope) -> Self {
+        let mut hurt = all;
+        hurt -= untouched;
+        let text = |c| crate::numbers::availability(c, limit);
+        Availability {
+            text: text(all),
+            untouched_text: text(untouched),
+            hurt_text: text(hurt),
+            all,
+            untouched,
+            limit,
+            limit_scope: scope,
+        }
+    }
 }
 
 /// The numbers that matter.
@@ -220,7 +247,7 @@ pub struct Headline {
     pub read: Availability,
     /// Of eventually consistent reads.
     pub eventual: Availability,
-    /// Longest recovery after a proven revert, over the injections; absent if
+    /// Longest recovery after the completion of a proven revert, over the injections; absent if
     /// there was none or one of them cannot be said.
     pub worst_recovery_ms: Option<u64>,
     /// What the worst recovery is of, or why there is none.
@@ -239,11 +266,16 @@ pub struct Headline {
     /// What it is of, or why there is none.
     #[serde(default)]
     pub worst_total_note: String,
-    /// Fewest whole nines that the kinds of operations prove; absent without data.
+    /// Fewest whole nines that the kinds of operations prove through the pairs that no fault
+    /// touched; absent if these have no data.
     #[serde(default)]
     pub nines_proven: Option<u32>,
-    /// Longest stretch without a successful write through any endpoint.
+    /// Longest time between two completions of acknowledged writes through any endpoint, the edges
+    /// of the measurement included.
     pub write_gap: Option<Gap>,
+    /// Longest stretch, by due times, of writes through any endpoint of which none was answered.
+    #[serde(default)]
+    pub doomed_writes: Option<Gap>,
     /// Data verdict.
     pub data: Verdict,
 }
@@ -335,6 +367,12 @@ pub struct CellRow {
     pub counts: Counts,
     /// Availability, floored.
     pub text: String,
+    /// Median latency of what was answered, microseconds; absent without any.
+    #[serde(default)]
+    pub p50_us: Option<u64>,
+    /// 99th percentile.
+    #[serde(default)]
+    pub p99_us: Option<u64>,
     /// True if a fault's targets stand in one of the two AZs.
     pub touched: bool,
     /// Stretches of seconds (`from..to`, of the run) in which something was not answered.
@@ -363,10 +401,24 @@ pub struct Point {
     pub read: Counts,
     /// Eventually consistent reads.
     pub eventual: Counts,
-    /// Median latency of all answered operations, microseconds.
-    pub p50_us: Option<u64>,
+    /// Latency of the writes that were answered; absent without any.
+    #[serde(default)]
+    pub write_latency: Option<Quantiles>,
+    /// … of the strongly consistent reads.
+    #[serde(default)]
+    pub read_latency: Option<Quantiles>,
+    /// … of the eventually consistent reads.
+    #[serde(default)]
+    pub eventual_latency: Option<Quantiles>,
+}
+
+/// Latency of one kind of operation in one step, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// Median.
+    pub p50_us: u64,
     /// 99th percentile.
-    pub p99_us: Option<u64>,
+    pub p99_us: u64,
 }
 
 /// A phase.

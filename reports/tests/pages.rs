@@ -201,7 +201,7 @@ fn the_page_says_what_the_report_says() {
     let r = report(&Synthetic::az_power_off());
     let page = html(&r);
     sound_page(&page);
-    assert!(page.contains("<title>PASS · write 84.2 % · az-power-off · 2026-11-23</title>"));
+    assert!(page.contains("<title>PASS · write 96.3 % · az-power-off · 2026-11-23</title>"));
     for words in [
         "role=\"img\"",
         "<desc",
@@ -226,8 +226,8 @@ fn seconds_without_data_are_blank() {
     assert_eq!(r.trust.empty_steps, 3);
     let page = html(&r);
     sound_page(&page);
-    // Each lane's line is in two parts, and so are the two of latency.
-    assert_eq!(page.matches("class=\"s-write\"").count(), 2);
+    // Each lane's line is in two parts, and so are the two of latency of each kind.
+    assert_eq!(page.matches("class=\"s-write\"").count(), 2 + 2 * 2);
     assert!(page.contains("3 seconds"));
 }
 
@@ -482,6 +482,8 @@ fn poison(v: &mut serde_json::Value, key: &str, evil: &str) {
         "undo",
         "unit",
         "untouched_text",
+        "hurt_text",
+        "never",
         "violates",
         "what",
         "who",
@@ -568,7 +570,8 @@ fn pictures_are_xml() {
 fn numbers_that_are_none_are_never_printed() {
     let mut r = full::fill(report(&wrong_data()));
     for s in &mut r.sli {
-        (s.proven.low, s.proven.n_eff) = (Some(f64::NAN), f64::INFINITY);
+        s.proven.low = Some(f64::NAN);
+        s.proven_untouched.low = Some(f64::NAN);
     }
     for c in &mut r.mcr {
         c.points[2].availability = f64::NAN;
@@ -609,8 +612,12 @@ fn ten_minutes_of_eighteen_noisy_pairs_fit_in_300_kilobytes() {
                 p.read.failed = random() % 5;
                 p.eventual.failed = random() % 3;
             }
-            p.p50_us = Some(900 + random() % 300);
-            p.p99_us = Some(2_000 + random() % 90_000);
+            for latency in [&mut p.write_latency, &mut p.read_latency] {
+                *latency = Some(gameday_reports::report::Quantiles {
+                    p50_us: 900 + random() % 300,
+                    p99_us: 2_000 + random() % 90_000,
+                });
+            }
             p
         })
         .collect();
@@ -729,4 +736,45 @@ fn a_busy_machine_is_told() {
     assert!(r.series.phases.last().unwrap().waiting.is_none());
     let (_, page) = with(|_| None);
     assert!(!page.contains("for a processor"));
+}
+
+/// A night has hundreds of injections: what is drawn and listed of them is bounded.
+#[test]
+fn seven_hundred_injections_and_twenty_alarms_fit_in_300_kilobytes() {
+    let mut r = full::fill(report(&wrong_data()));
+    let injection = r.injections[0].clone();
+    let times = |n: u32| {
+        let act = 20_000 + u64::from(n) * 120_000;
+        (Some(ms(act)), Some(ms(act + 20_000)))
+    };
+    r.injections = (0..700)
+        .map(|n| {
+            let mut i = injection.clone();
+            i.injection.id = n + 1;
+            (i.injected, i.reverted) = times(n);
+            i
+        })
+        .collect();
+    r.series.step = 72;
+    r.series.points = vec![r.series.points[0].clone(); 1200];
+    r.measured.to = ms(86_400_000);
+    let a = r.alarms[0].clone();
+    r.alarms = (0..20)
+        .map(|k| {
+            let mut a = a.clone();
+            a.name = format!("alarm {k}");
+            a.after = (1..=700)
+                .map(|injection| gameday_reports::report::AlarmAfter {
+                    injection,
+                    fired_ms: (injection > 10).then_some(2_000 + u64::from(injection)),
+                    formula_ms: None,
+                })
+                .collect();
+            a
+        })
+        .collect();
+    let page = html(&r);
+    sound_page(&page);
+    let told = "it fired for 690 of 700 injections, after 2.1 s to 2.7 s";
+    assert!(page.contains(told), "'{told}' is missing");
 }

@@ -2,7 +2,7 @@
 
 use gameday_record::Nanos;
 use gameday_reports::fold::Counts;
-use gameday_reports::formulas::{longest_gap, longest_outage};
+use gameday_reports::formulas::{Acknowledged, longest_outage};
 use gameday_reports::numbers::availability;
 use proptest::prelude::*;
 
@@ -23,21 +23,35 @@ proptest! {
         }
     }
 
-    /// The longest gap lies in the measured time, holds no success, and is
-    /// as long as the longest stretch between neighbours.
+    /// The longest gap lies between the edges, holds no acknowledgement, and
+    /// is as long as the longest stretch between neighbours; that of a window
+    /// is the longest of those that meet it.
     #[test]
-    fn the_longest_gap_is_empty_and_longest(mut times in prop::collection::vec(0u64..1000, 0..40)) {
-        times.sort_unstable();
+    fn the_longest_gap_is_empty_and_longest(
+        times in prop::collection::vec(0u64..1000, 0..40),
+        window in (0u64..1000, 0u64..300),
+    ) {
         let times: Vec<_> = times.into_iter().map(Nanos).collect();
         let (from, to) = (Nanos(100), Nanos(900));
-        let (a, b) = longest_gap(&times, from, to).unwrap();
-        prop_assert!(from <= a && a <= b && b <= to);
+        let acknowledged = Acknowledged::new(from, to, times.clone());
+        let mut edges: Vec<_> = times.iter().copied().filter(|t| *t > from).collect();
+        edges.push(from);
+        if edges.iter().all(|t| *t < to) {
+            edges.push(to);
+        }
+        edges.sort_unstable();
+        let end = *edges.last().unwrap();
+        let gaps: Vec<_> = edges.windows(2).map(|w| (w[0], w[1])).collect();
+        let (a, b) = acknowledged.longest_gap().unwrap();
+        prop_assert!(from <= a && a <= b && b <= end);
         prop_assert!(!times.iter().any(|t| *t > a && *t < b));
-        let mut edges: Vec<_> = times.iter().copied().filter(|t| *t > from && *t < to).collect();
-        edges.insert(0, from);
-        edges.push(to);
-        let longest = edges.windows(2).map(|w| w[1].0 - w[0].0).max().unwrap();
+        let longest = gaps.iter().map(|(a, b)| b.0 - a.0).max().unwrap();
         prop_assert_eq!(b.0 - a.0, longest);
+        let (start, stop) = (Nanos(window.0), Nanos(window.0 + window.1));
+        let meets = gaps.iter().filter(|(a, b)| *b > start && *a <= stop);
+        let want = meets.map(|(a, b)| b.0 - a.0).max();
+        let got = acknowledged.longest_gap_in(start, stop);
+        prop_assert_eq!(got.map(|(a, b)| b.0 - a.0), want);
     }
 
     /// An outage's lower bound never exceeds its upper one, and there is one

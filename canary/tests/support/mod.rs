@@ -1,5 +1,8 @@
 //! A stub of a DynamoDB-like service, whose behaviour a test can change.
 
+// Each test binary uses a part of this.
+#![allow(dead_code)]
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -12,6 +15,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// What it does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +27,8 @@ pub enum Mode {
     Contended,
     /// Reads the request, never answers.
     Hang,
+    /// Reads the request, answers when it does something else.
+    Freeze,
     /// Reads the request, closes the connection.
     Reset,
     /// Answers 500.
@@ -31,7 +38,7 @@ pub enum Mode {
 /// The stub; clones share everything.
 #[derive(Clone)]
 pub struct Stub {
-    mode: Arc<Mutex<Mode>>,
+    mode: Arc<watch::Sender<Mode>>,
     items: Arc<Mutex<HashMap<String, Value>>>,
 }
 
@@ -39,7 +46,7 @@ impl Stub {
     /// Listens on a free port.
     pub async fn listen() -> (Stub, SocketAddr) {
         let stub = Stub {
-            mode: Arc::new(Mutex::new(Mode::Serve)),
+            mode: Arc::new(watch::Sender::new(Mode::Serve)),
             items: Arc::default(),
         };
         let addr = stub.clone().also_listen().await;
@@ -49,7 +56,7 @@ impl Stub {
     /// A second endpoint with the same items and a mode of its own.
     pub async fn sibling(&self) -> (Stub, SocketAddr) {
         let stub = Stub {
-            mode: Arc::new(Mutex::new(Mode::Serve)),
+            mode: Arc::new(watch::Sender::new(Mode::Serve)),
             items: self.items.clone(),
         };
         let addr = stub.clone().also_listen().await;
@@ -58,25 +65,31 @@ impl Stub {
 
     /// Changes what it does.
     pub fn set(&self, mode: Mode) {
-        *self.mode.lock().unwrap() = mode;
+        self.mode.send_replace(mode);
     }
 
     async fn also_listen(self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
+        self.serve_on(listener);
+        addr
+    }
+
+    /// Serves here until the task is aborted, which closes the port and all connections.
+    pub fn serve_on(self, listener: TcpListener) -> JoinHandle<()> {
         tokio::spawn(async move {
+            let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let stub = self.clone();
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     let service = service_fn(move |request| stub.clone().answer(request));
                     let _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
                         .await;
                 });
             }
-        });
-        addr
+        })
     }
 
     async fn answer(self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
@@ -96,9 +109,10 @@ impl Stub {
             .await
             .map_err(io::Error::other)?;
         let body: Value = serde_json::from_slice(&body.to_bytes()).unwrap();
-        let mode = *self.mode.lock().unwrap();
+        let mut modes = self.mode.subscribe();
+        let mode = *modes.wait_for(|mode| *mode != Mode::Freeze).await.unwrap();
         let (status, answer) = match mode {
-            Mode::Hang => std::future::pending().await,
+            Mode::Hang | Mode::Freeze => std::future::pending().await,
             // An error of the service makes hyper drop the connection.
             Mode::Reset => return Err(io::ErrorKind::Other.into()),
             Mode::Broken => (

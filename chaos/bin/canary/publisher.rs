@@ -8,7 +8,7 @@ use gameday_canary::publish::hlog::LatencyLog;
 use gameday_canary::publish::metrics::{AlarmState, Budget, Metrics};
 use gameday_canary::publish::segments::{Ended, Segment, Segments};
 use gameday_record::{AlarmRule, Nanos, Objective, Target, Verdict};
-use gameday_reports::{Change, Fold, Watch, burn};
+use gameday_reports::{Change, Fold, Patience, Watch, burn};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
@@ -91,7 +91,8 @@ impl Publisher {
             segments: Some(segments),
             metrics,
             latency,
-            fold: Fold::bounded(FOLD_SECONDS + settle.as_secs()),
+            fold: Fold::bounded(FOLD_SECONDS + settle.as_secs())
+                .with(Patience::of(&setup.measuring.workload)),
             watch: Watch::new(setup.measuring.alarms.clone(), began, settle),
             promises: objectives
                 .into_iter()

@@ -73,7 +73,7 @@ fn alarm(change: &Change) -> String {
     let word = if change.firing { "ALARM" } else { "clear" };
     format!(
         "{word} {}{who} at {}: {}",
-        change.name, change.at, change.observed
+        change.name, change.known_at, change.observed
     )
 }
 
@@ -136,13 +136,14 @@ mod tests {
             name: "failures".into(),
             firing: true,
             at: Nanos(1_000_000_000),
+            known_at: Nanos(3_200_000_000),
             who: "a through b".into(),
             observed: "12 % failed".into(),
             stop: false,
         };
         assert_eq!(
             alarm(&change),
-            "ALARM failures (a through b) at +1.000 s: 12 % failed"
+            "ALARM failures (a through b) at +3.200 s: 12 % failed"
         );
     }
 }

@@ -72,6 +72,9 @@ fn workload(w: &WorkloadSpec) -> String {
             show_share(w.fresh_connections)
         ));
     }
+    if let Some(slow) = w.slow_after_ms {
+        parts.push(format!("an answer after {} is too late", ms(slow)));
+    }
     parts.push(match w.attempts {
         1 => format!("given up after {}", ms(w.timeout_ms)),
         n => format!(

@@ -15,7 +15,7 @@ const SHARES: [&str; 6] = [
     "eventual_reads",
 ];
 
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "rate",
     "keys",
     "choice",
@@ -27,6 +27,7 @@ const KNOWN: [&str; 14] = [
     SHARES[4],
     SHARES[5],
     "timeout",
+    "slow_after",
     "item_bytes",
     "fresh_connections",
     "attempts",
@@ -56,6 +57,12 @@ pub(super) fn read(t: &DeTable<'_>, span: Range<usize>, m: &mut Mistakes<'_>) ->
     if let Some(timeout) = f.duration("timeout", limits, m) {
         // At most a minute.
         spec.timeout_ms = timeout.as_millis() as u64;
+    }
+    // An answer that is later than the timeout is none already.
+    let least = Duration::from_millis(1);
+    let most = Duration::from_millis(spec.timeout_ms) - least;
+    if let Some(slow) = f.duration("slow_after", least..=most, m) {
+        spec.slow_after_ms = Some(slow.as_millis() as u64);
     }
     if let Some((least, most)) = item_bytes(&f, m) {
         (spec.item_bytes, spec.item_bytes_max) = (least, most);

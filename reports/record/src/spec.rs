@@ -75,6 +75,10 @@ pub struct WorkloadSpec {
     pub eventual_reads: f64,
     /// Milliseconds after which a call is given up, 50 to 60 000.
     pub timeout_ms: u64,
+    /// Milliseconds after its due time from which on an answer comes too late to count as one, 1 to
+    /// less than the timeout; without it, every answer before the timeout counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_after_ms: Option<u64>,
     /// Bytes of filler in each item, 0 to 100 000; the least if `item_bytes_max` is set.
     pub item_bytes: u32,
     /// Most bytes of filler, 0 to 100 000: sizes are then uniform between the two.
@@ -108,6 +112,7 @@ impl Default for WorkloadSpec {
             strong_reads: 0.4,
             eventual_reads: 0.2,
             timeout_ms: 2000,
+            slow_after_ms: None,
             item_bytes: 100,
             item_bytes_max: None,
             fresh_connections: 0.0,
@@ -210,8 +215,8 @@ pub enum Target {
         /// Least share.
         at_least: f64,
     },
-    /// Mean over slices of time of their answered share (AWS's form); slices
-    /// without data do not count.
+    /// Mean over slices of time of their answered share, weighted by the time that they cover;
+    /// slices without data do not count.
     SlicedAvailability {
         /// Length of a slice, 1 000 to 86 400 000, whole seconds.
         slice_ms: u64,
@@ -238,12 +243,12 @@ pub enum Target {
         /// At most this long.
         at_most_ms: u64,
     },
-    /// Longest stretch without an answered operation through any pair that counts.
+    /// Longest time between two completions of acknowledged operations through any pair that counts.
     LongestGap {
         /// At most this long.
         at_most_ms: u64,
     },
-    /// Time from the proven revert of an injection to recovery.
+    /// Time from the completion of the revert of an injection, once it is proven, to recovery.
     Recovery {
         /// At most this long.
         at_most_ms: u64,
@@ -263,9 +268,10 @@ pub struct SloSpec {
     pub read_availability: Option<f64>,
     /// Least share of answered eventually consistent reads, 0 to 1.
     pub eventual_read_availability: Option<f64>,
-    /// Longest stretch, in milliseconds, without a successful write through any endpoint.
+    /// Longest time, in milliseconds, between two completions of acknowledged writes through any
+    /// endpoint.
     pub max_write_gap_ms: Option<u64>,
-    /// Longest time, in milliseconds, from the proven revert of an injection to recovery.
+    /// Longest time, in milliseconds, from the completion of the revert of an injection to recovery.
     pub recover_within_ms: Option<u64>,
     /// `[[objective]]`.
     #[serde(default)]

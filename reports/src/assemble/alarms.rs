@@ -31,6 +31,8 @@ pub struct Observed<'a> {
     pub whole: bool,
     /// True if faults were to be injected; a canary that measures alone has none.
     pub game_day: bool,
+    /// What the run's own watch told: when, and that this alarm fired.
+    pub told: &'a [(Nanos, String)],
 }
 
 struct Asked {
@@ -119,18 +121,23 @@ fn row<'a>(a: Asked, changes: impl Iterator<Item = &'a Change>, o: &Observed<'_>
     let mut firings: Vec<Firing> = Vec::new();
     for c in changes {
         if c.firing {
-            let cause = cause(o.injections, c.at);
+            let cause = cause(o.injections, c.at, reach(&a.spec.rule));
             firings.push(Firing {
                 at: c.at,
+                known_at: c.known_at,
+                live_at: None,
                 cleared: None,
                 who: c.who.clone(),
                 observed: c.observed.clone(),
                 injection: cause.map(|(id, _)| id),
-                after_ms: cause.map(|(_, act)| up_to_millis(c.at.0 - act.0)),
+                after_ms: cause.map(|(_, act)| up_to_millis(c.known_at.0 - act.0)),
             });
         } else if let Some(last) = firings.last_mut() {
             last.cleared = Some(c.at);
         }
+    }
+    if a.source == AlarmSource::Playbook {
+        tell(&mut firings, &a.spec.name, o.told);
     }
     let after: Vec<AlarmAfter> = o
         .injections
@@ -160,12 +167,40 @@ fn row<'a>(a: Asked, changes: impl Iterator<Item = &'a Change>, o: &Observed<'_>
     }
 }
 
-/// The last injection that was carried out before `at`.
-fn cause(injections: &[InjectionReport], at: Nanos) -> Option<(u32, Nanos)> {
+/// Fills in when the run's own watch told of the firings: at the first telling after each and
+/// before the next.
+fn tell(firings: &mut [Firing], name: &str, told: &[(Nanos, String)]) {
+    let mut told = told
+        .iter()
+        .filter(|(_, n)| n == name)
+        .map(|(at, _)| *at)
+        .peekable();
+    for n in 0..firings.len() {
+        let next = firings.get(n + 1).map_or(Nanos::FOREVER, |f| f.at);
+        while told.next_if(|t| *t < firings[n].at).is_some() {}
+        firings[n].live_at = told.next_if(|t| *t < next);
+    }
+}
+
+/// How far back an alarm looks.
+fn reach(rule: &AlarmRule) -> Duration {
+    match rule {
+        AlarmRule::Failures { of, .. } => Duration::from_secs(u64::from(*of)),
+        AlarmRule::BurnRate { long_ms, .. } => Duration::from_millis(*long_ms),
+    }
+}
+
+/// The last injection that was carried out before `at`, if what an alarm saw that fired then, and
+/// looks so far back, reaches into its impact.
+fn cause(injections: &[InjectionReport], at: Nanos, reach: Duration) -> Option<(u32, Nanos)> {
     injections
         .iter()
-        .filter_map(|i| Some((i.injection.id, i.injected?)))
-        .filter(|(_, act)| *act < at)
+        .filter_map(|i| Some((i, i.injected?)))
+        .filter(|(i, act)| {
+            let end = i.impact.as_ref().map_or(*act, |x| x.window.to);
+            *act < at && at - reach <= end
+        })
+        .map(|(i, act)| (i.injection.id, act))
         .max_by_key(|(_, act)| *act)
 }
 
@@ -178,8 +213,8 @@ fn next_act(injections: &[InjectionReport], act: Nanos) -> Nanos {
         .unwrap_or(Nanos::FOREVER)
 }
 
-/// When it first fired after `act` and before `next`; zero if it still fired
-/// from before.
+/// When it could be known that it first fired after `act` and before `next`; zero if it still
+/// fired from before.
 fn fired_after(firings: &[Firing], act: Nanos, next: Nanos) -> Option<u64> {
     let still = firings
         .iter()
@@ -190,7 +225,7 @@ fn fired_after(firings: &[Firing], act: Nanos, next: Nanos) -> Option<u64> {
     firings
         .iter()
         .find(|f| f.at > act && f.at <= next)
-        .map(|f| up_to_millis(f.at.0 - act.0))
+        .map(|f| up_to_millis(f.known_at.0 - act.0))
 }
 
 /// When it should fire after an injection by `b (1 - SLO) long / e`, if the
@@ -218,18 +253,22 @@ fn formula(spec: &AlarmSpec, i: &InjectionReport, o: &Observed<'_>) -> Option<u6
 }
 
 /// Why a firing was late, if it was: later than twice what the formula says,
-/// and by more than the two seconds that whole seconds may cost; for other
-/// rules, after the fault had been reverted.
-fn lateness(after: &AlarmAfter, o: &Observed<'_>) -> Option<String> {
+/// and by more than the two seconds that whole seconds may cost, both by the due times
+/// that the formula speaks of; for other rules, known only after the fault had been reverted.
+fn lateness(firings: &[Firing], after: &AlarmAfter, o: &Observed<'_>) -> Option<String> {
     let fired = after.fired_ms?;
+    let i = o
+        .injections
+        .iter()
+        .find(|i| i.injection.id == after.injection)?;
     match after.formula_ms {
-        Some(formula) => (fired > 2 * formula + 2_000)
-            .then(|| format!("its formula says {}", crate::numbers::millis(formula))),
+        Some(formula) => {
+            let first = firings.iter().find(|f| Some(f.at) > i.injected)?;
+            let due = up_to_millis(first.at.0 - i.injected?.0);
+            (fired > 0 && due > 2 * formula + 2_000)
+                .then(|| format!("its formula says {}", crate::numbers::millis(formula)))
+        }
         None => {
-            let i = o
-                .injections
-                .iter()
-                .find(|i| i.injection.id == after.injection)?;
             let held = up_to_millis(i.reverted?.0.saturating_sub(i.injected?.0));
             (fired > held).then(|| {
                 format!(
@@ -256,10 +295,10 @@ fn judge(
         return (O::Unknown, verdict, "Nothing was measured.".into());
     }
     let drill = !o.injections.is_empty();
-    // In a drill, what fired before the first act was not its doing.
+    // In a drill, what fired without a fault near was not its doing.
     let early = firings.iter().find(|f| drill && f.injection.is_none());
     let due = firings.iter().find(|f| !drill || f.injection.is_some());
-    let late = after.iter().find_map(|x| lateness(x, o));
+    let late = after.iter().find_map(|x| lateness(firings, x, o));
     let when = |f: &Firing| match (f.injection, f.after_ms) {
         (Some(id), Some(ms)) => {
             let what = o.injections.iter().find(|i| i.injection.id == id);
@@ -269,7 +308,7 @@ fn judge(
                 what.map_or_else(|| format!("injection {id}"), overall::name)
             )
         }
-        _ => format!("fired at {}", f.at),
+        _ => format!("fired at {}", f.known_at),
     };
     let part = if o.whole { "" } else { " in a part of the run" };
     match (a.spec.expect, due) {
@@ -315,7 +354,7 @@ fn judge(
             O::False,
             Verdict::Pass,
             format!(
-                "It fired before any fault: {}.",
+                "It fired with no fault near: {}.",
                 early.map_or("", |f| &f.observed)
             ),
         ),

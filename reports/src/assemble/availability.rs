@@ -1,8 +1,7 @@
 //! Availability in several forms, per kind and group.
 
-use super::measure;
 use crate::burn;
-use crate::fold::{CellRef, Counts, Fold, Kind, SECOND};
+use crate::fold::{CellRef, Fold, Kind, SECOND};
 use crate::mcr::{self, Cumulated};
 use crate::numbers;
 use crate::proof;
@@ -13,28 +12,14 @@ use crate::report::{
 };
 use crate::uptime::{self, Time};
 use gameday_record::{Nanos, Objective, Scope, Target};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-/// Slices of AWS's form, in seconds.
+/// Slices of time where no objective says how long, in seconds: as long as AWS's.
 const SLICE_S: u64 = 300;
 
 /// The whole seconds that the measured time touches, `from..to`.
 pub fn seconds_of(m: Measured) -> (u64, u64) {
     (m.from.0 / SECOND, m.to.0.div_ceil(SECOND))
-}
-
-/// Stretches of neighbouring seconds in which something was missed: each
-/// counts as one event.
-pub fn clusters(seconds: &BTreeMap<u64, Counts>) -> u64 {
-    let mut found = 0;
-    let mut last = None;
-    for (second, _) in seconds.iter().filter(|(_, c)| c.missed() > 0) {
-        if last.is_none_or(|l: u64| l + 1 < *second) {
-            found += 1;
-        }
-        last = Some(*second);
-    }
-    found
 }
 
 /// What the rows are computed from.
@@ -99,18 +84,10 @@ impl Source<'_> {
                 }
         };
         let untouched = |c: CellRef<'_>| here(c) && !c.touched(self.touched);
-        let text = |all, untouched| Availability {
-            text: numbers::availability(all, None),
-            untouched_text: numbers::availability(untouched, None),
-            all,
-            untouched,
-            limit: None,
-        };
-        let first_attempts = text(self.fold.totals(here), self.fold.totals(untouched));
+        let first_attempts = Availability::new(self.fold.totals(here), self.fold.totals(untouched));
         let seconds = self.fold.by_second(here);
-        let (from, to) = seconds_of(self.measured);
         let slice = self.slice(kind);
-        let m = mcr::sliced(&seconds, from, to, slice);
+        let m = mcr::sliced(&seconds, self.measured.from, self.measured.to, slice);
         let sample = first_attempts.all.attempts();
         let uptime = match group {
             SliGroup::Table | SliGroup::Connection => None,
@@ -128,9 +105,13 @@ impl Source<'_> {
             group,
             name: name.into(),
             kind,
-            proven: proof::proven(sample, first_attempts.all.missed(), clusters(&seconds)),
+            proven: proof::proven(&seconds, first_attempts.all),
+            proven_untouched: proof::proven(
+                &self.fold.by_second(untouched),
+                first_attempts.untouched,
+            ),
             first_attempts,
-            requests: text(self.fold.requests(here), self.fold.requests(untouched)),
+            requests: Availability::new(self.fold.requests(here), self.fold.requests(untouched)),
             sliced: Sliced {
                 slice_ms: slice * 1000,
                 with_data: m.with_data,
@@ -300,8 +281,7 @@ pub fn uptime_of<'a>(times: impl IntoIterator<Item = &'a PairTime<'a>>) -> Uptim
     }
 }
 
-/// One of the numbers that matter. The limit is that of the first objective on
-/// the kind alone; its scope is in that objective's row.
+/// One of the numbers that matter, and what the first objective on the kind alone promises.
 pub fn headline(
     fold: &Fold,
     touched: &BTreeSet<String>,
@@ -319,32 +299,12 @@ pub fn headline(
         }
         _ => None,
     });
-    let of_all = limit.filter(|(_, scope)| *scope == Scope::All);
-    measure::availability(fold, touched, kind, of_all.map(|(l, _)| l))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neighbouring_bad_seconds_are_one_cluster() {
-        let c = |failed| Counts {
-            answered: 1,
-            failed,
-            ..Counts::default()
-        };
-        for (bad, want) in [
-            (vec![], 0),
-            (vec![3], 1),
-            (vec![3, 4, 5], 1),
-            (vec![3, 5], 2),
-            (vec![1, 2, 8, 9], 2),
-        ] {
-            let seconds = (0..10)
-                .map(|s| (s, c(u64::from(bad.contains(&s)))))
-                .collect();
-            assert_eq!(clusters(&seconds), want, "{bad:?}");
-        }
-    }
+    let untouched = fold.totals(|c| c.kind == kind && !c.touched(touched));
+    let (limit, scope) = limit.unzip();
+    Availability::promised(
+        fold.total(kind),
+        untouched,
+        limit,
+        scope.unwrap_or(Scope::All),
+    )
 }

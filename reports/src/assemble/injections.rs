@@ -3,37 +3,37 @@
 use super::brownout;
 use super::timeline::proven_gone;
 use crate::fold::{Kind, Tally};
-use crate::formulas;
+use crate::formulas::{self, Acknowledged};
 use crate::numbers::up_to_millis;
 use crate::recovery::{self, Active, Cell, NotHealthy, Sample, lost_in};
 use crate::report::{
-    Gap, Impact, InjectionReport, KindImpact, Measured, PairImpact, PairOutage, Timing,
+    AlarmRow, AlarmSource, Alarmed, Gap, Impact, InjectionReport, KindImpact, Measured, PairImpact,
+    PairOutage, Timing,
 };
 use gameday_record::Nanos;
-use std::time::Duration;
 
-/// When each injection was in force.
+/// When each injection was in force: from its intent until its revert was carried out.
 pub fn faults(injections: &[InjectionReport]) -> Vec<Active> {
     injections
         .iter()
         .map(|i| Active {
             azs: i.injection.azs.clone(),
             from: i.intent,
-            to: proven_gone(i).or(i.reverted),
+            to: i.reverted,
         })
         .collect()
 }
 
-/// Fills in the impact of every injection that was carried out.
+/// Fills in the impact of every injection that was carried out; what alarms said of it comes
+/// later ([`alarmed`]).
 pub fn measure(
     injections: &mut [InjectionReport],
     cells: &[Cell],
     faults: &[Active],
     measured: Measured,
-    timeout_ms: u64,
+    writes: Option<&Acknowledged>,
 ) {
     let starts: Vec<Option<Nanos>> = injections.iter().map(|i| i.injected).collect();
-    let timeout = Duration::from_millis(timeout_ms);
     let last_due = cells
         .iter()
         .filter_map(|c| c.samples.last())
@@ -51,8 +51,9 @@ pub fn measure(
         let next = i
             .reverted
             .and_then(|r| starts.iter().flatten().copied().filter(|s| *s > r).min());
-        let gone = proven_gone(i);
-        let recovered = gone.map(|gone| recovery::healthy_from(gone, end, cells, faults));
+        // A revert that nobody saw work is none to count from.
+        let reverted = i.reverted.zip(proven_gone(i));
+        let recovered = reverted.map(|(at, _)| recovery::healthy_from(at, end, cells, faults));
         let window_end = match recovered {
             Some(Ok(t)) => t,
             _ => end,
@@ -61,14 +62,17 @@ pub fn measure(
             from,
             to: next.map_or(window_end, |n| n.min(window_end)).max(from),
         };
-        let lost = |s: &Sample| lost_in(s, window.from, window.to, timeout);
+        let pairs: Vec<PairImpact> = cells
+            .iter()
+            .zip(&normal)
+            .map(|(c, normal)| pair_impact(c, window, *normal))
+            .collect();
         let azs = &i.injection.azs;
         let since_failure = |mine: &dyn Fn(&Cell) -> bool, faults: &[Active]| {
             let first = cells
                 .iter()
                 .filter(|c| mine(c))
-                .flat_map(|c| &c.samples)
-                .filter(|s| lost(s))
+                .flat_map(|c| lost(c, window))
                 .map(|s| s.due)
                 .min();
             match first {
@@ -84,21 +88,21 @@ pub fn measure(
         } else {
             timing(from, Err(NotHealthy::AllTouched))
         };
-        let pairs: Vec<PairImpact> = cells
-            .iter()
-            .zip(&normal)
-            .map(|(c, normal)| pair_impact(c, window, &lost, *normal))
-            .collect();
+        let after = |(at, proof): (Nanos, Nanos)| up_to_millis(proof.0.saturating_sub(at.0));
+        let gap = writes.and_then(|w| w.longest_gap_in(window.from, window.to));
         i.impact = Some(Impact {
             window,
             first_impact_ms: pairs.iter().filter_map(|p| p.first_failure_ms).min(),
+            detected_ms: pairs.iter().filter_map(|p| p.detected_ms).min(),
+            alarmed: None,
             elsewhere,
-            recovery: match (gone, recovered) {
-                (Some(gone), Some(found)) => timing(gone, found),
+            recovery: match (reverted, recovered) {
+                (Some((at, _)), Some(found)) => timing(at, found),
                 _ => Timing::unknown("the revert was not proven"),
             },
+            revert_proof_ms: reverted.map(after),
             total: since_failure(&|_| true, &[]),
-            write_gap_ms: write_gap(cells, window),
+            write_gap_ms: gap.map(|(a, b)| up_to_millis(b.0 - a.0)),
             kinds: Kind::ALL
                 .into_iter()
                 .filter(|k| cells.iter().any(|c| c.kind == *k))
@@ -106,8 +110,34 @@ pub fn measure(
                 .collect(),
             pairs: pairs
                 .into_iter()
-                .filter(|p| p.failed + p.unknown + p.brownout_s > 0)
+                .filter(|p| p.missed() + p.brownout_s > 0)
                 .collect(),
+        });
+    }
+}
+
+/// The samples of a cell that were lost in the window, in order of their due times.
+fn lost(cell: &Cell, window: Gap) -> impl Iterator<Item = &Sample> {
+    let alive = cell.alive(window.from, window.to).iter();
+    alive.filter(move |s| lost_in(s, window.from, window.to))
+}
+
+/// Says of every injection which alarm of the playbook told of it first, and when it could.
+pub fn alarmed(injections: &mut [InjectionReport], alarms: &[AlarmRow]) {
+    for i in injections {
+        let Some(impact) = &mut i.impact else {
+            continue;
+        };
+        let told = alarms
+            .iter()
+            .filter(|a| a.source == AlarmSource::Playbook)
+            .filter_map(|a| {
+                let after = a.after.iter().find(|x| x.injection == i.injection.id)?;
+                Some((after.fired_ms?, a))
+            });
+        impact.alarmed = told.min_by_key(|(ms, _)| *ms).map(|(ms, a)| Alarmed {
+            ms,
+            name: a.name.clone(),
         });
     }
 }
@@ -125,18 +155,6 @@ pub fn timing(since: Nanos, found: Result<Nanos, NotHealthy>) -> Timing {
         Err(NotHealthy::Silent) => Timing::unknown("not measurable: operations are missing"),
         Err(NotHealthy::Never) => Timing::never("not while it was measured"),
     }
-}
-
-fn write_gap(cells: &[Cell], window: Gap) -> Option<u64> {
-    let mut writes: Vec<Nanos> = cells
-        .iter()
-        .filter(|c| c.kind == Kind::Write)
-        .flat_map(|c| &c.samples)
-        .filter(|s| s.answered())
-        .map(|s| s.due)
-        .collect();
-    writes.sort_unstable();
-    formulas::longest_gap(&writes, window.from, window.to).map(|(a, b)| up_to_millis(b.0 - a.0))
 }
 
 /// What one kind lost: the sums over its pairs, and the worst of them.
@@ -158,7 +176,9 @@ fn kind_impact(
         attempts: 0,
         failed: 0,
         unknown: 0,
+        late: 0,
         first_success_ms: None,
+        never: Vec::new(),
         outage: None,
         brownout_s: brownout::seconds(&mine, window).len() as u64,
     };
@@ -166,21 +186,23 @@ fn kind_impact(
         out.attempts += p.attempts;
         out.failed += p.failed;
         out.unknown += p.unknown;
-        out.first_success_ms = out.first_success_ms.max(p.first_success_ms);
+        out.late += p.late;
+        match (p.first_failure_ms, p.first_success_ms) {
+            (Some(_), None) => out.never.push(p.name()),
+            (_, success) => out.first_success_ms = out.first_success_ms.max(success),
+        }
         let rank = |o: &PairOutage| (o.low_ms, o.missed);
         if p.outage.as_ref().map(rank) > out.outage.as_ref().map(rank) {
             out.outage = p.outage.clone();
         }
     }
+    if !out.never.is_empty() {
+        out.first_success_ms = None;
+    }
     out
 }
 
-fn pair_impact(
-    cell: &Cell,
-    window: Gap,
-    lost: &impl Fn(&Sample) -> bool,
-    normal: Option<u64>,
-) -> PairImpact {
+fn pair_impact(cell: &Cell, window: Gap, normal: Option<u64>) -> PairImpact {
     let mut out = PairImpact {
         az: cell.az.clone(),
         endpoint: cell.endpoint.clone(),
@@ -188,19 +210,22 @@ fn pair_impact(
         attempts: 0,
         failed: 0,
         unknown: 0,
+        late: 0,
         first_failure_ms: None,
+        detected_ms: None,
         first_success_ms: None,
         outage: None,
         brownout_s: brownout::seconds(&[(cell, normal)], window).len() as u64,
     };
-    let after = |due: Nanos| up_to_millis(due.0.saturating_sub(window.from.0));
+    let after = |at: Nanos| up_to_millis(at.0.saturating_sub(window.from.0));
     // What was under way when the fault came belongs to its window. The
     // samples are in order, so the first one found is the earliest.
     let mut first = None;
     let mut last = None;
-    for s in &cell.samples {
-        let is_lost = lost(s);
-        if !is_lost && (s.due < window.from || s.due >= window.to) {
+    let mut known: Option<Nanos> = None;
+    for s in cell.alive(window.from, window.to) {
+        let is_lost = lost_in(s, window.from, window.to);
+        if !is_lost && s.due < window.from {
             continue;
         }
         out.attempts += 1;
@@ -208,20 +233,23 @@ fn pair_impact(
         if is_lost {
             match s.tally {
                 Tally::Failed => out.failed += 1,
+                Tally::Late => out.late += 1,
                 _ => out.unknown += 1,
             }
             first = first.or(Some(s.due));
+            known = Some(known.map_or(s.known, |k| k.min(s.known)));
         }
     }
     let (Some(first), Some(last)) = (first, last) else {
         return out;
     };
     out.first_failure_ms = Some(after(first));
+    out.detected_ms = known.map(after);
     let after_first = cell.samples.partition_point(|s| s.due <= first);
     out.first_success_ms = cell.samples[after_first..]
         .iter()
         .find(|s| s.answered())
-        .map(|s| after(s.due));
+        .map(|s| after(s.known));
     // One neighbour on each side, so that the bracket can close.
     let a = cell
         .samples
@@ -264,7 +292,7 @@ pub fn worst(injections: &[InjectionReport], of: fn(&Impact) -> &Timing) -> (Opt
     }
 }
 
-/// The worst recovery. If every pair was well before its revert was proven,
+/// The worst recovery. If every pair was well when its revert had been carried out,
 /// it says how long after the act that was: "at once" would say little.
 pub fn worst_recovery(injections: &[InjectionReport]) -> (Option<u64>, String) {
     let (ms, note) = worst(injections, |x| &x.recovery);

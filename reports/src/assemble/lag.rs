@@ -1,6 +1,6 @@
 //! How late the canaries sent: their own health.
 
-use crate::fold::{SECOND, Tally, histogram, micros, record};
+use crate::fold::{Patience, SECOND, Tally, histogram, micros, record};
 use crate::report::CanaryLag;
 use gameday_record::Operation;
 use hdrhistogram::Histogram;
@@ -31,7 +31,7 @@ fn canary(az: &str, ops: &[&Operation], suspect: &mut BTreeSet<u64>) -> CanaryLa
     let mut seconds: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     let mut unsent = 0;
     for o in ops {
-        if Tally::of(o) == Tally::Unsent {
+        if is_unsent(o) {
             unsent += 1;
             continue;
         }
@@ -63,6 +63,11 @@ fn canary(az: &str, ops: &[&Operation], suspect: &mut BTreeSet<u64>) -> CanaryLa
         max_us: max,
         suspect: stretches,
     }
+}
+
+/// True if the canary did not send it.
+pub fn is_unsent(op: &Operation) -> bool {
+    Patience::default().tally(op) == Tally::Unsent
 }
 
 /// Nearest rank: the 99th percentile is the `ceil(0.99 n)`-th smallest.

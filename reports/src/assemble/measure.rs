@@ -1,14 +1,14 @@
 //! The numbers of a report that need no judgement.
 
 use super::lag;
-use crate::fold::{CellRef, Counts, Fold, Kind, Tally, histogram, micros, record};
-use crate::formulas;
+use crate::fold::{CellRef, Counts, Fold, Kind, Patience, Tally, histogram, micros, record};
+use crate::formulas::{self, Acknowledged};
 use crate::numbers::{self, shorten};
 use crate::overall::MIN_SENT;
 use crate::proof;
 use crate::report::{
-    Availability, CellRow, ErrorRow, Gap, Headline, InjectionReport, LatencyRow, Measured,
-    PhaseMark, Point, Series, Trust,
+    CellRow, ErrorRow, Gap, InjectionReport, LatencyRow, Measured, PhaseMark, Point, Quantiles,
+    Series, SliGroup, SliRow, Trust,
 };
 use gameday_record::{ErrorClass, Nanos, Operation, Phase, RunInfo};
 use hdrhistogram::Histogram;
@@ -22,25 +22,6 @@ const SECOND: u64 = 1_000_000_000;
 /// cluster's processes wake together, and on few processors wait for each other.
 const BUSY: f64 = 0.5;
 
-/// Availability of one kind over all pairs and over those that no fault touched.
-pub fn availability(
-    fold: &Fold,
-    touched: &BTreeSet<String>,
-    kind: Kind,
-    limit: Option<f64>,
-) -> Availability {
-    let all = fold.total(kind);
-    let untouched =
-        fold.totals(|c| c.kind == kind && !touched.contains(c.az) && !touched.contains(c.endpoint));
-    Availability {
-        all,
-        untouched,
-        text: numbers::availability(all, limit),
-        untouched_text: numbers::availability(untouched, limit),
-        limit,
-    }
-}
-
 /// The measured time in steps.
 pub fn series(fold: &Fold, m: Measured, phases: &[PhaseMark]) -> Series {
     let start = m.from.0 / SECOND;
@@ -51,13 +32,20 @@ pub fn series(fold: &Fold, m: Measured, phases: &[PhaseMark]) -> Series {
             let from = start + i * step;
             let to = from + step - 1;
             let counts = |kind| fold.counts(from, to, |c| c.kind == kind);
-            let (p50, p99) = fold.quantiles(from, to, None);
+            let latency = |kind| {
+                let (p50, p99) = fold.quantiles(from, to, Some(kind));
+                p50.zip(p99).map(|(p50, p99)| Quantiles {
+                    p50_us: micros(p50),
+                    p99_us: micros(p99),
+                })
+            };
             Point {
                 write: counts(Kind::Write),
                 read: counts(Kind::StrongRead),
                 eventual: counts(Kind::EventualRead),
-                p50_us: p50.map(micros),
-                p99_us: p99.map(micros),
+                write_latency: latency(Kind::Write),
+                read_latency: latency(Kind::StrongRead),
+                eventual_latency: latency(Kind::EventualRead),
             }
         })
         .collect();
@@ -89,12 +77,19 @@ pub fn cells(fold: &Fold, touched: &BTreeSet<String>, step: u64) -> Vec<CellRow>
                 }
             }
             let counts = fold.totals(here);
+            let latency = fold.latency(here);
+            let at = |q| {
+                let us = latency.value_at_quantile(q).min(latency.max());
+                (!latency.is_empty()).then_some(us)
+            };
             CellRow {
                 az: az.into(),
                 endpoint: endpoint.into(),
                 kind,
                 counts,
                 text: numbers::availability(counts, None),
+                p50_us: at(0.5),
+                p99_us: at(0.99),
                 touched: touched.contains(az) || touched.contains(endpoint),
                 missed,
             }
@@ -102,20 +97,32 @@ pub fn cells(fold: &Fold, touched: &BTreeSet<String>, step: u64) -> Vec<CellRow>
         .collect()
 }
 
-/// Longest stretch without a successful write through any endpoint, between
-/// the first and the last operation due: before and after them nobody asked.
-pub fn write_gap(load: &[&Operation], m: Measured) -> Option<Gap> {
-    let mut writes = load.iter().filter(|o| o.call.is_write()).peekable();
-    writes.peek()?;
-    let mut times: Vec<Nanos> = writes
-        .filter(|o| Tally::of(o) == Tally::Answered)
-        .map(|o| o.due)
+/// When writes were acknowledged, through any endpoint, between the first and the last operation
+/// due: before and after them nobody asked. `None` without writes.
+pub fn acknowledged_writes(
+    load: &[&Operation],
+    patience: Patience,
+    m: Measured,
+) -> Option<Acknowledged> {
+    let writes = || load.iter().filter(|o| o.call.is_write());
+    writes().next()?;
+    let answered = writes().filter(|o| patience.tally(o).acknowledged());
+    let times = answered.map(|o| patience.known(o)).collect();
+    let dues = || load.iter().map(|o| o.due);
+    let (first, last) = (dues().min()?, dues().max()?);
+    Some(Acknowledged::new(m.from.max(first), m.to.min(last), times))
+}
+
+/// The longest stretch of writes in a row, by due times and through any endpoint, that were missed.
+pub fn doomed_writes(load: &[&Operation], patience: Patience) -> Option<Gap> {
+    let writes = load.iter().filter(|o| o.call.is_write());
+    let mut calls: Vec<(Nanos, bool)> = writes
+        .map(|o| (o.due, patience.tally(o)))
+        .filter(|(_, t)| *t != Tally::Unsent)
+        .map(|(due, t)| (due, t == Tally::Answered))
         .collect();
-    times.sort_unstable();
-    let first = load.iter().map(|o| o.due).min()?;
-    let last = load.iter().map(|o| o.due).max()?;
-    formulas::longest_gap(&times, m.from.max(first), m.to.min(last))
-        .map(|(from, to)| Gap { from, to })
+    calls.sort_by_key(|c| c.0);
+    formulas::longest_doomed(&calls).map(|(from, to)| Gap { from, to })
 }
 
 /// Seconds in which pairs should have sent: from the first operation due (the
@@ -175,6 +182,7 @@ pub fn trust(
     run: &RunInfo,
     fold: &Fold,
     load: &[&Operation],
+    patience: Patience,
     m: Measured,
     history_complete: bool,
     series: &Series,
@@ -184,8 +192,14 @@ pub fn trust(
     let all = fold.totals(|_| true);
     let seconds = expected_seconds(load, m);
     let mut lag: Histogram<u64> = histogram(3);
-    for o in load.iter().filter(|o| Tally::of(o) != Tally::Unsent) {
-        record(&mut lag, micros(o.invoked.since(o.due)));
+    let mut late_and_missed = Counts::default();
+    for o in load.iter().filter(|o| !lag::is_unsent(o)) {
+        let us = micros(o.invoked.since(o.due));
+        record(&mut lag, us);
+        let tally = patience.tally(o);
+        if us > lag::SUSPECT_MAX_US && tally.missed() {
+            late_and_missed.add(tally);
+        }
     }
     let lag_at = |us: u64| (!lag.is_empty()).then_some(us);
     let empty_steps = series
@@ -196,12 +210,22 @@ pub fn trust(
     let mut remarks = Vec::new();
     let (p99, max) = (lag.value_at_quantile(0.99), lag.max());
     if p99 > lag::SUSPECT_P99_US || max > lag::SUSPECT_MAX_US {
-        remarks.push(
+        let mut without = all;
+        without -= late_and_missed;
+        let missed = match late_and_missed.missed() {
+            0 => "None of those sent more than 50 ms late was missed, so availability is not affected.".into(),
+            n => format!(
+                "{} sent more than 50 ms late and missed: of all operations {} were answered, without these {}.",
+                numbers::plural_were(n, "operation"),
+                numbers::availability(all, None),
+                numbers::availability(without, None),
+            ),
+        };
+        remarks.push(format!(
             "Operations were sent late (99th percentile above 5 ms or one above 50 ms): the \
-             machine was busy. Latency counts from the due time and contains it; availability \
-             is not affected."
-                .into(),
-        );
+             machine was busy. Latency counts from the due time and contains it, and so does the \
+             timeout. {missed}"
+        ));
     }
     let steps = series.phases.iter().find(|p| p.name == Phase::Steps.name());
     if let Some(share) = steps.and_then(|p| p.waiting).filter(|s| *s >= BUSY) {
@@ -240,19 +264,22 @@ pub fn trust(
 }
 
 /// Latency quantiles per kind for baseline, faults and the rest.
-pub fn latency(load: &[&Operation], injections: &[InjectionReport]) -> Vec<LatencyRow> {
+pub fn latency(
+    load: &[&Operation],
+    patience: Patience,
+    injections: &[InjectionReport],
+) -> Vec<LatencyRow> {
     let first = injections.iter().map(|i| i.intent).min();
     let segment = |due: Nanos| {
         if first.is_none_or(|f| due < f) {
             return 0;
         }
-        let active = injections.iter().any(|i| {
-            let end = super::timeline::proven_gone(i).or(i.reverted);
-            due >= i.intent && end.is_none_or(|end| due < end)
-        });
+        let active = injections
+            .iter()
+            .any(|i| due >= i.intent && i.reverted.is_none_or(|end| due < end));
         if active { 1 } else { 2 }
     };
-    let mut folds = [Fold::new(), Fold::new(), Fold::new()];
+    let mut folds = [(); 3].map(|()| Fold::bounded(1).with(patience));
     for o in load {
         folds[segment(o.due)].push(o);
     }
@@ -278,36 +305,36 @@ fn latency_row(kind: Kind, segment: &str, fold: &Fold) -> Option<LatencyRow> {
     Some(LatencyRow {
         kind,
         segment: segment.into(),
-        answered: counts.answered,
-        missed: counts.missed(),
+        answered: h.len(),
+        missed: counts.attempts() - h.len(),
         p50_us: at(0.5),
         p90_us: at(0.9),
         p99_us: at(0.99),
         p999_us: (h.len() >= 1000).then(|| at(0.999)),
         max_us: max,
-        p99_all_us: formulas::rank_with_failures(0.99, counts.answered, counts.missed()).map(at),
+        p99_all_us: formulas::rank_with_failures(0.99, h.len(), counts.attempts() - h.len())
+            .map(at),
     })
 }
 
-/// Errors by kind, class and outcome, the most frequent first.
-pub fn errors(load: &[&Operation]) -> Vec<ErrorRow> {
-    let mut rows: BTreeMap<(Kind, ErrorClass, &str), ErrorRow> = BTreeMap::new();
+/// Errors by kind, class and outcome, the most frequent first; an answer that came too late is one.
+pub fn errors(load: &[&Operation], patience: Patience) -> Vec<ErrorRow> {
+    let mut rows: BTreeMap<(Kind, Option<ErrorClass>, &str), ErrorRow> = BTreeMap::new();
     for o in load {
-        let tally = Tally::of(o);
-        let (Some(failure), true) = (o.outcome.failure(), tally != Tally::Answered) else {
-            continue;
-        };
-        let outcome = match tally {
+        let outcome = match patience.tally(o) {
+            Tally::Answered => continue,
+            Tally::Late => "late",
             Tally::Unsent => "unsent",
             Tally::Failed => "failed",
-            _ => "unknown",
+            Tally::Unknown => "unknown",
         };
+        let failure = o.outcome.failure().filter(|_| outcome != "late");
         let kind = Kind::of(&o.call);
         let row = rows
-            .entry((kind, failure.class, outcome))
+            .entry((kind, failure.map(|f| f.class), outcome))
             .or_insert_with(|| ErrorRow {
                 kind,
-                class: class_name(failure.class),
+                class: failure.map_or("slow".into(), |f| class_name(f.class)),
                 outcome: outcome.into(),
                 count: 0,
                 first: o.due,
@@ -316,7 +343,13 @@ pub fn errors(load: &[&Operation]) -> Vec<ErrorRow> {
             });
         row.count += 1;
         if row.example.is_empty() || o.due < row.first {
-            row.example = shorten(&failure.message, 200);
+            row.example = match failure {
+                Some(f) => shorten(&f.message, 200),
+                None => format!(
+                    "answered after {}",
+                    numbers::latency(patience.known(o).since(o.due))
+                ),
+            };
         }
         row.first = row.first.min(o.due);
         row.last = row.last.max(o.due);
@@ -336,25 +369,23 @@ fn class_name(class: ErrorClass) -> String {
 /// What this run does not show.
 pub fn limits(
     run: &RunInfo,
-    h: &Headline,
+    sli: &[SliRow],
     injections: &[InjectionReport],
     m: Measured,
 ) -> Vec<String> {
     let mut out = Vec::new();
-    let clean: Vec<(&str, Counts)> = [
-        ("write", h.write.all),
-        ("strong read", h.read.all),
-        ("eventual read", h.eventual.all),
-    ]
-    .into_iter()
-    .filter(|(_, c)| c.attempts() > 0 && c.missed() == 0)
-    .collect();
-    for (what, c) in &clean {
-        if let Some(a) = proof::exact_low(c.attempts() as f64, 0.05) {
+    let overall = || sli.iter().filter(|s| s.group == SliGroup::Overall);
+    let clean: Vec<&SliRow> = overall()
+        .filter(|s| s.proven.n > 0 && s.proven.missed == 0)
+        .collect();
+    for s in &clean {
+        if let Some(low) = s.proven.low {
             out.push(format!(
-                "No {what} of {} failed. That shows an availability of at least {} (95 % confidence), not 100 %.",
-                numbers::count(c.attempts()),
-                numbers::at_least(a),
+                "No {} of {} was missed. That shows an availability of at least {} (95 % confidence, by the {} that it took), not 100 %.",
+                s.kind.name(),
+                numbers::count(s.proven.n),
+                numbers::at_least(low),
+                numbers::plural(s.proven.seconds, "second"),
             ));
         }
     }

@@ -12,12 +12,12 @@ mod recovery_row;
 mod slo;
 mod timeline;
 
-use crate::fold::{Fold, Kind};
+use crate::fold::{Fold, Kind, Patience};
 use crate::overall::{self, Facts};
-use crate::recovery;
+use crate::recovery::{self, Sample};
 use crate::report::{
-    DataReport, Headline, InjectionReport, Measured, Overall, REPORT_VERSION, Report, RunSummary,
-    SliGroup,
+    DataReport, Gap, Headline, InjectionReport, Measured, Overall, REPORT_VERSION, Report,
+    RunSummary, SliGroup, SliRow,
 };
 use gameday_record::folder::read_json;
 use gameday_record::{
@@ -25,8 +25,6 @@ use gameday_record::{
 };
 use std::collections::BTreeSet;
 use timeline::Story;
-
-pub(crate) use timeline::proven_gone;
 
 /// Reads a run folder and computes its report. A folder of an interrupted run
 /// is fine: what is missing is said in the report.
@@ -120,12 +118,12 @@ fn failed_check(c: &gameday_record::Check) -> String {
 
 fn limits(
     run: &RunInfo,
-    headline: &Headline,
+    sli: &[SliRow],
     injections: &[InjectionReport],
     measured: Measured,
     data: &DataReport,
 ) -> Vec<String> {
-    let mut all = measure::limits(run, headline, injections, measured);
+    let mut all = measure::limits(run, sli, injections, measured);
     // What `gameday canary` leaves of a history that outgrew its folder.
     if data.checks.iter().any(|c| c.name == "earlier-segments") {
         let newest = "Only the newest part of the history was kept: availability, latency and alarms are \
@@ -164,8 +162,9 @@ fn compute(
         .iter()
         .filter(|o| !o.last)
         .partition(|o| o.due >= from && o.due < to);
+    let patience = Patience::of(&run.workload);
     // Only first attempts are load; retries decide whether a request was answered.
-    let fold = Fold::over(load.iter().copied());
+    let fold = Fold::over(patience, load.iter().copied());
     let retries = load.iter().filter(|o| !o.attempt.is_first()).count() as u64;
     let load: Vec<&Operation> = load.into_iter().filter(|o| o.attempt.is_first()).collect();
     let measured = Measured {
@@ -182,18 +181,20 @@ fn compute(
         .flat_map(|i| i.injection.azs.iter().cloned())
         .collect();
 
-    let cells = recovery::cells(load.iter().copied());
+    let samples = load.iter().map(|o| (*o, Sample::of(patience, o)));
+    let cells = recovery::cells(samples.filter_map(|(o, sample)| Some((o, sample?))));
     let faults = injections::faults(&story.injections);
+    let writes = measure::acknowledged_writes(&load, patience, measured);
     injections::measure(
         &mut story.injections,
         &cells,
         &faults,
         measured,
-        run.workload.timeout_ms,
+        writes.as_ref(),
     );
 
     let series = measure::series(&fold, measured, &story.phases);
-    let trust = measure::trust(&run, &fold, &load, measured, complete, &series);
+    let trust = measure::trust(&run, &fold, &load, patience, measured, complete, &series);
     let thin_pairs = measure::thin_pairs(&run, &fold, &load, measured);
     let objectives = run.slo.all();
     // Objectives are promises over a whole run.
@@ -202,6 +203,7 @@ fn compute(
         objectives: &objectives,
         fold: &fold,
         load: &load,
+        patience,
         touched: &touched,
         injections: &story.injections,
         faults: &faults,
@@ -217,7 +219,9 @@ fn compute(
         measured,
         whole,
         game_day: !(run.topology.nodes.is_empty() && run.plan.is_empty()),
+        told: &story.told,
     });
+    injections::alarmed(&mut story.injections, &alarms);
     let source = availability::Source {
         fold: &fold,
         cells: &cells,
@@ -243,10 +247,13 @@ fn compute(
         worst_total_note,
         nines_proven: sli
             .iter()
-            .filter(|r| r.group == SliGroup::Overall && r.proven.n > 0)
-            .map(|r| r.proven.nines)
+            .filter(|r| r.group == SliGroup::Overall && r.proven_untouched.n > 0)
+            .map(|r| r.proven_untouched.nines)
             .min(),
-        write_gap: measure::write_gap(&load, measured),
+        write_gap: writes
+            .and_then(|w| w.longest_gap())
+            .map(|(from, to)| Gap { from, to }),
+        doomed_writes: measure::doomed_writes(&load, patience),
         data: data.verdict,
     };
     let (ending, reasons) = overall::judge(&Facts {
@@ -276,6 +283,7 @@ fn compute(
     if data.verdict == Verdict::Pass {
         data.why.clear();
     }
+    let limits = limits(&run, &sli, &story.injections, measured, &data);
     Report {
         version: REPORT_VERSION,
         overall: Overall {
@@ -292,9 +300,9 @@ fn compute(
         projections: source.projections(&story.injections),
         definitions: definitions::all(),
         cells: measure::cells(&fold, &touched, series.step),
-        latency: measure::latency(&load, &story.injections),
-        errors: measure::errors(&load),
-        limits: limits(&run, &headline, &story.injections, measured, &data),
+        latency: measure::latency(&load, patience, &story.injections),
+        errors: measure::errors(&load, patience),
+        limits,
         headline,
         measured,
         series,

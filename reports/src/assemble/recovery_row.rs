@@ -8,7 +8,12 @@ use crate::recovery::{self, Active, Cell, NotHealthy, SPAN};
 use crate::report::InjectionReport;
 use gameday_record::{Nanos, Verdict};
 
-/// The worst recovery of the cells after a proven revert, of all injections.
+/// A proof that came sooner after its revert is not remarked on, in milliseconds.
+const PROMPT_MS: u64 = 1_000;
+
+/// The worst recovery of the cells after a proven revert, of all injections,
+/// counted from the completion of the revert: how long its proof took must not
+/// make the service look quicker.
 /// One that cannot be said is worse than any that held.
 pub fn see(
     limit: u64,
@@ -52,7 +57,7 @@ fn one(
     end: Nanos,
 ) -> (Verdict, Option<u64>, String) {
     let name = overall::name(i);
-    let Some(gone) = proven_gone(i) else {
+    let (Some(reverted), Some(gone)) = (i.reverted, proven_gone(i)) else {
         return (
             Verdict::Unknown,
             None,
@@ -66,19 +71,25 @@ fn one(
             format!("recovery from {name} is unknown (never injected)"),
         );
     }
-    match recovery::healthy_from(gone, end, cells, faults) {
+    match recovery::healthy_from(reverted, end, cells, faults) {
         Ok(t) => {
-            let ms = up_to_millis(t.0 - gone.0);
+            let ms = up_to_millis(t.0 - reverted.0);
+            // The fault was certainly gone only when that was proven.
+            let least = up_to_millis(t.0.saturating_sub(gone.0));
             let v = if ms <= limit {
                 Verdict::Pass
             } else {
                 Verdict::Fail
             };
-            (v, Some(ms), format!("{} after {name}", millis(ms)))
+            let proof = match ms - least {
+                0..PROMPT_MS => String::new(),
+                late => format!(" (its proof came {} after the revert)", millis(late)),
+            };
+            (v, Some(ms), format!("{} after {name}{proof}", millis(ms)))
         }
         // It had the time that it was given, and the span to show it.
         Err(NotHealthy::Never)
-            if end.since(gone).saturating_sub(SPAN).as_millis() >= u128::from(limit) =>
+            if end.since(reverted).saturating_sub(SPAN).as_millis() >= u128::from(limit) =>
         {
             (Verdict::Fail, None, format!("not recovered after {name}"))
         }
@@ -87,7 +98,7 @@ fn one(
             None,
             format!(
                 "recovery from {name} is unknown ({})",
-                super::injections::timing(gone, Err(why)).why
+                super::injections::timing(reverted, Err(why)).why
             ),
         ),
     }

@@ -3,21 +3,24 @@
 //! which is judged (all of them, if the playbook says nothing).
 //!
 //! A limit that was exceeded is not called a failure if the canary itself may
-//! have done it: by operations that it did not send, or sent late.
+//! have done it. Whether it may is asked of the same measure, taken again as if
+//! the canary had sent everything, and in time ([`View::Excused`]): what it did in
+//! one second excuses nothing in another.
 
-use super::availability::{clusters, pair_times, seconds_of, uptime_of};
+use super::availability::{pair_times, seconds_of, uptime_of};
 use super::lag::SUSPECT_MAX_US;
 use super::recovery_row;
 use crate::burn;
-use crate::fold::{CellRef, Counts, Fold, Kind, Tally, micros};
-use crate::formulas;
+use crate::fold::{CellRef, Counts, Fold, Kind, Patience, SECOND, Tally, micros};
+use crate::formulas::Acknowledged;
 use crate::mcr::{self, Cumulated};
 use crate::numbers::{self, limit_percent, millis, up_to_millis};
 use crate::proof;
-use crate::recovery::{self, Active};
+use crate::recovery::{self, Active, Sample};
 use crate::report::{InjectionReport, Measured, SloRow};
 use gameday_record::{Nanos, Objective, Operation, Scope, Selection, Target, Verdict};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// What objectives are judged by.
 pub struct Observed<'a> {
@@ -27,6 +30,8 @@ pub struct Observed<'a> {
     pub fold: &'a Fold,
     /// First attempts, one by one.
     pub load: &'a [&'a Operation],
+    /// What counts as an answer.
+    pub patience: Patience,
     /// AZs that faults touched.
     pub touched: &'a BTreeSet<String>,
     /// Injections with their impact.
@@ -38,6 +43,17 @@ pub struct Observed<'a> {
     /// True if the run went through all phases and its history is complete:
     /// an availability over half a run is not the one that was promised.
     pub whole: bool,
+}
+
+/// How operations are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum View {
+    /// As they were recorded.
+    Seen,
+    /// As if the canary had been in time: what it did not send, and what it sent more than 50 ms
+    /// late and was missed, was answered at once; what was answered, sooner by as much as it was
+    /// sent late.
+    Excused,
 }
 
 /// One objective as seen over one set of pairs.
@@ -126,11 +142,10 @@ impl Observed<'_> {
             proven: sampled.then(|| {
                 let s = &objective.selection;
                 let c = match objective.target {
-                    Target::RequestAvailability { .. } => self.fold.requests(|c| self.is_in(c, s)),
-                    _ => self.totals(s),
+                    Target::RequestAvailability { .. } => self.requests(s, View::Seen),
+                    _ => self.totals(s, View::Seen),
                 };
-                let n = clusters(&self.fold.by_second(|c| self.is_in(c, s)));
-                proof::proven(c.attempts(), c.missed(), n)
+                proof::proven(&self.seconds(s, View::Seen), c)
             }),
             doubt: seen.doubt.clone(),
             all_text: all.text,
@@ -142,10 +157,6 @@ impl Observed<'_> {
         c.is_in(s, self.touched)
     }
 
-    fn totals(&self, s: &Selection) -> Counts {
-        self.fold.totals(|c| self.is_in(c, s))
-    }
-
     fn selected<'a>(&'a self, s: &'a Selection) -> impl Iterator<Item = &'a Operation> {
         self.load
             .iter()
@@ -153,21 +164,99 @@ impl Observed<'_> {
             .filter(move |op| self.is_in(CellRef::of(op), s))
     }
 
-    fn see(&self, target: Target, s: &Selection) -> Seen {
-        match target {
-            Target::Availability { at_least } => {
-                let c = self.totals(s);
-                self.ratio(c, at_least).doubt(self.excuse(c, s, at_least))
+    fn samples<'a>(
+        &'a self,
+        s: &'a Selection,
+        view: View,
+    ) -> impl Iterator<Item = (&'a Operation, Sample)> {
+        self.selected(s)
+            .filter_map(move |op| Some((op, self.sample(op, view)?)))
+    }
+
+    fn sample(&self, op: &Operation, view: View) -> Option<Sample> {
+        let seen = Sample::of(self.patience, op);
+        if view == View::Seen {
+            return seen;
+        }
+        let due = op.due;
+        let lag = op.invoked.since(due);
+        let in_time = Sample {
+            due,
+            known: due,
+            tally: Tally::Answered,
+        };
+        Some(match seen {
+            None => in_time,
+            Some(s) if s.tally.acknowledged() => {
+                let known = s.known - lag;
+                let enough = self.patience.slow_after;
+                let late = enough.is_some_and(|most| known.since(due) > most);
+                let tally = if late { Tally::Late } else { Tally::Answered };
+                Sample { known, tally, ..s }
             }
+            Some(_) if is_late(op) => in_time,
+            Some(s) => s,
+        })
+    }
+
+    /// Counts per second.
+    fn seconds(&self, s: &Selection, view: View) -> BTreeMap<u64, Counts> {
+        if view == View::Seen {
+            return self.fold.by_second(|c| self.is_in(c, s));
+        }
+        let mut out: BTreeMap<u64, Counts> = BTreeMap::new();
+        for (op, sample) in self.samples(s, view) {
+            out.entry(op.due.0 / SECOND).or_default().add(sample.tally);
+        }
+        out
+    }
+
+    fn totals(&self, s: &Selection, view: View) -> Counts {
+        let mut sum = Counts::default();
+        match view {
+            View::Seen => sum = self.fold.totals(|c| self.is_in(c, s)),
+            View::Excused => self
+                .samples(s, view)
+                .for_each(|(_, sample)| sum.add(sample.tally)),
+        }
+        sum
+    }
+
+    fn requests(&self, s: &Selection, view: View) -> Counts {
+        let mut c = self.fold.requests(|c| self.is_in(c, s));
+        if view == View::Excused {
+            // First attempts that are excused excuse their requests.
+            let missed = self.totals(s, View::Seen).missed();
+            let excused = missed - self.totals(s, view).missed().min(missed);
+            c = Counts {
+                answered: c.answered + c.unsent + excused.min(c.missed()),
+                failed: c.missed() - excused.min(c.missed()),
+                ..Counts::default()
+            };
+        }
+        c
+    }
+
+    /// What is seen, and whether the canary may have done it.
+    fn see(&self, target: Target, s: &Selection) -> Seen {
+        let seen = self.look(target, s, View::Seen);
+        if seen.verdict != Verdict::Fail {
+            return seen;
+        }
+        let excused = self.look(target, s, View::Excused).verdict != Verdict::Fail;
+        seen.doubt(excused.then(|| self.excuse(s)))
+    }
+
+    fn look(&self, target: Target, s: &Selection, view: View) -> Seen {
+        match target {
+            Target::Availability { at_least } => self.ratio(self.totals(s, view), at_least),
             Target::RequestAvailability { at_least } => {
-                let c = self.fold.requests(|c| self.is_in(c, s));
-                self.ratio(c, at_least).doubt(self.excuse(c, s, at_least))
+                self.ratio(self.requests(s, view), at_least)
             }
             Target::SlicedAvailability { slice_ms, at_least } => {
-                let (from, to) = seconds_of(self.measured);
-                let seconds = self.fold.by_second(|c| self.is_in(c, s));
-                let m = mcr::sliced(&seconds, from, to, slice_ms / 1000);
-                let c = self.totals(s);
+                let m = self.measured;
+                let m = mcr::sliced(&self.seconds(s, view), m.from, m.to, slice_ms / 1000);
+                let c = self.totals(s, view);
                 let text = format!(
                     "{} ({} with data, {} without)",
                     numbers::share(m.mean, c.attempts(), Some(at_least)),
@@ -175,31 +264,29 @@ impl Observed<'_> {
                     m.without_data
                 );
                 self.share(m.mean, text, c, at_least)
-                    .doubt(self.excuse(c, s, at_least))
             }
             Target::Uptime { at_least } => {
-                let cells = recovery::cells(self.selected(s));
+                let cells = recovery::cells(self.samples(s, view));
                 let up = uptime_of(&pair_times(&cells, self.measured));
-                let c = self.totals(s);
+                let c = self.totals(s, view);
                 let text = format!(
                     "{} ({} down, over all pairs)",
                     numbers::share(up.share, c.attempts(), Some(at_least)),
                     millis(up.down_ms)
                 );
                 self.share(up.share, text, c, at_least)
-                    .doubt(self.excuse(c, s, at_least))
             }
             Target::WorstWindow {
                 window_ms,
                 at_least,
-            } => self.worst(window_ms / 1000, at_least, s),
+            } => self.worst(window_ms / 1000, at_least, &self.seconds(s, view)),
             Target::Latency {
                 quantile,
                 at_most_ms,
-            } => self.latency(quantile, at_most_ms, s),
-            Target::LongestGap { at_most_ms } => self.gap(at_most_ms, s),
+            } => self.latency(quantile, at_most_ms, s, view),
+            Target::LongestGap { at_most_ms } => self.gap(at_most_ms, s, view),
             Target::Recovery { at_most_ms } => {
-                let cells = recovery::cells(self.selected(s));
+                let cells = recovery::cells(self.samples(s, view));
                 recovery_row::see(at_most_ms, self.injections, self.faults, &cells, self.end())
             }
         }
@@ -248,34 +335,30 @@ impl Observed<'_> {
         }
     }
 
-    /// Why a share below its limit may be the canary's doing: it would hold if
-    /// what was not sent, or was missed after it had been sent more than 50 ms late,
-    /// had been answered.
-    fn excuse(&self, c: Counts, s: &Selection, limit: f64) -> Option<String> {
-        let late = self
-            .selected(s)
-            .filter(|op| matches!(Tally::of(op), Tally::Failed | Tally::Unknown))
-            .filter(|op| micros(op.invoked.since(op.due)) > SUSPECT_MAX_US)
-            .count() as u64;
-        let unsent = c.unsent;
-        if unsent + late == 0 {
-            return None;
+    /// What the canary did that could explain a limit that was exceeded.
+    fn excuse(&self, s: &Selection) -> String {
+        let (mut unsent, mut late, mut worst) = (0, 0, Duration::ZERO);
+        for op in self.selected(s) {
+            let tally = self.patience.tally(op);
+            unsent += u64::from(tally == Tally::Unsent);
+            late += u64::from(tally.missed() && is_late(op));
+            worst = worst.max(op.invoked.since(op.due));
         }
-        let answered = c.answered + unsent + late.min(c.missed());
-        let could = answered as f64 / (c.attempts() + unsent) as f64 >= limit;
-        could.then(|| {
+        let did = if unsent + late > 0 {
             format!(
-                "the canaries did not send {unsent} and sent {late} of the missed more than 50 ms late, which could explain it"
+                "the canaries did not send {unsent} and sent {late} of the missed more than 50 ms late"
             )
-        })
+        } else {
+            format!("the canaries sent up to {} late", numbers::latency(worst))
+        };
+        format!("{did}, which could explain it")
     }
 
-    fn worst(&self, window: u64, limit: f64, s: &Selection) -> Seen {
+    fn worst(&self, window: u64, limit: f64, seconds: &BTreeMap<u64, Counts>) -> Seen {
         let (from, to) = seconds_of(self.measured);
-        let seconds = self.fold.by_second(|c| self.is_in(c, s));
-        let Some(w) = Cumulated::new(&seconds, from, to).worst(window) else {
+        let Some(w) = Cumulated::new(seconds, from, to).worst(window) else {
             return Seen::unknown(format!(
-                "no window of {} with data was measured",
+                "no window of {} with enough data was measured",
                 burn::window(window * 1000)
             ));
         };
@@ -301,20 +384,16 @@ impl Observed<'_> {
             doubt: String::new(),
             share: Some(w.availability()),
         }
-        .doubt(self.excuse(w.counts, s, limit))
     }
 
-    fn latency(&self, q: f64, limit: u64, s: &Selection) -> Seen {
+    fn latency(&self, q: f64, limit: u64, s: &Selection, view: View) -> Seen {
         let mut answered: Vec<u64> = Vec::new();
-        let mut lags: Vec<u64> = Vec::new();
         let mut missed = 0;
-        for op in self.selected(s) {
-            match (Tally::of(op), op.returned) {
-                (Tally::Unsent, _) => continue,
-                (Tally::Answered, Some(at)) => answered.push(at.0.saturating_sub(op.due.0)),
-                _ => missed += 1,
+        for (_, sample) in self.samples(s, view) {
+            match sample.tally.acknowledged() {
+                true => answered.push(sample.known.0.saturating_sub(sample.due.0)),
+                false => missed += 1,
             }
-            lags.push(op.invoked.0.saturating_sub(op.due.0));
         }
         let n = answered.len() as u64 + missed;
         if n == 0 {
@@ -343,8 +422,7 @@ impl Observed<'_> {
             };
         };
         let limit_ns = limit.saturating_mul(1_000_000);
-        let lag = nearest(&mut lags, rank(0.99, n)).unwrap_or(0);
-        let latency = |ns| numbers::latency(std::time::Duration::from_nanos(ns));
+        let latency = |ns| numbers::latency(Duration::from_nanos(ns));
         Seen {
             text: format!("{}{part}", latency(ns)),
             verdict: match (self.whole, ns <= limit_ns) {
@@ -359,39 +437,24 @@ impl Observed<'_> {
             doubt: String::new(),
             share: None,
         }
-        .doubt((ns > limit_ns && ns - limit_ns <= lag).then(|| {
-            format!(
-                "operations were sent up to {} late (99th percentile), which could explain it",
-                latency(lag)
-            )
-        }))
     }
 
-    fn gap(&self, limit: u64, s: &Selection) -> Seen {
+    /// The longest time between two acknowledgements.
+    fn gap(&self, limit: u64, s: &Selection, view: View) -> Seen {
         let what = s.kind.map_or("operation", Kind::name);
+        let acknowledged = self
+            .samples(s, view)
+            .filter(|(_, x)| x.tally.acknowledged());
+        let times: Vec<Nanos> = acknowledged.map(|(_, x)| x.known).collect();
         let first = self.load.iter().map(|op| op.due).min();
-        let (Some(first), true) = (first, self.totals(s).attempts() > 0) else {
+        let (Some(first), true) = (first, self.totals(s, view).attempts() > 0) else {
             return Seen::unknown(format!("no {what} was measured"));
         };
-        let (from, to) = (self.measured.from.max(first), self.end());
-        let longest = |excused: bool| {
-            let mut times: Vec<Nanos> = self
-                .selected(s)
-                .filter(|op| match Tally::of(op) {
-                    Tally::Answered => true,
-                    Tally::Unsent => excused,
-                    _ => excused && micros(op.invoked.since(op.due)) > SUSPECT_MAX_US,
-                })
-                .map(|op| op.due)
-                .collect();
-            times.sort_unstable();
-            formulas::longest_gap(&times, from, to)
-        };
-        let ms = |(a, b): (Nanos, Nanos)| up_to_millis(b.0 - a.0);
-        let Some(gap) = longest(false) else {
+        let from = self.measured.from.max(first);
+        let Some(gap) = Acknowledged::new(from, self.end(), times).longest_gap() else {
             return Seen::unknown("nothing was measured");
         };
-        let length = ms(gap);
+        let length = up_to_millis(gap.1.0 - gap.0.0);
         let part = if self.whole {
             ""
         } else {
@@ -409,13 +472,12 @@ impl Observed<'_> {
             doubt: String::new(),
             share: None,
         }
-        .doubt(
-            (length > limit && longest(true).is_some_and(|g| ms(g) <= limit)).then(|| {
-                "operations in it were not sent, or sent more than 50 ms late, which could explain it"
-                    .into()
-            }),
-        )
     }
+}
+
+/// True if the canary sent it so late that its being missed may be the canary's doing.
+fn is_late(op: &Operation) -> bool {
+    micros(op.invoked.since(op.due)) > SUSPECT_MAX_US
 }
 
 /// Nearest rank, from 1: `ceil(q n)`.
@@ -484,7 +546,7 @@ fn describe(o: &Objective) -> String {
             format!("{kind} latency, {}", numbers::quantile(quantile))
         }
         Target::LongestGap { .. } => format!("Longest {} gap", kind.to_lowercase()),
-        Target::Recovery { .. } => "Recovery after the proven revert".to_string(),
+        Target::Recovery { .. } => "Recovery after the revert".to_string(),
     };
     for (what, value) in [
         ("table", &s.table),

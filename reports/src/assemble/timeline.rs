@@ -27,6 +27,8 @@ pub struct Story {
     pub cluster_events: Vec<ClusterEvent>,
     /// Remarks.
     pub notes: Vec<NoteRow>,
+    /// Alarms that the run's own watch saw fire: when it told, and their names.
+    pub told: Vec<(Nanos, String)>,
     /// What the runner could not take away.
     pub left_behind: Vec<String>,
     /// How it ended.
@@ -154,7 +156,11 @@ impl Story {
                 }
             }
             // The report evaluates the alarms itself, over the whole history.
-            TimelineEvent::Alarm { .. } => {}
+            TimelineEvent::Alarm { name, firing, .. } => {
+                if firing {
+                    self.told.push((at, name));
+                }
+            }
             TimelineEvent::Note { text } => {
                 if let Some(what) = text.strip_prefix(NOT_CLEAN)
                     && self.left_behind.len() < MAX_EVENTS

@@ -33,35 +33,52 @@ pub fn markdown(report: &Report) -> String {
     if more.len() > 10 {
         let _ = writeln!(s, "- and {} more", more.len() - 10);
     }
-    let _ = writeln!(
-        s,
-        "\n| | all pairs | untouched AZs |\n| --- | ---: | ---: |"
-    );
+    let faulted = report.faulted();
+    // Those whom no fault hit come first: they were promised something.
+    let _ = match faulted {
+        true => writeln!(
+            s,
+            "\n| | where no fault reached | AZs hurt on purpose | all |\n| --- | ---: | ---: | ---: |"
+        ),
+        false => writeln!(s, "\n| | |\n| --- | ---: |"),
+    };
+    let more = if faulted { " | |" } else { "" };
     for (name, a) in [
         ("Writes answered", &h.write),
         ("Strong reads answered", &h.read),
         ("Eventual reads answered", &h.eventual),
     ] {
-        let _ = writeln!(
-            s,
-            "| {name} | {} | {} |",
-            text(&a.text),
-            text(&a.untouched_text)
-        );
+        let _ = match faulted {
+            true => writeln!(
+                s,
+                "| {name} | {} | {} | {} |",
+                text(&a.untouched_text),
+                text(&a.hurt_text),
+                text(&a.text)
+            ),
+            false => writeln!(s, "| {name} | {} |", text(&a.text)),
+        };
     }
-    if let Some(n) = h.nines_proven {
-        let _ = writeln!(s, "| Proven of every kind | {} | |", super::nines_text(n));
+    if let Some(proven) = super::proven_text(report) {
+        let _ = writeln!(s, "| Proven | {} |{more}", text(&proven));
     }
-    if !report.injections.is_empty() {
+    if let Some(gap) = h.write_gap.filter(|_| h.write.all.attempts() > 0) {
+        let gap = millis(gap.ms());
+        let _ = match faulted {
+            true => writeln!(s, "| Longest write gap, through any endpoint | | | {gap} |"),
+            false => writeln!(s, "| Longest write gap, through any endpoint | {gap} |"),
+        };
+    }
+    if faulted {
         let (all, other) = (super::total(h), super::failover(h));
         let _ = writeln!(
             s,
-            "| Worst time until well, from the act | {} | {} |",
-            text(&all),
-            text(&other)
+            "| Worst time until well, from the act | {} | | {} |",
+            text(&other),
+            text(&all)
         );
     }
-    let _ = writeln!(s, "| Data | {} | |", verdict_word(h.data));
+    let _ = writeln!(s, "| Data | {} |{more}", verdict_word(h.data));
 
     if !report.slo.is_empty() {
         let _ = writeln!(

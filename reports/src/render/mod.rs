@@ -9,7 +9,8 @@ mod junit;
 mod markdown;
 mod terminal;
 
-use crate::report::{Headline, Report};
+use crate::fold::Counts;
+use crate::report::{Availability, Headline, Report, SliGroup, SliRow};
 use gameday_record::RunFolder;
 use gameday_record::Verdict;
 use gameday_record::folder::{write_file, write_json};
@@ -58,12 +59,56 @@ fn failover(h: &Headline) -> String {
     }
 }
 
-/// `2 nines`, or that there is none.
-fn nines_text(n: u32) -> String {
-    match n {
-        0 => "not one nine".into(),
-        n => crate::numbers::plural(n.into(), "nine"),
-    }
+/// The availability that a reader is told first.
+struct Lead<'a> {
+    text: &'a str,
+    counts: Counts,
+    /// True if it is that of the pairs that no fault touched, and there are others.
+    spared: bool,
+}
+
+/// What those got whom no fault hit, or everybody where it hit nobody or all; `None` without
+/// operations.
+fn lead<'a>(a: &'a Availability, r: &Report) -> Option<Lead<'a>> {
+    let spared = r.faulted() && a.untouched.attempts() > 0;
+    let (text, counts) = match spared {
+        true => (&a.untouched_text, a.untouched),
+        false => (&a.text, a.all),
+    };
+    (counts.attempts() > 0).then_some(Lead {
+        text,
+        counts,
+        spared,
+    })
+}
+
+/// The kind of operations of which least is proven where no fault reached.
+fn least_proven(r: &Report) -> Option<&SliRow> {
+    let low = |s: &SliRow| s.proven_untouched.low.unwrap_or(0.0);
+    r.sli
+        .iter()
+        .filter(|s| s.group == SliGroup::Overall && s.proven_untouched.n > 0)
+        .min_by(|a, b| low(a).total_cmp(&low(b)))
+}
+
+/// `at least 94.5 % of every kind where no fault reached`, or `None` without data.
+fn proven_text(r: &Report) -> Option<String> {
+    let p = &least_proven(r)?.proven_untouched;
+    let low = p.low.filter(|low| low.is_finite())?;
+    let nines = match p.nines {
+        0 => String::new(),
+        n => format!(" ({})", crate::numbers::plural(n.into(), "nine")),
+    };
+    let scope = if r.faulted() {
+        " where no fault reached"
+    } else {
+        ""
+    };
+    Some(format!(
+        "at least {}{nines} of every kind{scope}, by {} with 95 % confidence",
+        crate::numbers::at_least(low),
+        crate::numbers::plural(p.seconds, "second")
+    ))
 }
 
 /// `-log10(1 - a)`: 0.99 is 2; infinite if nothing was missed.

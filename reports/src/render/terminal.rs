@@ -36,9 +36,8 @@ pub fn terminal(report: &Report, path: &str, colour: bool) -> String {
     if more.len() > MAX_REASONS {
         let _ = writeln!(out, "  - and {} more", more.len() - MAX_REASONS);
     }
-    let faulted = report.faulted();
-    let _ = writeln!(out, "  writes answered   {}", line(&h.write, faulted));
-    let _ = writeln!(out, "  reads answered    {}", line(&h.read, faulted));
+    let _ = writeln!(out, "  writes answered   {}", line(&h.write, report));
+    let _ = writeln!(out, "  reads answered    {}", line(&h.read, report));
     if !report.injections.is_empty() {
         let _ = writeln!(
             out,
@@ -53,12 +52,8 @@ pub fn terminal(report: &Report, path: &str, colour: bool) -> String {
     if !alarms.is_empty() {
         let _ = writeln!(out, "  alarms            {}", plain(&alarms));
     }
-    if let Some(n) = h.nines_proven {
-        let _ = writeln!(
-            out,
-            "  proven            {} of every kind, with 95 % confidence",
-            super::nines_text(n)
-        );
+    if let Some(proven) = super::proven_text(report) {
+        let _ = writeln!(out, "  proven            {}", plain(&proven));
     }
     let _ = writeln!(out, "  data              {}", verdict_word(h.data));
     let _ = writeln!(out, "  report            {path}");
@@ -111,14 +106,22 @@ fn join(names: impl Iterator<Item = String>, all: usize) -> String {
     }
 }
 
-fn line(a: &Availability, faulted: bool) -> String {
-    if a.all.attempts() == 0 || !faulted {
-        return plain(&a.text);
-    }
-    plain(&format!(
-        "{} ({} through untouched AZs)",
-        a.text, a.untouched_text
-    ))
+/// Those whom no fault hit first; then those that were hurt, as it was planned.
+fn line(a: &Availability, report: &Report) -> String {
+    plain(&match super::lead(a, report) {
+        Some(lead) if lead.spared => {
+            let planned = match report.overall.ending {
+                Ending::Pass => ", as planned",
+                _ => "",
+            };
+            format!(
+                "{} where no fault reached; {} in AZs that were hurt{planned}",
+                lead.text, a.hurt_text
+            )
+        }
+        Some(lead) if report.faulted() => format!("{}; every AZ was hurt", lead.text),
+        _ => a.text.clone(),
+    })
 }
 
 /// What comes from files must not steer the terminal.

@@ -72,17 +72,24 @@ pub struct AlarmRow {
 /// Once that an alarm fired.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Firing {
-    /// End of the second that made it fire.
+    /// End of the second, by due times, that made it fire.
     pub at: Nanos,
-    /// End of the second that cleared it; absent if it fired to the end.
+    /// When that could be known: when that second and the last call due in its window had ended.
+    /// In reports of older versions as `at`.
+    #[serde(default)]
+    pub known_at: Nanos,
+    /// When the run's own watch told it, if it did.
+    #[serde(default)]
+    pub live_at: Option<Nanos>,
+    /// End of the second, by due times, that cleared it; absent if it fired to the end.
     pub cleared: Option<Nanos>,
     /// Pair that made it fire (`a through b`); empty if all were taken together.
     pub who: String,
     /// What was seen, with the threshold.
     pub observed: String,
-    /// Last injection whose act was carried out before it.
+    /// Last injection whose act was carried out before it, and whose impact its windows reach.
     pub injection: Option<u32>,
-    /// How long after that act, milliseconds.
+    /// From that act until it could be known, milliseconds.
     pub after_ms: Option<u64>,
 }
 
@@ -91,7 +98,8 @@ pub struct Firing {
 pub struct AlarmAfter {
     /// Injection.
     pub injection: u32,
-    /// From the act to its (first) firing before the next injection.
+    /// From the act until its (first) firing before the next injection could be known; zero if
+    /// it fired already.
     pub fired_ms: Option<u64>,
     /// By `b (1 - SLO) long / e`, with the share of errors `e` of the long
     /// window or, if shorter, of the injection's impact; absent if the formula says that it

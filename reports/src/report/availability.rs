@@ -36,7 +36,7 @@ pub struct SliRow {
     /// Share of requests that were answered by any of their attempts. Equal to
     /// the one above where nothing is retried.
     pub requests: Availability,
-    /// Mean over slices of time (AWS's form), of first attempts.
+    /// Mean over slices of time, of first attempts.
     pub sliced: Sliced,
     /// Share of the time in which pairs were up. Absent for tables and
     /// connections: a pair is not up or down for one of them alone.
@@ -44,6 +44,9 @@ pub struct SliRow {
     pub uptime: Option<Uptime>,
     /// What the first attempts prove.
     pub proven: Proven,
+    /// The same of the pairs that no fault touched; of all of them where none was.
+    #[serde(default)]
+    pub proven_untouched: Proven,
 }
 
 /// Mean of the answered shares of equal slices of time.
@@ -78,39 +81,21 @@ pub struct Uptime {
     pub text: String,
 }
 
-/// How a bound was computed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProofMethod {
-    /// There is nothing to compute it from.
-    #[default]
-    NoData,
-    /// No failure: exact binomial bound, one-sided, 95 %.
-    Exact,
-    /// 1 to 5 failures: Poisson bound, one-sided, 95 %.
-    Poisson,
-    /// More: Wilson interval, two-sided, 95 %.
-    Wilson,
-}
-
-/// What a sample proves about availability. Failures of one outage come
-/// together, so the sample counts as smaller than it is (`n_eff`).
+/// What a sample proves about availability, by outages over time ([`crate::proof`]).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Proven {
     /// Operations.
     pub n: u64,
     /// … that were not answered.
     pub missed: u64,
-    /// Stretches of neighbouring failures of a pair, taken together.
-    pub clusters: u64,
-    /// Operations that would say as much if they were independent.
-    pub n_eff: f64,
-    /// How the bounds were computed.
-    pub method: ProofMethod,
-    /// Lower bound, 0 to 1.
+    /// Stretches of time in which they were missed, each one event.
+    #[serde(default)]
+    pub events: u64,
+    /// Seconds with data.
+    #[serde(default)]
+    pub seconds: u64,
+    /// Lower bound with 95 % confidence, one-sided, 0 to 1.
     pub low: Option<f64>,
-    /// Upper bound; absent where there is only a lower one.
-    pub high: Option<f64>,
     /// Whole nines that the lower bound reaches, floored.
     pub nines: u32,
     /// For people, in one sentence.

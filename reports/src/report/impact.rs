@@ -60,25 +60,48 @@ pub struct Impact {
     /// injection after the revert if that comes first. Failures in windows
     /// that overlap count in each.
     pub window: Gap,
-    /// From the act to the first operation due that was not answered; absent
-    /// if all were. Zero if that one was under way already.
+    /// From the act to the due time of the first operation that was not answered:
+    /// when the service began to fail. Absent if all were answered, zero if
+    /// that one was under way already.
     pub first_impact_ms: Option<u64>,
+    /// From the act until a client could know: to the completion of the first
+    /// operation that was known not to be answered. Absent if all were.
+    #[serde(default)]
+    pub detected_ms: Option<u64>,
+    /// From the act until an alarm could tell: the first of the playbook's that fired
+    /// for it ([`super::Firing::known_at`]). Absent if none did.
+    #[serde(default)]
+    pub alarmed: Option<Alarmed>,
     /// From the act until every pair that no active fault touches was healthy,
     /// looked for from the first failure on; zero if none of them failed.
     pub elsewhere: Timing,
-    /// From the proven revert until every pair was healthy.
+    /// From the completion of the revert, if it was proven, until every pair was healthy.
     pub recovery: Timing,
+    /// From the completion of the revert to its proof: the fault may have been in force for so
+    /// much longer, and the recovery be shorter by as much.
+    #[serde(default)]
+    pub revert_proof_ms: Option<u64>,
     /// From the act until every pair was healthy, the hold of the fault
     /// included, looked for from the first failure on; zero if nothing failed.
     #[serde(default)]
     pub total: Timing,
-    /// Longest stretch in the window without a successful write through any endpoint.
+    /// Longest time between two completions of acknowledged writes, through any endpoint, that
+    /// reaches into the window.
     pub write_gap_ms: Option<u64>,
     /// Per kind.
     pub kinds: Vec<KindImpact>,
     /// Per kind, AZ and endpoint; only those that missed something or browned out.
     #[serde(default)]
     pub pairs: Vec<PairImpact>,
+}
+
+/// The first alarm that told of an injection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarmed {
+    /// From the act, milliseconds.
+    pub ms: u64,
+    /// Its name.
+    pub name: String,
 }
 
 /// What an injection cost one kind of operation.
@@ -92,9 +115,15 @@ pub struct KindImpact {
     pub failed: u64,
     /// … that may have had effect.
     pub unknown: u64,
-    /// From the act to the first success due after the first failure: the
-    /// slowest of the pairs that saw a failure and a success after it.
+    /// … that were answered too late.
+    #[serde(default)]
+    pub late: u64,
+    /// From the act to the completion of the first success after the first failure, of the
+    /// slowest pair that saw a failure. Absent if none did, or one of them is in `never`.
     pub first_success_ms: Option<u64>,
+    /// Pairs (`a through b`) that saw a failure, and after it no success while it was measured.
+    #[serde(default)]
+    pub never: Vec<String>,
     /// The longest outage of a single pair.
     pub outage: Option<PairOutage>,
     /// Seconds of the window in which some were answered but fewer than 99 %, or
@@ -118,9 +147,16 @@ pub struct PairImpact {
     pub failed: u64,
     /// … that may have had effect.
     pub unknown: u64,
-    /// From the act to the first failure: time to detect.
+    /// … that were answered too late.
+    #[serde(default)]
+    pub late: u64,
+    /// From the act to the due time of the first failure.
     pub first_failure_ms: Option<u64>,
-    /// From the act to the first success due after it.
+    /// From the act to the completion of the first one that was known to have failed.
+    #[serde(default)]
+    pub detected_ms: Option<u64>,
+    /// From the act to the completion of the first success due after the first failure; absent
+    /// if nothing failed, or nothing was answered after it while it was measured.
     pub first_success_ms: Option<u64>,
     /// Its longest outage.
     pub outage: Option<PairOutage>,
@@ -141,4 +177,23 @@ pub struct PairOutage {
     pub high_ms: Option<u64>,
     /// Operations not answered in a row.
     pub missed: u64,
+}
+
+impl KindImpact {
+    /// Operations that were not answered, or too late.
+    pub fn missed(&self) -> u64 {
+        self.failed + self.unknown + self.late
+    }
+}
+
+impl PairImpact {
+    /// Operations that were not answered, or too late.
+    pub fn missed(&self) -> u64 {
+        self.failed + self.unknown + self.late
+    }
+
+    /// `a through b`.
+    pub fn name(&self) -> String {
+        format!("{} through {}", self.az, self.endpoint)
+    }
 }

@@ -13,11 +13,9 @@ fn availability(answered: u64, failed: u64, text: &str, untouched_text: &str) ->
         ..Counts::default()
     };
     Availability {
-        all: counts(answered, failed),
-        untouched: counts(answered / 2, failed / 10),
         text: text.into(),
         untouched_text: untouched_text.into(),
-        limit: None,
+        ..Availability::new(counts(answered, failed), counts(answered / 2, failed / 10))
     }
 }
 
@@ -25,20 +23,13 @@ fn proven(n: u64, missed: u64, low: f64, nines: u32) -> Proven {
     Proven {
         n,
         missed,
-        clusters: 10.min(missed),
-        n_eff: 171.4,
-        method: if missed == 0 {
-            ProofMethod::Exact
-        } else {
-            ProofMethod::Wilson
-        },
+        events: 10.min(missed),
+        seconds: 55,
         low: Some(low),
-        high: Some((low + 0.06).min(1.0)),
         nines,
         text: format!(
-            "{missed} of {n} calls were missed in 10 stretches, which say as much as 171 independent calls: between {:.1} % and {:.1} % (Wilson, 95 %).",
+            "at least {:.1} % (95 % confidence; {missed} failures in 10 separate stretches of 55 seconds)",
             low * 100.0,
-            (low + 0.06).min(1.0) * 100.0
         ),
     }
 }
@@ -69,6 +60,12 @@ fn sli(group: SliGroup, name: &str, kind: Kind, missed: u64) -> SliRow {
         }),
         proven: proven(
             3960,
+            missed,
+            if missed == 0 { 0.999_24 } else { 0.79 },
+            if missed == 0 { 3 } else { 0 },
+        ),
+        proven_untouched: proven(
+            1760,
             missed,
             if missed == 0 { 0.999_24 } else { 0.79 },
             if missed == 0 { 3 } else { 0 },
@@ -111,6 +108,8 @@ fn alarm(name: &str, source: AlarmSource, severity: &str, outcome: AlarmOutcome)
         firings: if fires {
             vec![Firing {
                 at: ms(23_000),
+                known_at: ms(23_000),
+                live_at: Some(ms(25_600)),
                 cleared: (source != AlarmSource::Standard).then_some(ms(45_000)),
                 who: "a through b".into(),
                 observed: "8 of 8 failed in 3 of 5 seconds (more than 1 % needed)".into(),
@@ -245,7 +244,9 @@ pub fn fill(mut r: Report) -> Report {
                     attempts: 176,
                     failed: 168,
                     unknown: 8,
+                    late: 0,
                     first_failure_ms: Some(12),
+                    detected_ms: Some(2_012),
                     first_success_ms: Some(21_990),
                     outage: x.kinds[0].outage.clone(),
                     brownout_s: 1,

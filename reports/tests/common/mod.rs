@@ -208,6 +208,18 @@ pub fn spoil(o: &mut Operation, class: ErrorClass, message: &str, unknown: bool,
     };
 }
 
+/// The longest time between two completions of answered writes, in whole milliseconds, rounded up.
+pub fn longest_write_gap(operations: &[Operation]) -> (Nanos, Nanos) {
+    let writes = operations.iter().filter(|o| o.call.is_write());
+    let mut ends: Vec<Nanos> = writes
+        .filter(|o| matches!(o.outcome, Outcome::Ok { .. }))
+        .filter_map(|o| o.returned)
+        .collect();
+    ends.sort();
+    let gaps = ends.windows(2).map(|w| (w[0], w[1]));
+    gaps.max_by_key(|(a, b)| b.since(*a)).unwrap()
+}
+
 impl Synthetic {
     pub fn healthy() -> Synthetic {
         let mut run = info();

@@ -6,6 +6,10 @@ use gameday_record::Nanos;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
+/// Injections drawn one by one, with their names.
+const MAX_BARS: usize = 60;
+/// Stretches nearer to each other than this are drawn as one, where there are many, in pixels.
+const APART: i32 = 4;
 /// Rows of injection bars; more share rows.
 const MAX_ROWS: usize = 8;
 /// Gaps drawn in one bar.
@@ -13,10 +17,43 @@ const MAX_GAPS: usize = 20;
 /// Alarms drawn.
 pub const MAX_ALARMS: usize = 5;
 
+/// True if there are too many injections to tell them apart: then they are drawn as stretches of
+/// time in which any was in force, in one row and without names.
+fn crowded(report: &Report) -> bool {
+    report.injections.len() > MAX_BARS
+}
+
+/// The stretches in which a fault was in force, in pixels: one per injection, or, if they are too
+/// many, those together that touch.
+pub fn bands(report: &Report, axis: Axis) -> Vec<(i32, i32)> {
+    let mut all: Vec<(i32, i32)> = report
+        .injections
+        .iter()
+        .map(|i| {
+            let (a, b) = extent(report, i);
+            (axis.x(a), axis.x(b).max(axis.x(a) + 2))
+        })
+        .collect();
+    if crowded(report) {
+        all.sort_unstable();
+        all.dedup_by(|next, kept| {
+            let touch = next.0 <= kept.1 + APART;
+            if touch {
+                kept.1 = kept.1.max(next.1);
+            }
+            touch
+        });
+    }
+    all
+}
+
 /// Which row each injection's bar stands in: the first where it does not
 /// overlap, so that faults one after the other share a row.
 pub fn pack(report: &Report) -> Vec<usize> {
     let axis = Axis::of(report);
+    if crowded(report) {
+        return vec![0; report.injections.len()];
+    }
     let mut ends: Vec<i32> = Vec::new();
     report
         .injections
@@ -91,7 +128,14 @@ pub fn phases(root: &Area<'_>, report: &Report, axis: Axis) -> Drawn {
 }
 
 pub fn injections(root: &Area<'_>, report: &Report, rows: &[usize], axis: Axis, top: i32) -> Drawn {
-    for (i, row) in report.injections.iter().zip(rows) {
+    if crowded(report) {
+        for (x0, x1) in bands(report, axis) {
+            let bar = [(x0, top + 6), (x1, top + BAR - 6)];
+            root.draw(&Rectangle::new(bar, FAULT.filled()))?;
+        }
+    }
+    let single = report.injections.iter().filter(|_| !crowded(report));
+    for (i, row) in single.zip(rows) {
         let (a, b) = extent(report, i);
         let (x0, x1) = (axis.x(a), axis.x(b).max(axis.x(a) + 4));
         let y = top + *row as i32 * BAR + 6;
@@ -106,11 +150,11 @@ pub fn injections(root: &Area<'_>, report: &Report, rows: &[usize], axis: Axis, 
             .impact
             .as_ref()
             .filter(|x| x.recovery.ms.is_some())
-            .zip(crate::assemble::proven_gone(i));
+            .zip(i.reverted);
         let x2 = match well {
-            Some((x, gone)) => {
+            Some((x, reverted)) => {
                 let ms = x.recovery.ms.unwrap_or_default();
-                axis.x(gone.as_secs_f64() + ms as f64 / 1000.0).max(x1)
+                axis.x(reverted.as_secs_f64() + ms as f64 / 1000.0).max(x1)
             }
             None => x1,
         };

@@ -34,7 +34,7 @@ pub fn hints(report: &Report, axis: Axis, bottom: i32) -> String {
     out
 }
 
-/// `+21 s · writes 17 of 20 · strong reads 20 of 20 answered · p50 2.10 ms · p99 40.2 ms`
+/// `+21 s · writes 17 of 20 · strong reads 20 of 20 answered · writes p50 2.10 ms, p99 40.2 ms`
 fn text(p: &Point, second: u64) -> String {
     let mut parts = vec![format!("+{second} s")];
     for (name, c) in [
@@ -54,9 +54,13 @@ fn text(p: &Point, second: u64) -> String {
         1 => parts.push("nothing was measured".into()),
         n => parts[n - 1].push_str(" answered"),
     }
-    for (name, us) in [("p50", p.p50_us), ("p99", p.p99_us)] {
-        if let Some(us) = us {
-            parts.push(format!("{name} {}", latency(Duration::from_micros(us))));
+    for (name, quantiles) in [
+        ("writes", p.write_latency),
+        ("strong reads", p.read_latency),
+    ] {
+        if let Some(q) = quantiles {
+            let us = |us| latency(Duration::from_micros(us));
+            parts.push(format!("{name} p50 {}, p99 {}", us(q.p50_us), us(q.p99_us)));
         }
     }
     parts.join(" · ")
@@ -76,10 +80,13 @@ mod tests {
             unknown: 3,
             ..Counts::default()
         };
-        p.p99_us = Some(40_200);
+        p.write_latency = Some(crate::report::Quantiles {
+            p50_us: 2_100,
+            p99_us: 40_200,
+        });
         assert_eq!(
             text(&p, 21),
-            "+21 s · writes 17 of 20 answered · p99 40.2 ms"
+            "+21 s · writes 17 of 20 answered · writes p50 2.10 ms, p99 40.2 ms"
         );
     }
 }

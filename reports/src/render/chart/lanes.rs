@@ -1,13 +1,20 @@
 //! What clients got: a lane of answered calls per kind, and one of latency.
 
 use super::{
-    Area, Axis, Drawn, FAIL, GRID, LANE, LATENCY, LEFT, MUTED, RIGHT, TEXT, TICKS, Take, WIDTH,
-    font,
+    Area, Axis, Drawn, FAIL, GRID, LANE, LATENCY, LEFT, MUTED, READ, RIGHT, TEXT, TICKS, Take,
+    WIDTH, WRITE, font,
 };
-use crate::report::{Point, Report};
+use crate::report::{Point, Quantiles, Report};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
+/// One kind's latency of a step.
+type Latency = fn(&Point) -> Option<Quantiles>;
+/// One quantile of it.
+type Microseconds = fn(Quantiles) -> u64;
+
+/// Points of a line of latency.
+const MAX_LATENCIES: usize = 400;
 /// Suspect stretches that are hatched.
 const MAX_SUSPECT: usize = 60;
 
@@ -118,6 +125,27 @@ fn steps(values: impl Iterator<Item = Option<f64>>, from: f64, step: f64) -> Vec
     lines
 }
 
+/// Lines through the middle of each step, one per stretch with data: half as large as step lines.
+fn joined(values: impl Iterator<Item = Option<f64>>, from: f64, step: f64) -> Vec<Vec<(f64, f64)>> {
+    let mut lines = vec![Vec::new()];
+    for (i, v) in values.enumerate() {
+        let t = from + (i as f64 + 0.5) * step;
+        match (v, lines.last_mut()) {
+            (Some(v), Some(line)) => line.push((t, v)),
+            (None, Some(line)) if !line.is_empty() => lines.push(Vec::new()),
+            _ => {}
+        }
+    }
+    lines.retain(|l: &Vec<_>| !l.is_empty());
+    // One step alone is a dash.
+    for line in &mut lines {
+        if let [(t, v)] = line[..] {
+            *line = vec![(t - step / 2.0, v), (t + step / 2.0, v)];
+        }
+    }
+    lines
+}
+
 pub fn latency(root: &Area<'_>, report: &Report, axis: Axis, top: i32) -> Drawn {
     root.draw_text(
         "Latency",
@@ -131,7 +159,12 @@ pub fn latency(root: &Area<'_>, report: &Report, axis: Axis, top: i32) -> Drawn 
     )?;
     suspect(root, report, axis, top)?;
     let points = &report.series.points;
-    let all = || points.iter().flat_map(|p| [p.p50_us, p.p99_us]).flatten();
+    let quantiles = || {
+        points
+            .iter()
+            .flat_map(|p| [p.write_latency, p.read_latency])
+    };
+    let all = || quantiles().flatten().flat_map(|q| [q.p50_us, q.p99_us]);
     let (Some(low), Some(high)) = (all().min(), all().max()) else {
         return Ok(());
     };
@@ -169,34 +202,28 @@ pub fn latency(root: &Area<'_>, report: &Report, axis: Axis, top: i32) -> Drawn 
     }
     let step = report.series.step as f64;
     let mut ends = Vec::new();
-    for (name, ink, width, value) in [
-        (
-            "p50",
-            MUTED,
-            3,
-            (|p: &Point| p.p50_us) as fn(&Point) -> Option<u64>,
-        ),
-        ("p99", TEXT, 4, |p: &Point| p.p99_us),
-    ] {
-        let values = points.iter().map(|p| value(p).map(|us| us as f64));
-        for line in steps(values, axis.from, step) {
-            chart.draw_series(std::iter::once(PathElement::new(
-                line,
-                ink.stroke_width(width),
-            )))?;
-        }
-        if let Some(v) = points.iter().rev().find_map(value) {
-            ends.push((name, ink, pixel(v as f64)));
-        }
-    }
-    // p99 is above p50; push the names apart where the lines meet.
-    if let [(_, _, p50), (_, _, p99)] = &mut ends[..] {
-        let close = 28 - (*p50 - *p99);
-        if close > 0 {
-            *p50 += close / 2;
-            *p99 -= close / 2;
+    // Of neighbouring steps that are hardly apart on the screen, the slowest.
+    let bin = points.len().div_ceil(MAX_LATENCIES).max(1);
+    // Reads and writes apart, in the colours of their lanes.
+    let of: [(RGBColor, Latency); 2] = [(READ, |p| p.read_latency), (WRITE, |p| p.write_latency)];
+    let what: [(&str, u32, Microseconds); 2] = [("p50", 2, |q| q.p50_us), ("p99", 4, |q| q.p99_us)];
+    for (ink, latency) in of {
+        for (name, width, quantile) in what {
+            let value = |p: &Point| latency(p).map(|q| quantile(q) as f64);
+            let highest = |all: &[Point]| all.iter().filter_map(value).reduce(f64::max);
+            let bins = points.chunks(bin).map(highest);
+            for line in joined(bins, axis.from, step * bin as f64) {
+                chart.draw_series(std::iter::once(PathElement::new(
+                    line,
+                    ink.stroke_width(width),
+                )))?;
+            }
+            if let Some(v) = points.iter().rev().find_map(value) {
+                ends.push((name, ink, pixel(v)));
+            }
         }
     }
+    apart(&mut ends, top + LATENCY);
     for (name, ink, y) in ends {
         root.draw_text(
             name,
@@ -205,6 +232,18 @@ pub fn latency(root: &Area<'_>, report: &Report, axis: Axis, top: i32) -> Drawn 
         )?;
     }
     Ok(())
+}
+
+/// Pushes names apart that would be written over each other, from the lowest, at most at `bottom`,
+/// upwards.
+fn apart(ends: &mut [(&str, RGBColor, i32)], bottom: i32) {
+    const LINE: i32 = 26;
+    ends.sort_by_key(|end| std::cmp::Reverse(end.2));
+    let mut below = bottom + LINE;
+    for end in ends {
+        end.2 = end.2.min(below - LINE);
+        below = end.2;
+    }
 }
 
 /// Hatches the seconds in which a canary sent late: latencies there are partly
@@ -260,7 +299,34 @@ fn tick_latency(us: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{hatching, merged, steps};
+    use super::{TEXT, apart, hatching, joined, merged, steps};
+
+    #[test]
+    fn joined_lines_break_where_nothing_was_measured() {
+        let (a, b) = (Some(1.0), Some(2.0));
+        assert_eq!(
+            joined([None, a, b, None, None, b].into_iter(), 10.0, 1.0),
+            [
+                vec![(11.5, 1.0), (12.5, 2.0)],
+                vec![(15.0, 2.0), (16.0, 2.0)]
+            ]
+        );
+    }
+
+    #[test]
+    fn names_are_not_written_over_each_other() {
+        let mut ends = [
+            ("a", TEXT, 100),
+            ("b", TEXT, 110),
+            ("c", TEXT, 300),
+            ("d", TEXT, 105),
+        ];
+        apart(&mut ends, 210);
+        assert_eq!(
+            ends.map(|e| (e.0, e.2)),
+            [("c", 210), ("b", 110), ("d", 84), ("a", 58)]
+        );
+    }
 
     #[test]
     fn hatching_stays_inside() {

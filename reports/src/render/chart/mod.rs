@@ -110,9 +110,7 @@ fn draw(
     let alarm_rows = top + used * BAR;
     let first_lane = alarm_rows + alarms.len() as i32 * BAR + 20;
 
-    for i in &report.injections {
-        let (a, b) = bars::extent(report, i);
-        let (x0, x1) = (axis.x(a), axis.x(b).max(axis.x(a) + 2));
+    for (x0, x1) in bars::bands(report, axis) {
         root.draw(&Rectangle::new(
             [(x0, top), (x1, bottom)],
             FAULT.mix(0.12).filled(),
@@ -191,15 +189,9 @@ fn tick_time(t: f64, step: f64) -> String {
     }
 }
 
-/// One sentence that states the finding, for those who do not see the chart.
+/// A sentence or two that state the finding, for those who do not see the chart.
 fn describe(report: &Report) -> String {
     let s = &report.series;
-    let lowest = s
-        .points
-        .iter()
-        .enumerate()
-        .filter_map(|(i, p)| Some((i, p.write.availability()?)))
-        .min_by(|a, b| a.1.total_cmp(&b.1));
     let mut faults = crate::numbers::plural(report.injections.len() as u64, "fault");
     let alarms = bars::fired(report).len();
     if alarms > 0 {
@@ -208,15 +200,36 @@ fn describe(report: &Report) -> String {
             crate::numbers::plural(alarms as u64, "alarm")
         ));
     }
-    match lowest {
-        Some((_, a)) if a >= 1.0 => format!("{faults}; every write was answered throughout."),
-        Some((i, a)) => format!(
-            "{faults}; writes were lowest at +{} s, with {:.0} % answered. The table below has the numbers.",
-            s.start + i as u64 * s.step,
-            (a * 100.0).floor()
-        ),
-        None => format!("{faults}; no write was measured."),
-    }
+    let lowest = |of: Take| {
+        s.points
+            .iter()
+            .enumerate()
+            .filter_map(|(i, p)| Some((i, of(p).availability()?)))
+            .min_by(|a, b| a.1.total_cmp(&b.1))
+    };
+    let kinds: [(&str, Take); 3] = [
+        ("writes", |p| p.write),
+        ("strong reads", |p| p.read),
+        ("eventual reads", |p| p.eventual),
+    ];
+    let told: Vec<String> = kinds
+        .into_iter()
+        .filter_map(|(name, of)| {
+            Some(match lowest(of)? {
+                (_, a) if a >= 1.0 => format!("{name} were all answered"),
+                (i, a) => format!(
+                    "{name} were lowest at +{} s, with {:.0} % answered",
+                    s.start + i as u64 * s.step,
+                    (a * 100.0).floor()
+                ),
+            })
+        })
+        .collect();
+    let told = match &told[..] {
+        [] => "nothing was measured".into(),
+        all => all.join(", "),
+    };
+    format!("{faults}; {told}. The tables below have the numbers.")
 }
 
 /// Colours become classes, and the element becomes one that a page can hold.

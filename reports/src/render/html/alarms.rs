@@ -1,7 +1,7 @@
 //! What monitoring would have said: which alarms fired, how soon, and which
 //! should have.
 
-use crate::numbers::{millis, plural};
+use crate::numbers::{count, millis, plural};
 use crate::report::{AlarmOutcome, AlarmRow, AlarmSource, Report};
 use gameday_record::Scope;
 use maud::{Markup, html};
@@ -111,12 +111,12 @@ fn table(rows: &[&AlarmRow], faulted: bool) -> Markup {
                 }
                 @match a.firings.first() {
                     None => td.r { "never" },
-                    Some(f) => td.r { (f.at) @if a.firings.len() > 1 { small.sub { (a.firings.len()) " times" } } },
+                    Some(f) => td.r { (f.known_at) @if let Some(live) = f.live_at { small.sub { "told live at " (live) } } @if a.firings.len() > 1 { small.sub { (a.firings.len()) " times" } } },
                 }
                 @if faulted {
                     td.r { @match a.firings.first() {
                         None => "–",
-                        Some(f) => { @match f.after_ms { Some(ms) => (millis(ms)), None => "no fault" } },
+                        Some(f) => { @match f.after_ms { Some(ms) => (millis(ms)), None => "no fault near" } },
                     } }
                     td.r { @match a.after.iter().find_map(|x| x.formula_ms) { Some(ms) => (millis(ms)), None => "–" } }
                 }
@@ -138,6 +138,22 @@ fn scope(a: &AlarmRow) -> &'static str {
     }
 }
 
+/// `it fired for 690 of 700 injections, after 2.1 s to 4.0 s`
+fn in_all(a: &AlarmRow) -> String {
+    let after = || a.after.iter().filter_map(|x| x.fired_ms);
+    let times = after().min().zip(after().max());
+    format!(
+        "it fired for {} of {}{}",
+        count(after().count() as u64),
+        plural(a.after.len() as u64, "injection"),
+        times.map_or_else(String::new, |(least, most)| format!(
+            ", after {} to {}",
+            millis(least),
+            millis(most)
+        ))
+    )
+}
+
 fn firings(a: &AlarmRow) -> Markup {
     html! {
         @if !a.firings.is_empty() {
@@ -145,9 +161,10 @@ fn firings(a: &AlarmRow) -> Markup {
                 summary { "What was seen" }
                 ul.tight {
                     @for f in a.firings.iter().take(MAX_FIRINGS) {
-                        li { (f.at) @if !f.who.is_empty() { ", " (f.who) } ": " (f.observed) }
+                        li { (f.known_at) ", by what was due up to " (f.at) @if !f.who.is_empty() { ", " (f.who) } ": " (f.observed) }
                     }
-                    @for x in &a.after {
+                    @if a.after.len() > MAX_FIRINGS { li { (in_all(a)) } }
+                    @for x in a.after.iter().take(MAX_FIRINGS) {
                         li {
                             "injection " (x.injection) ": "
                             @match x.fired_ms { Some(ms) => { "fired after " (millis(ms)) }, None => "did not fire" }
@@ -155,7 +172,7 @@ fn firings(a: &AlarmRow) -> Markup {
                         }
                     }
                 }
-                @if a.firings.len() > MAX_FIRINGS { p.muted { "The rest is in report.json." } }
+                @if a.firings.len().max(a.after.len()) > MAX_FIRINGS { p.muted { "The rest is in report.json." } }
             }
         }
     }

@@ -25,7 +25,12 @@ pub fn section(r: &Report) -> Markup {
             (table(&overall, "", r))
             @if overall.iter().any(|s| s.proven.n > 0) {
                 h3 { "What this proves" }
-                ul { @for s in &overall { @if s.proven.n > 0 { li { (capital(s.kind.name())) "s: " (s.proven.text) } } } }
+                ul { @for s in &overall { @if s.proven.n > 0 { li {
+                    (capital(s.kind.name())) "s: "
+                    @if r.faulted() {
+                        "where no fault reached " (s.proven_untouched.text) "; those hurt on purpose included, " (s.proven.text)
+                    } @else { (s.proven.text) }
+                } } } }
             }
             @for (group, title, column) in [
                 (SliGroup::Table, "By table", "Table"),
@@ -59,7 +64,7 @@ fn table(rows: &[&SliRow], column: &str, r: &Report) -> Markup {
             caption {
                 "Per attempt: the share of first attempts that were answered. "
                 @if retries { "After retries: the share of requests that any of their attempts answered. " }
-                "Mean of slices: the mean over slices of " (span(slice / 1000)) " of the share answered, as AWS computes it over five minutes; a slice without data does not count. "
+                "Mean of slices: the mean over slices of " (span(slice / 1000)) " of the share answered, each weighted by the time that it covers; a slice without data does not count. "
                 @if uptime { "Uptime: the share of the time in which pairs were up, each counted as down from a failure to its next success; the time is summed over pairs." }
             }
             thead { tr {

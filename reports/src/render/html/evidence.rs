@@ -37,7 +37,8 @@ pub fn trust(r: &Report) -> Markup {
                 @match r.run.workload.as_ref().map_or(1, |w| w.attempts) {
                     1 => "one attempt, no retry",
                     n => { "up to " (n) " attempts for a request; only first attempts are paced" },
-                } } }
+                }
+                @if let Some(ms) = r.run.workload.as_ref().and_then(|w| w.slow_after_ms) { "; an answer after more than " (numbers::millis(ms)) " counts as missed" } } }
         } } }
         (lag(r))
         @for remark in &t.remarks { p { (remark) } }
@@ -66,7 +67,7 @@ fn lag(r: &Report) -> Markup {
             div.scroll { table {
                 caption {
                     "From the time that a call was due to the time that it was sent. A second is suspect if the canary's p99 was above 5 ms or one call was more than 50 ms late: "
-                    "its latencies are partly the canary's own and it is hatched in the timeline; its availability counts."
+                    "its latencies are partly the canary's own and it is hatched in the timeline; its availability counts all the same."
                 }
                 thead { tr {
                     th scope="col" { "Canary in" } th.r scope="col" { "Sent" } th.r scope="col" { "Not sent" }

@@ -3,8 +3,8 @@
 
 use super::class;
 use crate::numbers::{count, limit_percent, millis, plural};
-use crate::report::{AlarmOutcome, Availability, Ending, Report, SliGroup};
-use gameday_record::Verdict;
+use crate::report::{AlarmOutcome, Availability, Ending, Report};
+use gameday_record::{Scope, Verdict};
 use maud::{Markup, html};
 
 /// Reasons said at the top.
@@ -39,8 +39,8 @@ pub fn head(r: &Report) -> Markup {
             }
         }
         div.tiles {
-            (tile("Writes answered", &r.headline.write.text, availability_note(&r.headline.write, r.faulted())))
-            (tile("Strong reads answered", &r.headline.read.text, availability_note(&r.headline.read, r.faulted())))
+            (answered("Writes answered", &r.headline.write, r))
+            (answered("Strong reads answered", &r.headline.read, r))
             (recovery(r))
             (data(r))
             (proven(r))
@@ -53,18 +53,33 @@ fn tile(name: &str, value: &str, note: Markup) -> Markup {
     html! { div.tile { div.k { (name) } div.n { (value) } div.d { (note) } } }
 }
 
-fn availability_note(a: &Availability, faulted: bool) -> Markup {
-    html! {
-        @if a.all.attempts() > 0 {
-            span.nw { (count(a.all.missed())) " of " (count(a.all.attempts())) } " missed"
-            @if let Some(l) = a.limit { br; "promised: " span.nw { (limit_percent(l)) } }
-            @if faulted {
-                br;
-                @if a.untouched.attempts() > 0 {
-                    "untouched AZs: " span.nw { (a.untouched_text) }
-                } @else { "no AZ was left untouched" }
+/// The promise that was tested first: what those got whom no fault hit. Those that were hurt on
+/// purpose come second, and are called so.
+fn answered(name: &str, a: &Availability, r: &Report) -> Markup {
+    let Some(lead) = super::super::lead(a, r) else {
+        return tile(name, "–", html! { "none was measured" });
+    };
+    tile(
+        name,
+        lead.text,
+        html! {
+            @if r.faulted() { @if lead.spared { "where no fault reached; " } @else { "every AZ was hurt" (planned(r)) "; " } }
+            span.nw { (count(lead.counts.missed())) " of " (count(lead.counts.attempts())) } " missed"
+            @if lead.spared { br; "AZs that were hurt" (planned(r)) ": " span.nw { (a.hurt_text) } }
+            @if let Some(l) = a.limit {
+                br; "promised" @if r.faulted() { @match a.limit_scope { Scope::All => " of all", Scope::Untouched => " where no fault reaches" } }
+                ": " span.nw { (limit_percent(l)) }
+                @if lead.spared && a.limit_scope == Scope::All { ", all got " span.nw { (a.text) } }
             }
-        } @else { "none was measured" }
+        },
+    )
+}
+
+/// Said of those that were hurt: nobody who passes need explain it.
+fn planned(r: &Report) -> &'static str {
+    match r.overall.ending {
+        Ending::Pass => ", as planned",
+        _ => "",
     }
 }
 
@@ -77,7 +92,7 @@ fn recovery(r: &Report) -> Markup {
             Some(g) => tile(
                 "Longest write gap",
                 &millis(g.ms()),
-                html! { "without an answered write through any endpoint, from " (g.from) },
+                html! { "between two acknowledged writes through any endpoint, from " (g.from) (doomed(r)) },
             ),
             None => tile("Longest write gap", "–", html! { "no write was measured" }),
         };
@@ -90,14 +105,29 @@ fn recovery(r: &Report) -> Markup {
                 html! {
                     "at worst, until they were well again"
                     (rest(r))
+                    (write_gap(r))
                 },
             )),
             None => (tile("Other AZs felt it for", "–", html! {
                 @if h.worst_failover_note.is_empty() { (h.worst_recovery_note) } @else { (h.worst_failover_note) }
                 (rest(r))
+                (write_gap(r))
             })),
         }
     }
+}
+
+fn write_gap(r: &Report) -> Markup {
+    html! { @if let Some(g) = r.headline.write_gap.filter(|_| r.headline.write.all.attempts() > 0) {
+        br; "longest write gap " span.nw { (millis(g.ms())) }
+    } }
+}
+
+/// The calls that were lost in a row, beside the gap.
+fn doomed(r: &Report) -> Markup {
+    html! { @if let Some(d) = r.headline.doomed_writes {
+        br; "longest stretch of doomed writes, by due times: " span.nw { (millis(d.ms())) }
+    } }
 }
 
 fn rest(r: &Report) -> Markup {
@@ -105,7 +135,7 @@ fn rest(r: &Report) -> Markup {
     html! {
         @if let Some(ms) = h.worst_total_ms { br; "all well " span.nw { (millis(ms)) } " after the act" }
         @if let Some(ms) = h.worst_recovery_ms {
-            br; @if ms == 0 { "and as soon as it was gone" } @else { "and " span.nw { (millis(ms)) } " after it was gone" }
+            br; @if ms == 0 { "and as soon as it was reverted" } @else { "and " span.nw { (millis(ms)) } " after its revert" }
         }
     }
 }
@@ -144,31 +174,20 @@ fn data(r: &Report) -> Markup {
 }
 
 fn proven(r: &Report) -> Markup {
-    let worst = r
-        .sli
-        .iter()
-        .filter(|s| s.group == SliGroup::Overall && s.proven.n > 0)
-        .min_by(|a, b| {
-            let low = |s: &crate::report::SliRow| s.proven.low.unwrap_or(0.0);
-            low(a).total_cmp(&low(b))
-        });
-    let value = match (r.headline.nines_proven, worst) {
-        (Some(n), _) if n > 0 => plural(u64::from(n), "nine"),
-        (_, Some(s)) => super::availability::at_least(&s.proven),
-        _ => "–".to_string(),
+    let Some(s) = super::super::least_proven(r) else {
+        return tile(
+            "Proven",
+            "–",
+            html! { @if r.faulted() { "no AZ was left to prove it from" } @else { "there is nothing to prove it from" } },
+        );
     };
     tile(
         "Proven",
-        &value,
+        &super::availability::at_least(&s.proven_untouched),
         html! {
-            @match worst {
-                Some(s) => {
-                    "of the worst kind, " (s.kind.name()) "s" @if r.headline.nines_proven == Some(0) { ": not one nine" }
-                    br; span.nw { "with 95 % confidence" }
-                    @if r.headline.nines_proven.is_some_and(|n| n > 0) { ": " span.nw { (super::availability::at_least(&s.proven)) } }
-                },
-                None => "there is nothing to prove it from",
-            }
+            "of " (s.kind.name()) "s" @if r.faulted() { " where no fault reached" }
+            @if s.proven_untouched.nines > 0 { ", " (plural(u64::from(s.proven_untouched.nines), "nine")) }
+            br; "by " (plural(s.proven_untouched.seconds, "second")) ", " span.nw { "with 95 % confidence" }
         },
     )
 }
@@ -199,7 +218,7 @@ fn alarms(r: &Report) -> Markup {
                     @for (i, a) in fired.iter().enumerate() {
                         @if i > 0 { ", " } (a.name)
                         @if let Some(f) = a.firings.first() {
-                            " (" @match f.after_ms { Some(ms) => { (millis(ms)) " after the act" }, None => { "at " (f.at) } } ")"
+                            " (" @match f.after_ms { Some(ms) => { (millis(ms)) " after the act" }, None => { "at " (f.known_at) ", no fault near" } } ")"
                         }
                     }
                     ". "

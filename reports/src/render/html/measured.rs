@@ -29,7 +29,7 @@ pub fn timeline(r: &Report) -> Markup {
                     @if r.faulted() { span.key style="background:var(--fault)" {} "a fault, from the act to its revert, and paler until every pair was well again; " }
                     @if r.injections.iter().any(|i| !i.gaps.is_empty()) { span.key style="background:var(--muted)" {} "a gap in it; " }
                     span.key style="background:var(--fail)" {} "what was not answered, with a tick below for every "
-                    (every) " that missed any. Latency counts from the due time, p50 and p99 of what was answered. "
+                    (every) " that missed any. Latency counts from the due time, of what was answered: the p50 as a thin and the p99 as a thick line, writes and strong reads apart in the colours of their lanes. "
                     @if r.alarms.iter().any(|a| !a.firings.is_empty()) { "Alarms: from firing to clearing; the standard ones as production would see them. " }
                     @if r.trust.suspect_seconds > 0 { "Hatched: a canary sent late, so the latency is partly its own. " }
                     "Blank: nothing was measured."
@@ -46,12 +46,12 @@ pub fn timeline(r: &Report) -> Markup {
                     thead { tr {
                         th scope="col" { "From" } th.r scope="col" { "Writes missed" }
                         th.r scope="col" { "Strong reads missed" } th.r scope="col" { "Eventual reads missed" }
-                        th.r scope="col" { "p99" }
+                        th.r scope="col" { "p99 of writes" } th.r scope="col" { "p99 of strong reads" }
                     } }
                     tbody { @for (i, p) in bad.iter().take(MAX_ROWS) { tr {
                         th scope="row" { "+" (r.series.start + *i as u64 * r.series.step) " s" }
                         @for c in [p.write, p.read, p.eventual] { td.r { (missed(c)) } }
-                        td.r { @if let Some(us) = p.p99_us { (us_text(us)) } @else { "–" } }
+                        @for q in [p.write_latency, p.read_latency] { td.r { @if let Some(q) = q { (us_text(q.p99_us)) } @else { "–" } } }
                     } } }
                 } }
                 @if bad.len() > MAX_ROWS { p.muted { "The rest is in report.json." } }
@@ -103,16 +103,63 @@ pub fn pairs(r: &Report) -> Markup {
                 @if any_touched { " ◆ marks pairs whose canary or endpoint stands in an AZ with a target." }
             }
             div.heats { @for kind in Kind::ALL {
-                @if r.cells.iter().any(|c| c.kind == kind) { (heat(r, kind, &azs, &endpoints)) }
+                @if r.cells.iter().any(|c| c.kind == kind) { (heat(r, kind, "answered", &azs, &endpoints, &|c| cell(r, c))) }
             } }
         }
     }
 }
 
-fn heat(r: &Report, kind: Kind, azs: &[&str], endpoints: &[&str]) -> Markup {
+/// Latency of every pair, kinds apart: what finds the one that is slow and nowhere down.
+fn pair_latency(r: &Report) -> Markup {
+    let names = |f: fn(&CellRow) -> &str| -> Vec<&str> {
+        let all: BTreeSet<_> = r.cells.iter().map(f).collect();
+        all.into_iter().collect()
+    };
+    let (azs, endpoints) = (names(|c| &c.az), names(|c| &c.endpoint));
+    let few = azs.len() <= MAX_AZS && endpoints.len() <= MAX_AZS;
+    html! {
+        @if few && azs.len() * endpoints.len() > 1 && r.cells.iter().any(|c| c.p50_us.is_some()) {
+            h3 { "By AZ and endpoint" }
+            p.lead {
+                "The p50 and the p99 of what was answered, over the whole measured time. A coloured cell is a pair whose p50, or p99, is more than twice that of the middle pair."
+            }
+            div.heats { @for kind in Kind::ALL {
+                @if r.cells.iter().any(|c| c.kind == kind) {
+                    @let middle = |of: fn(&CellRow) -> Option<u64>| {
+                        let mut all: Vec<u64> = r.cells.iter().filter(|c| c.kind == kind).filter_map(of).collect();
+                        all.sort_unstable();
+                        all.get(all.len().saturating_sub(1) / 2).copied()
+                    };
+                    @let (p50, p99) = (middle(|c| c.p50_us), middle(|c| c.p99_us));
+                    (heat(r, kind, "latency", &azs, &endpoints, &|c| html! {
+                        @match (c.p50_us, c.p99_us) {
+                            (Some(a), Some(b)) => {
+                                @let slow = p50.is_some_and(|m| a > 2 * m) || p99.is_some_and(|m| b > 2 * m);
+                                div.cell.all[!slow] style={ "--heat:" (if slow { 25 } else { 0 }) } {
+                                    b { (us_text(a)) } small { "p99 " (us_text(b)) @if slow { span.vh { " (slow)" } } }
+                                }
+                            },
+                            _ => div.cell.none { "–" small { "no answer" } },
+                        }
+                    }))
+                }
+            } }
+        }
+    }
+}
+
+/// A table of every canary's AZ by every endpoint, of one kind.
+fn heat(
+    r: &Report,
+    kind: Kind,
+    what: &str,
+    azs: &[&str],
+    endpoints: &[&str],
+    cell: &dyn Fn(&CellRow) -> Markup,
+) -> Markup {
     html! {
         div.scroll { table.heat {
-            caption { strong { (capital(kind.name())) "s" } " answered" }
+            caption { strong { (capital(kind.name())) "s" } " " (what) }
             thead { tr {
                 td {} @for e in endpoints { th scope="col" { "through " (e) } }
             } }
@@ -120,7 +167,7 @@ fn heat(r: &Report, kind: Kind, azs: &[&str], endpoints: &[&str]) -> Markup {
                 th scope="row" { "from " (az) }
                 @for e in endpoints {
                     td { @match r.cells.iter().find(|c| c.az == *az && c.endpoint == *e && c.kind == kind) {
-                        Some(c) => (cell(r, c)),
+                        Some(c) => (cell(c)),
                         None => div.cell.none { "–" small { "no data" } },
                     } }
                 }
@@ -138,7 +185,7 @@ fn cell(r: &Report, c: &CellRow) -> Markup {
     let none = c.counts.attempts() == 0;
     html! {
         div.cell.none[none].all[heat == 0 && !none] style={ "--heat:" (heat) } {
-            b { (c.text) } @if c.touched { " " span.tgt title="an AZ with a target" { "◆" } }
+            b { (c.text) } @if c.touched { " " span.tgt { span aria-hidden="true" { "◆" } span.vh { " (an AZ with a target)" } } }
             small { (count(c.counts.missed())) " of " (count(c.counts.attempts())) }
             (strip(r, c))
         }
@@ -197,6 +244,7 @@ pub fn latency(r: &Report) -> Markup {
                     td.r { @if let Some(us) = l.p99_all_us { (us_text(us)) } @else { "never" } }
                 } } }
             } }
+            (pair_latency(r))
         }
     }
 }
@@ -206,7 +254,7 @@ pub fn errors(r: &Report) -> Markup {
         @if r.errors.is_empty() { p { "There was none." } }
         @else { div.scroll { table {
             caption {
-                "failed: certainly without effect. unknown: may have had effect. unsent: the canary's own fault, not counted against the service."
+                "failed: certainly without effect. unknown: may have had effect. late: answered, but later than slow_after of the workload. unsent: the canary's own fault, not counted against the service."
             }
             thead { tr {
                 th scope="col" { "Operation" } th scope="col" { "Error" } th scope="col" { "Outcome" } th.r scope="col" { "Count" }

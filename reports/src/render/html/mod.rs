@@ -87,6 +87,7 @@ pub fn html(report: &Report) -> String {
                 nav aria-label="Sections" { div.in {
                     @for (id, title, _) in &sections { a href={ "#" (id) } { (nav(title)) } }
                 } }
+                p.printed { "Evidence that is folded on the page is printed by browsers that can unfold it; report.json has all of it." }
                 main {
                     @for (id, title, body) in &sections {
                         section id=(id) aria-labelledby={ (id) "-h" } {
@@ -115,12 +116,13 @@ fn printable(page: String) -> String {
     }
 }
 
-/// `PASS · write 99.91 % · az-power-off · 2026-11-23`
+/// `PASS · write 99.91 % · az-power-off · 2026-11-23`: what those got whom no fault hit.
 fn title(r: &Report) -> String {
+    let a = &r.headline.write;
     format!(
         "{} · write {} · {} · {}",
         r.overall.ending.word(),
-        r.headline.write.text,
+        super::lead(a, r).map_or(a.text.as_str(), |lead| lead.text),
         r.run.playbook,
         day(&r.run.started_utc)
     )

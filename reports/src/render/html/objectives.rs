@@ -31,12 +31,14 @@ pub fn section(r: &Report) -> Markup {
     }
 }
 
+/// On a small screen the table becomes cards, which takes its meaning from the elements: roles
+/// give it back to those who do not see it.
 fn table(rows: &[&SloRow], r: &Report) -> Markup {
     let budget = rows.iter().any(|r| r.budget_used.is_some());
     let proven = rows.iter().any(|r| r.proven.is_some());
     let faulted = r.faulted();
     html! {
-        div.scroll { table.cards {
+        div.scroll { table.cards role="table" {
             caption {
                 "Over the whole measured time, " (r.measured.from) " to " (r.measured.to)
                 @if faulted {
@@ -44,27 +46,27 @@ fn table(rows: &[&SloRow], r: &Report) -> Markup {
                     code { "untouched" } " (those in AZs without a target)."
                 } @else { ". No fault was injected, so every pair of canary and endpoint is untouched: all of them count." }
             }
-            thead { tr {
-                th scope="col" { "Verdict" } th scope="col" { "Objective" } th.r scope="col" { "Limit" }
-                th.r scope="col" { "All pairs" }
-                @if faulted { th.r scope="col" { "Untouched pairs" } }
-                th.r scope="col" { "Margin" }
-                @if budget { th.r scope="col" { "Budget used" } }
-                @if proven { th.r scope="col" { "Proven, 95\u{a0}%" } }
+            thead role="rowgroup" { tr role="row" {
+                th scope="col" role="columnheader" { "Verdict" } th scope="col" role="columnheader" { "Objective" } th.r scope="col" role="columnheader" { "Limit" }
+                th.r scope="col" role="columnheader" { "All pairs" }
+                @if faulted { th.r scope="col" role="columnheader" { "Untouched pairs" } }
+                th.r scope="col" role="columnheader" { "Margin" }
+                @if budget { th.r scope="col" role="columnheader" { "Budget used" } }
+                @if proven { th.r scope="col" role="columnheader" { "Proven, 95\u{a0}%" } }
             } }
-            tbody { @for row in rows { tr {
-                td { (mark(row.verdict)) }
-                th.wide scope="row" {
+            tbody role="rowgroup" { @for row in rows { tr role="row" {
+                td role="cell" { (mark(row.verdict)) }
+                th.wide scope="row" role="rowheader" {
                     (row.objective)
                     @if row.observed != row.all_text && row.observed != row.untouched_text { small.sub { (row.observed) } }
                     @if !row.doubt.is_empty() { small.sub { (row.doubt) } }
                 }
-                td.r data-k="Limit" { (row.limit) }
+                td.r role="cell" data-k="Limit" { (row.limit) }
                 (number("All pairs", &row.all_text, !faulted || row.selection.scope == Scope::All))
                 @if faulted { (number("Untouched pairs", &row.untouched_text, row.selection.scope == Scope::Untouched)) }
-                td.r data-k="Margin" { (dash(&row.margin)) }
-                @if budget { td.r data-k="Budget used" { @match row.budget_used { Some(b) => (used(b)), None => "–" } } }
-                @if proven { td.r data-k="Proven, 95 %" { @match &row.proven { Some(p) => (super::availability::at_least(p)), None => "–" } } }
+                td.r role="cell" data-k="Margin" { (dash(&row.margin)) }
+                @if budget { td.r role="cell" data-k="Budget used" { @match row.budget_used { Some(b) => (used(b)), None => "–" } } }
+                @if proven { td.r role="cell" data-k="Proven, 95 %" { @match &row.proven { Some(p) => (super::availability::at_least(p)), None => "–" } } }
             } } }
         } }
     }
@@ -73,7 +75,7 @@ fn table(rows: &[&SloRow], r: &Report) -> Markup {
 /// What was seen: the number, and what it is of in small print.
 fn number(name: &str, text: &str, judged: bool) -> Markup {
     let (number, detail) = parts(dash(text));
-    html! { td.r data-k=(name) {
+    html! { td.r role="cell" data-k=(name) {
         @if judged { strong { (number) } } @else { span.muted { (number) } }
         @if !detail.is_empty() { small.sub { (detail) } }
     } }
