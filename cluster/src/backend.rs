@@ -116,6 +116,9 @@ pub enum BackendError {
     /// It certainly had no effect: no leader, no quorum before anything was proposed (503).
     #[error("unavailable: {0}")]
     Unavailable(String),
+    /// There are too many tables or partitions already (400 LimitExceededException).
+    #[error("limit exceeded: {0}")]
+    LimitExceeded(String),
     /// The key after which a scan shall go on is not in the scan's segment (400).
     #[error("the key is not in this segment")]
     OutsideSegment,

@@ -24,6 +24,8 @@ pub enum ErrorKind {
     ResourceNotFound,
     /// The table exists, or is being created or deleted.
     ResourceInUse,
+    /// There are too many tables or partitions already.
+    LimitExceeded,
     /// The condition does not hold.
     ConditionalCheckFailed,
     /// The outcome is not known.
@@ -48,6 +50,7 @@ impl ErrorKind {
             Self::TooLarge => (413, SERVICE, "RequestEntityTooLargeException"),
             Self::ResourceNotFound => (400, MODEL, "ResourceNotFoundException"),
             Self::ResourceInUse => (400, MODEL, "ResourceInUseException"),
+            Self::LimitExceeded => (400, MODEL, "LimitExceededException"),
             Self::ConditionalCheckFailed => (400, MODEL, "ConditionalCheckFailedException"),
             Self::InternalServerError => (500, MODEL, "InternalServerError"),
             Self::ServiceUnavailable => (503, MODEL, "ServiceUnavailable"),
@@ -117,6 +120,10 @@ impl From<BackendError> for ApiError {
                 ErrorKind::ResourceInUse,
                 format!("Attempt to change a resource which is still in use: Table: {name}"),
             ),
+            BackendError::LimitExceeded(why) => Self::new(
+                ErrorKind::LimitExceeded,
+                format!("Subscriber limit exceeded: {why}"),
+            ),
             BackendError::OutsideSegment => {
                 Self::validation("The provided starting key is outside of the segment")
             }
@@ -147,6 +154,7 @@ mod tests {
         assert_eq!(status(BackendError::NoSuchTable("x".into())), 400);
         assert_eq!(status(BackendError::InUse("x".into())), 400);
         assert_eq!(status(BackendError::TooLarge(1)), 400);
+        assert_eq!(status(BackendError::LimitExceeded("x".into())), 400);
     }
 
     #[test]

@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 
 /// Tables at the same time.
 pub const MAX_TABLES: usize = 100;
+/// Partitions of all tables at the same time. Each is a replication group of its own, which takes
+/// memory and processor time on three nodes also when nobody uses it (a B-tree's cache of 16 MiB,
+/// timers, heartbeats).
+pub const MAX_PARTITIONS: usize = 300;
 
 /// One partition's replication group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +104,8 @@ pub enum MetaReply {
     Refused(String),
     /// Nothing to do.
     Nothing,
+    /// Not possible while there is so much else: what there is at most.
+    LimitExceeded(String),
 }
 
 impl RoutingMap {
@@ -156,7 +162,15 @@ impl RoutingMap {
             return MetaReply::InUse;
         }
         if self.tables.len() >= MAX_TABLES {
-            return MetaReply::Refused(format!("there are {MAX_TABLES} tables already"));
+            return MetaReply::LimitExceeded(format!("at most {MAX_TABLES} tables"));
+        }
+        let partitions: usize = self.tables.values().map(|t| t.partitions.len()).sum();
+        if partitions + members.len() > MAX_PARTITIONS {
+            return MetaReply::LimitExceeded(format!(
+                "at most {MAX_PARTITIONS} partitions in all tables; there are {partitions}, and \
+                 this table would have {}",
+                members.len()
+            ));
         }
         if members.is_empty() {
             return MetaReply::Refused("a table needs a partition".into());
@@ -290,6 +304,29 @@ mod tests {
         }
         assert_eq!(leaders.into_values().collect::<Vec<_>>(), [2, 2, 2]);
         assert_eq!(replicas.into_values().collect::<Vec<_>>(), [3; 6]);
+    }
+
+    #[test]
+    fn tables_and_partitions_are_limited() {
+        let fill = |partitions: usize| {
+            let mut map = RoutingMap::default();
+            for n in 0.. {
+                let made = map.apply(MetaCommand::Create {
+                    spec: spec(&format!("table-{n}")),
+                    id: n.to_string(),
+                    created: 1.0,
+                    members: vec![vec![1, 2, 3]; partitions],
+                });
+                if let MetaReply::LimitExceeded(why) = made {
+                    assert!(why.contains("at most"), "{why}");
+                    break;
+                }
+            }
+            (map.tables.len(), map.groups().count())
+        };
+        assert_eq!(fill(1), (MAX_TABLES, MAX_TABLES));
+        assert_eq!(fill(6), (MAX_PARTITIONS / 6, MAX_PARTITIONS));
+        assert_eq!(fill(64), (4, 256));
     }
 
     #[test]

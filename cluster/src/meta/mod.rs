@@ -4,7 +4,7 @@ pub mod key;
 mod map;
 
 pub use map::{
-    MAX_TABLES, MetaCommand, MetaReply, Placement, RoutingMap, Table, first_hash, partition_of,
+    MAX_PARTITIONS, MAX_TABLES, MetaCommand, MetaReply, Placement, RoutingMap, Table, first_hash, partition_of,
     place,
 };
 

@@ -211,6 +211,7 @@ impl Router {
             Outcome::Meta(MetaReply::NoSuchTable) => Err(BackendError::NoSuchTable(name.into())),
             Outcome::Meta(MetaReply::InUse) => Err(BackendError::InUse(name.into())),
             Outcome::Meta(MetaReply::Refused(why)) => Err(unavailable(why)),
+            Outcome::Meta(MetaReply::LimitExceeded(why)) => Err(BackendError::LimitExceeded(why)),
             _ => Err(BackendError::Unknown(
                 "an odd answer of the metadata".into(),
             )),
