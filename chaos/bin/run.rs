@@ -39,9 +39,10 @@ use std::time::Duration;
 
 /// A canary must be ready in this time.
 const READY: Duration = Duration::from_secs(20);
-/// The final reads end by themselves before this.
+/// The final reads, which give up by themselves before this, once no other call is in flight: each
+/// of those may still take its timeout.
 const FINAL: Duration = Duration::from_secs(40);
-/// Calls in flight end, and the stream with them.
+/// The stream ends, once no call is in flight.
 const DONE: Duration = Duration::from_secs(20);
 
 /// Runs a playbook.
@@ -345,6 +346,11 @@ impl Run {
         }
     }
 
+    /// How long a call of a canary may take.
+    fn timeout(&self) -> Duration {
+        Duration::from_millis(self.prepared.playbook.measuring.workload.timeout_ms)
+    }
+
     /// Names of the tables that the canaries use.
     fn tables(&self) -> Vec<String> {
         let workload = &self.prepared.playbook.measuring.workload;
@@ -433,7 +439,9 @@ impl Run {
         for canary in canaries.values_mut() {
             failed.extend(
                 canary
-                    .wait("done with its final reads", FINAL, |p| p.last.is_some())
+                    .wait("done with its final reads", self.timeout() + FINAL, |p| {
+                        p.last.is_some()
+                    })
                     .await
                     .err(),
             );
@@ -448,7 +456,9 @@ impl Run {
         for canary in canaries.values_mut() {
             failed.extend(
                 canary
-                    .wait("done", DONE, |p| p.done.is_some() && p.ended.is_some())
+                    .wait("done", self.timeout() + DONE, |p| {
+                        p.done.is_some() && p.ended.is_some()
+                    })
                     .await
                     .err(),
             );

@@ -98,6 +98,7 @@ fn trials() -> Vec<Trial> {
             sabotage::rules_that_somebody_removed_are_no_partition,
             sabotage::a_container_that_somebody_started_is_not_dead,
             doctor::the_engine_is_that_of_the_docker_context,
+            sabotage::a_bound_that_somebody_took_away_is_none,
             doctor::containers_are_tried_and_the_probe_is_gone_afterwards;
         DockerIfThere:
             killed::whatever_befalls_a_game_day_nothing_is_left_and_nobody_else_is_touched;
@@ -126,6 +127,8 @@ fn trials() -> Vec<Trial> {
             process::a_wrong_playbook_is_refused_with_all_its_errors,
             sabotage::links_that_somebody_opened_are_no_partition,
             sabotage::a_process_that_somebody_woke_is_not_paused,
+            sabotage::a_process_that_died_in_the_hold_was_not_restarted_for_it,
+            sabotage::a_node_that_dies_beside_a_fault_makes_the_run_inconclusive,
             safety::a_run_that_is_asked_to_stop_reverts_judges_and_says_why,
             safety::a_second_ctrl_c_does_not_keep_the_first_one_from_reverting,
             safety::the_watchdog_reverts_for_a_runner_that_was_killed,

@@ -60,6 +60,52 @@ pub fn a_process_that_somebody_woke_is_not_paused() {
     });
 }
 
+/// Another process than the one that the fault left would look the same to whoever only asks for
+/// another than before.
+pub fn a_process_that_died_in_the_hold_was_not_restarted_for_it() {
+    let step = step("restart", "{ node = \"storage-b1\" }", 8);
+    let report = sabotaged("process", &step, |_, run| {
+        let pid = process(run, "storage-b1");
+        assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+    });
+    let held = report["injections"][0]["proof_held"].to_string();
+    assert!(held.contains("did not live on"), "{held}");
+}
+
+/// Somebody else's death: the steps end, and the run says whose it was.
+pub fn a_node_that_dies_beside_a_fault_makes_the_run_inconclusive() {
+    let day = Short::new("process", &step("isolate", "{ node = \"storage-b1\" }", 60));
+    let child = day.hurt();
+    let (folder, run) = day.folder();
+    let pid = process(&run, "router-a");
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+    let done = wait(child, LIMIT);
+    assert_eq!(done.status.code(), Some(2), "{}", text(&done));
+    let report = json(&folder.join("report.json"));
+    let said = report["overall"]["reasons"].to_string();
+    assert!(
+        said.contains("router-a ended (signal 9), and no fault"),
+        "{said}"
+    );
+    let told = timeline(&folder);
+    assert!(told.contains("\"kind\":\"ended\""), "{told}");
+    // It was not held to its end, and is gone.
+    assert!(!told.contains("\"side\":\"held\""), "{told}");
+    let (gone, evidence) = proofs(&folder, "reverted");
+    assert!(gone, "{evidence}");
+    assert_eq!(processes_of(&run), Vec::<u32>::new(), "nothing is left");
+}
+
+pub fn a_bound_that_somebody_took_away_is_none() {
+    let step = step("cpu-limit", "{ node = \"storage-b1\" }", 8) + "\ncpus = 0.02";
+    let report = sabotaged("docker", &step, |_, run| {
+        let node = format!("gameday-{run}-storage-b1");
+        docker_lines(&["update", "--cpu-quota=-1", &node]);
+    });
+    let held = report["injections"][0]["proof_held"].to_string();
+    assert!(held.contains("there is no bound"), "{held}");
+}
+
 pub fn rules_that_somebody_removed_are_no_partition() {
     let step = step("isolate", "{ az = \"b\" }", 8);
     sabotaged("docker", &step, |_, run| {

@@ -38,7 +38,7 @@ use view::View;
 
 /// The canary must be ready in this time.
 const READY: Duration = Duration::from_secs(20);
-/// The final reads end by themselves before this.
+/// The final reads end by themselves before this, once no other call is in flight.
 const FINAL: Duration = Duration::from_secs(40);
 /// Calls in flight have their own timeout; this is for what follows.
 const DONE: Duration = Duration::from_secs(20);
@@ -418,7 +418,8 @@ impl Canary {
     async fn end(mut self, publisher: &Publisher, patience: Duration) {
         let end = async {
             self.tell(Command::Final).await?;
-            self.wait("done with its final reads", FINAL, |p| p.last.is_some())
+            let limit = patience + FINAL;
+            self.wait("done with its final reads", limit, |p| p.last.is_some())
                 .await?;
             self.tell(Command::Stop).await?;
             self.wait("done", patience, |p| p.done.is_some() && p.ended)
