@@ -67,10 +67,10 @@ async fn up(args: UpArgs) -> Result<Exit, String> {
     };
     let seed = identity::fresh_seed();
     let id = identity::run_id("cluster", seed);
+    let marks = RunMarks::new(&id, Kind::Cluster, args.out.join(&id))?;
     let folder = RunFolder::create(args.out.join(&id))
         .map_err(|e| format!("{}: {e}", args.out.join(&id).display()))?;
     let topology = wiring::topology(&spec);
-    let marks = RunMarks::new(&id, Kind::Cluster, folder.path())?;
     let place = Place {
         runtime,
         subnet: spec.subnet.clone(),

@@ -75,6 +75,13 @@ pub async fn main(args: RunArgs) -> Exit {
         warn!("{text}");
     }
     let id = identity::run_id(&prepared.name, prepared.seed);
+    let marks = match RunMarks::new(&id, Kind::Run, args.out.join(&id)) {
+        Ok(marks) => marks,
+        Err(why) => {
+            warn!("{why}");
+            return Exit::Usage;
+        }
+    };
     let folder = match RunFolder::create(args.out.join(&id)) {
         Ok(folder) => folder,
         Err(e) => {
@@ -85,10 +92,6 @@ pub async fn main(args: RunArgs) -> Exit {
     let clock = RunClock::start();
     let epoch_utc = identity::utc_now();
 
-    let marks = match RunMarks::new(&id, Kind::Run, folder.path()) {
-        Ok(marks) => marks,
-        Err(why) => return internal(&why),
-    };
     if let Err(why) = liveness::hold_folder(&marks) {
         return internal(&why);
     }

@@ -185,6 +185,14 @@ impl Trial {
             .stderr(file)
             // Ctrl-C reaches us alone, and we tell it once.
             .process_group(0);
+        // It hears us even if we were started to ignore signals, and does not outlive us.
+        // SAFETY: both calls are async-signal-safe and touch no memory of the parent.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGINT, libc::SIG_DFL);
+                nix::sys::prctl::set_pdeathsig(Signal::SIGINT).map_err(std::io::Error::from)
+            });
+        }
         let mut child = command
             .spawn()
             .map_err(|e| format!("gameday cannot be started again: {e}"))?;

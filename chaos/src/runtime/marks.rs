@@ -207,10 +207,18 @@ impl RunMarks {
     /// Marks of a run of this process.
     ///
     /// # Errors
-    /// The id is not fit for names of containers and folders, or `/proc` cannot be read.
+    /// The id is not fit for names of containers and folders, the folder's path is not UTF-8, or
+    /// `/proc` cannot be read.
     pub fn new(run: &str, kind: Kind, folder: impl Into<PathBuf>) -> Result<Self, String> {
         check_run_id(run)?;
         let folder = folder.into();
+        if folder.to_str().is_none() {
+            return Err(format!(
+                "{}: a path that is not UTF-8 cannot be written into marks and reports; choose \
+                 another folder with --out",
+                folder.display()
+            ));
+        }
         Ok(RunMarks {
             run: run.to_string(),
             kind,
@@ -364,6 +372,14 @@ mod tests {
             })
         );
         assert_eq!(ProcStat::parse("nonsense"), None);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_named_is_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = std::ffi::OsStr::from_bytes(b"/tmp/\xff");
+        let refused = RunMarks::new("r", Kind::Run, folder).unwrap_err();
+        assert!(refused.contains("--out"), "{refused}");
     }
 
     #[test]

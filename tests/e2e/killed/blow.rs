@@ -92,6 +92,12 @@ impl Blows {
         !(later || self.both_at_once())
     }
 
+    /// Whether a run that is hit in the middle cannot be carried through.
+    pub fn end_it(self) -> bool {
+        self.all()
+            .any(|b| b == Blow::FillDisk || b.interrupts().is_some())
+    }
+
     /// Exit codes that are promised, of a run that `ended` as interrupted or not. One that nothing
     /// ended is a pass; or inconclusive, on a busy machine.
     pub fn promised(self, interrupted: bool) -> Vec<i32> {

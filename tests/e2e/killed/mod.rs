@@ -427,7 +427,8 @@ fn campaign(disks: bool) {
                 .map(|run| bystander::Container::start(&run));
         }
         let what = format!("{runtime} {} {blows:?} {moment:?}", attempt.kind.name());
-        if attempt.is_in_force() {
+        let in_force = attempt.is_in_force();
+        if in_force {
             seen.in_force.insert((runtime, kind));
         }
         attempt.strike();
@@ -439,7 +440,7 @@ fn campaign(disks: bool) {
         println!("{:3} {what}", seen.done);
         let said = match attempt.died {
             Some(died) => killed(&attempt, died, with_docker, &mut seen),
-            None => lived(&mut attempt, with_docker, &mut seen),
+            None => lived(&mut attempt, in_force, with_docker, &mut seen),
         };
         println!("      {said}");
         process.is_unharmed();
@@ -519,8 +520,9 @@ fn killed(attempt: &Attempt, died: Instant, with_docker: bool, seen: &mut Seen) 
     said
 }
 
-/// What became of a run whose runner lived: it ends by itself, as promised.
-fn lived(attempt: &mut Attempt, with_docker: bool, seen: &mut Seen) -> String {
+/// What became of a run whose runner lived: it ends by itself, as promised. `in_force`: its fault
+/// was when it was hit.
+fn lived(attempt: &mut Attempt, in_force: bool, with_docker: bool, seen: &mut Seen) -> String {
     let began = Instant::now();
     while !attempt.ended() {
         assert!(
@@ -554,6 +556,8 @@ fn lived(attempt: &mut Attempt, with_docker: bool, seen: &mut Seen) -> String {
             attempt.said()
         );
         assert!(folder.join("report.json").exists(), "{}", attempt.said());
+        let ended = matches!(state, Some(RunState::Interrupted | RunState::Failed));
+        assert!(ended || !(in_force && attempt.blows.end_it()), "{said}");
         *seen.codes.entry(code.unwrap_or(-1)).or_default() += 1;
     }
     assert_eq!(reverted(attempt), 0, "it left something: {said}");

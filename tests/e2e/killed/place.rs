@@ -54,10 +54,10 @@ pub struct Listener(OwnedFd);
 impl Listener {
     /// Reads a pipe.
     pub fn pipe(command: &mut Command) -> Listener {
-        let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+        let (reader, writer) = std::io::pipe().expect("a pipe");
         let more = writer.try_clone().expect("a descriptor");
         command.stdout(writer).stderr(more);
-        Listener::of(reader)
+        Listener::of(reader.into())
     }
 
     /// Looks at a terminal, which controls the process.
@@ -79,10 +79,14 @@ impl Listener {
         Listener::of(pty.master)
     }
 
-    /// Takes what is there, and never waits.
+    /// Takes what is there, and never waits. It is nobody else's: a child that had it would keep it
+    /// open.
     fn of(fd: OwnedFd) -> Listener {
         // SAFETY: the descriptor is open.
-        unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+        unsafe {
+            libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK);
+            libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC);
+        }
         Listener(fd)
     }
 
