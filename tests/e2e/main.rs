@@ -97,9 +97,10 @@ fn trials() -> Vec<Trial> {
             again::a_cut_around_an_instrument_is_not_put_back,
             sabotage::rules_that_somebody_removed_are_no_partition,
             sabotage::a_container_that_somebody_started_is_not_dead,
-            doctor::the_engine_is_that_of_the_docker_context,
-            sabotage::a_bound_that_somebody_took_away_is_none,
-            doctor::containers_are_tried_and_the_probe_is_gone_afterwards;
+             doctor::the_engine_is_that_of_the_docker_context,
+             sabotage::a_bound_that_somebody_took_away_is_none,
+             doctor::containers_are_tried_and_the_probe_is_gone_afterwards,
+             output::a_plan_that_is_interrupted_leaves_no_probe;
         DockerIfThere:
             killed::whatever_befalls_a_game_day_nothing_is_left_and_nobody_else_is_touched;
         Slot:
@@ -117,13 +118,11 @@ fn trials() -> Vec<Trial> {
             process::an_upgrade_rolls_over_the_nodes_and_back,
             process::a_partition_is_survived_proven_and_reported,
             process::an_alarm_that_is_a_stop_condition_ends_the_run,
-            process::ctrl_c_reverts_and_still_writes_the_report,
             output::a_reader_who_goes_and_a_hangup_that_is_ignored_change_nothing,
             output::a_panic_of_a_task_reverts_reports_and_is_an_internal_error,
             output::a_disk_that_fills_up_ends_the_game_day_at_once,
             output::a_bench_that_is_interrupted_leaves_nothing,
             output::a_cluster_of_which_nodes_die_at_the_start_is_told_at_once,
-            process::a_killed_runner_leaves_nothing_that_revert_does_not_end,
             process::a_wrong_playbook_is_refused_with_all_its_errors,
             sabotage::links_that_somebody_opened_are_no_partition,
             sabotage::a_process_that_somebody_woke_is_not_paused,

@@ -2,6 +2,7 @@
 //! processes: output never decides, and whatever fails, what is in force is reverted.
 
 use crate::killed::place::{self, Disk};
+use crate::support::engine::docker_lines;
 use crate::support::marked::marked;
 use crate::support::*;
 use std::fs::File;
@@ -122,31 +123,29 @@ fn filled() {
 }
 
 pub fn a_bench_that_is_interrupted_leaves_nothing() {
-    for (signal, code) in [(libc::SIGINT, 130), (libc::SIGTERM, 143)] {
-        let mut bench = gameday();
-        bench.args(["bench", "--runtime", "process", "--seconds", "60"]);
-        let mut child = bench.stdout(Stdio::piped()).spawn().expect("it starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let up = lines.find(|line| line.as_ref().is_ok_and(|l| l.contains("up in")));
-        assert!(up.is_some(), "the cluster comes up");
-        let runner = format!("/{}/", child.id());
-        let ours = || {
-            let all = std::fs::read_dir("/proc").expect("/proc").flatten();
-            all.filter(|entry| {
-                let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-                environ.split(|b| *b == 0).any(|v| {
-                    let v = String::from_utf8_lossy(v);
-                    v.starts_with("GAMEDAY_RUNNER=") && v.contains(&runner)
-                })
+    let mut bench = gameday();
+    bench.args(["bench", "--runtime", "process", "--seconds", "60"]);
+    let mut child = bench.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let up = lines.find(|line| line.as_ref().is_ok_and(|l| l.contains("up in")));
+    assert!(up.is_some(), "the cluster comes up");
+    let runner = format!("/{}/", child.id());
+    let ours = || {
+        let all = std::fs::read_dir("/proc").expect("/proc").flatten();
+        all.filter(|entry| {
+            let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+            environ.split(|b| *b == 0).any(|v| {
+                let v = String::from_utf8_lossy(v);
+                v.starts_with("GAMEDAY_RUNNER=") && v.contains(&runner)
             })
-            .count()
-        };
-        assert!(ours() > 9, "nodes, links and a watchdog");
-        send(&child, signal);
-        let done = wait(child, LIMIT);
-        assert_eq!(done.status.code(), Some(code), "{}", text(&done));
-        assert_eq!(ours(), 0, "nothing is left");
-    }
+        })
+        .count()
+    };
+    assert!(ours() > 9, "nodes, links and a watchdog");
+    send(&child, libc::SIGINT);
+    let done = wait(child, LIMIT);
+    assert_eq!(done.status.code(), Some(130), "{}", text(&done));
+    assert_eq!(ours(), 0, "nothing is left");
 }
 
 /// What died is told, instead of waiting for it.
@@ -171,4 +170,28 @@ pub fn a_cluster_of_which_nodes_die_at_the_start_is_told_at_once() {
     assert!(said.contains("storage-a1 ended"), "{said}");
     assert!(!said.contains("does not serve after"), "{said}");
     assert!(!day.folder().0.join("replicas.json").exists());
+}
+
+/// What is made to find out what can be done here is taken away first.
+pub fn a_plan_that_is_interrupted_leaves_no_probe() {
+    let book = concat!(env!("CARGO_MANIFEST_DIR"), "/playbooks/az-power-off.toml");
+    for _ in 0..5 {
+        let mut plan = gameday();
+        plan.args(["plan", book, "--runtime", "docker"]);
+        plan.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = plan.spawn().expect("it starts");
+        let filter = format!("name=gameday-probe-{}-", child.id());
+        let probes = || docker_lines(&["ps", "-aq", "--filter", &filter]);
+        while probes().is_empty() && child.try_wait().expect("own child").is_none() {}
+        if child.try_wait().expect("own child").is_some() {
+            // It was faster than the look.
+            continue;
+        }
+        send(&child, libc::SIGINT);
+        let done = wait(child, LIMIT);
+        assert_eq!(probes(), Vec::<String>::new(), "{}", text(&done));
+        assert_eq!(done.status.code(), Some(130), "{}", text(&done));
+        return;
+    }
+    panic!("no probe was seen");
 }

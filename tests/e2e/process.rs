@@ -187,51 +187,6 @@ pub fn an_outage_is_measured_within_one_probe_interval() {
     }
 }
 
-pub fn ctrl_c_reverts_and_still_writes_the_report() {
-    let day = Short::new("process", &step("pause", "{ leader = \"canary/0\" }", 60));
-    let child = day.hurt();
-    let pid = i32::try_from(child.id()).unwrap();
-    assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
-    let done = wait(child, Duration::from_secs(60));
-    assert_eq!(done.status.code(), Some(130), "{}", text(&done));
-    let (folder, run) = day.folder();
-    assert!(folder.join("report.html").exists(), "{}", text(&done));
-    let timeline = std::fs::read_to_string(folder.join("timeline.jsonl")).unwrap();
-    assert!(timeline.contains("\"side\":\"reverted\""), "{timeline}");
-    assert!(timeline.contains("interrupted"), "{timeline}");
-    assert_eq!(processes_of(&run), Vec::<u32>::new(), "nothing is left");
-}
-
-pub fn a_killed_runner_leaves_nothing_that_revert_does_not_end() {
-    let day = Short::new("process", &step("partition", "{ az = \"b\" }", 60));
-    let mut child = day.hurt();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let (folder, run) = day.folder();
-    let reverted = finish(
-        gameday().arg("revert").arg(&folder),
-        Duration::from_secs(60),
-    );
-    assert_eq!(reverted.status.code(), Some(0), "{}", text(&reverted));
-    assert_eq!(processes_of(&run), Vec::<u32>::new(), "{}", text(&reverted));
-    let again = finish(
-        gameday().arg("revert").arg(&folder),
-        Duration::from_secs(60),
-    );
-    assert_eq!(
-        again.status.code(),
-        Some(0),
-        "reverting twice is fine: {}",
-        text(&again)
-    );
-    // What it measured until then is still there to be read, and is no pass.
-    let report = finish(
-        gameday().arg("report").arg(&folder),
-        Duration::from_secs(60),
-    );
-    assert_eq!(report.status.code(), Some(2), "{}", text(&report));
-}
-
 pub fn a_wrong_playbook_is_refused_with_all_its_errors() {
     let dir = tempfile::tempdir().unwrap();
     let book = playbook(

@@ -73,6 +73,7 @@ pub fn a_second_ctrl_c_does_not_keep_the_first_one_from_reverting() {
     let done = wait(child, LIMIT);
     assert_eq!(done.status.code(), Some(130), "{}", text(&done));
     assert!(text(&done).contains("still reverting"), "{}", text(&done));
+    assert!(folder.join("report.html").exists(), "{}", text(&done));
     let report = json(&folder.join("report.json"));
     let gone = &report["injections"][0]["proof_reverted"];
     assert_eq!(gone["proof"]["verdict"], "pass", "{gone}");
@@ -108,6 +109,9 @@ pub fn the_watchdog_reverts_for_a_runner_that_was_killed() {
     let reverted = finish(gameday().arg("revert").arg(&folder), LIMIT);
     assert_eq!(reverted.status.code(), Some(0), "{}", text(&reverted));
     assert!(!text(&reverted).contains("removed"), "{}", text(&reverted));
+    // What it measured until then is still there to be read, and is no pass.
+    let report = finish(gameday().arg("report").arg(&folder), LIMIT);
+    assert_eq!(report.status.code(), Some(2), "{}", text(&report));
 }
 
 /// Without a watchdog, the next run says what the dead one left, and what to do.
