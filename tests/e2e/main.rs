@@ -97,10 +97,10 @@ fn trials() -> Vec<Trial> {
             again::a_cut_around_an_instrument_is_not_put_back,
             sabotage::rules_that_somebody_removed_are_no_partition,
             sabotage::a_container_that_somebody_started_is_not_dead,
-             doctor::the_engine_is_that_of_the_docker_context,
-             sabotage::a_bound_that_somebody_took_away_is_none,
-             doctor::containers_are_tried_and_the_probe_is_gone_afterwards,
-             output::a_plan_that_is_interrupted_leaves_no_probe;
+            doctor::the_engine_is_that_of_the_docker_context,
+            sabotage::a_bound_that_somebody_took_away_is_none,
+            doctor::containers_are_tried_and_the_probe_is_gone_afterwards,
+            output::a_plan_that_is_interrupted_leaves_no_probe;
         DockerIfThere:
             killed::whatever_befalls_a_game_day_nothing_is_left_and_nobody_else_is_touched;
         Slot:

@@ -4,8 +4,8 @@ pub mod key;
 mod map;
 
 pub use map::{
-    MAX_PARTITIONS, MAX_TABLES, MetaCommand, MetaReply, Placement, RoutingMap, Table, first_hash, partition_of,
-    place,
+    MAX_PARTITIONS, MAX_TABLES, MetaCommand, MetaReply, Placement, RoutingMap, Table, first_hash,
+    partition_of, place,
 };
 
 /// The replication group that holds the routing map.
