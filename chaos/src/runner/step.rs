@@ -157,6 +157,7 @@ async fn admit(shared: &Shared, index: usize) -> Option<(u32, Injection, Active)
                 fault: step.fault.name().into(),
                 selector: step.selector.clone(),
                 targets: active.nodes.clone(),
+                // In the timeline's sense: whom it takes away or cuts off.
                 hurt: active.touched.clone(),
                 azs: azs.into_iter().map(String::from).collect(),
                 hold_ms: step.hold.as_millis() as u64,

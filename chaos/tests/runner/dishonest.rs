@@ -204,6 +204,25 @@ async fn an_act_that_fails_half_way_is_reverted_whole() {
     }
 }
 
+/// It is set right all the same, and that is no failed revert.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_cannot_be_read_is_set_right_and_unknown() {
+    let skewed = || {
+        let when = "at = \"0s\"\njump = \"1h\"";
+        Run::of(step("x", "clock-skew", "node = \"storage-b1\"", when, "8s"))
+    };
+    let seen = skewed().go().await;
+    assert_eq!(seen.proofs(1), [Pass; 3], "{:?}", seen.summary);
+    let mut run = skewed();
+    // The last proof is taken at 17 s, the revert is at 18 s.
+    run.switches.clocks_hidden = Some(Duration::from_millis(17_500));
+    let seen = run.go().await;
+    assert_eq!(seen.proofs(1), [Pass, Pass, Unknown], "{:?}", seen.summary);
+    seen.is_unproven("its clock was not read");
+    assert!(seen.log.has("clock storage-b1 0 ms"));
+    assert!(!seen.log.has("timeline revert-failed"));
+}
+
 /// From its own machine it looks the same: the process is gone.
 #[tokio::test(start_paused = true)]
 async fn a_node_whose_links_carry_on_has_power() {

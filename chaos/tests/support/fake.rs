@@ -9,13 +9,14 @@ use gameday_chaos::runtime::{
     Exit, Fut, Gap, GapState, Instrument, Launch, Link, LinkState, ProcessState, Runtime,
     RuntimeError,
 };
+use gameday_record::conditions::{ClockCondition, ClockReading};
 use gameday_record::timeline::Proof;
 use gameday_record::{TimelineEvent, TimelineLine, Verdict};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, sleep};
 
 /// What happened, in order: milliseconds since the start, and what.
@@ -129,6 +130,8 @@ pub struct Switches {
     pub reverts_hang: bool,
     /// Processes cannot be looked at and links cannot be probed.
     pub blind: bool,
+    /// From so long after the start on, nobody can read a clock.
+    pub clocks_hidden: Option<Duration>,
     /// A node without power is just dead: its links carry on.
     pub stays_lit: bool,
     /// A kill takes so long, whether anybody waits for it or not.
@@ -236,6 +239,7 @@ pub struct Fake {
     shaped: Mutex<BTreeMap<Link, Traffic>>,
     failures: Mutex<u32>,
     kills: Mutex<u32>,
+    clocks: Mutex<BTreeMap<String, ClockCondition>>,
 }
 
 impl Fake {
@@ -261,6 +265,7 @@ impl Fake {
             log,
             failures: Mutex::new(switches.reverts_fail),
             kills: Mutex::default(),
+            clocks: Mutex::default(),
             switches,
             units: Arc::new(Mutex::new(units)),
             cut: Mutex::default(),
@@ -274,6 +279,22 @@ impl Fake {
         units.values().all(|u| u.shape == Shape::Runs)
             && self.cut.lock().unwrap().is_empty()
             && self.shaped.lock().unwrap().is_empty()
+    }
+
+    /// What a node's clock reads: this machine's, with what is wrong with it.
+    fn clock(&self, node: &str) -> Result<String, RuntimeError> {
+        let hidden = self.switches.clocks_hidden;
+        if hidden.is_some_and(|from| self.log.began.elapsed() >= from) {
+            return Err(RuntimeError("no answer in time".into()));
+        }
+        let clocks = self.clocks.lock().unwrap();
+        let jump = clocks.get(node).map_or(0, |c| c.jump_ms);
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let reading = ClockReading {
+            monotonic_ns: 0,
+            wall_ns: wall.as_nanos() as u64 + jump as u64 * 1_000_000,
+        };
+        Ok(serde_json::to_string(&reading).unwrap())
     }
 
     /// What time has done since.
@@ -562,6 +583,9 @@ impl Runtime for Fake {
     }
     fn admin<'a>(&'a self, node: &'a str, path: &'a str, deadline: Duration) -> Fut<'a, String> {
         Box::pin(async move {
+            if path == "/clock" {
+                return self.clock(node);
+            }
             assert_eq!(path, "/health");
             let shape = {
                 let mut units = self.units.lock().unwrap();
@@ -584,8 +608,16 @@ impl Runtime for Fake {
             }
         })
     }
-    fn files<'a>(&'a self, _: &'a str, _: FilesRequest) -> Fut<'a, FilesAnswer> {
-        panic!("no test of the runner touches files")
+    fn files<'a>(&'a self, node: &'a str, request: FilesRequest) -> Fut<'a, FilesAnswer> {
+        let FilesRequest::Clock(condition) = request else {
+            panic!("no test of the runner touches other files");
+        };
+        Box::pin(async move {
+            self.log
+                .push(format!("clock {node} {} ms", condition.jump_ms));
+            self.clocks.lock().unwrap().insert(node.into(), condition);
+            Ok(FilesAnswer::Done)
+        })
     }
     fn collect_logs<'a>(&'a self, _: &'a Path) -> Fut<'a, ()> {
         panic!("the runner collects nothing")
