@@ -324,7 +324,7 @@ pub fn sentence(
                 })
                 .collect();
             let place = if spared {
-                "where no fault reached, "
+                "in AZs that no fault touched, "
             } else {
                 ""
             };

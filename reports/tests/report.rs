@@ -23,7 +23,7 @@ fn without_objectives_no_promise_is_said_to_have_held() {
         let sentence = r.overall.sentence;
         assert!(sentence.starts_with(with), "{sentence}");
         assert!(
-            sentence.contains(" where no fault reached, 96.3 % of writes"),
+            sentence.contains(" in AZs that no fault touched, 96.3 % of writes"),
             "{sentence}"
         );
         assert!(sentence.contains("no acknowledged write"), "{sentence}");
@@ -590,7 +590,7 @@ fn all_files_agree_and_json_reads_back() {
     let end = terminal(&r, "runs/x/report.html", false);
     assert!(end.starts_with("FAIL  The data are wrong: lost-writes found lost write on key k17."));
     assert!(
-        end.contains("96.3 % where no fault reached")
+        end.contains("96.3 % in AZs that no fault touched")
             && end.ends_with("report            runs/x/report.html\n")
     );
     assert!(terminal(&r, "x", true).starts_with("\x1b[1;31mFAIL\x1b[0m"));

@@ -351,7 +351,8 @@ fn a_pass_leads_with_the_promise_and_calls_the_hurt_ones_so() {
     let r = report(&s);
     let end = gameday_reports::terminal(&r, "report.html", false);
     // 400 of 1 100 calls through b are missed, none through a.
-    let line = "  writes answered   100 % where no fault reached; 63.6 % in AZs that were hurt";
+    let line =
+        "  writes answered   100 % in AZs that no fault touched; 63.6 % in AZs that were hurt";
     assert!(end.contains(line), "{end}");
     assert!(!end.contains("not one nine"), "{end}");
     let page = gameday_reports::render::html(&r);

@@ -38,7 +38,7 @@ pub fn markdown(report: &Report) -> String {
     let _ = match faulted {
         true => writeln!(
             s,
-            "\n| | where no fault reached | AZs hurt on purpose | all |\n| --- | ---: | ---: | ---: |"
+            "\n| | AZs that no fault touched | AZs hurt on purpose | all |\n| --- | ---: | ---: | ---: |"
         ),
         false => writeln!(s, "\n| | |\n| --- | ---: |"),
     };

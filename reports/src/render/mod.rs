@@ -82,7 +82,7 @@ fn lead<'a>(a: &'a Availability, r: &Report) -> Option<Lead<'a>> {
     })
 }
 
-/// The kind of operations of which least is proven where no fault reached.
+/// The kind of operations of which least is proven in AZs that no fault touched.
 fn least_proven(r: &Report) -> Option<&SliRow> {
     let low = |s: &SliRow| s.proven_untouched.low.unwrap_or(0.0);
     r.sli
@@ -91,7 +91,7 @@ fn least_proven(r: &Report) -> Option<&SliRow> {
         .min_by(|a, b| low(a).total_cmp(&low(b)))
 }
 
-/// `at least 94.5 % of every kind where no fault reached`, or `None` without data.
+/// `at least 94.5 % of every kind in AZs that no fault touched`, or `None` without data.
 fn proven_text(r: &Report) -> Option<String> {
     let p = &least_proven(r)?.proven_untouched;
     let low = p.low.filter(|low| low.is_finite())?;
@@ -100,7 +100,7 @@ fn proven_text(r: &Report) -> Option<String> {
         n => format!(" ({})", crate::numbers::plural(n.into(), "nine")),
     };
     let scope = if r.faulted() {
-        " where no fault reached"
+        " in AZs that no fault touched"
     } else {
         ""
     };

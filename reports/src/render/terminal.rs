@@ -115,7 +115,7 @@ fn line(a: &Availability, report: &Report) -> String {
                 _ => "",
             };
             format!(
-                "{} where no fault reached; {} in AZs that were hurt{planned}",
+                "{} in AZs that no fault touched; {} in AZs that were hurt{planned}",
                 lead.text, a.hurt_text
             )
         }

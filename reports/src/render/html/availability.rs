@@ -28,7 +28,7 @@ pub fn section(r: &Report) -> Markup {
                 ul { @for s in &overall { @if s.proven.n > 0 { li {
                     (capital(s.kind.name())) "s: "
                     @if r.faulted() {
-                        "where no fault reached " (s.proven_untouched.text) "; those hurt on purpose included, " (s.proven.text)
+                        "in AZs that no fault touched " (s.proven_untouched.text) "; those hurt on purpose included, " (s.proven.text)
                     } @else { (s.proven.text) }
                 } } } }
             }

@@ -63,11 +63,11 @@ fn answered(name: &str, a: &Availability, r: &Report) -> Markup {
         name,
         lead.text,
         html! {
-            @if r.faulted() { @if lead.spared { "where no fault reached; " } @else { "every AZ was hurt" (planned(r)) "; " } }
+            @if r.faulted() { @if lead.spared { "in AZs that no fault touched; " } @else { "every AZ was hurt" (planned(r)) "; " } }
             span.nw { (count(lead.counts.missed())) " of " (count(lead.counts.attempts())) } " missed"
             @if lead.spared { br; "AZs that were hurt" (planned(r)) ": " span.nw { (a.hurt_text) } }
             @if let Some(l) = a.limit {
-                br; "promised" @if r.faulted() { @match a.limit_scope { Scope::All => " of all", Scope::Untouched => " where no fault reaches" } }
+                br; "promised" @if r.faulted() { @match a.limit_scope { Scope::All => " of all", Scope::Untouched => " in AZs that no fault touches" } }
                 ": " span.nw { (limit_percent(l)) }
                 @if lead.spared && a.limit_scope == Scope::All { ", all got " span.nw { (a.text) } }
             }
@@ -185,7 +185,7 @@ fn proven(r: &Report) -> Markup {
         "Proven",
         &super::availability::at_least(&s.proven_untouched),
         html! {
-            "of " (s.kind.name()) "s" @if r.faulted() { " where no fault reached" }
+            "of " (s.kind.name()) "s" @if r.faulted() { " in AZs that no fault touched" }
             @if s.proven_untouched.nines > 0 { ", " (plural(u64::from(s.proven_untouched.nines), "nine")) }
             br; "by " (plural(s.proven_untouched.seconds, "second")) ", " span.nw { "with 95 % confidence" }
         },
