@@ -13,10 +13,11 @@ pub const CARRIED: u64 = 1 << 52;
 pub(super) const LATER: u64 = CARRIED + (1 << 40);
 
 /// Most writes of unknown outcome that are carried: beyond, the oldest are
-/// forgotten, and a read that finds one of them much later looks wrong.
+/// forgotten, and whether a read that finds one of them is right is not known.
 pub(super) const MAX_UNKNOWN: usize = 20_000;
 
-/// Most overwritten writes that are carried: only an eventual read finds them.
+/// Most overwritten writes that are carried: only an eventual read finds them, and
+/// is not judged if its write was forgotten.
 pub(super) const MAX_OVERWRITTEN: usize = 4_096;
 
 /// A table and a key.
@@ -33,8 +34,8 @@ pub(super) struct Carry {
     overwritten: VecDeque<Operation>,
     counters: BTreeMap<Place, Counter>,
     processes: u64,
-    /// Writes of unknown outcome that were forgotten.
-    pub(super) forgotten: u64,
+    /// When the newest write was invoked that was forgotten; `None`: all are known.
+    pub(super) forgotten: Option<Nanos>,
 }
 
 /// The additions to one counter. What is known of their sum is the same if
@@ -155,8 +156,9 @@ impl Carry {
             let Some((table, key, value)) = self.unknown.pop_front() else {
                 break;
             };
-            self.forget(&table, &key, value);
-            self.forgotten += 1;
+            if let Some(invoked) = self.forget(&table, &key, value) {
+                self.miss(invoked);
+            }
         }
         Ok(Some(outside))
     }
@@ -167,11 +169,18 @@ impl Carry {
         LATER + self.processes
     }
 
-    fn forget(&mut self, table: &str, key: &str, value: i64) {
+    /// Takes a write that is not known to have had an effect out; returns when it
+    /// was invoked.
+    fn forget(&mut self, table: &str, key: &str, value: i64) -> Option<Nanos> {
         let place = (table.to_string(), key.to_string());
-        if let Some(all) = self.keys.get_mut(&place) {
-            all.retain(|k| k.effective.is_some() || written(&k.op.call) != Some(value));
-        }
+        let all = self.keys.get_mut(&place)?;
+        let is = |k: &Known| k.effective.is_none() && written(&k.op.call) == Some(value);
+        let at = all.iter().position(is)?;
+        Some(all.remove(at).op.invoked)
+    }
+
+    fn miss(&mut self, invoked: Nanos) {
+        self.forgotten = self.forgotten.max(Some(invoked));
     }
 
     fn settled(&mut self, value: i64) {
@@ -226,7 +235,9 @@ impl Carry {
         self.overwritten
             .extend(gone.into_iter().map(|k| carried(&k)));
         while self.overwritten.len() > MAX_OVERWRITTEN {
-            self.overwritten.pop_front();
+            if let Some(oldest) = self.overwritten.pop_front() {
+                self.miss(oldest.invoked);
+            }
         }
         self.settled(value);
     }

@@ -5,13 +5,14 @@
 //! next segment had begun. What a segment needs to know of the time before it,
 //! the writes whose values a read may still find and the sums of counters,
 //! stands at its beginning as calls of processes from [`CARRIED`] on. So each segment can be judged
-//! alone, and no anomaly hides on the border between two.
+//! alone, and no anomaly hides on the border between two. What is remembered is bounded: the header
+//! says up to when writes may be missing, and what finds one of those is not judged.
 
 pub use super::carry::CARRIED;
 use super::carry::{Carry, LATER};
 use super::rotate::{Limits, Series};
 use gameday_record::history::{HistoryWriter, MAX_LINE, Pairing};
-use gameday_record::{Event, EventKind, HistoryHeader, HistoryLine, Operation};
+use gameday_record::{Event, EventKind, HistoryHeader, HistoryLine, Nanos, Operation};
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -125,7 +126,11 @@ impl Segments {
 
     fn next(&mut self) -> Result<(), String> {
         let carried = self.carry.writes();
-        let next = Part::begin(&mut self.series, &self.header, &carried)?;
+        let header = HistoryHeader {
+            forgotten: self.carry.forgotten,
+            ..self.header.clone()
+        };
+        let next = Part::begin(&mut self.series, &header, &carried)?;
         self.draining
             .push(std::mem::replace(&mut self.current, next));
         Ok(())
@@ -178,8 +183,8 @@ pub struct Ended {
     pub kept: Vec<PathBuf>,
     /// Number of segments that were removed.
     pub removed: u64,
-    /// Number of writes of unknown outcome that were forgotten.
-    pub forgotten: u64,
+    /// When the newest write was invoked that was forgotten, if one was.
+    pub forgotten: Option<Nanos>,
 }
 
 /// Makes one history of the segments that are kept, and removes them. It is

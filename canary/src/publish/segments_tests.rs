@@ -34,6 +34,28 @@ fn header() -> HistoryHeader {
     }
 }
 
+/// Any operation.
+fn sample() -> Operation {
+    Operation {
+        index: 0,
+        process: 0,
+        az: "a".into(),
+        endpoint: "a".into(),
+        table: String::new(),
+        call: Call::Write {
+            key: String::new(),
+            value: 0,
+        },
+        due: Nanos(0),
+        invoked: Nanos(0),
+        returned: None,
+        outcome: Outcome::Ok { value: None },
+        last: false,
+        fresh: false,
+        attempt: Default::default(),
+    }
+}
+
 impl World {
     fn new(folder: &Path, bytes: u64, files: usize) -> World {
         let limits = Limits { bytes, files };
@@ -106,19 +128,11 @@ impl World {
         };
         self.process += 1;
         let op = Operation {
-            index: 0,
             process: self.process,
-            az: "a".into(),
-            endpoint: "a".into(),
-            table: String::new(),
             call,
             due: Nanos(self.now),
             invoked: Nanos(self.now),
-            returned: None,
-            outcome: Outcome::Ok { value: None },
-            last: false,
-            fresh: false,
-            attempt: Default::default(),
+            ..sample()
         };
         self.push(&Event::invoke(&op));
         // Some take effect at once, some when they end.
@@ -353,7 +367,54 @@ fn writes_that_nobody_answers_are_forgotten_in_the_end() {
     assert_eq!(world.segments.carry.unknown.len(), MAX_UNKNOWN);
     let carried = world.segments.carry.writes().len();
     assert!(carried <= MAX_UNKNOWN + 5, "{carried}");
-    assert!(world.segments.finish(true).unwrap().forgotten > 0);
+    assert!(world.segments.finish(true).unwrap().forgotten.is_some());
+}
+
+#[test]
+fn what_finds_a_forgotten_write_is_not_judged() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(dir.path(), 1 << 16, 1_000);
+    // A key that is overwritten so often that its first value is forgotten, then a
+    // replica that lags so far behind that it still has it.
+    let op = |world: &mut World, call, outcome| {
+        world.now += 10;
+        world.process += 1;
+        let returned = Some(Nanos(world.now + 5));
+        let op = Operation {
+            call,
+            outcome,
+            invoked: Nanos(world.now),
+            due: Nanos(world.now),
+            returned,
+            process: world.process,
+            ..sample()
+        };
+        world.push(&Event::invoke(&op));
+        world.push(&Event::complete(&op, Nanos(world.now + 5)));
+    };
+    let key = || "k".to_string();
+    let last = MAX_OVERWRITTEN as i64 + 2;
+    for value in 1..=last {
+        let write = Call::Write { key: key(), value };
+        op(&mut world, write, Outcome::Ok { value: None });
+    }
+    let find = |world: &mut World, value, strong| {
+        let read = Call::Read { key: key(), strong };
+        op(world, read, Outcome::Ok { value: Some(value) });
+    };
+    let full = world.finished.len();
+    while world.finished.len() < full + 2 {
+        find(&mut world, last, true);
+    }
+    find(&mut world, 1, false);
+    let ended = world.segments.finish(true).unwrap();
+    let newest = history(ended.kept.last().unwrap());
+    assert_eq!(newest.header.forgotten, ended.forgotten);
+    assert_eq!(verdict(&newest), Verdict::Unknown);
+    // The whole of it knows all writes, and that such a read is old but right.
+    let into = dir.path().join("history.jsonl");
+    merge(&ended.kept, &into).unwrap();
+    assert_eq!(verdict(&history(&into)), Verdict::Pass);
 }
 
 #[test]

@@ -120,11 +120,10 @@ pub fn history(
 ) -> Result<(), String> {
     let ended = publisher.finish()?;
     merge(&ended.kept, &folder.history())?;
-    if ended.forgotten > 0 {
+    if let Some(until) = ended.forgotten {
         note(&format!(
-            "{} writes of unknown outcome were too old to be remembered: a read that found one of \
-             them would look like a phantom read",
-            ended.forgotten
+            "writes that were sent before {until} may be too old to be remembered from one segment \
+             of the history to the next: reads that found one of them are not judged"
         ));
     }
     if ended.removed > 0 {
