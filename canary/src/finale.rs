@@ -6,14 +6,22 @@ use gameday_record::Nanos;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Time in which every key must have been read.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+/// Time in which a few keys must have been read.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// And so much longer for each key: [`MAX_IN_FLIGHT`] reads of 30 ms each.
+const EACH: Duration = Duration::from_millis(2);
 
 /// Pause before a key that could not be read is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Most final reads in flight.
 const MAX_IN_FLIGHT: usize = 16;
+
+/// Time in which so many keys must have been read.
+pub fn deadline(keys: u32) -> Duration {
+    DEADLINE + EACH * keys
+}
 
 /// A table's number, and a key.
 pub(crate) type Place = (usize, String);
@@ -32,9 +40,11 @@ pub(crate) struct Finale {
 impl Finale {
     /// Reads of `keys`, from `now` on.
     pub(crate) fn new(now: Nanos, keys: impl Iterator<Item = Place>) -> Self {
+        let waiting: VecDeque<(Nanos, Place)> = keys.map(|key| (now, key)).collect();
+        let keys = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
         Finale {
-            deadline: now + DEADLINE,
-            waiting: keys.map(|key| (now, key)).collect(),
+            deadline: now + deadline(keys),
+            waiting,
             in_flight: 0,
             read: 0,
             given_up: 0,
@@ -158,6 +168,13 @@ mod tests {
         assert_eq!(f.result(), None, "one is in flight");
         f.ended(late, two, false);
         assert_eq!(f.result(), Some(FinalReads { read: 1, failed: 2 }));
+    }
+
+    #[test]
+    fn more_keys_have_more_time() {
+        assert_eq!(finale(0).deadline(), Nanos(20_000_000_000));
+        // A night's: 60 registers and 10 000 inserts through each of three endpoints.
+        assert_eq!(finale(30_060).deadline(), Nanos(80_120_000_000));
     }
 
     #[test]

@@ -7,11 +7,36 @@
 //! may be given the table of an earlier one: its keys are few and numbered, so
 //! that all that any such canary can have inserted is known and deleted first.
 
+use gameday_record::WorkloadSpec;
+use std::time::Duration;
+
 /// Keys that one canary inserts through one endpoint at most.
 const MAX: u32 = 10_000;
 
+/// A run may take so much longer than planned before its inserts end.
+const LONGER: f64 = 1.5;
+
+/// The workload with its inserts spread over the planned length, if they would
+/// end before: what is beyond the bound becomes ordinary writes, all the time.
+pub fn spread(workload: &WorkloadSpec, planned: Duration) -> WorkloadSpec {
+    let operations = workload.rate * planned.as_secs_f64() * LONGER;
+    let share = workload.inserts.min(f64::from(MAX) / operations.max(1.0));
+    WorkloadSpec {
+        inserts: share,
+        writes: workload.writes + workload.inserts - share,
+        ..workload.clone()
+    }
+}
+
 /// The same of a canary that runs alone.
 const MAX_ALONE: u32 = 500;
+
+/// Most keys that the final reads of one canary in a game day read.
+pub fn most_keys(workload: &WorkloadSpec, endpoints: usize) -> u32 {
+    let shared = workload.tables.max(1) * workload.keys.saturating_mul(2);
+    let inserted = MAX * endpoints as u32 * workload.attempts.max(1);
+    shared + if workload.inserts > 0.0 { inserted } else { 0 }
+}
 
 /// First letter of the keys.
 pub(crate) const INSERT: &str = "i";
@@ -119,4 +144,31 @@ impl Inserts {
 
 fn key(canary: u32, endpoint: usize, n: u64) -> String {
     format!("{INSERT}{canary}-{endpoint}-{n:07}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inserts_are_spread_over_a_night_and_not_over_an_hour() {
+        let w = WorkloadSpec::default();
+        // 20 a second, a tenth of them: 7 200 in an hour, which the bound allows even if it
+        // takes a third longer.
+        assert_eq!(spread(&w, Duration::from_secs(3_300)), w);
+        let night = Duration::from_secs(24 * 3600);
+        let s = spread(&w, night);
+        let inserts = |w: &WorkloadSpec, hours: f64| w.rate * hours * 3600.0 * w.inserts;
+        assert!((inserts(&s, 36.0) - 10_000.0).abs() < 1e-6);
+        assert!((s.writes + s.inserts - w.writes - w.inserts).abs() < 1e-12);
+        assert_eq!(spread(&w, Duration::ZERO), w);
+    }
+
+    #[test]
+    fn the_final_reads_have_a_bound() {
+        let w = WorkloadSpec::default();
+        assert_eq!(most_keys(&w, 3), 120 + 30_000);
+        let none = WorkloadSpec { inserts: 0.0, ..w };
+        assert_eq!(most_keys(&none, 3), 120);
+    }
 }

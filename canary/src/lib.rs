@@ -47,8 +47,11 @@ mod waiting;
 pub mod workload;
 
 pub use config::{Attributes, CanaryConfig, Endpoint};
+pub use finale::deadline as final_reads_within;
+pub use inserts::{most_keys, spread as spread_inserts};
 pub use protocol::{Command, Line, Notice};
 pub use run::run;
+pub use workload::Workload;
 
 /// How a canary speaks to what it calls.
 #[derive(Clone, Debug)]

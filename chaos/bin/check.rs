@@ -7,14 +7,14 @@ use crate::cli::{CheckArgs, FormatChoice, ModelChoice, NilChoice, YesNo};
 use crate::exit::Exit;
 use crate::{judge, print};
 use gameday_checker::read::{
-    DETECT, Format, Initial, Lines, Model, Nil, Options, ReadError, Reading, detect, read,
+    Format, Initial, Model, Nil, Options, ReadError, Reading, detect, read,
 };
 use gameday_checker::{check, write};
-use gameday_record::history::MAX_LINE;
+use gameday_record::history;
 use gameday_record::{DataVerdict, RunFolder, Verdict};
 use serde_json::json;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -164,18 +164,15 @@ fn one(path: &Path, args: &CheckArgs, options: &Options) -> Result<Judged, Refus
     if let Some(out) = &args.edn {
         write_edn(&reading, out)?;
     }
-    let budget = gameday_checker::Options {
-        time: args.timeout,
-        ..gameday_checker::Options::default()
-    };
+    let mut budget = gameday_checker::Options::for_log(&reading.log);
+    budget.time = args.timeout.unwrap_or(budget.time);
     let mut checks = check(&reading.log, &budget);
     if let Some(folder) = &folder {
         checks.extend(judge::replicas(folder));
     }
     let mut verdict = DataVerdict::new(checks);
     if let Some(folder) = &folder {
-        let history = folder.read_history().ok();
-        verdict.resolution = history.and_then(|h| judge::resolution(folder, &h));
+        verdict.resolution = Some(judge::resolution(folder, &reading.log));
         if args.save {
             judge::save(folder, &verdict)?;
         }
@@ -197,9 +194,7 @@ fn one(path: &Path, args: &CheckArgs, options: &Options) -> Result<Judged, Refus
 
 fn load(path: &Path, options: &Options) -> Result<Reading, Refused> {
     let say = |e: io::Error| Refused::from(e.to_string());
-    let file = File::open(path).map_err(say)?;
-    let size = file.metadata().map_err(say)?.len();
-    let mut input = BufReader::with_capacity(DETECT, file);
+    let mut input = history::open(path).map_err(say)?;
     let start = input.fill_buf().map_err(say)?;
     let ours = match options.format {
         Some(format) => format == Format::Gameday,
@@ -207,30 +202,18 @@ fn load(path: &Path, options: &Options) -> Result<Reading, Refused> {
         None => detect(start).is_ok_and(|format| format == Format::Gameday),
     };
     if ours {
-        return stream(&mut input, options);
-    }
-    if size > MAX_FILE {
-        let what = format!("{size} bytes; at most {MAX_FILE} are read of this format");
-        return Err(what.into());
+        return Ok(judge::stream(&mut input, options)?);
     }
     let mut bytes = Vec::new();
-    input.take(MAX_FILE).read_to_end(&mut bytes).map_err(say)?;
-    Ok(read(&bytes, options)?)
-}
-
-fn stream(input: &mut impl BufRead, options: &Options) -> Result<Reading, Refused> {
-    let mut lines = Lines::new(options);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let n = Read::take(&mut *input, MAX_LINE as u64 + 1)
-            .read_until(b'\n', &mut line)
-            .map_err(|e| e.to_string())?;
-        if n == 0 {
-            return Ok(lines.finish()?);
-        }
-        lines.line(&line)?;
+    input
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(say)?;
+    if bytes.len() as u64 > MAX_FILE {
+        let what = format!("more than {MAX_FILE} bytes, which is all that is read of this format");
+        return Err(what.into());
     }
+    Ok(read(&bytes, options)?)
 }
 
 fn write_edn(reading: &Reading, path: &Path) -> Result<(), Refused> {

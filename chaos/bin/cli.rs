@@ -152,9 +152,9 @@ pub struct CheckArgs {
     /// What registers hold in the beginning: absent, or a value (0, :a, "text")
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     pub initial: Option<String>,
-    /// Time for judging each file
-    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = gameday_chaos::playbook::values::duration)]
-    pub timeout: std::time::Duration,
+    /// Time for judging each file (default: 10 s, and 10 µs for each operation)
+    #[arg(long, value_name = "DURATION", value_parser = gameday_chaos::playbook::values::duration)]
+    pub timeout: Option<std::time::Duration>,
     /// Print the verdicts as JSON
     #[arg(long)]
     pub json: bool,

@@ -2,17 +2,14 @@
 //! again by `gameday check` and `gameday report`.
 
 use gameday_checker::log::Log;
-use gameday_checker::{Options, check_history, replicas_equal, resolve};
+use gameday_checker::read::{self, Lines, ReadError, Reading};
+use gameday_checker::{Options, check, replicas_equal, resolve};
 use gameday_record::applied::{AppliedWrites, Fate};
 use gameday_record::folder::{read_json, write_json};
-use gameday_record::history::{self, History};
-use gameday_record::{
-    Call, Check, DataVerdict, Nanos, Outcome, PartitionDigests, Resolution, RunFolder, Verdict,
-};
+use gameday_record::history::{self, MAX_LINE};
+use gameday_record::{Check, DataVerdict, Nanos, PartitionDigests, Resolution, RunFolder, Verdict};
 use gameday_reports::Report;
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
 /// Judges the data of a run and saves `verdict.json`.
@@ -21,8 +18,8 @@ use std::path::{Path, PathBuf};
 /// The verdict could not be written. What could not be read is an unknown
 /// check, not an error.
 pub fn data(folder: &RunFolder) -> Result<DataVerdict, String> {
-    let (mut checks, resolution) = match folder.read_history() {
-        Ok(h) => (of_history(&h), resolution(folder, &h)),
+    let (mut checks, resolution) = match read_log(&folder.history()) {
+        Ok(log) => (of_log(&log), Some(resolution(folder, &log))),
         Err(why) => (
             vec![unknown("history", format!("no history to judge: {why}"))],
             None,
@@ -78,40 +75,52 @@ pub fn earlier(folder: &RunFolder) -> PathBuf {
 
 /// What became of the writes of unknown outcome: by what was read, and by what
 /// the replicas said at the end (`applied.json`), if they were asked.
-pub fn resolution(folder: &RunFolder, history: &History) -> Option<Resolution> {
-    let log = Log::of(history).ok()?;
+pub fn resolution(folder: &RunFolder, log: &Log) -> Resolution {
     let applied = read_json::<AppliedWrites>(&folder.applied()).ok();
-    let sent: HashMap<i64, Nanos> = history
-        .operations
-        .iter()
-        .filter(|o| matches!(o.outcome, Outcome::Unknown { .. }))
-        .filter_map(|o| match o.call {
-            Call::Write { value, .. } | Call::Insert { value, .. } => Some((value, o.invoked)),
-            Call::Cas { new, .. } => Some((new, o.invoked)),
-            Call::Read { .. } | Call::Add { .. } => None,
-        })
-        .collect();
-    Some(resolve(&log, |table, _, value| {
-        match applied.as_ref()?.fate(table, value, *sent.get(&value)?) {
+    resolve(log, |table, _, value, sent| {
+        match applied.as_ref()?.fate(table, value, Nanos(sent)) {
             Fate::Applied => Some(true),
             Fate::Absent => Some(false),
             Fate::Open => None,
         }
-    }))
+    })
 }
 
 /// Judges a history alone.
-pub fn of_history(history: &History) -> Vec<Check> {
-    check_history(history, &Options::default())
+pub fn of_log(log: &Log) -> Vec<Check> {
+    check(log, &Options::for_log(log))
 }
 
-/// Reads one history file.
+/// Reads one history file, plain or packed.
 ///
 /// # Errors
 /// It is missing or no history; with its path.
-pub fn read_history(path: &Path) -> Result<History, String> {
-    let file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    history::read(BufReader::new(file)).map_err(|e| format!("{}: {e}", path.display()))
+pub fn read_log(path: &Path) -> Result<Log, String> {
+    let say = |e: String| format!("{}: {e}", path.display());
+    let mut input = history::open(path).map_err(|e| say(e.to_string()))?;
+    match stream(&mut input, &read::Options::default()) {
+        Ok(reading) => Ok(reading.log),
+        Err(e) => Err(say(e.to_string())),
+    }
+}
+
+/// Reads our own history line by line: one of any length takes no more memory than its log.
+///
+/// # Errors
+/// It is no history, or cannot be read.
+pub fn stream(input: &mut impl BufRead, options: &read::Options) -> Result<Reading, ReadError> {
+    let mut lines = Lines::new(options);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let n = Read::take(&mut *input, MAX_LINE as u64 + 1)
+            .read_until(b'\n', &mut line)
+            .map_err(|e| ReadError::whole(e.to_string()))?;
+        if n == 0 {
+            return lines.finish();
+        }
+        lines.line(&line)?;
+    }
 }
 
 /// Assembles and renders the report.

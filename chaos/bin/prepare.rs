@@ -55,6 +55,9 @@ pub fn prepare(
     let seed = seed.or(playbook.seed).unwrap_or_else(identity::fresh_seed);
     let topology = wiring::topology(&playbook.cluster);
     let plan = plan(&playbook, seed, &topology).map_err(|all| refuse(diagnostic::render(&all)))?;
+    // The bound on inserts must not end them in the first hours of a night.
+    let workload = &mut playbook.measuring.workload;
+    *workload = gameday_canary::spread_inserts(workload, plan.least_duration());
     let name = path
         .file_stem()
         .unwrap_or_default()

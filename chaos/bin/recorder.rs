@@ -1,13 +1,13 @@
-//! The canaries' streams become `history.jsonl` and the live fold.
+//! The canaries' streams become the history and the live fold.
 
 use crate::applied;
 use crate::behind::{Behind, Settle};
 use crate::recording::Recording;
 use gameday_canary::protocol::{Command, FinalReads, Line, Notice, Totals};
 use gameday_chaos::runtime::Instrument;
-use gameday_record::history::{HistoryWriter, Pairing};
+use gameday_record::history::{HistoryFile, HistoryWriter, Pairing};
 use gameday_record::{Call, Event, HistoryHeader, Operation, Outcome};
-use gameday_reports::{Fold, Patience};
+use gameday_reports::Fold;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
@@ -49,7 +49,7 @@ pub struct Recorder {
 }
 
 struct Inner {
-    writer: Option<(HistoryWriter<Behind>, Settle)>,
+    writer: Option<(HistoryWriter<HistoryFile<Behind>>, Settle)>,
     pairing: Pairing,
     fold: Fold,
     /// Keys and values of writes of unknown outcome, as many as are asked about.
@@ -59,26 +59,29 @@ struct Inner {
 }
 
 impl Recorder {
-    /// Creates the history file; the live fold counts by this patience.
+    /// Creates the history file, packed if its name says so; `fold`: the live one, empty.
     ///
     /// # Errors
     /// Those of the file system, with the path.
     pub fn create(
         path: &Path,
         header: HistoryHeader,
+        fold: Fold,
         recording: Arc<Recording>,
-        patience: Patience,
     ) -> Result<Arc<Self>, String> {
         let say = |e: std::io::Error| format!("{}: {e}", path.display());
         let file = File::create_new(path).map_err(say)?;
         let failing = recording.clone();
         let (behind, settle) =
             Behind::new(file, move |why| failing.fail(HISTORY, &why)).map_err(say)?;
-        let writer = HistoryWriter::new(behind, header).map_err(say)?;
+        let packed = path.extension().is_some_and(|e| e == "zst");
+        let writer = HistoryFile::new(behind, packed)
+            .and_then(|file| HistoryWriter::new(file, header))
+            .map_err(say)?;
         let inner = Inner {
             writer: Some((writer, settle)),
             pairing: Pairing::default(),
-            fold: Fold::new().with(patience),
+            fold,
             unknown: Vec::new(),
             flaw: None,
         };
@@ -202,7 +205,7 @@ impl Recorder {
             return Ok(());
         };
         let ended = match flaw {
-            None => writer.finish().map(drop),
+            None => writer.finish().and_then(HistoryFile::finish).map(drop),
             Some(_) => writer.flush(),
         };
         let settled = settle.settle().await;

@@ -31,7 +31,7 @@ use gameday_record::timeline::{Proof, TimelineWriter};
 use gameday_record::{
     HistoryHeader, Node, Phase, RunClock, RunFolder, RunInfo, RunState, TimelineEvent, Verdict,
 };
-use gameday_reports::{BaselineRule, Patience};
+use gameday_reports::{BaselineRule, Fold, Patience};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,9 +39,9 @@ use std::time::Duration;
 
 /// A canary must be ready in this time.
 const READY: Duration = Duration::from_secs(20);
-/// The final reads, which give up by themselves before this, once no other call is in flight: each
-/// of those may still take its timeout.
-const FINAL: Duration = Duration::from_secs(40);
+/// So long after their deadline the last of the final reads has ended, and that is known, once no
+/// other call is in flight: each of those may still take its timeout.
+const FINAL: Duration = Duration::from_secs(20);
 /// The stream ends, once no call is in flight.
 const DONE: Duration = Duration::from_secs(20);
 
@@ -148,8 +148,10 @@ pub async fn main(args: RunArgs) -> Exit {
         forgotten: None,
     };
     let opened = write_json(&folder.run_json(), &info).and_then(|()| {
-        let patience = Patience::of(&info.workload);
-        Recorder::create(&folder.history(), header, recording.clone(), patience)
+        let history = folder.new_history(is_long(&prepared));
+        let fold = Fold::bounded(look_back(&prepared).as_secs());
+        let fold = fold.with(Patience::of(&info.workload));
+        Recorder::create(&history, header, fold, recording.clone())
     });
     let summary = match opened {
         Ok(recorder) => {
@@ -438,13 +440,14 @@ impl Run {
     }
 
     async fn final_reads(&self, canaries: &mut BTreeMap<String, Canary>) {
+        let workload = &self.prepared.playbook.measuring.workload;
+        let keys = gameday_canary::most_keys(workload, self.prepared.topology.azs.len());
+        let within = gameday_canary::final_reads_within(keys) + self.timeout() + FINAL;
         let mut failed = tell_all(canaries, Command::Final).await;
         for canary in canaries.values_mut() {
             failed.extend(
                 canary
-                    .wait("done with its final reads", self.timeout() + FINAL, |p| {
-                        p.last.is_some()
-                    })
+                    .wait("done with its final reads", within, |p| p.last.is_some())
                     .await
                     .err(),
             );
@@ -618,6 +621,23 @@ fn info(
         plan: prepared.plan.lines_in(abilities),
         runner: marks.runner.to_string(),
     }
+}
+
+/// The live view and alarms look back for seconds, the baseline over its whole time; calls
+/// are told of once they have ended.
+fn look_back(prepared: &Prepared) -> Duration {
+    let timeout = Duration::from_millis(prepared.playbook.measuring.workload.timeout_ms);
+    prepared.plan.baseline.within + timeout + Duration::from_secs(60)
+}
+
+/// Operations from which a run's history is packed: some 270 MB of plain lines.
+const LONG: f64 = 1e6;
+
+/// Whether so many operations are planned that the history is packed.
+fn is_long(prepared: &Prepared) -> bool {
+    let pairs = prepared.topology.azs.len().pow(2) as f64;
+    let per_second = pairs * prepared.playbook.measuring.workload.rate;
+    prepared.plan.least_duration().as_secs_f64() * per_second > LONG
 }
 
 fn signal_name(signal: i32) -> &'static str {

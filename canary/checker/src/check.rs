@@ -36,6 +36,22 @@ impl Default for Options {
     }
 }
 
+/// Time for each operation, beside that of a short history: judging one takes
+/// some microseconds, if it needs no search.
+const TIME_EACH: Duration = Duration::from_micros(10);
+
+impl Options {
+    /// The defaults, and more time the more there is to judge.
+    pub fn for_log(log: &Log) -> Self {
+        let operations = u32::try_from(log.len()).unwrap_or(u32::MAX);
+        let defaults = Options::default();
+        Options {
+            time: defaults.time + TIME_EACH * operations,
+            ..defaults
+        }
+    }
+}
+
 /// Judges a history. Which checks there are depends on what it holds:
 ///
 /// | check | of | says |

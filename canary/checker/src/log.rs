@@ -402,11 +402,23 @@ impl Log {
     /// # Errors
     /// It does not fit any more.
     pub fn push_operation(&mut self, op: &Operation) -> Result<(), Full> {
+        self.push_recorded(op, false)
+    }
+
+    /// [`Log::push_operation`]; `nil_is_anything`: a read that found nothing
+    /// does not say what it found.
+    pub(crate) fn push_recorded(
+        &mut self,
+        op: &Operation,
+        nil_is_anything: bool,
+    ) -> Result<(), Full> {
         let result = match op.outcome {
             Recorded::Ok { value } => value,
             _ => None,
         };
+        let ok = matches!(op.outcome, Recorded::Ok { .. });
         let act = match op.call {
+            Call::Read { .. } if nil_is_anything && ok && result.is_none() => Act::ReadAnything,
             Call::Read { strong, .. } => Act::Read {
                 strong,
                 found: result,
@@ -481,6 +493,12 @@ impl Log {
             }
             (true, None) => None,
         }
+    }
+
+    /// Brings the operations into the order of their invocation, as the checks
+    /// want them: in place, where they would need a second order beside the log.
+    pub(crate) fn sort(&mut self) {
+        self.entries.sort_unstable_by_key(|e| (e.start, e.index));
     }
 
     /// Number of operations.

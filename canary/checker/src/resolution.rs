@@ -10,7 +10,7 @@ use hashbrown::HashSet;
 ///
 /// `seen`: a read, or a conditional write that succeeded or told what it
 /// found, shows the value, so the write took effect. For what was not seen,
-/// `logged` is asked about table, key and value: `Some(true)` if the store's
+/// `logged` is asked about table, key, value and when it was sent: `Some(true)` if the store's
 /// log has the write as applied, `Some(false)` if it is whole and does not,
 /// `None` if that is not known. Additions have no value of their own and stay
 /// open, as does a value that is written to its key more than once.
@@ -20,13 +20,13 @@ use hashbrown::HashSet;
 /// use gameday_checker::{generate, resolve};
 /// let history = generate::history(&generate::Options::default());
 /// let log = Log::of(&history)?;
-/// let r = resolve(&log, |_, _, _| Some(false));
+/// let r = resolve(&log, |_, _, _, _| Some(false));
 /// assert!(r.unknown > 0 && r.seen > 0);
 /// assert_eq!(r.unknown, r.seen + r.absent);
-/// assert_eq!(resolve(&log, |_, _, _| None).open, r.absent);
+/// assert_eq!(resolve(&log, |_, _, _, _| None).open, r.absent);
 /// # Ok::<(), gameday_checker::log::Full>(())
 /// ```
-pub fn resolve(log: &Log, logged: impl Fn(&str, &str, i64) -> Option<bool>) -> Resolution {
+pub fn resolve(log: &Log, logged: impl Fn(&str, &str, i64, u64) -> Option<bool>) -> Resolution {
     let mut r = Resolution::default();
     let mut open: HashSet<(u32, i64)> = HashSet::new();
     let mut twice: HashSet<(u32, i64)> = HashSet::new();
@@ -72,7 +72,8 @@ pub fn resolve(log: &Log, logged: impl Fn(&str, &str, i64) -> Option<bool>) -> R
         } else if seen.contains(&value) {
             r.seen += 1;
         } else {
-            match logged(log.table_name(e.key), log.key_name(e.key), e.second()) {
+            let (table, key) = (log.table_name(e.key), log.key_name(e.key));
+            match logged(table, key, e.second(), e.start) {
                 Some(true) => r.logged += 1,
                 Some(false) => r.absent += 1,
                 None => r.open += 1,

@@ -89,10 +89,10 @@ pub async fn judge_segments(
 }
 
 fn of_segment(path: &Path) -> (Verdict, u64, Vec<Anomaly>) {
-    let Ok(history) = judge::read_history(path) else {
+    let Ok(log) = judge::read_log(path) else {
         return (Verdict::Unknown, 0, Vec::new());
     };
-    let checks = judge::of_history(&history);
+    let checks = judge::of_log(&log);
     // What these say without the final reads, which are made at the end, is
     // only what is wrong.
     let at_the_end = |c: &Check| c.name == "lost-writes" || c.name == "durable-set";

@@ -38,8 +38,8 @@ use view::View;
 
 /// The canary must be ready in this time.
 const READY: Duration = Duration::from_secs(20);
-/// The final reads end by themselves before this, once no other call is in flight.
-const FINAL: Duration = Duration::from_secs(40);
+/// So long after their deadline the last of the final reads has ended, and that is known.
+const FINAL: Duration = Duration::from_secs(20);
 /// Calls in flight have their own timeout; this is for what follows.
 const DONE: Duration = Duration::from_secs(20);
 /// Interval of the latency log.
@@ -207,6 +207,8 @@ async fn run(
     let (judge, finished) = mpsc::unbounded_channel();
     let judging = tokio::spawn(finish::judge_segments(finished, publisher.clone()));
     let patience = config.timeout() + DONE;
+    let keys = gameday_canary::most_keys(&config.workload, config.endpoints.len());
+    let final_reads = gameday_canary::final_reads_within(keys) + FINAL;
     let mut canary = Canary::start(config, wire, &publisher, judge);
     let measured = measure(
         &mut canary,
@@ -235,7 +237,7 @@ async fn run(
             },
         })
         .map_err(|e| e.to_string())?;
-    canary.end(&publisher, patience).await;
+    canary.end(&publisher, final_reads, patience).await;
     let _ = timeout(Duration::from_secs(60), judging).await;
     for change in publisher.step(ended + patience) {
         view.alarm(&change);
@@ -415,10 +417,10 @@ impl Canary {
 
     /// Final reads, then the end, each with its deadline; what goes wrong
     /// spoils the history.
-    async fn end(mut self, publisher: &Publisher, patience: Duration) {
+    async fn end(mut self, publisher: &Publisher, final_reads: Duration, patience: Duration) {
         let end = async {
             self.tell(Command::Final).await?;
-            let limit = patience + FINAL;
+            let limit = patience + final_reads;
             self.wait("done with its final reads", limit, |p| p.last.is_some())
                 .await?;
             self.tell(Command::Stop).await?;

@@ -1,6 +1,7 @@
 //! The run folder: the seam between doing and judging.
 
-use crate::history::{self, History};
+use crate::history::{self, Ending, History};
+use crate::operation::Operation;
 use crate::run::RunInfo;
 use crate::timeline::{self, TimelineLine};
 use serde::Serialize;
@@ -47,9 +48,21 @@ impl RunFolder {
     pub fn run_json(&self) -> PathBuf {
         self.root.join("run.json")
     }
-    /// Every operation.
+    /// Every operation: the packed history of a long run if there is no plain one.
     pub fn history(&self) -> PathBuf {
-        self.root.join("history.jsonl")
+        let (plain, packed) = (self.new_history(false), self.new_history(true));
+        if !plain.exists() && packed.exists() {
+            packed
+        } else {
+            plain
+        }
+    }
+    /// Where a history is to be written, packed or not.
+    pub fn new_history(&self, packed: bool) -> PathBuf {
+        self.root.join(match packed {
+            true => "history.jsonl.zst",
+            false => "history.jsonl",
+        })
     }
     /// Every injection and cluster event.
     pub fn timeline(&self) -> PathBuf {
@@ -104,14 +117,28 @@ impl RunFolder {
         read_json(&self.run_json())
     }
 
-    /// Reads `history.jsonl`.
+    /// Reads the history into memory.
     ///
     /// # Errors
     /// Missing or malformed, with the path and line.
     pub fn read_history(&self) -> Result<History, String> {
         let path = self.history();
-        let file = File::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        history::read(BufReader::new(file)).map_err(|e| format!("{}: {e}", path.display()))
+        history::open(&path)
+            .map_err(|e| e.to_string())
+            .and_then(history::read)
+            .map_err(|e| format!("{}: {e}", path.display()))
+    }
+
+    /// Reads the history operation by operation, in the order of their completion.
+    ///
+    /// # Errors
+    /// Missing or malformed, with the path and line.
+    pub fn stream_history(&self, each: impl FnMut(Operation)) -> Result<Ending, String> {
+        let path = self.history();
+        history::open(&path)
+            .map_err(|e| e.to_string())
+            .and_then(|input| history::stream(input, each))
+            .map_err(|e| format!("{}: {e}", path.display()))
     }
 
     /// Reads `timeline.jsonl`.

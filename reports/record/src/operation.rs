@@ -97,6 +97,19 @@ impl Call {
         }
     }
 
+    /// What it is called in a history: `read`, `eventual-read`, `write`,
+    /// `insert`, `add` or `cas`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Call::Read { strong: true, .. } => "read",
+            Call::Read { strong: false, .. } => "eventual-read",
+            Call::Write { .. } => "write",
+            Call::Insert { .. } => "insert",
+            Call::Add { .. } => "add",
+            Call::Cas { .. } => "cas",
+        }
+    }
+
     /// True for everything but reads.
     pub fn is_write(&self) -> bool {
         !matches!(self, Call::Read { .. })

@@ -18,6 +18,9 @@ impl Nanos {
     /// Later than anything that happened: the return of a call that never did.
     pub const FOREVER: Nanos = Nanos(u64::MAX);
 
+    /// Latest time at which something can have happened.
+    pub const LATEST: Nanos = Nanos(u64::MAX - 2);
+
     /// Seconds since the epoch, for people and charts.
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e9

@@ -1,6 +1,6 @@
 //! What is written is what is read, and what is not a record is refused with its place.
 
-use gameday_record::history::{self, HistoryWriter};
+use gameday_record::history::{self, HistoryFile, HistoryWriter};
 use gameday_record::operation::{Call, ErrorClass, Failure, Operation, Outcome};
 use gameday_record::timeline::{self, TimelineEvent, TimelineLine, TimelineWriter};
 use gameday_record::{Event, HistoryHeader, Nanos, Phase, Verdict};
@@ -185,6 +185,146 @@ fn what_is_no_history_is_refused_with_its_line() {
     assert!(bad(3, &lines[3].replace("\"read\"", "\"peek\"")).contains("unknown call 'peek'"));
     let long = "x".repeat(history::MAX_LINE + 2);
     assert!(bad(1, &long).contains("longer than"));
+}
+
+#[test]
+fn the_end_marker_and_the_names_of_calls_are_checked() {
+    let good = String::from_utf8(written(&every_kind())).unwrap();
+    let lines: Vec<_> = good.lines().collect();
+    let read = |lines: &[&str]| {
+        history::read(format!("{}\n", lines.join("\n")).as_bytes()).map(|h| h.complete)
+    };
+    assert_eq!(read(&lines), Ok(true));
+    // Both lines of one call are gone, as after bit rot or a second writer.
+    let mut fewer = lines.clone();
+    fewer.drain(1..3);
+    let error = read(&fewer).unwrap_err();
+    assert!(
+        error.contains("the end marker counts 14 events, but 12"),
+        "{error}"
+    );
+    let at = 1 + lines
+        .iter()
+        .position(|l| l.contains("\"f\":\"read\""))
+        .unwrap();
+    let other = lines[at].replace("\"f\":\"read\"", "\"f\":\"write\"");
+    let mut renamed = lines.clone();
+    renamed[at] = &other;
+    let error = read(&renamed).unwrap_err();
+    assert!(
+        error.contains("completes 'write', but it invoked 'read'"),
+        "{error}"
+    );
+}
+
+/// Many lines, so that there are several frames.
+fn packed(ops: &[Operation], path: &std::path::Path) {
+    let file = std::fs::File::create(path).unwrap();
+    let packed = path.extension() == Some("zst".as_ref());
+    let file = HistoryFile::new(std::io::BufWriter::new(file), packed).unwrap();
+    let mut w = HistoryWriter::new(file, header()).unwrap();
+    for (i, o) in ops.iter().enumerate() {
+        w.append(Event::of_invocation(o)).unwrap();
+        w.append(Event::of_completion(o, o.returned.unwrap()))
+            .unwrap();
+        if i % 1000 == 0 {
+            w.flush().unwrap();
+        }
+    }
+    w.finish().unwrap().finish().unwrap();
+}
+
+fn many() -> Vec<Operation> {
+    let kinds = every_kind();
+    (0..30_000)
+        .map(|i| Operation {
+            index: 2 * i,
+            process: i % 7,
+            invoked: Nanos(i * 1_000_000),
+            due: Nanos(i * 1_000_000),
+            returned: Some(Nanos(i * 1_000_000 + 700)),
+            ..kinds[i as usize % kinds.len()].clone()
+        })
+        .collect()
+}
+
+#[test]
+fn a_packed_history_has_the_same_lines_and_begins_at_any_frame() {
+    let dir = tempfile::tempdir().unwrap();
+    let ops = many();
+    let [plain, zst] = ["history.jsonl", "history.jsonl.zst"].map(|n| dir.path().join(n));
+    packed(&ops, &plain);
+    packed(&ops, &zst);
+    let mut lines = String::new();
+    history::open(&zst)
+        .unwrap()
+        .read_to_string(&mut lines)
+        .unwrap();
+    assert!(lines == std::fs::read_to_string(&plain).unwrap());
+    let folder = gameday_record::RunFolder::at(dir.path());
+    assert_eq!(folder.history(), plain);
+    std::fs::remove_file(&plain).unwrap();
+    assert_eq!(folder.history(), zst);
+    let back = folder.read_history().unwrap();
+    assert!(back.complete && back.operations == ops);
+
+    let mut file = std::fs::File::open(&zst).unwrap();
+    let frames = history::frames(&mut file).unwrap().expect("an index");
+    assert!(frames.len() > 1, "{frames:?}");
+    let bytes = std::fs::read(&zst).unwrap();
+    let mut at = 0;
+    for f in &frames {
+        let one = &bytes[f.at as usize..][..f.packed as usize];
+        let part = {
+            let mut part = Vec::new();
+            zstd::stream::copy_decode(one, &mut part).unwrap();
+            part
+        };
+        assert!(part == lines.as_bytes()[at..][..f.content as usize]);
+        assert_eq!(part.last(), Some(&b'\n'), "frames are of whole lines");
+        at += f.content as usize;
+    }
+    assert_eq!(at, lines.len());
+    // Of one that is no packed history there is nothing to say.
+    assert_eq!(
+        history::frames(&mut std::io::Cursor::new(lines)).unwrap(),
+        None
+    );
+    // An index that does not fit is no index.
+    let mut torn = std::io::Cursor::new(bytes[7..].to_vec());
+    assert!(history::frames(&mut torn).is_err());
+}
+
+#[test]
+fn a_packed_history_cut_off_anywhere_is_read_as_far_as_it_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let zst = dir.path().join("history.jsonl.zst");
+    let ops = many();
+    packed(&ops, &zst);
+    let bytes = std::fs::read(&zst).unwrap();
+    let folder = gameday_record::RunFolder::at(dir.path());
+    let mut before = 0;
+    for part in 1..=10 {
+        // The last cut is in the index: all lines are there, the end marker too.
+        let cut = if part == 10 {
+            bytes.len() - 3
+        } else {
+            bytes.len() * part / 10
+        };
+        std::fs::write(&zst, &bytes[..cut]).unwrap();
+        let back = folder.read_history().unwrap();
+        assert_eq!(back.complete, part == 10);
+        assert!(back.operations.len() >= before);
+        before = back.operations.len();
+        // What was flushed is there: at most a flush apart from the share of the file.
+        assert!(before + 3_000 > ops.len() * part / 10, "{before} of {part}");
+    }
+    // Damage in the middle is no end.
+    let mut bad = bytes.clone();
+    bad[bytes.len() / 2] ^= 0x55;
+    std::fs::write(&zst, &bad).unwrap();
+    let error = folder.read_history().unwrap_err();
+    assert!(error.contains("history.jsonl.zst: line"), "{error}");
 }
 
 #[test]

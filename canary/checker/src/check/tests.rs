@@ -96,3 +96,19 @@ fn a_budget_that_runs_out_anywhere_leaves_no_pass() {
     ];
     assert_eq!(open.iter().map(String::as_str).collect::<Vec<_>>(), all);
 }
+
+/// A long history is not given up for its length.
+#[test]
+fn the_time_grows_with_the_history() {
+    let time = |operations| {
+        let log = Log::of(&generate::history(&generate::Options {
+            operations,
+            ..generate::Options::default()
+        }))
+        .unwrap();
+        (Options::for_log(&log).time, log.len() as u32)
+    };
+    let ((short, few), (long, many)) = (time(100), time(1_100));
+    assert!(short >= Options::default().time);
+    assert_eq!(long - short, TIME_EACH * (many - few));
+}

@@ -100,7 +100,7 @@ impl<'a> Operations<'a> {
 }
 
 /// The text of a JSON error without its own line and column.
-pub(super) fn without_place(e: &serde_json::Error) -> String {
+fn without_place(e: &serde_json::Error) -> String {
     let text = e.to_string();
     match text.rfind(" at line ") {
         Some(i) => text[..i].into(),

@@ -1,12 +1,23 @@
 //! `history.jsonl`: every invocation and completion, one event per line, with
 //! Jepsen's field names. The first line is a header, the last an end marker;
 //! a history without its end marker is never a pass.
+//!
+//! A long history is `history.jsonl.zst`: the same lines in frames of Zstandard
+//! with an index of them (see [`Packed`]). [`open`] reads either.
 
-use crate::operation::{Attempt, Call, ErrorClass, Failure, Operation, Outcome};
+mod pack;
+mod pairing;
+mod read;
+mod write;
+
+pub use pack::{Frame, HistoryFile, Packed, frames, open};
+pub use pairing::Pairing;
+pub use read::{Ending, History, Reader, Refused, read, stream};
+pub use write::HistoryWriter;
+
+use crate::operation::{Attempt, Call, Failure, Operation, Outcome};
 use crate::time::Nanos;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
-use std::io::{self, BufRead, Write};
 
 /// Version of the format that this crate writes.
 pub const HISTORY_VERSION: u32 = 2;
@@ -171,20 +182,18 @@ impl HistoryLine {
 impl<'a> Event<&'a str> {
     /// The invocation of `op`, to be written.
     pub fn of_invocation(op: &'a Operation) -> Self {
-        let (f, value) = match &op.call {
-            Call::Read { strong: true, .. } => ("read", EventValue::One(None)),
-            Call::Read { strong: false, .. } => ("eventual-read", EventValue::One(None)),
-            Call::Write { value, .. } => ("write", EventValue::One(Some(*value))),
-            Call::Insert { value, .. } => ("insert", EventValue::One(Some(*value))),
-            Call::Add { delta, .. } => ("add", EventValue::One(Some(*delta))),
-            Call::Cas { expected, new, .. } => ("cas", EventValue::Pair(*expected, *new)),
+        let value = match &op.call {
+            Call::Read { .. } => EventValue::One(None),
+            Call::Write { value, .. } | Call::Insert { value, .. } => EventValue::One(Some(*value)),
+            Call::Add { delta, .. } => EventValue::One(Some(*delta)),
+            Call::Cas { expected, new, .. } => EventValue::Pair(*expected, *new),
         };
         Event {
             index: op.index,
             time: op.invoked,
             process: op.process,
             kind: EventKind::Invoke,
-            f,
+            f: op.call.name(),
             table: &op.table,
             key: op.call.key(),
             value,
@@ -263,10 +272,12 @@ impl Event {
     pub fn complete(op: &Operation, at: Nanos) -> Event {
         Event::of_completion(op, at).owned()
     }
+}
 
+impl<S: AsRef<str>> Event<S> {
     fn call(&self) -> Result<Call, String> {
-        let key = self.key.clone();
-        Ok(match (self.f.as_str(), self.value) {
+        let key = self.key.as_ref().to_string();
+        Ok(match (self.f.as_ref(), self.value) {
             ("read", _) => Call::Read { key, strong: true },
             ("eventual-read", _) => Call::Read { key, strong: false },
             ("write", EventValue::One(Some(value))) => Call::Write { key, value },
@@ -283,238 +294,4 @@ impl Event {
             }
         })
     }
-}
-
-/// Appends events to `history.jsonl`, numbering them. Keeps nothing in memory.
-#[derive(Debug)]
-pub struct HistoryWriter<W: Write> {
-    out: W,
-    next: u64,
-}
-
-impl<W: Write> HistoryWriter<W> {
-    /// Writes the header.
-    ///
-    /// # Errors
-    /// Those of the underlying writer.
-    pub fn new(mut out: W, header: HistoryHeader) -> io::Result<Self> {
-        serde_json::to_writer(
-            &mut out,
-            &HistoryLine::Header {
-                gameday_history: header,
-            },
-        )?;
-        out.write_all(b"\n")?;
-        Ok(HistoryWriter { out, next: 0 })
-    }
-
-    /// Appends one event and returns its index.
-    ///
-    /// # Errors
-    /// Those of the underlying writer.
-    pub fn append(&mut self, mut event: Event) -> io::Result<u64> {
-        let index = self.next;
-        event.index = index;
-        self.next += 1;
-        serde_json::to_writer(&mut self.out, &event)?;
-        self.out.write_all(b"\n")?;
-        Ok(index)
-    }
-
-    /// Hands buffered lines to the file.
-    ///
-    /// # Errors
-    /// Those of the underlying writer.
-    pub fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-
-    /// Writes the end marker: every canary's stream was read to its end.
-    ///
-    /// # Errors
-    /// Those of the underlying writer.
-    pub fn finish(mut self) -> io::Result<W> {
-        serde_json::to_writer(
-            &mut self.out,
-            &HistoryLine::End {
-                gameday_end: self.next,
-            },
-        )?;
-        self.out.write_all(b"\n")?;
-        self.out.flush()?;
-        Ok(self.out)
-    }
-}
-
-/// Pairs invocations with completions as they arrive: the one place where
-/// events become operations, used live and from the file.
-#[derive(Debug, Default)]
-pub struct Pairing {
-    open: HashMap<u64, Operation>,
-}
-
-impl Pairing {
-    /// Takes one event; returns the operation it completes, if it does.
-    ///
-    /// # Errors
-    /// An event that does not fit: a process that invokes twice at once, a
-    /// completion without invocation or of another call.
-    pub fn push(&mut self, e: &Event) -> Result<Option<Operation>, String> {
-        if e.kind == EventKind::Invoke {
-            let op = Operation {
-                index: e.index,
-                process: e.process,
-                az: e.az.clone(),
-                endpoint: e.endpoint.clone(),
-                table: e.table.clone(),
-                call: e.call()?,
-                due: e.due.unwrap_or(e.time),
-                invoked: e.time,
-                returned: None,
-                outcome: Outcome::Unknown {
-                    failure: Failure {
-                        class: ErrorClass::Abandoned,
-                        message: String::new(),
-                    },
-                },
-                last: e.last,
-                fresh: e.fresh,
-                attempt: e.attempt,
-            };
-            if self.open.insert(e.process, op).is_some() {
-                return Err(format!(
-                    "process {} invokes while its last call is still open",
-                    e.process
-                ));
-            }
-            return Ok(None);
-        }
-        let mut op = self.open.remove(&e.process).ok_or_else(|| {
-            format!(
-                "process {} completes a call that it did not invoke",
-                e.process
-            )
-        })?;
-        if op.call.key() != e.key || op.table != e.table {
-            return Err(format!(
-                "process {} completes a call on another key",
-                e.process
-            ));
-        }
-        if e.time < op.invoked {
-            return Err(format!(
-                "process {} completes a call before it began",
-                e.process
-            ));
-        }
-        let failure = || {
-            e.error.clone().unwrap_or(Failure {
-                class: ErrorClass::Protocol,
-                message: "no error given".into(),
-            })
-        };
-        op.returned = Some(e.time);
-        op.outcome = match e.kind {
-            EventKind::Ok => Outcome::Ok {
-                value: match (&op.call, e.value) {
-                    (Call::Read { .. } | Call::Add { .. }, EventValue::One(v)) => v,
-                    (Call::Read { .. } | Call::Add { .. }, EventValue::Pair(..)) => {
-                        return Err(format!("'{}' returned a pair", e.f));
-                    }
-                    _ => None,
-                },
-            },
-            EventKind::Fail => Outcome::Failed {
-                failure: failure(),
-                observed: e.observed,
-            },
-            EventKind::Info | EventKind::Invoke => Outcome::Unknown { failure: failure() },
-        };
-        Ok(Some(op))
-    }
-
-    /// The calls still in flight, as unknown.
-    pub fn finish(self) -> Vec<Operation> {
-        let mut rest: Vec<_> = self.open.into_values().collect();
-        rest.sort_by_key(|o| o.index);
-        rest
-    }
-}
-
-/// A whole history in memory.
-#[derive(Clone, Debug, PartialEq)]
-pub struct History {
-    /// Its header.
-    pub header: HistoryHeader,
-    /// All operations, by invocation time.
-    pub operations: Vec<Operation>,
-    /// False if the end marker is missing: the recording was cut off.
-    pub complete: bool,
-}
-
-/// Reads a history.
-///
-/// # Errors
-/// A line that is not of the format, with its number; an I/O error.
-pub fn read(mut input: impl BufRead) -> Result<History, String> {
-    let mut header = None;
-    let mut pairing = Pairing::default();
-    let mut operations = Vec::new();
-    let mut complete = false;
-    let mut line = Vec::new();
-    for number in 1.. {
-        line.clear();
-        let n = io::Read::take(&mut input, MAX_LINE as u64 + 1)
-            .read_until(b'\n', &mut line)
-            .map_err(|e| format!("line {number}: {e}"))?;
-        if n == 0 {
-            break;
-        }
-        if n > MAX_LINE {
-            return Err(format!("line {number} is longer than {MAX_LINE} bytes"));
-        }
-        if line.last() != Some(&b'\n') {
-            // A torn last line: what an interrupted recorder leaves. The end
-            // marker is missing then, which is what `complete` says.
-            break;
-        }
-        if complete {
-            return Err(format!("line {number}: something follows the end marker"));
-        }
-        let parsed = HistoryLine::parse(&line).map_err(|e| {
-            format!("line {number}: neither an event, a header nor an end marker ({e})")
-        })?;
-        match parsed {
-            HistoryLine::Header { gameday_history: h } => {
-                if !(OLDEST_HISTORY..=HISTORY_VERSION).contains(&h.version) {
-                    return Err(format!(
-                        "line {number}: history format {} (this binary reads {OLDEST_HISTORY} to {HISTORY_VERSION})",
-                        h.version
-                    ));
-                }
-                if header.replace(h).is_some() {
-                    return Err(format!("line {number}: a second header"));
-                }
-            }
-            HistoryLine::End { .. } => complete = true,
-            HistoryLine::Event(e) => {
-                if header.is_none() {
-                    return Err(format!("line {number}: an event before the header"));
-                }
-                operations.extend(
-                    pairing
-                        .push(&e)
-                        .map_err(|why| format!("line {number}: {why}"))?,
-                );
-            }
-        }
-    }
-    let header = header.ok_or("not a gameday history: no header line")?;
-    operations.extend(pairing.finish());
-    operations.sort_by_key(|o| (o.invoked, o.index));
-    Ok(History {
-        header,
-        operations,
-        complete,
-    })
 }
