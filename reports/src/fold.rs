@@ -278,6 +278,9 @@ struct Open {
     tally: Tally,
 }
 
+/// Seconds of which a bounded fold keeps latencies, at most: a histogram each.
+const MAX_LATENCIES: u64 = 120;
+
 /// Requests that may be tried again, at most; the oldest are forgotten, and
 /// then count as missed. Far more than canaries have in flight.
 const MAX_OPEN: usize = 100_000;
@@ -295,6 +298,8 @@ pub struct Fold {
     patience: Patience,
     /// Seconds that are kept; `None`: all.
     keep: Option<u64>,
+    /// Of how many of them the latencies are kept; `None`: of all.
+    latencies: Option<u64>,
     newest: u64,
 }
 
@@ -310,6 +315,16 @@ impl Fold {
     pub fn bounded(keep: u64) -> Self {
         Fold {
             keep: Some(keep.max(1)),
+            latencies: Some(keep.clamp(1, MAX_LATENCIES)),
+            ..Fold::default()
+        }
+    }
+
+    /// An empty fold that keeps the counts of every second, and the latencies
+    /// of its cells alone: a day's seconds would take gigabytes.
+    pub fn of_counts() -> Self {
+        Fold {
+            latencies: Some(0),
             ..Fold::default()
         }
     }
@@ -377,7 +392,7 @@ impl Fold {
         if let (true, Some(returned)) = (tally.acknowledged(), op.returned) {
             let us = micros(returned.since(op.due));
             record(&mut cell.latency, us);
-            if kept {
+            if second >= self.oldest_latency() {
                 let by_second = self
                     .latency
                     .entry((second, key.2))
@@ -414,6 +429,12 @@ impl Fold {
             .map_or(0, |keep| (self.newest + 1).saturating_sub(keep))
     }
 
+    /// Oldest second whose latencies are kept.
+    fn oldest_latency(&self) -> u64 {
+        self.latencies
+            .map_or(0, |keep| (self.newest + 1).saturating_sub(keep))
+    }
+
     /// Lets go of seconds that are too old once `second` has come.
     fn advance(&mut self, second: u64) {
         if second <= self.newest {
@@ -422,7 +443,7 @@ impl Fold {
         let before = self.oldest();
         self.newest = second;
         let oldest = self.oldest();
-        if oldest == before {
+        if oldest == before && self.oldest_latency() == 0 {
             return;
         }
         for cell in self.cells.values_mut() {
@@ -430,6 +451,7 @@ impl Fold {
                 first.remove();
             }
         }
+        let oldest = self.oldest_latency();
         while let Some(first) = self.latency.first_entry().filter(|e| e.key().0 < oldest) {
             first.remove();
         }
@@ -572,11 +594,7 @@ impl Fold {
                 let _ = sum.add(h);
             }
         }
-        if sum.is_empty() {
-            return (None, None);
-        }
-        let at = |q| Some(Duration::from_micros(sum.value_at_quantile(q)));
-        (at(0.5), at(0.99))
+        quantiles(&sum)
     }
 
     /// Counts of every second that has any, over the cells that `keep` keeps.
@@ -623,6 +641,12 @@ impl Fold {
         }
         sum
     }
+}
+
+/// p50 and p99, if there is anything.
+pub(crate) fn quantiles(h: &Histogram<u32>) -> (Option<Duration>, Option<Duration>) {
+    let at = |q| (!h.is_empty()).then(|| Duration::from_micros(h.value_at_quantile(q)));
+    (at(0.5), at(0.99))
 }
 
 /// Microseconds, rounded up to at least one, so that nothing counts as free.
@@ -826,6 +850,23 @@ pub(crate) mod tests {
         assert_eq!(fold.counts(990, 999, |_| true).answered, 10);
         assert_eq!(fold.by_second(|_| true).len(), 10);
         assert_eq!(fold.latency.len(), 10);
+    }
+
+    /// A night's runner must not hold a histogram for each of its seconds.
+    #[test]
+    fn a_bounded_fold_keeps_few_latencies_however_long_it_looks_back() {
+        let mut fold = Fold::bounded(10_000);
+        for s in 0..1_000 {
+            fold.push(&op("a", "a", s * 1_000, 1, ok()));
+            assert!(fold.latency.len() as u64 <= MAX_LATENCIES);
+        }
+        assert_eq!(fold.counts(0, 999, |_| true).answered, 1_000);
+        let (p50, _) = fold.quantiles(1_000 - MAX_LATENCIES, 999, None);
+        assert!(p50.is_some());
+        let mut fold = Fold::of_counts();
+        fold.push(&op("a", "a", 5_000, 1, ok()));
+        assert!(fold.latency.is_empty());
+        assert_eq!(fold.latency(|_| true).len(), 1);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod baseline;
 pub mod burn;
 pub mod fold;
 pub mod formulas;
+pub mod load;
 pub mod mcr;
 pub mod numbers;
 pub mod overall;

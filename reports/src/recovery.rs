@@ -12,8 +12,9 @@
 //! Source: the definition of TTR in our notes on availability, with success
 //! alone as the criterion and a span of 3 s.
 
-use crate::fold::{Kind, Patience, Tally};
-use gameday_record::{Nanos, Operation};
+use crate::fold::{Kind, Tally};
+use gameday_record::Nanos;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -28,21 +29,31 @@ pub const SPAN_AVAILABILITY: f64 = 0.99;
 pub struct Sample {
     /// When it was due.
     pub due: Nanos,
-    /// When its outcome was known ([`Patience::known`]).
+    /// When its outcome was known ([`Patience::known`](crate::fold::Patience::known)).
     pub known: Nanos,
+    /// By how much it was sent late, in microseconds.
+    pub lag_us: u32,
+    /// Which table and sort of connection it was, by [`Load`](crate::load::Load)'s number.
+    pub variant: u16,
     /// How it counts; never `Unsent`.
     pub tally: Tally,
 }
 
 impl Sample {
-    /// Of one operation; `None` if it was not sent, or is a final read.
-    pub fn of(patience: Patience, op: &Operation) -> Option<Sample> {
-        let tally = patience.tally(op);
-        (!op.last && tally != Tally::Unsent).then(|| Sample {
-            due: op.due,
-            known: patience.known(op),
+    /// One that was sent when it was due.
+    pub fn new(due: Nanos, known: Nanos, tally: Tally) -> Sample {
+        Sample {
+            due,
+            known,
+            lag_us: 0,
+            variant: 0,
             tally,
-        })
+        }
+    }
+
+    /// By how much it was sent late.
+    pub fn lag(&self) -> Duration {
+        Duration::from_micros(self.lag_us.into())
     }
 
     /// True if the service answered, and in time.
@@ -63,29 +74,72 @@ pub struct Cell {
     /// By due time.
     pub samples: Vec<Sample>,
     /// `missed[i]`: how many of the first `i` samples were not answered.
-    missed: Vec<u64>,
+    missed: Vec<u32>,
     /// The longest time from a due time until the outcome was known.
     longest: Duration,
 }
 
 impl Cell {
     /// A cell; the samples are sorted.
-    pub fn new(az: String, endpoint: String, kind: Kind, mut samples: Vec<Sample>) -> Self {
-        samples.sort_by_key(|s| s.due);
-        let mut missed = vec![0];
-        missed.extend(samples.iter().scan(0, |n, s| {
-            *n += u64::from(!s.answered());
-            Some(*n)
-        }));
-        let lives = samples.iter().map(|s| s.known.since(s.due));
-        Cell {
+    pub fn new(az: String, endpoint: String, kind: Kind, samples: Vec<Sample>) -> Self {
+        let mut cell = Cell {
             az,
             endpoint,
             kind,
-            missed,
-            longest: lives.max().unwrap_or_default(),
             samples,
+            missed: Vec::new(),
+            longest: Duration::ZERO,
+        };
+        cell.sort();
+        cell
+    }
+
+    /// Takes one more; the cell is to be sorted before it is asked.
+    pub fn push(&mut self, sample: Sample) {
+        let samples = &mut self.samples;
+        if samples.len() == samples.capacity() {
+            // By a quarter, not to the double: memory counts more than copying.
+            samples.reserve_exact((samples.len() / 4).max(64));
         }
+        samples.push(sample);
+    }
+
+    /// Brings the samples into the order of their due times.
+    pub fn sort(&mut self) {
+        self.samples.sort_by_key(|s| s.due);
+        self.missed.clear();
+        self.missed.reserve_exact(self.samples.len() + 1);
+        self.missed.push(0);
+        let mut missed = 0;
+        for s in &self.samples {
+            missed += u32::from(!s.answered());
+            self.missed.push(missed);
+            self.longest = self.longest.max(s.known.since(s.due));
+        }
+    }
+
+    /// The first sample from number `from` on that was answered.
+    pub fn next_answered(&self, from: usize) -> Option<&Sample> {
+        let answered = |n: usize| n - self.missed[n] as usize;
+        let before = answered(from.min(self.samples.len()));
+        // How many were answered among the first n grows with n.
+        let (mut low, mut high) = (from, self.samples.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if answered(middle + 1) > before {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        self.samples.get(low)
+    }
+
+    /// The samples due in `[from, to)` that were not answered.
+    fn misses(&self, from: Nanos, to: Nanos) -> impl Iterator<Item = &Sample> {
+        let a = self.samples.partition_point(|s| s.due < from);
+        let b = self.samples.partition_point(|s| s.due < to).max(a);
+        self.samples[a..b].iter().filter(|s| !s.answered())
     }
 
     /// The samples whose life `[due, known]` may meet `[from, to)`, in order of
@@ -102,28 +156,13 @@ impl Cell {
     fn count(&self, from: Nanos, to: Nanos) -> (u64, u64) {
         let a = self.samples.partition_point(|s| s.due < from);
         let b = self.samples.partition_point(|s| s.due < to).max(a);
-        ((b - a) as u64, self.missed[b] - self.missed[a])
+        ((b - a) as u64, u64::from(self.missed[b] - self.missed[a]))
     }
 
     /// True if a fault in these AZs touches it.
     pub fn touched_by(&self, azs: &[String]) -> bool {
         azs.contains(&self.az) || azs.contains(&self.endpoint)
     }
-}
-
-/// Files what became of operations into cells.
-pub fn cells<'a>(samples: impl IntoIterator<Item = (&'a Operation, Sample)>) -> Vec<Cell> {
-    let mut by_cell: BTreeMap<(&str, &str, Kind), Vec<Sample>> = BTreeMap::new();
-    for (o, sample) in samples {
-        by_cell
-            .entry((&o.az, &o.endpoint, Kind::of(&o.call)))
-            .or_default()
-            .push(sample);
-    }
-    by_cell
-        .into_iter()
-        .map(|((az, endpoint, kind), s)| Cell::new(az.into(), endpoint.into(), kind, s))
-        .collect()
 }
 
 /// When and where a fault was in force.
@@ -156,73 +195,149 @@ pub enum NotHealthy {
     Never,
 }
 
-/// The first time from `start` on at which the cells were healthy again (see
-/// the module's text). Measurement ended at `end`. Candidates are `start`,
-/// the ends of faults, and the instants after an operation that was not
-/// answered, in whole milliseconds.
+/// When cells were healthy, for as many questions as there are injections: a
+/// time that was looked at once is not looked at again.
 ///
-/// # Errors
-/// Why there is none.
-pub fn healthy_from(
-    start: Nanos,
-    end: Nanos,
-    cells: &[Cell],
-    faults: &[Active],
-) -> Result<Nanos, NotHealthy> {
-    let last_start = Nanos(end.0.saturating_sub(SPAN.as_nanos() as u64));
-    if last_start < start {
-        return Err(NotHealthy::TooShort);
-    }
-    let millisecond_after = |t: Nanos| {
-        Nanos(
-            (t.0 / 1_000_000)
-                .saturating_add(1)
-                .saturating_mul(1_000_000),
-        )
-    };
-    let mut candidates: Vec<Nanos> = cells
-        .iter()
-        .flat_map(|c| &c.samples)
-        .filter(|s| !s.answered() && s.due >= start && s.due < last_start)
-        .map(|s| millisecond_after(s.due))
-        .chain(faults.iter().filter_map(|f| f.to))
-        .chain([start])
-        .filter(|t| (start..=last_start).contains(t))
-        .collect();
-    candidates.sort_unstable();
-    candidates.dedup();
-
-    let mut last = NotHealthy::AllTouched;
-    for t in candidates {
-        match judge(t, cells, faults) {
-            Ok(()) => return Ok(t),
-            Err(why) => last = why,
-        }
-    }
-    Err(last)
+/// Candidates are the time that is asked from, the ends of faults, and the
+/// instants after an operation that was not answered, in whole milliseconds.
+pub struct Health<'a> {
+    cells: Vec<&'a Cell>,
+    /// By their begin, each with the latest end of those up to it.
+    faults: Vec<(&'a Active, Nanos)>,
+    /// The last time that a healthy span can begin at.
+    last_start: Nanos,
+    candidates: Vec<Nanos>,
+    /// The first candidate from each on that is not known to be unhealthy.
+    next: RefCell<Vec<u32>>,
+    /// The candidate that is known to be healthy, if it is.
+    healthy: RefCell<Vec<bool>>,
+    /// Spans that were looked at.
+    looked: std::cell::Cell<u64>,
 }
 
-/// Whether the cells are healthy in the span from `t` on.
-fn judge(t: Nanos, cells: &[Cell], faults: &[Active]) -> Result<(), NotHealthy> {
-    let to = t + SPAN;
-    let active: Vec<_> = faults.iter().filter(|f| f.during(t, to)).collect();
-    let mut pairs: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-    for cell in cells {
-        if active.iter().any(|f| cell.touched_by(&f.azs)) {
-            continue;
+impl<'a> Health<'a> {
+    /// Of these cells, of which those that an active fault touches are not
+    /// asked. Measurement ended at `end`.
+    pub fn new(cells: Vec<&'a Cell>, faults: &'a [Active], end: Nanos) -> Self {
+        let last_start = Nanos(end.0.saturating_sub(SPAN.as_nanos() as u64));
+        let millisecond_after = |t: Nanos| {
+            let after = (t.0 / 1_000_000).saturating_add(1);
+            Nanos(after.saturating_mul(1_000_000))
+        };
+        let mut candidates: Vec<Nanos> = cells
+            .iter()
+            .flat_map(|c| c.misses(Nanos::ZERO, last_start))
+            .map(|s| millisecond_after(s.due))
+            .collect();
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates.extend(faults.iter().filter_map(|f| f.to));
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates.retain(|t| *t <= last_start);
+        let mut sorted: Vec<&Active> = faults.iter().collect();
+        sorted.sort_by_key(|f| f.from);
+        let mut latest = Nanos::ZERO;
+        let faults = sorted
+            .into_iter()
+            .map(|f| {
+                latest = latest.max(f.to.unwrap_or(Nanos::FOREVER));
+                (f, latest)
+            })
+            .collect();
+        Health {
+            next: RefCell::new((0..candidates.len() as u32).collect()),
+            healthy: RefCell::new(vec![false; candidates.len()]),
+            cells,
+            faults,
+            last_start,
+            candidates,
+            looked: std::cell::Cell::new(0),
         }
-        let (attempts, missed) = cell.count(t, to);
-        if missed as f64 > (1.0 - SPAN_AVAILABILITY) * attempts as f64 + 1e-9 {
-            return Err(NotHealthy::Never);
-        }
-        *pairs.entry((&cell.az, &cell.endpoint)).or_default() += attempts;
     }
-    if pairs.is_empty() {
-        Err(NotHealthy::AllTouched)
-    } else if pairs.values().any(|n| *n == 0) {
-        Err(NotHealthy::Silent)
-    } else {
-        Ok(())
+
+    /// The first time from `start` on at which the cells were healthy (see the
+    /// module's text).
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn from(&self, start: Nanos) -> Result<Nanos, NotHealthy> {
+        if self.last_start < start {
+            return Err(NotHealthy::TooShort);
+        }
+        let mut last = match self.judge(start) {
+            Ok(()) => return Ok(start),
+            Err(why) => why,
+        };
+        let first = self.candidates.partition_point(|t| *t <= start);
+        if let Some(at) = self.next_healthy(first) {
+            return Ok(self.candidates[at]);
+        }
+        if first < self.candidates.len()
+            && let Some(t) = self.candidates.last()
+            && let Err(why) = self.judge(*t)
+        {
+            last = why;
+        }
+        Err(last)
+    }
+
+    fn next_healthy(&self, first: usize) -> Option<usize> {
+        let (mut next, mut healthy) = (self.next.borrow_mut(), self.healthy.borrow_mut());
+        let mut at = first;
+        let found = loop {
+            // Past the end nothing is known to be unhealthy.
+            while at < next.len() && next[at] as usize != at {
+                at = next[at] as usize;
+            }
+            if at >= next.len() {
+                break None;
+            }
+            if healthy[at] || self.judge(self.candidates[at]).is_ok() {
+                healthy[at] = true;
+                break Some(at);
+            }
+            next[at] = at as u32 + 1;
+        };
+        // Whoever asks from anywhere on this way need not go it again.
+        let end = found.unwrap_or(next.len()) as u32;
+        let mut at = first;
+        while at < next.len() && (at as u32) < end {
+            at = std::mem::replace(&mut next[at], end) as usize;
+        }
+        found
+    }
+
+    /// Whether the cells are healthy in the span from `t` on.
+    fn judge(&self, t: Nanos) -> Result<(), NotHealthy> {
+        self.looked.set(self.looked.get() + 1);
+        let to = t + SPAN;
+        let begun = self.faults.partition_point(|(f, _)| f.from < to);
+        let active: Vec<&Active> = self.faults[..begun]
+            .iter()
+            .rev()
+            .take_while(|(_, latest)| *latest > t)
+            .map(|(f, _)| *f)
+            .filter(|f| f.during(t, to))
+            .collect();
+        let mut pairs: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for cell in &self.cells {
+            if active.iter().any(|f| cell.touched_by(&f.azs)) {
+                continue;
+            }
+            let (attempts, missed) = cell.count(t, to);
+            if missed as f64 > (1.0 - SPAN_AVAILABILITY) * attempts as f64 + 1e-9 {
+                return Err(NotHealthy::Never);
+            }
+            *pairs.entry((&cell.az, &cell.endpoint)).or_default() += attempts;
+        }
+        if pairs.is_empty() {
+            Err(NotHealthy::AllTouched)
+        } else if pairs.values().any(|n| *n == 0) {
+            Err(NotHealthy::Silent)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -244,17 +359,22 @@ mod tests {
     fn cell(az: &str, endpoint: &str, bad: &[(u64, u64)]) -> Cell {
         let samples = (0..200)
             .map(|i| i * 100)
-            .map(|t| Sample {
-                due: ms(t),
-                known: ms(t + 1),
-                tally: if bad.iter().any(|(a, b)| (*a..*b).contains(&t)) {
-                    Tally::Unknown
-                } else {
-                    Tally::Answered
-                },
+            .map(|t| {
+                let bad = bad.iter().any(|(a, b)| (*a..*b).contains(&t));
+                let tally = if bad { Tally::Unknown } else { Tally::Answered };
+                Sample::new(ms(t), ms(t + 1), tally)
             })
             .collect();
         Cell::new(az.into(), endpoint.into(), Kind::Write, samples)
+    }
+
+    fn healthy_from(
+        start: Nanos,
+        end: Nanos,
+        cells: &[Cell],
+        faults: &[Active],
+    ) -> Result<Nanos, NotHealthy> {
+        Health::new(cells.iter().collect(), faults, end).from(start)
     }
 
     fn fault(az: &str, from: u64, to: u64) -> Active {
@@ -329,11 +449,7 @@ mod tests {
 
     #[test]
     fn what_was_under_way_when_the_fault_came_is_its_loss() {
-        let s = |due, known, tally| Sample {
-            due: ms(due),
-            known: ms(known),
-            tally,
-        };
+        let s = |due, known, tally| Sample::new(ms(due), ms(known), tally);
         let lost = |s: Sample| lost_in(&s, ms(5_000), ms(8_000));
         assert!(lost(s(4_000, 6_000, Tally::Unknown)));
         assert!(!lost(s(4_000, 4_900, Tally::Unknown)));
@@ -350,5 +466,40 @@ mod tests {
         ];
         let cell = Cell::new("a".into(), "a".into(), Kind::Write, all.clone());
         assert_eq!(cell.alive(ms(5_000), ms(8_000)), &all[1..3]);
+    }
+
+    /// However many injections ask, and however long nothing is well: each
+    /// candidate is looked at once, and each question costs one look more.
+    #[test]
+    fn looking_is_linear_in_misses_and_questions() {
+        let end = ms(20_000);
+        let cells = [cell("a", "b", &[(2_000, 19_000)]), cell("b", "b", &[])];
+        let health = Health::new(cells.iter().collect(), &[], end);
+        let misses = 150; // Due from 2 s to 16.9 s, where the last span begins.
+        let questions = 140;
+        for n in 0..questions {
+            let found = health.from(ms(3_000 + 100 * n));
+            assert_eq!(found, Err(NotHealthy::Never), "from {n}");
+        }
+        let looked = health.looked.get();
+        assert!(looked <= misses + 2 * questions, "{looked}");
+        // One that is found is not looked for again either.
+        let well = [cell("a", "b", &[(2_000, 9_000)])];
+        let health = Health::new(well.iter().collect(), &[], end);
+        for n in 0..50 {
+            assert_eq!(health.from(ms(3_000 + 100 * n)), Ok(ms(8_901)));
+        }
+        assert!(health.looked.get() <= 70 + 50, "{}", health.looked.get());
+    }
+
+    #[test]
+    fn the_next_answer_is_found_without_walking() {
+        let c = cell("a", "b", &[(1_000, 2_000), (19_500, 20_000)]);
+        let due = |from| c.next_answered(from).map(|s| s.due);
+        assert_eq!(due(0), Some(ms(0)));
+        assert_eq!(due(10), Some(ms(2_000)));
+        assert_eq!(due(25), Some(ms(2_500)));
+        assert_eq!(due(195), None);
+        assert_eq!(due(200), None);
     }
 }

@@ -27,7 +27,7 @@ pub struct Source<'a> {
     /// First attempts and retries of the measured time.
     pub fold: &'a Fold,
     /// The same, operation by operation.
-    pub cells: &'a [Cell],
+    pub cells: &'a [&'a Cell],
     /// AZs that faults touched.
     pub touched: &'a BTreeSet<String>,
     /// The measured time.
@@ -229,7 +229,7 @@ pub struct PairTime<'a> {
 
 /// Up and down times of every cell. A kind's rate is that of its busiest pair:
 /// one that fell silent must not stretch the cutoff.
-pub fn pair_times(cells: &[Cell], m: Measured) -> Vec<PairTime<'_>> {
+pub fn pair_times<'a>(cells: &[&'a Cell], m: Measured) -> Vec<PairTime<'a>> {
     let seconds = m.to.since(m.from).as_secs_f64();
     let most = |kind| {
         cells

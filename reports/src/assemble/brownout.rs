@@ -68,11 +68,8 @@ mod tests {
             .map(|i| {
                 let (ok, took_ms) = f(i);
                 let due = Nanos(i * 100_000_000);
-                Sample {
-                    due,
-                    known: Nanos(due.0 + took_ms * 1_000_000),
-                    tally: if ok { Tally::Answered } else { Tally::Unknown },
-                }
+                let tally = if ok { Tally::Answered } else { Tally::Unknown };
+                Sample::new(due, Nanos(due.0 + took_ms * 1_000_000), tally)
             })
             .collect();
         Cell::new("a".into(), "a".into(), Kind::Write, samples)

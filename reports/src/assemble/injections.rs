@@ -5,7 +5,7 @@ use super::timeline::proven_gone;
 use crate::fold::{Kind, Tally};
 use crate::formulas::{self, Acknowledged};
 use crate::numbers::up_to_millis;
-use crate::recovery::{self, Active, Cell, NotHealthy, Sample, lost_in};
+use crate::recovery::{Active, Cell, Health, NotHealthy, Sample, lost_in};
 use crate::report::{
     AlarmRow, AlarmSource, Alarmed, Gap, Impact, InjectionReport, KindImpact, Measured, PairImpact,
     PairOutage, Timing,
@@ -28,18 +28,21 @@ pub fn faults(injections: &[InjectionReport]) -> Vec<Active> {
 /// later ([`alarmed`]).
 pub fn measure(
     injections: &mut [InjectionReport],
-    cells: &[Cell],
+    cells: &[&Cell],
     faults: &[Active],
     measured: Measured,
     writes: Option<&Acknowledged>,
 ) {
-    let starts: Vec<Option<Nanos>> = injections.iter().map(|i| i.injected).collect();
+    let mut starts: Vec<Nanos> = injections.iter().filter_map(|i| i.injected).collect();
+    starts.sort_unstable();
     let last_due = cells
         .iter()
         .filter_map(|c| c.samples.last())
         .map(|s| s.due)
         .max();
     let end = last_due.map_or(measured.to, |l| l.min(measured.to));
+    let beside_faults = Health::new(cells.to_vec(), faults, end);
+    let everywhere = Health::new(cells.to_vec(), &[], end);
     let first_intent = injections.iter().map(|i| i.intent).min();
     let normal: Vec<Option<u64>> = cells
         .iter()
@@ -48,12 +51,11 @@ pub fn measure(
     for i in injections.iter_mut() {
         let Some(from) = i.injected else { continue };
         // Once this one is reverted, the next one answers for what follows.
-        let next = i
-            .reverted
-            .and_then(|r| starts.iter().flatten().copied().filter(|s| *s > r).min());
+        let after = |t: Nanos| starts.get(starts.partition_point(|s| *s <= t)).copied();
+        let next = i.reverted.and_then(after);
         // A revert that nobody saw work is none to count from.
         let reverted = i.reverted.zip(proven_gone(i));
-        let recovered = reverted.map(|(at, _)| recovery::healthy_from(at, end, cells, faults));
+        let recovered = reverted.map(|(at, _)| beside_faults.from(at));
         let window_end = match recovered {
             Some(Ok(t)) => t,
             _ => end,
@@ -68,7 +70,7 @@ pub fn measure(
             .map(|(c, normal)| pair_impact(c, window, *normal))
             .collect();
         let azs = &i.injection.azs;
-        let since_failure = |mine: &dyn Fn(&Cell) -> bool, faults: &[Active]| {
+        let since_failure = |mine: &dyn Fn(&Cell) -> bool, health: &Health<'_>| {
             let first = cells
                 .iter()
                 .filter(|c| mine(c))
@@ -77,14 +79,11 @@ pub fn measure(
                 .min();
             match first {
                 None => Timing::known(0),
-                Some(first) => timing(
-                    from,
-                    recovery::healthy_from(first.max(from), end, cells, faults),
-                ),
+                Some(first) => timing(from, health.from(first.max(from))),
             }
         };
         let elsewhere = if cells.iter().any(|c| !c.touched_by(azs)) {
-            since_failure(&|c| !c.touched_by(azs), faults)
+            since_failure(&|c| !c.touched_by(azs), &beside_faults)
         } else {
             timing(from, Err(NotHealthy::AllTouched))
         };
@@ -101,7 +100,7 @@ pub fn measure(
                 _ => Timing::unknown("the revert was not proven"),
             },
             revert_proof_ms: reverted.map(after),
-            total: since_failure(&|_| true, &[]),
+            total: since_failure(&|_| true, &everywhere),
             write_gap_ms: gap.map(|(a, b)| up_to_millis(b.0 - a.0)),
             kinds: Kind::ALL
                 .into_iter()
@@ -161,7 +160,7 @@ pub fn timing(since: Nanos, found: Result<Nanos, NotHealthy>) -> Timing {
 fn kind_impact(
     kind: Kind,
     pairs: &[PairImpact],
-    cells: &[Cell],
+    cells: &[&Cell],
     window: Gap,
     normal: &[Option<u64>],
 ) -> KindImpact {
@@ -169,7 +168,7 @@ fn kind_impact(
         .iter()
         .zip(normal)
         .filter(|(c, _)| c.kind == kind)
-        .map(|(c, n)| (c, *n))
+        .map(|(c, n)| (*c, *n))
         .collect();
     let mut out = KindImpact {
         kind,
@@ -246,10 +245,7 @@ fn pair_impact(cell: &Cell, window: Gap, normal: Option<u64>) -> PairImpact {
     out.first_failure_ms = Some(after(first));
     out.detected_ms = known.map(after);
     let after_first = cell.samples.partition_point(|s| s.due <= first);
-    out.first_success_ms = cell.samples[after_first..]
-        .iter()
-        .find(|s| s.answered())
-        .map(|s| after(s.known));
+    out.first_success_ms = cell.next_answered(after_first).map(|s| after(s.known));
     // One neighbour on each side, so that the bracket can close.
     let a = cell
         .samples

@@ -1,8 +1,8 @@
 //! How late the canaries sent: their own health.
 
-use crate::fold::{Patience, SECOND, Tally, histogram, micros, record};
+use crate::fold::{SECOND, Tally, histogram, micros, record};
+use crate::load::{Load, Op};
 use crate::report::CanaryLag;
-use gameday_record::Operation;
 use hdrhistogram::Histogram;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,31 +13,33 @@ pub const SUSPECT_P99_US: u64 = 5_000;
 pub const SUSPECT_MAX_US: u64 = 50_000;
 
 /// Of every canary, by AZ, and the number of seconds in which any was suspect.
-pub fn canaries(load: &[&Operation]) -> (Vec<CanaryLag>, u64) {
-    let mut by_az: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
-    for o in load {
-        by_az.entry(&o.az).or_default().push(o);
-    }
+pub fn canaries(load: &Load) -> (Vec<CanaryLag>, u64) {
+    let azs: BTreeSet<&str> = load.cells().iter().map(|c| c.az.as_str()).collect();
     let mut suspect = BTreeSet::new();
-    let rows = by_az
+    let rows = azs
         .into_iter()
-        .map(|(az, ops)| canary(az, &ops, &mut suspect))
+        .map(|az| canary(az, load.iter().filter(|o| o.cell.az == az), &mut suspect))
         .collect();
     (rows, suspect.len() as u64)
 }
 
-fn canary(az: &str, ops: &[&Operation], suspect: &mut BTreeSet<u64>) -> CanaryLag {
+fn canary<'a>(
+    az: &str,
+    ops: impl Iterator<Item = Op<'a>>,
+    suspect: &mut BTreeSet<u64>,
+) -> CanaryLag {
     let mut all: Histogram<u64> = histogram(3);
-    let mut seconds: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    let mut seconds: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
     let mut unsent = 0;
     for o in ops {
-        if is_unsent(o) {
+        if o.tally == Tally::Unsent {
             unsent += 1;
             continue;
         }
-        let us = micros(o.invoked.since(o.due));
+        let us = micros(o.lag);
         record(&mut all, us);
-        seconds.entry(o.due.0 / SECOND).or_default().push(us);
+        let of = seconds.entry(o.due.0 / SECOND).or_default();
+        of.push(u32::try_from(us).unwrap_or(u32::MAX));
     }
     let mut stretches: Vec<(u64, u64)> = Vec::new();
     for (second, lags) in &mut seconds {
@@ -65,20 +67,16 @@ fn canary(az: &str, ops: &[&Operation], suspect: &mut BTreeSet<u64>) -> CanaryLa
     }
 }
 
-/// True if the canary did not send it.
-pub fn is_unsent(op: &Operation) -> bool {
-    Patience::default().tally(op) == Tally::Unsent
-}
-
 /// Nearest rank: the 99th percentile is the `ceil(0.99 n)`-th smallest.
-fn is_suspect(lags: &mut [u64]) -> bool {
+fn is_suspect(lags: &mut [u32]) -> bool {
     let rank = (lags.len() * 99).div_ceil(100);
     let Some(i) = rank.checked_sub(1) else {
         return false;
     };
     let (_, p99, above) = lags.select_nth_unstable(i);
     let p99 = *p99;
-    p99 > SUSPECT_P99_US || above.iter().any(|us| *us > SUSPECT_MAX_US)
+    let over = |us: u32, most: u64| u64::from(us) > most;
+    over(p99, SUSPECT_P99_US) || above.iter().any(|us| over(*us, SUSPECT_MAX_US))
 }
 
 #[cfg(test)]
@@ -87,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_second_is_suspect_by_its_99th_percentile_or_its_worst() {
-        let of = |late: &[u64]| {
+        let of = |late: &[u32]| {
             let mut lags = vec![100; 200 - late.len()];
             lags.extend(late);
             is_suspect(&mut lags)

@@ -1,8 +1,11 @@
 //! The numbers of a report that need no judgement.
 
 use super::lag;
-use crate::fold::{CellRef, Counts, Fold, Kind, Patience, Tally, histogram, micros, record};
+use crate::fold::{
+    CellRef, Counts, Fold, Kind, Patience, Tally, histogram, micros, quantiles, record,
+};
 use crate::formulas::{self, Acknowledged};
+use crate::load::Load;
 use crate::numbers::{self, shorten};
 use crate::overall::MIN_SENT;
 use crate::proof;
@@ -23,17 +26,24 @@ const SECOND: u64 = 1_000_000_000;
 const BUSY: f64 = 0.5;
 
 /// The measured time in steps.
-pub fn series(fold: &Fold, m: Measured, phases: &[PhaseMark]) -> Series {
+pub fn series(fold: &Fold, load: &Load, m: Measured, phases: &[PhaseMark]) -> Series {
     let start = m.from.0 / SECOND;
     let seconds = m.to.0.div_ceil(SECOND).saturating_sub(start);
     let step = seconds.div_ceil(MAX_STEPS).max(1);
+    let mut latencies: BTreeMap<(u64, Kind), Histogram<u32>> = BTreeMap::new();
+    for o in load.iter().filter(|o| o.tally.acknowledged()) {
+        let number = (o.due.0 / SECOND).saturating_sub(start) / step;
+        let of = latencies.entry((number, o.cell.kind));
+        let of = of.or_insert_with(|| histogram(2));
+        record(of, micros(o.known.since(o.due)));
+    }
     let points = (0..seconds.div_ceil(step))
         .map(|i| {
             let from = start + i * step;
             let to = from + step - 1;
             let counts = |kind| fold.counts(from, to, |c| c.kind == kind);
             let latency = |kind| {
-                let (p50, p99) = fold.quantiles(from, to, Some(kind));
+                let (p50, p99) = quantiles(latencies.get(&(i, kind))?);
                 p50.zip(p99).map(|(p50, p99)| Quantiles {
                     p50_us: micros(p50),
                     p99_us: micros(p99),
@@ -99,27 +109,21 @@ pub fn cells(fold: &Fold, touched: &BTreeSet<String>, step: u64) -> Vec<CellRow>
 
 /// When writes were acknowledged, through any endpoint, between the first and the last operation
 /// due: before and after them nobody asked. `None` without writes.
-pub fn acknowledged_writes(
-    load: &[&Operation],
-    patience: Patience,
-    m: Measured,
-) -> Option<Acknowledged> {
-    let writes = || load.iter().filter(|o| o.call.is_write());
+pub fn acknowledged_writes(load: &Load, m: Measured) -> Option<Acknowledged> {
+    let writes = || load.iter().filter(|o| o.cell.kind == Kind::Write);
     writes().next()?;
-    let answered = writes().filter(|o| patience.tally(o).acknowledged());
-    let times = answered.map(|o| patience.known(o)).collect();
-    let dues = || load.iter().map(|o| o.due);
-    let (first, last) = (dues().min()?, dues().max()?);
+    let answered = writes().filter(|o| o.tally.acknowledged());
+    let times = answered.map(|o| o.known).collect();
+    let (first, last) = load.dues()?;
     Some(Acknowledged::new(m.from.max(first), m.to.min(last), times))
 }
 
 /// The longest stretch of writes in a row, by due times and through any endpoint, that were missed.
-pub fn doomed_writes(load: &[&Operation], patience: Patience) -> Option<Gap> {
-    let writes = load.iter().filter(|o| o.call.is_write());
+pub fn doomed_writes(load: &Load) -> Option<Gap> {
+    let writes = load.iter().filter(|o| o.cell.kind == Kind::Write);
     let mut calls: Vec<(Nanos, bool)> = writes
-        .map(|o| (o.due, patience.tally(o)))
-        .filter(|(_, t)| *t != Tally::Unsent)
-        .map(|(due, t)| (due, t == Tally::Answered))
+        .filter(|o| o.tally != Tally::Unsent)
+        .map(|o| (o.due, o.tally == Tally::Answered))
         .collect();
     calls.sort_by_key(|c| c.0);
     formulas::longest_doomed(&calls).map(|(from, to)| Gap { from, to })
@@ -127,13 +131,13 @@ pub fn doomed_writes(load: &[&Operation], patience: Patience) -> Option<Gap> {
 
 /// Seconds in which pairs should have sent: from the first operation due (the
 /// canaries may start a moment after the phase does) to the end.
-fn expected_seconds(load: &[&Operation], m: Measured) -> f64 {
-    let first = load.iter().map(|o| o.due).min().unwrap_or(m.to);
+fn expected_seconds(load: &Load, m: Measured) -> f64 {
+    let first = load.dues().map_or(m.to, |(first, _)| first);
     m.to.since(first.max(m.from)).as_secs_f64()
 }
 
 /// Pairs that sent too little for their numbers to stand for the whole time.
-pub fn thin_pairs(run: &RunInfo, fold: &Fold, load: &[&Operation], m: Measured) -> Vec<String> {
+pub fn thin_pairs(run: &RunInfo, fold: &Fold, load: &Load, m: Measured) -> Vec<String> {
     pair_shares(run, fold, load, m)
         .into_iter()
         .filter(|(_, share)| *share < MIN_SENT)
@@ -143,7 +147,7 @@ pub fn thin_pairs(run: &RunInfo, fold: &Fold, load: &[&Operation], m: Measured) 
 
 /// What each pair made of what it should have made, unsent ones included
 /// (they are counted apart).
-fn pair_shares(run: &RunInfo, fold: &Fold, load: &[&Operation], m: Measured) -> Vec<(String, f64)> {
+fn pair_shares(run: &RunInfo, fold: &Fold, load: &Load, m: Measured) -> Vec<(String, f64)> {
     let expected = run.workload.rate * expected_seconds(load, m);
     // Too few to say: one operation more or less would tip it.
     if !expected.is_finite() || expected < 20.0 {
@@ -181,8 +185,7 @@ fn pairs<'a>(run: &'a RunInfo, fold: &'a Fold) -> BTreeSet<(&'a str, &'a str)> {
 pub fn trust(
     run: &RunInfo,
     fold: &Fold,
-    load: &[&Operation],
-    patience: Patience,
+    load: &Load,
     m: Measured,
     history_complete: bool,
     series: &Series,
@@ -193,12 +196,11 @@ pub fn trust(
     let seconds = expected_seconds(load, m);
     let mut lag: Histogram<u64> = histogram(3);
     let mut late_and_missed = Counts::default();
-    for o in load.iter().filter(|o| !lag::is_unsent(o)) {
-        let us = micros(o.invoked.since(o.due));
+    for o in load.iter().filter(|o| o.tally != Tally::Unsent) {
+        let us = micros(o.lag);
         record(&mut lag, us);
-        let tally = patience.tally(o);
-        if us > lag::SUSPECT_MAX_US && tally.missed() {
-            late_and_missed.add(tally);
+        if us > lag::SUSPECT_MAX_US && o.tally.missed() {
+            late_and_missed.add(o.tally);
         }
     }
     let lag_at = |us: u64| (!lag.is_empty()).then_some(us);
@@ -263,39 +265,49 @@ pub fn trust(
     }
 }
 
-/// Latency quantiles per kind for baseline, faults and the rest.
-pub fn latency(
-    load: &[&Operation],
-    patience: Patience,
-    injections: &[InjectionReport],
-) -> Vec<LatencyRow> {
-    let first = injections.iter().map(|i| i.intent).min();
-    let segment = |due: Nanos| {
-        if first.is_none_or(|f| due < f) {
-            return 0;
-        }
-        let active = injections
-            .iter()
-            .any(|i| due >= i.intent && i.reverted.is_none_or(|end| due < end));
-        if active { 1 } else { 2 }
-    };
-    let mut folds = [(); 3].map(|()| Fold::bounded(1).with(patience));
-    for o in load {
-        folds[segment(o.due)].push(o);
-    }
-    let names = ["baseline", "during faults", "after and between"];
-    let mut rows = Vec::new();
-    for kind in Kind::ALL {
-        for (name, fold) in names.iter().zip(&folds) {
-            rows.extend(latency_row(kind, name, fold));
+/// The stretches of time in which any injection was in force, merged.
+fn in_force(injections: &[InjectionReport]) -> Vec<(Nanos, Nanos)> {
+    let mut all: Vec<(Nanos, Nanos)> = injections
+        .iter()
+        .map(|i| (i.intent, i.reverted.unwrap_or(Nanos::FOREVER)))
+        .collect();
+    all.sort_unstable();
+    let mut merged: Vec<(Nanos, Nanos)> = Vec::new();
+    for (from, to) in all {
+        match merged.last_mut() {
+            Some(last) if from <= last.1 => last.1 = last.1.max(to),
+            _ => merged.push((from, to)),
         }
     }
-    rows
+    merged
 }
 
-fn latency_row(kind: Kind, segment: &str, fold: &Fold) -> Option<LatencyRow> {
-    let counts = fold.total(kind);
-    let h = fold.latency(|c| c.kind == kind);
+/// Latency quantiles per kind for baseline, faults and the rest.
+pub fn latency(load: &Load, injections: &[InjectionReport]) -> Vec<LatencyRow> {
+    let faults = in_force(injections);
+    // Baseline, during faults, after and between.
+    let segment = |due: Nanos| match faults.partition_point(|f| f.0 <= due) {
+        0 => 0,
+        n if due < faults[n - 1].1 => 1,
+        _ => 2,
+    };
+    let mut seen: BTreeMap<(Kind, usize), (u64, Histogram<u64>)> = BTreeMap::new();
+    for o in load.iter().filter(|o| o.tally != Tally::Unsent) {
+        let (attempts, latencies) = seen
+            .entry((o.cell.kind, segment(o.due)))
+            .or_insert_with(|| (0, histogram(3)));
+        *attempts += 1;
+        if o.tally.acknowledged() {
+            record(latencies, micros(o.known.since(o.due)));
+        }
+    }
+    let names = ["baseline", "during faults", "after and between"];
+    seen.into_iter()
+        .filter_map(|((kind, n), (attempts, h))| latency_row(kind, names[n], attempts, &h))
+        .collect()
+}
+
+fn latency_row(kind: Kind, segment: &str, attempts: u64, h: &Histogram<u64>) -> Option<LatencyRow> {
     if h.is_empty() {
         return None;
     }
@@ -306,23 +318,27 @@ fn latency_row(kind: Kind, segment: &str, fold: &Fold) -> Option<LatencyRow> {
         kind,
         segment: segment.into(),
         answered: h.len(),
-        missed: counts.attempts() - h.len(),
+        missed: attempts - h.len(),
         p50_us: at(0.5),
         p90_us: at(0.9),
         p99_us: at(0.99),
         p999_us: (h.len() >= 1000).then(|| at(0.999)),
         max_us: max,
-        p99_all_us: formulas::rank_with_failures(0.99, h.len(), counts.attempts() - h.len())
-            .map(at),
+        p99_all_us: formulas::rank_with_failures(0.99, h.len(), attempts - h.len()).map(at),
     })
 }
 
-/// Errors by kind, class and outcome, the most frequent first; an answer that came too late is one.
-pub fn errors(load: &[&Operation], patience: Patience) -> Vec<ErrorRow> {
-    let mut rows: BTreeMap<(Kind, Option<ErrorClass>, &str), ErrorRow> = BTreeMap::new();
-    for o in load {
+/// Errors by kind, class and outcome; an answer that came too late is one.
+#[derive(Debug, Default)]
+pub struct Errors {
+    rows: BTreeMap<(Kind, Option<ErrorClass>, &'static str), ErrorRow>,
+}
+
+impl Errors {
+    /// Counts one first attempt.
+    pub fn push(&mut self, patience: Patience, o: &Operation) {
         let outcome = match patience.tally(o) {
-            Tally::Answered => continue,
+            Tally::Answered => return,
             Tally::Late => "late",
             Tally::Unsent if misconfigured(o) => "own fault",
             Tally::Unsent => "unsent",
@@ -331,7 +347,8 @@ pub fn errors(load: &[&Operation], patience: Patience) -> Vec<ErrorRow> {
         };
         let failure = o.outcome.failure().filter(|_| outcome != "late");
         let kind = Kind::of(&o.call);
-        let row = rows
+        let row = self
+            .rows
             .entry((kind, failure.map(|f| f.class), outcome))
             .or_insert_with(|| ErrorRow {
                 kind,
@@ -355,9 +372,13 @@ pub fn errors(load: &[&Operation], patience: Patience) -> Vec<ErrorRow> {
         row.first = row.first.min(o.due);
         row.last = row.last.max(o.due);
     }
-    let mut rows: Vec<_> = rows.into_values().collect();
-    rows.sort_by_key(|r| std::cmp::Reverse(r.count));
-    rows
+
+    /// The most frequent first.
+    pub fn rows(self) -> Vec<ErrorRow> {
+        let mut rows: Vec<_> = self.rows.into_values().collect();
+        rows.sort_by_key(|r| std::cmp::Reverse(r.count));
+        rows
+    }
 }
 
 /// True if the service refused it for what is wrong with the canary.

@@ -6,24 +6,24 @@ mod availability;
 mod brownout;
 mod definitions;
 mod injections;
+mod intake;
 mod lag;
 mod measure;
 mod recovery_row;
 mod slo;
 mod timeline;
 
-use crate::fold::{Fold, Kind, Patience};
+use crate::fold::{Kind, Patience};
 use crate::overall::{self, Facts};
-use crate::recovery::{self, Sample};
 use crate::report::{
     DataReport, Gap, Headline, InjectionReport, Measured, Overall, REPORT_VERSION, Report,
     RunSummary, SliGroup, SliRow,
 };
 use gameday_record::folder::read_json;
-use gameday_record::{
-    DataVerdict, Nanos, Operation, RunFolder, RunInfo, RunState, TimelineLine, Verdict,
-};
+use gameday_record::{DataVerdict, Nanos, RunFolder, RunInfo, RunState, Verdict};
+use intake::Intake;
 use std::collections::BTreeSet;
+use std::time::Duration;
 use timeline::Story;
 
 /// Reads a run folder and computes its report. A folder of an interrupted run
@@ -38,22 +38,14 @@ pub fn assemble(folder: &RunFolder) -> Result<Report, String> {
         unreadable.push(format!("The timeline could not be read: {e}"));
         Vec::new()
     });
-    let (operations, complete) = match folder.read_history() {
-        Ok(h) => (h.operations, h.complete),
-        Err(e) => {
-            unreadable.push(format!("The history could not be read: {e}"));
-            (Vec::new(), false)
-        }
-    };
+    let story = Story::read(lines);
+    let patience = Patience::of(&run.workload);
+    let intake = Intake::read(folder, &story, patience).unwrap_or_else(|e| {
+        unreadable.push(format!("The history could not be read: {e}"));
+        Intake::new(&story, patience)
+    });
     let data = read_verdict(folder);
-    Ok(compute(
-        run,
-        lines,
-        &operations,
-        complete,
-        data,
-        &unreadable,
-    ))
+    Ok(compute(run, story, intake, data, &unreadable))
 }
 
 fn read_verdict(folder: &RunFolder) -> DataReport {
@@ -121,6 +113,7 @@ fn limits(
     sli: &[SliRow],
     injections: &[InjectionReport],
     measured: Measured,
+    last_insert: Option<Nanos>,
     data: &DataReport,
 ) -> Vec<String> {
     let mut all = measure::limits(run, sli, injections, measured);
@@ -130,61 +123,48 @@ fn limits(
                       those of this part. Of what was before, only the data were judged.";
         all.insert(0, newest.into());
     }
+    // Ten turns of a pair without an insert are no chance.
+    let rate = run.workload.rate * run.workload.inserts;
+    let turns = Duration::from_secs_f64(if rate > 0.0 {
+        (10.0 / rate).min(1e9)
+    } else {
+        1e9
+    });
+    if let Some(at) = last_insert.filter(|at| *at + turns < measured.to) {
+        all.push(format!(
+            "No key was inserted after {at}, for there is a bound on their number: what was \
+             acknowledged later is judged by registers alone, where a newer write can hide a loss."
+        ));
+    }
     all
-}
-
-/// When the canaries measured: from the baseline to the end of the cooldown,
-/// or, in a run that was cut short, to the last operation due: what the runner
-/// then did to clean up was not measured.
-fn measured_time(story: &Story, operations: &[Operation]) -> (Nanos, Nanos) {
-    let load = || operations.iter().filter(|o| !o.last).map(|o| o.due);
-    let first = load().min();
-    let after_last = load().max().map(|t| Nanos(t.0.saturating_add(1)));
-    let from = story.baseline.or(first).unwrap_or(Nanos::ZERO);
-    let to = match (story.measured_end, after_last) {
-        (Some(end), Some(last)) if story.state != Some(RunState::Completed) => end.min(last),
-        (end, last) => end.or(last).unwrap_or(from),
-    };
-    (from, to.max(from))
 }
 
 fn compute(
     run: RunInfo,
-    lines: Vec<TimelineLine>,
-    operations: &[Operation],
-    complete: bool,
+    mut story: Story,
+    intake: Intake,
     mut data: DataReport,
     unreadable: &[String],
 ) -> Report {
-    let mut story = Story::read(lines);
-    let (from, to) = measured_time(&story, operations);
-    let (load, outside): (Vec<&Operation>, Vec<&Operation>) = operations
-        .iter()
-        .filter(|o| !o.last)
-        .partition(|o| o.due >= from && o.due < to);
-    let patience = Patience::of(&run.workload);
-    // Only first attempts are load; retries decide whether a request was answered.
-    let fold = Fold::over(patience, load.iter().copied());
-    let retries = load.iter().filter(|o| !o.attempt.is_first()).count() as u64;
-    let load: Vec<&Operation> = load.into_iter().filter(|o| o.attempt.is_first()).collect();
-    let measured = Measured {
-        from,
-        to,
-        operations: load.len() as u64,
-        retries,
-        outside: outside.len() as u64,
-        final_reads: operations.iter().filter(|o| o.last).count() as u64,
-    };
+    let measured = intake.measured(&story);
+    let Intake {
+        patience,
+        complete,
+        fold,
+        load,
+        errors,
+        last_insert,
+        ..
+    } = intake;
     let touched: BTreeSet<String> = story
         .injections
         .iter()
         .flat_map(|i| i.injection.azs.iter().cloned())
         .collect();
 
-    let samples = load.iter().map(|o| (*o, Sample::of(patience, o)));
-    let cells = recovery::cells(samples.filter_map(|(o, sample)| Some((o, sample?))));
+    let cells = load.cells();
     let faults = injections::faults(&story.injections);
-    let writes = measure::acknowledged_writes(&load, patience, measured);
+    let writes = measure::acknowledged_writes(&load, measured);
     injections::measure(
         &mut story.injections,
         &cells,
@@ -193,8 +173,8 @@ fn compute(
         writes.as_ref(),
     );
 
-    let series = measure::series(&fold, measured, &story.phases);
-    let trust = measure::trust(&run, &fold, &load, patience, measured, complete, &series);
+    let series = measure::series(&fold, &load, measured, &story.phases);
+    let trust = measure::trust(&run, &fold, &load, measured, complete, &series);
     let thin_pairs = measure::thin_pairs(&run, &fold, &load, measured);
     let objectives = run.slo.all();
     // Objectives are promises over a whole run.
@@ -253,10 +233,10 @@ fn compute(
         write_gap: writes
             .and_then(|w| w.longest_gap())
             .map(|(from, to)| Gap { from, to }),
-        doomed_writes: measure::doomed_writes(&load, patience),
+        doomed_writes: measure::doomed_writes(&load),
         data: data.verdict,
     };
-    let errors = measure::errors(&load, patience);
+    let errors = errors.rows();
     let (ending, reasons) = overall::judge(&Facts {
         errors: &errors,
         state: story.state,
@@ -285,7 +265,7 @@ fn compute(
     if data.verdict == Verdict::Pass {
         data.why.clear();
     }
-    let limits = limits(&run, &sli, &story.injections, measured, &data);
+    let limits = limits(&run, &sli, &story.injections, measured, last_insert, &data);
     Report {
         version: REPORT_VERSION,
         overall: Overall {
@@ -302,7 +282,7 @@ fn compute(
         projections: source.projections(&story.injections),
         definitions: definitions::all(),
         cells: measure::cells(&fold, &touched, series.step),
-        latency: measure::latency(&load, patience, &story.injections),
+        latency: measure::latency(&load, &story.injections),
         errors,
         limits,
         headline,

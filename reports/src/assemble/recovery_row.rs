@@ -4,7 +4,7 @@ use super::slo::{Seen, time_margin};
 use super::timeline::proven_gone;
 use crate::numbers::{millis, up_to_millis};
 use crate::overall;
-use crate::recovery::{self, Active, Cell, NotHealthy, SPAN};
+use crate::recovery::{Health, NotHealthy, SPAN};
 use crate::report::InjectionReport;
 use gameday_record::{Nanos, Verdict};
 
@@ -15,17 +15,11 @@ const PROMPT_MS: u64 = 1_000;
 /// counted from the completion of the revert: how long its proof took must not
 /// make the service look quicker.
 /// One that cannot be said is worse than any that held.
-pub fn see(
-    limit: u64,
-    injections: &[InjectionReport],
-    faults: &[Active],
-    cells: &[Cell],
-    end: Nanos,
-) -> Seen {
+pub fn see(limit: u64, injections: &[InjectionReport], health: &Health<'_>, end: Nanos) -> Seen {
     let mut verdict = Verdict::Pass;
     let mut worst: Option<(Verdict, u64, String)> = None;
     for i in injections {
-        let (v, ms, text) = one(limit, i, faults, cells, end);
+        let (v, ms, text) = one(limit, i, health, end);
         verdict = verdict.and(v);
         let rank = ms.unwrap_or(u64::MAX);
         if worst
@@ -52,8 +46,7 @@ pub fn see(
 fn one(
     limit: u64,
     i: &InjectionReport,
-    faults: &[Active],
-    cells: &[Cell],
+    health: &Health<'_>,
     end: Nanos,
 ) -> (Verdict, Option<u64>, String) {
     let name = overall::name(i);
@@ -71,7 +64,7 @@ fn one(
             format!("recovery from {name} is unknown (never injected)"),
         );
     }
-    match recovery::healthy_from(reverted, end, cells, faults) {
+    match health.from(reverted) {
         Ok(t) => {
             let ms = up_to_millis(t.0 - reverted.0);
             // The fault was certainly gone only when that was proven.

@@ -13,12 +13,14 @@ use super::recovery_row;
 use crate::burn;
 use crate::fold::{CellRef, Counts, Fold, Kind, Patience, SECOND, Tally, micros};
 use crate::formulas::Acknowledged;
+use crate::load::{Load, Op};
 use crate::mcr::{self, Cumulated};
 use crate::numbers::{self, limit_percent, millis, up_to_millis};
 use crate::proof;
-use crate::recovery::{self, Active, Sample};
+use crate::recovery::{Active, Cell, Health, Sample};
 use crate::report::{InjectionReport, Measured, SloRow};
-use gameday_record::{Nanos, Objective, Operation, Scope, Selection, Target, Verdict};
+use gameday_record::{Nanos, Objective, Scope, Selection, Target, Verdict};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -29,7 +31,7 @@ pub struct Observed<'a> {
     /// First attempts and retries of the measured time.
     pub fold: &'a Fold,
     /// First attempts, one by one.
-    pub load: &'a [&'a Operation],
+    pub load: &'a Load,
     /// What counts as an answer.
     pub patience: Patience,
     /// AZs that faults touched.
@@ -157,34 +159,59 @@ impl Observed<'_> {
         c.is_in(s, self.touched)
     }
 
-    fn selected<'a>(&'a self, s: &'a Selection) -> impl Iterator<Item = &'a Operation> {
-        self.load
-            .iter()
-            .copied()
-            .filter(move |op| self.is_in(CellRef::of(op), s))
+    fn selected<'a>(&'a self, s: &'a Selection) -> impl Iterator<Item = Op<'a>> {
+        self.load.iter().filter(move |op| self.is_in(op.cell, s))
+    }
+
+    /// The selected cells: as they are where all of a cell is selected, as is usual.
+    fn cells<'a>(&'a self, s: &'a Selection, view: View) -> Vec<Cow<'a, Cell>> {
+        let mut out: Vec<Cow<'a, Cell>> = Vec::new();
+        if view == View::Seen {
+            for cell in self.load.cells() {
+                let selected = |v: u16| self.is_in(self.load.names(cell, v), s);
+                if self.load.variants().all(selected) {
+                    out.push(Cow::Borrowed(cell));
+                    continue;
+                }
+                let mut some = cell.clone();
+                some.samples.retain(|x| selected(x.variant));
+                some.sort();
+                out.push(Cow::Owned(some));
+            }
+        } else {
+            let mut of: BTreeMap<(&str, &str, Kind), Vec<Sample>> = BTreeMap::new();
+            for (op, sample) in self.samples(s, view) {
+                let c = op.cell;
+                of.entry((c.az, c.endpoint, c.kind))
+                    .or_default()
+                    .push(sample);
+            }
+            let owned = |((az, endpoint, kind), samples): ((&str, &str, Kind), _)| {
+                Cow::Owned(Cell::new(az.into(), endpoint.into(), kind, samples))
+            };
+            out.extend(of.into_iter().map(owned));
+        }
+        out.retain(|c| !c.samples.is_empty());
+        out
     }
 
     fn samples<'a>(
         &'a self,
         s: &'a Selection,
         view: View,
-    ) -> impl Iterator<Item = (&'a Operation, Sample)> {
+    ) -> impl Iterator<Item = (Op<'a>, Sample)> {
         self.selected(s)
-            .filter_map(move |op| Some((op, self.sample(op, view)?)))
+            .filter_map(move |op| Some((op, self.sample(&op, view)?)))
     }
 
-    fn sample(&self, op: &Operation, view: View) -> Option<Sample> {
-        let seen = Sample::of(self.patience, op);
+    fn sample(&self, op: &Op<'_>, view: View) -> Option<Sample> {
+        let seen = op.sample();
         if view == View::Seen {
             return seen;
         }
         let due = op.due;
-        let lag = op.invoked.since(due);
-        let in_time = Sample {
-            due,
-            known: due,
-            tally: Tally::Answered,
-        };
+        let lag = op.lag;
+        let in_time = Sample::new(due, due, Tally::Answered);
         Some(match seen {
             None => in_time,
             Some(s) if s.tally.acknowledged() => {
@@ -266,7 +293,8 @@ impl Observed<'_> {
                 self.share(m.mean, text, c, at_least)
             }
             Target::Uptime { at_least } => {
-                let cells = recovery::cells(self.samples(s, view));
+                let cells = self.cells(s, view);
+                let cells: Vec<&Cell> = cells.iter().map(|c| &**c).collect();
                 let up = uptime_of(&pair_times(&cells, self.measured));
                 let c = self.totals(s, view);
                 let text = format!(
@@ -286,15 +314,17 @@ impl Observed<'_> {
             } => self.latency(quantile, at_most_ms, s, view),
             Target::LongestGap { at_most_ms } => self.gap(at_most_ms, s, view),
             Target::Recovery { at_most_ms } => {
-                let cells = recovery::cells(self.samples(s, view));
-                recovery_row::see(at_most_ms, self.injections, self.faults, &cells, self.end())
+                let cells = self.cells(s, view);
+                let cells = cells.iter().map(|c| &**c).collect();
+                let health = Health::new(cells, self.faults, self.end());
+                recovery_row::see(at_most_ms, self.injections, &health, self.end())
             }
         }
     }
 
     /// What was due last, or the end of measurement if that is earlier.
     fn end(&self) -> Nanos {
-        let last = self.load.iter().map(|op| op.due).max();
+        let last = self.load.dues().map(|(_, last)| last);
         last.map_or(self.measured.to, |l| l.min(self.measured.to))
     }
 
@@ -339,10 +369,9 @@ impl Observed<'_> {
     fn excuse(&self, s: &Selection) -> String {
         let (mut unsent, mut late, mut worst) = (0, 0, Duration::ZERO);
         for op in self.selected(s) {
-            let tally = self.patience.tally(op);
-            unsent += u64::from(tally == Tally::Unsent);
-            late += u64::from(tally.missed() && is_late(op));
-            worst = worst.max(op.invoked.since(op.due));
+            unsent += u64::from(op.tally == Tally::Unsent);
+            late += u64::from(op.tally.missed() && is_late(&op));
+            worst = worst.max(op.lag);
         }
         let did = if unsent + late > 0 {
             format!(
@@ -446,7 +475,7 @@ impl Observed<'_> {
             .samples(s, view)
             .filter(|(_, x)| x.tally.acknowledged());
         let times: Vec<Nanos> = acknowledged.map(|(_, x)| x.known).collect();
-        let first = self.load.iter().map(|op| op.due).min();
+        let first = self.load.dues().map(|(first, _)| first);
         let (Some(first), true) = (first, self.totals(s, view).attempts() > 0) else {
             return Seen::unknown(format!("no {what} was measured"));
         };
@@ -476,8 +505,8 @@ impl Observed<'_> {
 }
 
 /// True if the canary sent it so late that its being missed may be the canary's doing.
-fn is_late(op: &Operation) -> bool {
-    micros(op.invoked.since(op.due)) > SUSPECT_MAX_US
+fn is_late(op: &Op<'_>) -> bool {
+    micros(op.lag) > SUSPECT_MAX_US
 }
 
 /// Nearest rank, from 1: `ceil(q n)`.
