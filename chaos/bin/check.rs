@@ -135,6 +135,8 @@ fn options(args: &CheckArgs) -> Options {
             ModelChoice::KvAppend => Model::KvAppend,
             ModelChoice::Set => Model::Set,
             ModelChoice::Counter => Model::Counter,
+            ModelChoice::Queue => Model::Queue,
+            ModelChoice::TotalQueue => Model::TotalQueue,
         }),
         nil: args.nil.map(|n| match n {
             NilChoice::Absent => Nil::Absent,

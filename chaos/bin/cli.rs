@@ -194,6 +194,10 @@ pub enum ModelChoice {
     Set,
     /// A sum
     Counter,
+    /// A queue: first in, first out
+    Queue,
+    /// A queue of which only is asked that what goes in comes out
+    TotalQueue,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -62,7 +62,7 @@ const CASES: &[Case] = &[
         "lost-append.txt",
         "kv",
         "kv-append",
-        &[("linearizability", "not linearizable")],
+        &[("linearizability", "stale read")],
     ),
 ];
 

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod collected;
 mod formats;
 mod models;
 mod output;

@@ -140,8 +140,11 @@ fn a_nil_read_finds_anything_or_nothing() {
     let dir = folder();
     let text = calls(&[("write", "1", "1"), ("read", "nil", "nil")]);
     let edn = written(&dir, "history.edn", &text);
-    assert_eq!(check(&[&edn]).code, 0, "Knossos' meaning");
-    assert_eq!(check(&[&edn, "--nil", "anything"]).code, 0);
+    // Knossos' meaning; and what says nothing is no pass.
+    assert_eq!(check(&[&edn]).code, 2);
+    let said = check(&[&edn, "--nil", "anything"]);
+    assert_eq!(said.code, 2);
+    assert!(said.out.contains("with --nil absent"), "{}", said.out);
     let absent = check(&[&edn, "--nil", "absent", "--json"]);
     assert_eq!(absent.code, 1);
     pair(
@@ -156,7 +159,11 @@ fn a_nil_read_finds_anything_or_nothing() {
          INFO  jepsen.util - 1\t:invoke\t:read\tnil\nINFO  jepsen.util - 1\t:ok\t:read\tnil\n",
     );
     assert_eq!(check(&[&log]).code, 1, "in these logs nil is absence");
-    assert_eq!(check(&[&log, "--nil", "anything"]).code, 0);
+    assert_eq!(
+        check(&[&log, "--nil", "anything"]).code,
+        2,
+        "nothing is said"
+    );
     let lost = history("lost-write.jsonl");
     assert_eq!(
         check(&[&lost, "--nil", "anything"]).code,
@@ -188,8 +195,8 @@ fn the_initial_value_is_what_the_first_reads_may_find() {
     assert!(bad.err.contains(what), "{}", bad.err);
 }
 
-/// Writes that are all open at once, of values that repeat, then a read.
-fn crowd(writes: i64, found: i64) -> String {
+/// Writes that are all open at once, of values that repeat, then reads.
+fn crowd(writes: i64, found: &[i64]) -> String {
     let mut text = String::new();
     for kind in ["invoke", "ok"] {
         for p in 0..writes {
@@ -197,8 +204,10 @@ fn crowd(writes: i64, found: i64) -> String {
             text += &format!("{{:process {p}, :type :{kind}, :f :write, :value {value}}}\n");
         }
     }
-    for (kind, value) in [("invoke", "nil".into()), ("ok", found.to_string())] {
-        text += &format!("{{:process {writes}, :type :{kind}, :f :read, :value {value}}}\n");
+    for found in found {
+        for (kind, value) in [("invoke", "nil".into()), ("ok", found.to_string())] {
+            text += &format!("{{:process {writes}, :type :{kind}, :f :read, :value {value}}}\n");
+        }
     }
     text
 }
@@ -206,16 +215,16 @@ fn crowd(writes: i64, found: i64) -> String {
 #[test]
 fn too_little_time_gives_unknown_and_says_where_it_ended() {
     let dir = folder();
-    let easy = written(&dir, "easy.edn", &crowd(6, 5));
+    let easy = written(&dir, "easy.edn", &crowd(6, &[5]));
     assert_eq!(check(&[&easy]).code, 0);
     // No time at all, and a history whose search takes longer than anybody has.
-    let hard = written(&dir, "hard.edn", &crowd(60, 29));
+    let hard = written(&dir, "hard.edn", &crowd(60, &[29, 28]));
     for (path, limit, why) in [
         (&easy, "0s", "not even sorted: 0ns were not enough"),
         (
             &hard,
             "20ms",
-            "the search for an order gave up after 0 of 61 operations",
+            "the search for an order gave up after 61 operations, at operation",
         ),
         (&hard, "20ms", ": 20ms were not enough"),
     ] {
@@ -227,4 +236,55 @@ fn too_little_time_gives_unknown_and_says_where_it_ended() {
         let detail = file["checks"][0]["detail"].as_str().expect("a text");
         assert!(detail.contains(why), "{detail}");
     }
+}
+
+/// Queues: whether the order counts is nothing that calls tell.
+#[test]
+fn a_queue_is_judged_with_its_order_or_without() {
+    let dir = folder();
+    let enqueue = |v| ("enqueue", v, v);
+    let take = |v| ("dequeue", "nil", v);
+    let in_order = calls(&[
+        enqueue("1"),
+        enqueue("2"),
+        take("1"),
+        ("drain", "nil", "[2]"),
+    ]);
+    let swapped = calls(&[
+        enqueue("1"),
+        enqueue("2"),
+        take("2"),
+        ("drain", "nil", "[1]"),
+    ]);
+    let lost = calls(&[enqueue("1"), enqueue("2"), take("1"), take("nil")]);
+    let twice = calls(&[enqueue("1"), take("1"), take("1"), take("nil")]);
+    let strange = calls(&[enqueue("1"), take("1"), take("7"), take("nil")]);
+    let left = calls(&[enqueue("1"), enqueue("2"), take("1")]);
+    for (name, text, fifo, total) in [
+        ("in order", in_order, 0, 0),
+        ("swapped", swapped, 1, 0),
+        ("lost", lost, 1, 1),
+        ("twice", twice, 1, 1),
+        ("strange", strange, 1, 1),
+        ("left", left, 2, 2),
+    ] {
+        let path = written(&dir, "queue.edn", &text);
+        for (model, code) in [("queue", fifo), ("total-queue", total)] {
+            let said = check(&[&path, "--model", model]);
+            assert_eq!(said.code, code, "{name}, {model}: {}", said.out);
+        }
+    }
+    let said = check(&[&written(&dir, "queue.edn", &calls(&[enqueue("1")]))]);
+    assert_eq!(said.code, 64);
+    let hint = "it is a call of queue, total-queue";
+    assert!(said.err.contains(hint), "{}", said.err);
+}
+
+#[test]
+fn pairs_are_values_where_keys_are_not_independent() {
+    let dir = folder();
+    let text = calls(&[("write", "[1 2]", "[1 2]"), ("read", "nil", "[1 2]")]);
+    let path = written(&dir, "pairs.edn", &text);
+    assert_eq!(check(&[&path]).code, 64);
+    assert_eq!(check(&[&path, "--independent", "no"]).code, 0);
 }

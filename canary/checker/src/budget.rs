@@ -141,6 +141,30 @@ impl Budget {
         self.held = 0;
     }
 
+    /// Whether there is anything left of it after so many turns, each of which
+    /// takes at least twice the steps of the one before.
+    ///
+    /// # Errors
+    /// The limit that was reached.
+    pub(crate) fn left(&self, turns: u32) -> Result<(), Exhausted> {
+        match self.max_steps.checked_shr(turns) {
+            None | Some(0) => Err(Exhausted::Steps(self.max_steps)),
+            Some(_) => self.look(),
+        }
+    }
+
+    /// Does a part of the work within so many steps, at most what is left; its
+    /// memory is free afterwards.
+    pub(crate) fn part<T>(&mut self, steps: u64, work: impl FnOnce(&mut Budget) -> T) -> T {
+        let left = self.max_steps.saturating_sub(self.steps);
+        let mut part = self.share();
+        part.max_steps = steps.min(left);
+        let done = work(&mut part);
+        part.release();
+        self.steps += part.steps;
+        done
+    }
+
     /// The same limits, for another thread.
     pub(crate) fn share(&self) -> Budget {
         Budget {

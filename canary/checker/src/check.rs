@@ -96,6 +96,7 @@ fn check_within(log: &Log, mut budget: Budget, threads: usize) -> Vec<Check> {
             for part in parallel::over_keys(&intake, &budget, threads) {
                 judge.merge(part);
             }
+            parallel::search_on(&mut judge, &intake, &budget, threads);
         }
         Err(Refused::Invalid(why)) => judge.everywhere(&format!("invalid history: {why}")),
         Err(Refused::Exhausted(why)) => {

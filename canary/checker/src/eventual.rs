@@ -44,8 +44,9 @@ pub(crate) struct EventualReads {
     stale: u64,
     /// See [`Log::missing`].
     missing: Option<&'static str>,
-    /// Value, position and whether it certainly failed; sorted by value.
-    writes: Vec<(i64, u32, bool)>,
+    /// Value, whether it certainly failed, when it began, and position; sorted:
+    /// of one value, the earliest that may have happened comes first.
+    writes: Vec<(i64, bool, u64, u32)>,
     lifetimes: Lifetimes,
     /// One for each read that could be judged.
     ages: Vec<f32>,
@@ -100,8 +101,9 @@ impl EventualReads {
             let failed = matches!(e.outcome, Outcome::Failed | Outcome::Refused);
             matches!(e.code, Code::Write | Code::Insert | Code::Cas).then_some((
                 e.second(),
-                *at,
                 failed,
+                e.start,
+                *at,
             ))
         }));
         sort(&mut self.writes, budget)?;
@@ -148,7 +150,7 @@ impl EventualReads {
                 format!("{}, and nobody wrote what it found", reader()),
                 vec![at],
             ),
-            Some(&(_, w, true)) => (
+            Some(&(_, true, _, w)) => (
                 Kind::DirtyRead,
                 Model::ReadCommitted,
                 format!(
@@ -158,7 +160,7 @@ impl EventualReads {
                 ),
                 vec![at, w],
             ),
-            Some(&(_, w, false)) if e.finish < intake.op(w).start => (
+            Some(&(_, false, start, w)) if e.finish < start => (
                 Kind::FutureRead,
                 Model::EventualConsistency,
                 format!("{}, before this began: {}", reader(), who(log, w)),

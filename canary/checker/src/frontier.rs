@@ -1,4 +1,5 @@
-//! Linearizability of one key whatever its values: a just-in-time search.
+//! Linearizability of one key whatever its values: a just-in-time search, in
+//! breadth here, in depth in `depth`.
 //!
 //! After G. Lowe, "Testing for linearizability" (Concurrency and Computation
 //! 2017). Events are taken in order of time. A configuration is the set of
@@ -12,25 +13,34 @@
 //!
 //! 1. An operation that changes nothing (a read, a failed conditional write)
 //!    takes effect as soon as it can: waiting gains nothing.
-//! 2. Identical writes of unknown outcome are used in the order of their
-//!    slots: which of them it was cannot be told.
+//! 2. Of identical open operations the one that returns first takes effect
+//!    first, those of unknown outcome last and as they were invoked: which of
+//!    them it was cannot be told, and this order leaves the most room.
 //! 3. Of two configurations that differ only in the unknown writes that they
 //!    used, the one that used fewer can do all that the other can. Only
 //!    minimal sets are kept, and explored in order of their size.
+//!
+//! Both searches look at the same configurations. In depth a legal history is
+//! mostly explained at once, where in breadth all that could also have been is
+//! carried along; an illegal one is mostly refuted sooner in breadth, where
+//! what dominates is met first. So each gets a slice of the budget in turn,
+//! ever larger ones: at most a few times what the better one needs.
 //!
 //! The problem is NP-complete, so the search has a [`Budget`] and may answer
 //! that it does not know. Where values are unique, [`crate::zones`] decides
 //! without searching.
 
+mod depth;
 mod plan;
 mod sets;
-mod texts;
+mod states;
 
 use crate::budget::{Budget, Exhausted};
 use crate::register::{Operations, Value};
-use plan::{Event, NONE, Plan};
+use depth::Depth;
+use plan::{Classes, Event, Plan};
 use sets::{Antichains, Configuration, Mask};
-use texts::Texts;
+use states::{States, Sums, Texts};
 
 /// What the search found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,12 +70,16 @@ pub enum Why {
     Budget(Exhausted),
     /// More operations open at once than the search can hold.
     TooManyOpen(usize),
+    /// A violation was found elsewhere in the history, which is all that a
+    /// verdict needs.
+    Violated,
 }
 
 impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Why::Budget(e) => write!(f, "{e}"),
+            Why::Violated => f.write_str("a violation was found elsewhere"),
             Why::TooManyOpen(n) => write!(
                 f,
                 "{n} operations are open at once (at most {MAX_OPEN} are searched)"
@@ -97,10 +111,7 @@ pub const MAX_OPEN: usize = 128 * 64;
 /// assert_eq!(answer, frontier::Answer::Linearizable);
 /// ```
 pub fn search<O: Operations + ?Sized>(ops: &O, initial: Value, budget: &mut Budget) -> Answer {
-    let plan = Plan::new(ops, initial, budget);
-    let answer = start(plan, Texts::default(), budget);
-    budget.release();
-    answer
+    to_the_end(Prepared::registers(ops, initial, budget), budget)
 }
 
 /// As [`search`], for a key whose values are texts that can be appended to.
@@ -127,61 +138,225 @@ pub fn search_texts<'t, O: Operations + ?Sized>(
     text: impl Fn(i64) -> &'t str,
     budget: &mut Budget,
 ) -> Answer {
-    let mut texts = Texts::default();
-    let first = texts.number(initial);
-    let plan = Plan::with(ops, first, budget, |v| match v {
-        Some(id) => texts.number(text(id)),
-        None => texts.number(""),
-    });
-    let answer = start(plan, texts, budget);
+    to_the_end(Prepared::texts(ops, initial, text, budget), budget)
+}
+
+/// As [`search`], for a counter: an append adds its number, reads find sums,
+/// and an addition that tells the sum it made is a compare-and-set to it.
+///
+/// ```
+/// use gameday_checker::register::{Action, RegisterOp};
+/// use gameday_checker::{Budget, frontier};
+/// let op = |start, finish, action| RegisterOp { start, finish, action };
+/// let history = [
+///     op(0, 10, Action::Append(2)),
+///     op(0, 20, Action::Cas { expected: Some(0), new: 5 }),
+///     op(30, 40, Action::Read(Some(7))),
+/// ];
+/// let answer = frontier::search_sums(&history, 0, &mut Budget::unlimited());
+/// assert_eq!(answer, frontier::Answer::Linearizable);
+/// ```
+pub fn search_sums<O: Operations + ?Sized>(ops: &O, initial: i64, budget: &mut Budget) -> Answer {
+    to_the_end(Prepared::sums(ops, initial, budget), budget)
+}
+
+fn to_the_end(prepared: Result<Prepared, Exhausted>, budget: &mut Budget) -> Answer {
+    let answer = match prepared {
+        Ok(prepared) => prepared.search(budget),
+        Err(e) => Answer::untried(e),
+    };
     budget.release();
     answer
 }
 
-fn start(plan: Result<Plan, Exhausted>, texts: Texts, budget: &mut Budget) -> Answer {
-    let gave_up = |why| Answer::Unknown {
-        why,
-        explained: 0,
-        at: None,
-    };
-    let plan = match plan {
-        Ok(plan) => plan,
-        Err(e) => return gave_up(Why::Budget(e)),
-    };
-    match plan.slots.div_ceil(64) {
-        0 | 1 => Search::<1>::new(&plan, texts).run(budget),
-        2 => Search::<2>::new(&plan, texts).run(budget),
-        3..=4 => Search::<4>::new(&plan, texts).run(budget),
-        5..=16 => Search::<16>::new(&plan, texts).run(budget),
-        17..=128 => Search::<128>::new(&plan, texts).run(budget),
-        _ => gave_up(Why::TooManyOpen(plan.slots)),
+impl Answer {
+    /// Not even begun.
+    pub(crate) fn untried(why: Exhausted) -> Answer {
+        Answer::Unknown {
+            why: Why::Budget(why),
+            explained: 0,
+            at: None,
+        }
+    }
+}
+
+/// A history that is ready to be searched.
+pub(crate) struct Prepared {
+    plan: Plan,
+    states: States,
+}
+
+/// Steps of the first slice of the search in depth: some, and some for every
+/// operation. Enough for one wrong turn here and there.
+const FIRST: u64 = 64;
+const FIRST_EACH: u64 = 8;
+/// A slice in breadth is so many times as large: its steps are smaller.
+const BREADTH: u64 = 8;
+/// Each slice is so many times the one before.
+const LARGER: u64 = 4;
+
+impl Prepared {
+    /// Of a register.
+    ///
+    /// # Errors
+    /// The budget ran out.
+    pub fn registers<O: Operations + ?Sized>(
+        ops: &O,
+        initial: Value,
+        budget: &mut Budget,
+    ) -> Result<Self, Exhausted> {
+        Ok(Prepared {
+            plan: Plan::new(ops, initial, budget)?,
+            states: States::Values,
+        })
+    }
+
+    /// Of a text; see [`search_texts`].
+    ///
+    /// # Errors
+    /// The budget ran out.
+    pub fn texts<'t, O: Operations + ?Sized>(
+        ops: &O,
+        initial: &str,
+        text: impl Fn(i64) -> &'t str,
+        budget: &mut Budget,
+    ) -> Result<Self, Exhausted> {
+        let mut texts = Texts::default();
+        let first = texts.number(initial);
+        let number = |v: Value| texts.number(v.map_or("", &text));
+        let plan = Plan::with(ops, first, budget, number, |_| false)?;
+        Ok(Prepared {
+            plan,
+            states: States::Texts(texts),
+        })
+    }
+
+    /// Of a counter; see [`search_sums`].
+    ///
+    /// # Errors
+    /// The budget ran out.
+    pub fn sums<O: Operations + ?Sized>(
+        ops: &O,
+        initial: i64,
+        budget: &mut Budget,
+    ) -> Result<Self, Exhausted> {
+        let mut sums = Sums::default();
+        let first = sums.number(initial.into());
+        let number = |v: Value| sums.number(v.unwrap_or(initial).into());
+        let plan = Plan::with(ops, first, budget, number, |_| false)?;
+        Ok(Prepared {
+            plan,
+            states: States::Sums(sums),
+        })
+    }
+
+    /// Slices of the search until it knows, or the budget runs out.
+    fn search(&self, budget: &mut Budget) -> Answer {
+        let mut slice = 0;
+        loop {
+            match self.slice(slice, budget) {
+                Answer::Unknown {
+                    why: Why::Budget(Exhausted::Steps(_)),
+                    explained,
+                    at,
+                } => {
+                    if let Err(e) = budget.spend() {
+                        let why = Why::Budget(e);
+                        return Answer::Unknown { why, explained, at };
+                    }
+                }
+                answer => return answer,
+            }
+            slice += 1;
+        }
+    }
+
+    /// One slice: in depth, then in breadth. `n`: how many were before it.
+    /// Where a slice was not enough, that is because of its
+    /// [steps](Exhausted::Steps).
+    pub fn slice(&self, n: u32, budget: &mut Budget) -> Answer {
+        match self.plan.slots.div_ceil(64) {
+            0 | 1 => self.of_width::<1>(n, budget),
+            2 => self.of_width::<2>(n, budget),
+            3..=4 => self.of_width::<4>(n, budget),
+            5..=16 => self.of_width::<16>(n, budget),
+            17..=128 => self.of_width::<128>(n, budget),
+            _ => Answer::Unknown {
+                why: Why::TooManyOpen(self.plan.slots),
+                explained: 0,
+                at: None,
+            },
+        }
+    }
+
+    fn of_width<const W: usize>(&self, n: u32, budget: &mut Budget) -> Answer {
+        let each = FIRST_EACH.saturating_mul(self.plan.steps.len() as u64);
+        let steps = LARGER.saturating_pow(n).saturating_mul(FIRST + each);
+        let in_depth = budget.part(steps, |part| {
+            match Depth::<W>::new(&self.plan, self.states.clone(), part) {
+                Ok(depth) => depth.run(part),
+                Err(e) => Answer::untried(e),
+            }
+        });
+        let Answer::Unknown {
+            why: narrow,
+            explained: deep,
+            at: deepest,
+        } = in_depth
+        else {
+            return in_depth;
+        };
+        let in_breadth = budget.part(steps.saturating_mul(BREADTH), |part| {
+            Search::<W>::new(&self.plan, self.states.clone()).run(part)
+        });
+        match in_breadth {
+            Answer::Unknown { why, explained, at } => {
+                // Memory is at an end only if it is for both.
+                let why = match (narrow, why) {
+                    (Why::Budget(Exhausted::Steps(_)), Why::Budget(Exhausted::Bytes(_))) => narrow,
+                    _ => why,
+                };
+                match deep > explained {
+                    true => Answer::Unknown {
+                        why,
+                        explained: deep,
+                        at: deepest,
+                    },
+                    false => Answer::Unknown { why, explained, at },
+                }
+            }
+            answer => answer,
+        }
     }
 }
 
 struct Search<'a, const W: usize> {
     plan: &'a Plan,
-    texts: Texts,
+    states: States,
+    classes: Classes,
     frontier: Vec<Configuration<W>>,
     next: Antichains<W>,
     seen: Antichains<W>,
     /// Configurations to be extended, by the number of unknown writes used.
     queue: Vec<Vec<Configuration<W>>>,
     queued: usize,
-    /// Open operations that change nothing, and those that may.
+    /// Open operations that change nothing, and those that may, by rank.
     pure: Vec<u32>,
     effectful: Vec<u32>,
 }
 
 impl<'a, const W: usize> Search<'a, W> {
-    fn new(plan: &'a Plan, texts: Texts) -> Self {
+    fn new(plan: &'a Plan, states: States) -> Self {
         let start = Configuration {
+            point: 0,
             state: plan.initial,
             done: Mask::EMPTY,
             used: Mask::EMPTY,
         };
         Search {
             plan,
-            texts,
+            states,
+            classes: Classes::new(plan),
             frontier: vec![start],
             next: Antichains::new(),
             seen: Antichains::new(),
@@ -200,7 +375,9 @@ impl<'a, const W: usize> Search<'a, W> {
                     if self.plan.steps[op as usize].pure() {
                         self.pure.push(op);
                     } else {
-                        self.effectful.push(op);
+                        let rank = |o: &u32| self.plan.rank[*o as usize];
+                        let at = self.effectful.partition_point(|o| rank(o) < rank(&op));
+                        self.effectful.insert(at, op);
                     }
                 }
                 Event::Return(op) => {
@@ -240,6 +417,7 @@ impl<'a, const W: usize> Search<'a, W> {
                 continue;
             }
             budget.holds(self.bytes())?;
+            self.classes.walk();
             for i in 0..self.effectful.len() {
                 let e = self.effectful[i];
                 budget.spend()?;
@@ -248,11 +426,14 @@ impl<'a, const W: usize> Search<'a, W> {
                 }
             }
         }
-        for ((state, done), sets) in self.next.map.drain() {
-            self.frontier.extend(
-                sets.into_iter()
-                    .map(|used| Configuration { state, done, used }),
-            );
+        for ((point, state, done), sets) in self.next.map.drain() {
+            let all = sets.into_iter().map(|used| Configuration {
+                point,
+                state,
+                done,
+                used,
+            });
+            self.frontier.extend(all);
         }
         Ok(())
     }
@@ -263,14 +444,13 @@ impl<'a, const W: usize> Search<'a, W> {
         if c.done.has(slot) || c.used.has(slot) {
             return None;
         }
+        if !self.classes.first(plan.class[e as usize]) {
+            return None;
+        }
         let step = plan.steps[e as usize];
-        let state = step.apply(c.state, &mut self.texts)?;
+        let state = step.apply(c.state, &mut self.states)?;
         let mut further = Configuration { state, ..*c };
         if plan.unknown[e as usize] {
-            let twin = plan.twin[e as usize];
-            if twin != NONE && !c.used.has(plan.slot[twin as usize]) {
-                return None;
-            }
             further.used.insert(slot);
         } else {
             further.done.insert(slot);
@@ -307,6 +487,6 @@ impl<'a, const W: usize> Search<'a, W> {
         Plan::bytes(self.plan.steps.len())
             + (self.next.len + self.seen.len) * (2 * one + 64)
             + self.queued * one
-            + self.texts.bytes()
+            + self.states.bytes()
     }
 }

@@ -9,10 +9,12 @@
 //! Each table holds registers (`key-0`, …), counters (`sum-0`, …) and inserted
 //! keys that nobody writes again (`item-17`).
 
+mod calls;
 mod effect;
 mod plan;
 mod random;
 
+pub use calls::{Calls, Keys, calls};
 pub use random::Random;
 
 use gameday_record::history::{HISTORY_VERSION, History, HistoryHeader};

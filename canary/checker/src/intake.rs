@@ -25,6 +25,7 @@ pub(crate) enum Object {
     Counter,
     Text,
     Set,
+    Queue,
     /// Used as more than one of these.
     Mixed,
 }
@@ -107,8 +108,8 @@ impl<'a> Intake<'a> {
 
     /// What a key is. One that was only read is a register.
     pub fn object(&self, positions: &[u32]) -> Object {
-        let (mut read, mut written, mut added, mut text, mut set) =
-            (false, false, false, false, false);
+        let (mut read, mut written, mut added) = (false, false, false);
+        let (mut text, mut set, mut queue) = (false, false, false);
         for at in positions {
             match self.op(*at).code {
                 Code::Read | Code::EventualRead => read = true,
@@ -117,13 +118,15 @@ impl<'a> Intake<'a> {
                 Code::Add => added = true,
                 Code::Put | Code::Append | Code::Get => text = true,
                 Code::AddElement | Code::ReadSet => set = true,
+                Code::Enqueue | Code::Dequeue | Code::Drain => queue = true,
             }
         }
-        match (read, written, added, text, set) {
-            (_, _, false, false, false) => Object::Register,
-            (_, false, true, false, false) => Object::Counter,
-            (false, false, false, true, false) => Object::Text,
-            (false, false, false, false, true) => Object::Set,
+        match (read, written, added, text, set, queue) {
+            (_, _, false, false, false, false) => Object::Register,
+            (_, false, true, false, false, false) => Object::Counter,
+            (false, false, false, true, false, false) => Object::Text,
+            (false, false, false, false, true, false) => Object::Set,
+            (false, false, false, false, false, true) => Object::Queue,
             _ => Object::Mixed,
         }
     }

@@ -1,26 +1,35 @@
 //! One history while it is judged, key by key.
 
+pub(crate) mod attempt;
 mod models;
 
 use crate::budget::{Budget, Exhausted};
+use crate::chains::chains;
 use crate::counters::Counters;
 use crate::durable::DurableSet;
 use crate::eventual::EventualReads;
 use crate::explain;
-use crate::frontier::{self, Answer};
+use crate::frontier::{Answer, Why};
 use crate::intake::{Intake, KeyOps, Object, takes_part};
-use crate::log::{Log, Outcome};
+use crate::log::{Code, Log, Outcome};
 use crate::lost::LostWrites;
-use crate::register::{Action, Operations};
+use crate::queues::Queues;
 use crate::screens::screen;
 use crate::sessions::Sessions;
 use crate::tally::Tally;
-use crate::violation::{Kind, Violation};
+use crate::violation::{Kind, Violation, Violations};
 use crate::zones::{NotUnique, Undecided, Zones};
 use crate::{say, sets};
+use attempt::attempt;
 use gameday_record::Model;
 use gameday_record::verdict::Check;
 use models::Models;
+
+/// A key whose search is not over, and how far it got.
+pub(crate) struct Open {
+    pub key: u32,
+    pub answer: Answer,
+}
 
 /// Collects over keys.
 pub(crate) struct Judge {
@@ -30,6 +39,7 @@ pub(crate) struct Judge {
     eventual: EventualReads,
     durable: DurableSet,
     counters: Counters,
+    queues: Queues,
     /// True if any key is a register.
     registers: bool,
     /// Reasons that concern every key.
@@ -41,8 +51,13 @@ pub(crate) struct Judge {
     /// key; of the second what comes on top and goes with its key.
     budget: Budget,
     passing: Budget,
+    /// Keys that need a longer search.
+    open: Vec<Open>,
     /// Of the strongly consistent operations.
     judged: u64,
+    /// Of them, those that say what they found; and reads that do not.
+    observed: u64,
+    silent: u64,
     keys: u64,
     writes: u64,
     unknown_writes: u64,
@@ -60,13 +75,17 @@ impl Judge {
             eventual: EventualReads::new(Tally::new("eventual-reads"), missing),
             durable: DurableSet::new(Tally::new("durable-set"), missing),
             counters: Counters::new(Tally::new("counters"), !log.complete),
+            queues: Queues::new(Tally::new("total-queue"), missing),
             registers: false,
             everywhere: Vec::new(),
             missing,
             unique: log.promises.unique_values,
             budget: budget.share(),
             passing: budget.share(),
+            open: Vec::new(),
             judged: 0,
+            observed: 0,
+            silent: 0,
             keys: 0,
             writes: 0,
             unknown_writes: 0,
@@ -104,14 +123,24 @@ impl Judge {
                 self.register(key, &ops, intake, &mut zones);
             }
             Object::Text => self.text(key, &ops, intake),
-            Object::Counter => {
-                let done = self.counters.key(key, intake, &mut self.passing);
-                unfinished(done, self.counters.tally(), key, intake);
-            }
+            Object::Counter => match self.counters.key(key, intake, &mut self.passing) {
+                Ok(true) => self.search(key, intake),
+                Ok(false) => {}
+                Err(e) => unfinished(Err(e), self.counters.tally(), key, intake),
+            },
             Object::Set => self.set(key, &ops, intake),
+            Object::Queue => {
+                let order = intake.log.in_order.then_some(&mut self.order);
+                let done = self.queues.key(key, order, intake, &mut self.passing);
+                unfinished(done, self.queues.tally(), key, intake);
+                if intake.log.in_order {
+                    self.count(key, &ops, intake);
+                    unfinished(done, &mut self.order, key, intake);
+                }
+                self.passing.release();
+            }
             Object::Mixed => {
-                let reason =
-                    "invalid history: used as more than one of register, counter, text and set";
+                let reason = "invalid history: used as more than one of register, counter, text, set and queue";
                 self.order.unknown_key(reason, &say::key(intake.log, key));
             }
         }
@@ -119,8 +148,9 @@ impl Judge {
         self.at = at;
     }
 
-    fn count(&mut self, ops: &KeyOps<'_>) {
+    fn count(&mut self, key: u32, ops: &KeyOps<'_>, intake: &Intake<'_>) {
         self.keys += 1;
+        let (mut observed, mut acknowledged) = (0, false);
         for at in ops.at {
             let e = ops.log.entry(*at);
             let unknown = e.outcome == Outcome::Unknown;
@@ -129,6 +159,16 @@ impl Judge {
             self.judged += u64::from(!unknown);
             self.writes += u64::from(writes);
             self.unknown_writes += u64::from(writes && unknown);
+            observed += u64::from(e.observes());
+            acknowledged |= writes && !unknown;
+        }
+        self.observed += observed;
+        let silent = |at: &&u32| intake.op(**at).code == Code::ReadAnything;
+        let silent = intake.of(key).iter().filter(silent).count() as u64;
+        self.silent += silent;
+        if acknowledged && observed == 0 && silent > 0 {
+            let reason = "no read says what was there after a write";
+            self.order.unknown_key(reason, &say::key(ops.log, key));
         }
     }
 
@@ -158,7 +198,7 @@ impl Judge {
                 return;
             }
             Err(Undecided::NotUnique(_)) => {
-                self.count(ops);
+                self.count(key, ops, intake);
                 self.repeated(key, ops, intake);
                 let done = self.eventual.key(key, None, intake, &mut self.budget);
                 unfinished(done, self.eventual.tally(), key, intake);
@@ -171,7 +211,7 @@ impl Judge {
                 return;
             }
         };
-        self.count(ops);
+        self.count(key, ops, intake);
         let found = &analysis.violations;
         let mut model = Models::new(&analysis);
         for violation in &found.kept {
@@ -192,7 +232,14 @@ impl Judge {
         let done = self.eventual.key(key, Some(&analysis), intake, budget);
         unfinished(done, self.eventual.tally(), key, intake);
         if found.total == 0 && found.unexplained == 0 && analysis.ignored_bare_failures > 0 {
-            self.search(key, ops, intake);
+            match analysis.false_refusal(ops) {
+                Some(violation) => {
+                    let violates = Model::LinearizabilityAtLeast;
+                    self.order
+                        .list(|| explain::explain(&violation, violates, key, ops.at, intake));
+                }
+                None => self.search(key, intake),
+            }
         }
     }
 
@@ -226,7 +273,7 @@ impl Judge {
         }
         self.order.count(found.total - found.kept.len() as u64);
         if found.total == 0 {
-            self.search(key, ops, intake);
+            self.search(key, intake);
         }
     }
 
@@ -235,7 +282,7 @@ impl Judge {
     }
 
     fn set(&mut self, key: u32, ops: &KeyOps<'_>, intake: &Intake<'_>) {
-        self.count(ops);
+        self.count(key, ops, intake);
         let (order, durable) = (&mut self.order, &mut self.durable);
         let done = sets::judge(key, order, durable, intake, &mut self.passing);
         unfinished(done, &mut self.order, key, intake);
@@ -244,56 +291,115 @@ impl Judge {
     }
 
     fn text(&mut self, key: u32, ops: &KeyOps<'_>, intake: &Intake<'_>) {
-        self.count(ops);
+        self.count(key, ops, intake);
         if self.missing.is_some() {
             let reason = "texts cannot be judged if writes may be missing";
             return self.gave_up(reason, key, intake);
         }
         let text = |id| intake.log.text_of(id);
-        let answer = frontier::search_texts(ops, "", text, &mut self.passing);
-        self.answer(answer, key, ops, intake);
+        let chains = match chains(ops, text, &mut self.passing) {
+            Ok(Some(chains)) => chains,
+            Ok(None) => return self.search(key, intake),
+            Err(e) => return self.gave_up(&format!("not judged: {e}"), key, intake),
+        };
+        if chains.found.total > 0 {
+            // What contradicts itself says nothing about the rest.
+            self.chained(key, &chains.found, ops, intake);
+            return self.passing.release();
+        }
+        let mut zones = Zones::default();
+        match zones.analyse(&chains.ops, None, false, &mut self.passing) {
+            Ok(analysis) => {
+                self.chained(key, &analysis.violations, ops, intake);
+            }
+            Err(Undecided::NotUnique(_)) => self.search(key, intake),
+            Err(Undecided::Exhausted(e)) => {
+                self.gave_up(&format!("not judged: {e}"), key, intake);
+            }
+        }
+        self.passing.release();
     }
 
-    /// Decides a key that zones cannot.
-    fn search(&mut self, key: u32, ops: &KeyOps<'_>, intake: &Intake<'_>) {
-        if self.missing.is_some() {
+    fn chained(&mut self, key: u32, found: &Violations, ops: &KeyOps<'_>, intake: &Intake<'_>) {
+        for violation in &found.kept {
+            let violates = match violation.kind {
+                Kind::DirtyRead | Kind::PhantomRead => Model::ReadCommitted,
+                _ => Model::LinearizabilityAtLeast,
+            };
+            self.order
+                .list(|| explain::explain(violation, violates, key, ops.at, intake));
+        }
+        self.order.count(found.total - found.kept.len() as u64);
+    }
+
+    /// Begins the search for an order of a key that nothing else decides.
+    fn search(&mut self, key: u32, intake: &Intake<'_>) {
+        if self.missing.is_some() && intake.object(intake.of(key)) == Object::Register {
             let reason = "values repeat, or conditional writes failed without saying what they found, and writes may be missing";
             return self.gave_up(reason, key, intake);
         }
-        let answer = frontier::search(ops, intake.log.initial, &mut self.passing);
-        self.answer(answer, key, ops, intake);
+        let answer = attempt(key, intake, 0, &mut self.passing);
+        self.take(Open { key, answer }, intake);
     }
 
-    fn answer(&mut self, answer: Answer, key: u32, ops: &KeyOps<'_>, intake: &Intake<'_>) {
+    /// Takes what one slice of a search found out.
+    pub fn take(&mut self, open: Open, intake: &Intake<'_>) {
+        match open.answer {
+            Answer::Unknown {
+                why: Why::Budget(Exhausted::Steps(_)),
+                ..
+            } => self.open.push(open),
+            _ => self.settle(open, intake),
+        }
+    }
+
+    /// Keys whose search is not over, in order.
+    pub fn take_open(&mut self) -> Vec<Open> {
+        std::mem::take(&mut self.open)
+    }
+
+    /// Whether anything is known to be wrong with the order of operations.
+    pub fn violated(&self) -> bool {
+        self.order.total() > 0 || self.counters.violated()
+    }
+
+    /// Takes the last word on a key.
+    pub fn settle(&mut self, Open { key, answer }: Open, intake: &Intake<'_>) {
+        let counter = intake.object(intake.of(key)) == Object::Counter;
+        let tally = match counter {
+            true => self.counters.tally(),
+            false => &mut self.order,
+        };
         match answer {
             Answer::Linearizable => {}
             Answer::Illegal { at } => {
-                let bare = matches!(ops.get(at).action, Action::FailedCas { found: None, .. });
+                let e = intake.op(at);
+                let bare = e.code == Code::Cas && e.outcome == Outcome::Refused;
                 let violation = Violation {
-                    kind: if bare {
-                        Kind::FalseCasFailure
-                    } else {
-                        Kind::NotLinearizable
+                    kind: match bare && e.third().is_none() {
+                        true => Kind::FalseCasFailure,
+                        false => Kind::NotLinearizable,
                     },
-                    culprit: at,
+                    culprit: 0,
                     against: None,
                     context: Vec::new(),
                 };
                 let violates = Model::LinearizabilityAtLeast;
-                self.order
-                    .list(|| explain::explain(&violation, violates, key, ops.at, intake));
+                tally.list(|| explain::explain(&violation, violates, key, &[at], intake));
             }
             Answer::Unknown { why, explained, at } => {
-                let all = ops.len();
-                let place = at.map_or_else(String::new, |at| {
-                    let e = ops.entry(at);
-                    let when = say::instant(intake.log, e.finish);
-                    format!(", at operation {} [{when}]", e.index)
-                });
-                let reason = format!(
-                    "the search for an order gave up after {explained} of {all} operations{place}: {why}"
-                );
-                self.gave_up(&reason, key, intake);
+                let reason = match at {
+                    None => format!("an order was not even looked for: {why}"),
+                    Some(at) => {
+                        let e = intake.op(at);
+                        let when = say::instant(intake.log, e.finish);
+                        format!(
+                            "the search for an order gave up after {explained} operations, at operation {} [{when}]: {why}",
+                            e.index
+                        )
+                    }
+                };
+                tally.unknown_key(&reason, &say::key(intake.log, key));
             }
         }
     }
@@ -313,8 +419,12 @@ impl Judge {
         self.eventual.merge(other.eventual);
         self.durable.merge(other.durable);
         self.counters.merge(other.counters);
+        self.queues.merge(other.queues);
         self.registers |= other.registers;
+        self.open.extend(other.open);
         self.judged += other.judged;
+        self.observed += other.observed;
+        self.silent += other.silent;
         self.keys += other.keys;
         self.writes += other.writes;
         self.unknown_writes += other.unknown_writes;
@@ -323,10 +433,14 @@ impl Judge {
     /// The checks.
     pub fn finish(mut self, log: &Log) -> Vec<Check> {
         // Nothing was judged: what would have been there is not known.
-        let blank = self.keys == 0 && !self.counters.any() && !self.durable.any();
+        let blank =
+            self.keys == 0 && !self.counters.any() && !self.durable.any() && !self.queues.any();
         // A history of counters alone has nothing for this check, and needs nothing.
         if self.judged == 0 && (self.keys > 0 || blank) {
             let reason = "no strongly consistent operation has a known outcome";
+            self.order.unknown(reason);
+        } else if self.observed == 0 && self.keys > 0 {
+            let reason = "no strongly consistent operation says what it found";
             self.order.unknown(reason);
         }
         let mut examined = format!(
@@ -337,6 +451,12 @@ impl Judge {
             examined.push_str(&format!(
                 "; {} of {} writes had an unknown outcome and were allowed both ways",
                 self.unknown_writes, self.writes
+            ));
+        }
+        if self.silent > 0 {
+            examined.push_str(&format!(
+                "; {} reads of nil were taken to say nothing (with --nil absent, to have found nothing)",
+                self.silent
             ));
         }
         examined.push('.');
@@ -366,6 +486,12 @@ impl Judge {
                 self.counters.tally().unknown(reason);
             }
             checks.push(self.counters.finish());
+        }
+        if self.queues.any() {
+            for reason in &self.everywhere {
+                self.queues.tally().unknown(reason);
+            }
+            checks.push(self.queues.finish());
         }
         checks
     }

@@ -33,6 +33,7 @@ pub mod write;
 pub mod zones;
 
 mod budget;
+mod chains;
 mod check;
 mod counters;
 mod durable;
@@ -44,6 +45,7 @@ mod judge;
 mod lost;
 mod measure;
 mod parallel;
+mod queues;
 mod replicas;
 mod resolution;
 mod say;

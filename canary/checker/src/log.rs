@@ -46,8 +46,8 @@ pub enum Clock {
 /// What an operation did, with its result.
 ///
 /// A key is one kind of object: a register (`Read`, `Write`, `Insert`,
-/// `Cas`), a counter (`Add`, `Read`), a text (`Put`, `Append`, `Get`) or a
-/// set (`AddElement`, `ReadSet`). Results are looked at only where the outcome
+/// `Cas`), a counter (`Add`, `Read`), a text (`Put`, `Append`, `Get`), a set
+/// (`AddElement`, `ReadSet`) or a queue (`Enqueue`, `Dequeue`, `Drain`). Results are looked at only where the outcome
 /// says that there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act<'a> {
@@ -90,6 +90,12 @@ pub enum Act<'a> {
     AddElement(i64),
     /// A strongly consistent read of a whole set; what it found.
     ReadSet(&'a [i64]),
+    /// A value is put at the end of a queue.
+    Enqueue(i64),
+    /// The value at the head of a queue is taken away; `None`: there was none.
+    Dequeue(Option<i64>),
+    /// Values are taken from a queue one by one until there is none; which.
+    Drain(&'a [i64]),
 }
 
 /// What came of an operation.
@@ -163,6 +169,9 @@ pub(crate) enum Code {
     Get,
     AddElement,
     ReadSet,
+    Enqueue,
+    Dequeue,
+    Drain,
 }
 
 impl Code {
@@ -172,6 +181,9 @@ impl Code {
         matches!(self, Read | EventualRead | ReadAnything | Get | ReadSet)
     }
 }
+
+/// An act as it is kept: see [`Entry`].
+type Numbers = (Code, Option<i64>, i64, Option<Option<i64>>);
 
 /// Bits of [`Entry::flags`].
 const A: u8 = 1;
@@ -241,6 +253,18 @@ impl Entry {
         }
     }
 
+    /// Whether its result says what was there: a read that found something or
+    /// nothing, a conditional write that took effect, or was refused.
+    pub fn observes(&self) -> bool {
+        match self.code {
+            Code::Read | Code::Get | Code::ReadSet | Code::Dequeue | Code::Drain => {
+                self.outcome == Outcome::Ok
+            }
+            Code::Cas => matches!(self.outcome, Outcome::Ok | Outcome::Refused),
+            _ => false,
+        }
+    }
+
     /// The value that it writes to a register, if it has (or may have) an effect.
     pub fn writes(&self) -> Option<i64> {
         match (self.code, self.outcome) {
@@ -288,6 +312,9 @@ pub struct Log {
     /// Whether a value may be found although no operation here wrote it. What
     /// depends on that is unknown, never a violation.
     pub strangers: Option<Strangers>,
+    /// Whether queues give out first what was put in first; else all that is
+    /// asked of them is that what went in comes out.
+    pub in_order: bool,
     /// What its source promises.
     pub promises: Promises,
     /// What its times count.
@@ -308,6 +335,7 @@ impl Default for Log {
             initial: None,
             complete: true,
             strangers: None,
+            in_order: true,
             promises: Promises::default(),
             clock: Clock::Nanoseconds,
         }
@@ -364,12 +392,10 @@ impl Log {
             Act::Append(s) => (Code::Append, None, self.text(s)?, None),
             Act::Get(s) => (Code::Get, Some(self.text(s)?), 0, None),
             Act::AddElement(v) => (Code::AddElement, None, v, None),
-            Act::ReadSet(found) => {
-                let first = self.elements.len() as i64;
-                reserve(&mut self.elements, found.len());
-                self.elements.extend_from_slice(found);
-                (Code::ReadSet, Some(first), found.len() as i64, None)
-            }
+            Act::ReadSet(found) => self.several(Code::ReadSet, found),
+            Act::Enqueue(v) => (Code::Enqueue, None, v, None),
+            Act::Dequeue(found) => (Code::Dequeue, found, 0, None),
+            Act::Drain(found) => self.several(Code::Drain, found),
         };
         let mut flags = 0;
         flags |= if a.is_some() { A } else { 0 };
@@ -532,6 +558,13 @@ impl Log {
         }))
     }
 
+    fn several(&mut self, code: Code, found: &[i64]) -> Numbers {
+        let first = self.elements.len() as i64;
+        reserve(&mut self.elements, found.len());
+        self.elements.extend_from_slice(found);
+        (code, Some(first), found.len() as i64, None)
+    }
+
     fn text(&mut self, s: &str) -> Result<i64, Full> {
         self.texts.intern(0, s).map(i64::from).ok_or(Full)
     }
@@ -563,7 +596,7 @@ impl Log {
         self.texts.get(id as u32)
     }
 
-    /// What a read of a set found.
+    /// What a read of a set found, or a drain took.
     pub(crate) fn elements_of(&self, e: &Entry) -> &[i64] {
         &self.elements[e.a as usize..(e.a + e.b) as usize]
     }

@@ -33,7 +33,11 @@ pub fn resolve(log: &Log, logged: impl Fn(&str, &str, i64, u64) -> Option<bool>)
     for e in log.entries.iter().filter(|e| unknown_write(e)) {
         r.unknown += 1;
         let value = (e.key, e.second());
-        if e.code == Code::Add || e.code == Code::Append || !open.insert(value) {
+        let nameless = matches!(
+            e.code,
+            Code::Add | Code::Append | Code::Dequeue | Code::Drain
+        );
+        if nameless || !open.insert(value) {
             twice.insert(value);
         }
     }
@@ -53,13 +57,16 @@ pub fn resolve(log: &Log, logged: impl Fn(&str, &str, i64, u64) -> Option<bool>)
     };
     for e in &log.entries {
         match (e.code, e.outcome) {
-            (Code::Read | Code::EventualRead | Code::Get | Code::Cas, Outcome::Ok) => {
+            (
+                Code::Read | Code::EventualRead | Code::Get | Code::Cas | Code::Dequeue,
+                Outcome::Ok,
+            ) => {
                 e.first().into_iter().for_each(|v| see(e.key, v));
             }
             (Code::Cas, Outcome::Refused) => {
                 e.third().flatten().into_iter().for_each(|v| see(e.key, v));
             }
-            (Code::ReadSet, Outcome::Ok) => {
+            (Code::ReadSet | Code::Drain, Outcome::Ok) => {
                 log.elements_of(e).iter().for_each(|v| see(e.key, *v));
             }
             _ => {}

@@ -57,6 +57,10 @@ pub(crate) fn who(log: &Log, at: u32) -> String {
             "add the element",
             e.second().to_string(),
         ),
+        Code::Enqueue => did("enqueued", "enqueue", e.second().to_string()),
+        Code::Dequeue if known => format!("dequeued {}", number(e.first())),
+        Code::Dequeue => did("dequeued", "dequeue", "something".into()),
+        Code::Drain => did("drained", "drain", elements(log, e)),
         Code::Add => match e.first() {
             Some(sum) if known => format!("added {} and made {sum}", e.second()),
             _ => did("added", "add", e.second().to_string()),
@@ -113,11 +117,15 @@ pub(crate) fn record(log: &Log, at: u32) -> OperationRecord {
         Code::Cas => format!("cas {} to {}", number(e.first()), e.second()),
         Code::Put => format!("write {}", text(log, e.second())),
         Code::Append => format!("append {}", text(log, e.second())),
+        Code::Enqueue => format!("enqueue {}", e.second()),
+        Code::Dequeue => "dequeue".into(),
+        Code::Drain => "drain".into(),
     };
     let more = match (e.code, e.first()) {
         (Code::Read | Code::EventualRead, found) if known => format!(" found {}", number(found)),
         (Code::Get, Some(id)) if known => format!(" found {}", text(log, id)),
-        (Code::ReadSet, _) if known => format!(" found {}", elements(log, e)),
+        (Code::Dequeue, found) if known => format!(" found {}", number(found)),
+        (Code::ReadSet | Code::Drain, _) if known => format!(" found {}", elements(log, e)),
         (Code::Add, Some(sum)) if known => format!(" made {sum}"),
         (Code::Cas, _) if e.outcome == Outcome::Refused => e
             .third()

@@ -30,7 +30,7 @@ fn gave_up(answer: Answer) -> Exhausted {
             explained,
             ..
         } => {
-            assert_eq!(explained, 0);
+            assert!(explained < 61, "the last read cannot be explained");
             e
         }
         other => panic!("{other:?}"),
@@ -77,13 +77,18 @@ fn a_budget_is_shared_by_the_searches_that_use_it() {
 
 #[test]
 fn more_open_operations_than_can_be_held() {
-    let mut ops: Vec<RegisterOp> = (0..=MAX_OPEN as u64)
-        .map(|i| RegisterOp {
-            start: i,
-            finish: FOREVER,
-            action: Action::Write(1),
-        })
-        .collect();
+    // Without the read nobody could miss the writes.
+    let read = RegisterOp {
+        start: 0,
+        finish: 1 << 20,
+        action: Action::Read(Some(1)),
+    };
+    let writes = (0..MAX_OPEN as u64).map(|i| RegisterOp {
+        start: i,
+        finish: FOREVER,
+        action: Action::Write(1),
+    });
+    let mut ops: Vec<RegisterOp> = std::iter::once(read).chain(writes).collect();
     let answer = search(&ops, None, &mut Budget::unlimited());
     let why = Why::TooManyOpen(MAX_OPEN + 1);
     assert_eq!(

@@ -119,12 +119,12 @@ fn hard(keys: u64) -> Log {
             let act = Act::Write(100 + i as i64 % 30);
             push(&mut log, process + i, &key, (end + i, end + 1000 + i), act);
         }
-        let found = Some(129);
-        let read = Act::Read {
-            strong: true,
-            found,
-        };
-        push(&mut log, process, &key, (end + 2000, end + 2001), read);
+        // One of them was the last, but not both.
+        for (at, found) in [(2000, Some(129)), (2010, Some(128))] {
+            let strong = true;
+            let read = Act::Read { strong, found };
+            push(&mut log, process, &key, (end + at, end + at + 1), read);
+        }
     }
     log
 }

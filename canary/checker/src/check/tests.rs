@@ -1,5 +1,5 @@
 use super::*;
-use crate::generate;
+use crate::generate::{self, Calls, Keys};
 use crate::log::{Act, Outcome, Push};
 use gameday_record::Verdict;
 use std::collections::BTreeSet;
@@ -111,4 +111,123 @@ fn the_time_grows_with_the_history() {
     let ((short, few), (long, many)) = (time(100), time(1_100));
     assert!(short >= Options::default().time);
     assert_eq!(long - short, TIME_EACH * (many - few));
+}
+
+/// Histories as those of stores under test: 50 clients on ten keys, 2,000
+/// operations. What is counted is the work, which no machine makes larger.
+#[test]
+fn generated_histories_are_decided_with_little_work() {
+    for keys_hold in [Keys::Texts, Keys::Registers(5)] {
+        for (seed, broken) in (0..6).flat_map(|seed| [(seed, false), (seed, true)]) {
+            let of = Calls {
+                seed,
+                keys_hold,
+                keys: 10,
+                clients: 50,
+                operations: 2_000,
+                broken,
+            };
+            let log = generate::calls(&of).expect("small");
+            let checks = check_within(&log, Budget::unlimited().steps(200_000), 1);
+            let right = match broken {
+                true => Verdict::Fail,
+                false => Verdict::Pass,
+            };
+            assert_eq!(checks[0].verdict, right, "{of:?}: {checks:#?}");
+        }
+    }
+}
+
+/// Writes that all overlap, and two reads after them that cannot both be
+/// right: every set of the writes has to be tried.
+fn hard(log: &mut Log, key: &str, from: u64) {
+    let mut push = |process: u64, start: u64, finish: u64, act: Act<'_>| {
+        let push = Push {
+            index: process,
+            process,
+            az: "",
+            endpoint: "",
+            table: "",
+            key,
+            start: from + start,
+            finish: Some(from + finish),
+            outcome: Outcome::Ok,
+            act,
+            last: false,
+        };
+        log.push(&push).expect("small");
+    };
+    for i in 0..60 {
+        push(from + i, i, 1000 + i, Act::Write(i as i64 % 30));
+    }
+    for (at, found) in [(2000, 29), (2010, 28)] {
+        let (strong, found) = (true, Some(found));
+        push(from + 70, at, at + 1, Act::Read { strong, found });
+    }
+}
+
+/// The first key is never decided. The others are none the worse for it.
+#[test]
+fn a_hard_key_starves_no_other() {
+    let mut log = Log::default();
+    hard(&mut log, "hard", 0);
+    let of = Calls {
+        seed: 3,
+        keys_hold: Keys::Registers(3),
+        keys: 1,
+        clients: 12,
+        operations: 400,
+        broken: false,
+    };
+    let checks = |log: &Log| check_within(log, Budget::unlimited().steps(3_000_000), 1);
+    // A key that one slice is not enough for.
+    let only = generate::calls(&of).expect("small");
+    let mut with = log.clone();
+    for at in 0..only.len() as u32 {
+        let e = only.entry(at);
+        let act = match e.found() {
+            Some(found) => Act::Read {
+                strong: true,
+                found,
+            },
+            None => Act::Write(e.second()),
+        };
+        let push = Push {
+            index: u64::from(at),
+            process: 1_000 + e.process,
+            az: "",
+            endpoint: "",
+            table: "",
+            key: "other",
+            start: 10_000 + e.start,
+            finish: Some(10_000 + e.finish),
+            outcome: Outcome::Ok,
+            act,
+            last: false,
+        };
+        with.push(&push).expect("small");
+    }
+    let found = checks(&with);
+    assert_eq!(found[0].verdict, Verdict::Unknown, "{found:#?}");
+    assert!(found[0].detail.contains("(key hard)"), "{found:#?}");
+    // A violation ends the search, and is the verdict.
+    called("wrong", 9_000, Act::Write(1))(&mut with);
+    called("wrong", 9_001, Act::Write(1))(&mut with);
+    let found = Some(2);
+    let strong = true;
+    called("wrong", 9_010, Act::Read { strong, found })(&mut with);
+    let found = checks(&with);
+    assert_eq!(found[0].verdict, Verdict::Fail, "{found:#?}");
+    assert!(found[0].detail.contains("found elsewhere"), "{found:#?}");
+}
+
+/// What was never tried is not said to have been given up.
+#[test]
+fn a_key_that_was_never_tried_is_said_to_be_so() {
+    let mut log = Log::default();
+    hard(&mut log, "hard", 0);
+    let steps = 3 * log.len() as u64;
+    let found = check_within(&log, Budget::unlimited().steps(steps), 1);
+    assert_eq!(found[0].verdict, Verdict::Unknown, "{found:#?}");
+    assert!(!found[0].detail.contains("after 0"), "{found:#?}");
 }

@@ -1,10 +1,10 @@
 //! A history, prepared for the search.
 
-use super::texts::Texts;
+use super::states::States;
 use crate::budget::{Budget, Exhausted};
 use crate::register::{Action, Operations, Value};
 use crate::sort::sort;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 /// An action over dense values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,35 +15,34 @@ pub(super) enum Step {
     IsNot(u32),
     Write(u32),
     Cas(u32, u32),
-    /// The state, which is a text, gets longer by this one.
-    Append(u32),
+    /// The state, a text or a sum, gets longer by this one.
+    Grow(u32),
     /// Never legal.
     Never,
 }
 
 impl Step {
     pub fn pure(self) -> bool {
-        !matches!(self, Step::Write(_) | Step::Cas(..) | Step::Append(_))
+        !matches!(self, Step::Write(_) | Step::Cas(..) | Step::Grow(_))
     }
 
     /// The next state, if it is legal in this one.
-    pub fn apply(self, state: u32, texts: &mut Texts) -> Option<u32> {
+    pub fn apply(self, state: u32, states: &mut States) -> Option<u32> {
         match self {
-            Step::Is(v) => (state == v).then_some(state),
-            Step::IsNot(v) => (state != v).then_some(state),
             Step::Write(v) => Some(v),
             Step::Cas(expected, new) => (state == expected).then_some(new),
-            Step::Append(v) => Some(texts.append(state, v)),
-            Step::Never => None,
+            Step::Grow(part) => Some(states.grow(state, part)),
+            pure => pure.holds(state).then_some(state),
         }
     }
 
-    /// Whether it is legal in this state; for steps that change nothing.
+    /// Whether it is legal in this state.
     pub fn holds(self, state: u32) -> bool {
         match self {
-            Step::Is(v) => state == v,
+            Step::Is(v) | Step::Cas(v, _) => state == v,
             Step::IsNot(v) => state != v,
-            _ => false,
+            Step::Write(_) | Step::Grow(_) => true,
+            Step::Never => false,
         }
     }
 }
@@ -54,6 +53,9 @@ pub(super) enum Event {
     Return(u32),
 }
 
+/// Ranks of operations of unknown outcome begin here, behind all others.
+const UNKNOWN: u32 = 1 << 31;
+
 /// The history, prepared: dense values, events in order, a slot for each
 /// operation while it is open.
 pub(super) struct Plan {
@@ -62,12 +64,14 @@ pub(super) struct Plan {
     pub slot: Vec<u32>,
     pub events: Vec<Event>,
     pub unknown: Vec<bool>,
-    /// The identical write of unknown outcome that was invoked before this one.
-    pub twin: Vec<u32>,
+    /// Operations that do the same have the same class.
+    pub class: Vec<u32>,
+    pub classes: u32,
+    /// The order in which operations of one class take effect: as they return,
+    /// then those of unknown outcome as they were invoked.
+    pub rank: Vec<u32>,
     pub slots: usize,
 }
-
-pub(super) const NONE: u32 = u32::MAX;
 
 impl Plan {
     /// Of registers.
@@ -77,30 +81,48 @@ impl Plan {
         budget: &mut Budget,
     ) -> Result<Self, Exhausted> {
         let mut values = vec![initial];
+        let mut found: HashSet<Value> = HashSet::new();
+        let mut bare = false;
         for i in 0..ops.len() as u32 {
             budget.spend()?;
-            match ops.get(i).action {
-                Action::Read(v) => values.push(v),
+            let op = ops.get(i);
+            match op.action {
+                Action::Read(v) => {
+                    values.push(v);
+                    found.insert(v);
+                }
                 Action::Write(v) => values.push(Some(v)),
-                Action::Cas { expected, new } => values.extend([expected, Some(new)]),
+                Action::Cas { expected, new } => {
+                    values.extend([expected, Some(new)]);
+                    found.insert(expected);
+                }
                 Action::FailedWrite(_) | Action::Append(_) => {}
                 Action::FailedCas {
-                    expected, found, ..
-                } => values.extend([Some(expected), found].into_iter().flatten()),
+                    expected, found: f, ..
+                } => {
+                    values.extend([Some(expected), f].into_iter().flatten());
+                    bare |= f.is_none();
+                    found.extend(f);
+                }
             }
         }
         sort(&mut values, budget)?;
         values.dedup();
         let dense = |v: Value| values.partition_point(|x| *x < v) as u32;
-        Plan::with(ops, dense(initial), budget, dense)
+        // What may not have happened and nobody found is left out, unless its
+        // value may be what a condition did not find.
+        let idle = |v: i64| !bare && !found.contains(&Some(v));
+        Plan::with(ops, dense(initial), budget, dense, idle)
     }
 
-    /// `first`: the state in the beginning; `state`: the number of a value as a state, or as an appended part.
+    /// `first`: the state in the beginning; `state`: the number of a value as
+    /// a state, or as a part of one; `idle`: nobody can miss this value.
     pub fn with<O: Operations + ?Sized>(
         ops: &O,
         first: u32,
         budget: &mut Budget,
         mut state: impl FnMut(Value) -> u32,
+        idle: impl Fn(i64) -> bool,
     ) -> Result<Self, Exhausted> {
         let n = ops.len();
         budget.holds(Plan::bytes(n))?;
@@ -111,9 +133,10 @@ impl Plan {
             let op = ops.get(i);
             unknown.push(op.unknown());
             steps.push(match op.action {
+                _ if op.unknown() && op.writes().is_some_and(&idle) => Step::Never,
                 Action::Read(v) => Step::Is(state(v)),
                 Action::Write(v) => Step::Write(state(Some(v))),
-                Action::Append(v) => Step::Append(state(Some(v))),
+                Action::Append(v) => Step::Grow(state(Some(v))),
                 Action::Cas { expected, new } => Step::Cas(state(expected), state(Some(new))),
                 Action::FailedWrite(_) => Step::Never,
                 Action::FailedCas {
@@ -131,7 +154,9 @@ impl Plan {
             slot: vec![0; n],
             events: Vec::new(),
             unknown,
-            twin: vec![NONE; n],
+            class: vec![0; n],
+            classes: 0,
+            rank: vec![0; n],
             slots: 0,
         };
         plan.order_events(ops, budget)?;
@@ -144,7 +169,8 @@ impl Plan {
             + 2 * size_of::<Event>()
             + 2 * size_of::<(u64, bool, u32)>()
             + size_of::<bool>()
-            + 2 * size_of::<u32>();
+            + size_of::<(Step, u32)>()
+            + 3 * size_of::<u32>();
         operations * EACH
     }
 
@@ -169,23 +195,57 @@ impl Plan {
         }
         sort(&mut order, budget)?;
         let mut free: Vec<u32> = Vec::new();
-        let mut latest: HashMap<Step, u32> = HashMap::new();
-        for (_, returns, i) in order {
+        let mut classes: HashMap<Step, u32> = HashMap::new();
+        for (position, (_, returns, i)) in (0u32..).zip(order) {
+            let at = i as usize;
             if returns {
-                free.push(self.slot[i as usize]);
+                free.push(self.slot[at]);
+                self.rank[at] = position;
                 self.events.push(Event::Return(i));
-            } else {
-                self.slot[i as usize] = free.pop().unwrap_or_else(|| {
-                    self.slots += 1;
-                    self.slots as u32 - 1
-                });
-                self.events.push(Event::Invoke(i));
-                if self.unknown[i as usize] {
-                    let before = latest.insert(self.steps[i as usize], i);
-                    self.twin[i as usize] = before.unwrap_or(NONE);
-                }
+                continue;
             }
+            self.slot[at] = free.pop().unwrap_or_else(|| {
+                self.slots += 1;
+                self.slots as u32 - 1
+            });
+            self.events.push(Event::Invoke(i));
+            if self.unknown[at] {
+                self.rank[at] = UNKNOWN | position;
+            }
+            let next = classes.len() as u32;
+            self.class[at] = *classes.entry(self.steps[at]).or_insert(next);
         }
+        self.classes = classes.len() as u32;
         Ok(())
+    }
+}
+
+/// Which classes were met on a walk over operations in the order of their
+/// rank: only the first of each is of interest.
+pub(super) struct Classes {
+    walk: u32,
+    met: Vec<u32>,
+}
+
+impl Classes {
+    pub fn new(plan: &Plan) -> Self {
+        Classes {
+            walk: 0,
+            met: vec![0; plan.classes as usize],
+        }
+    }
+
+    /// Begins another walk.
+    pub fn walk(&mut self) {
+        self.walk = self.walk.wrapping_add(1);
+        if self.walk == 0 {
+            self.met.fill(0);
+            self.walk = 1;
+        }
+    }
+
+    /// True if this is the first of its class.
+    pub fn first(&mut self, class: u32) -> bool {
+        std::mem::replace(&mut self.met[class as usize], self.walk) != self.walk
     }
 }

@@ -27,9 +27,12 @@ impl<const W: usize> Mask<W> {
     }
 }
 
-/// What has taken effect: certain open operations, unknown ones, the state.
+/// What has taken effect at a point of the history: certain open operations,
+/// unknown ones, the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Configuration<const W: usize> {
+    /// How many operations have returned.
+    pub point: u32,
     pub state: u32,
     pub done: Mask<W>,
     pub used: Mask<W>,
@@ -38,7 +41,7 @@ pub(super) struct Configuration<const W: usize> {
 /// Configurations of which none dominates another.
 #[derive(Debug)]
 pub(super) struct Antichains<const W: usize> {
-    pub map: HashMap<(u32, Mask<W>), Vec<Mask<W>>>,
+    pub map: HashMap<(u32, u32, Mask<W>), Vec<Mask<W>>>,
     pub len: usize,
 }
 
@@ -52,7 +55,7 @@ impl<const W: usize> Antichains<W> {
 
     /// False if a stored one dominates it; removes those that it dominates.
     pub fn insert(&mut self, c: &Configuration<W>) -> bool {
-        match self.map.entry((c.state, c.done)) {
+        match self.map.entry((c.point, c.state, c.done)) {
             Entry::Vacant(e) => {
                 e.insert(vec![c.used]);
             }
@@ -73,7 +76,7 @@ impl<const W: usize> Antichains<W> {
 
     pub fn holds(&self, c: &Configuration<W>) -> bool {
         self.map
-            .get(&(c.state, c.done))
+            .get(&(c.point, c.state, c.done))
             .is_some_and(|sets| sets.contains(&c.used))
     }
 

@@ -1,6 +1,7 @@
 //! Operation maps of Jepsen's kind, whatever text they stood in.
 
 use super::edn::Edn;
+use crate::log::Strangers;
 use gameday_record::EventKind;
 use std::borrow::Cow;
 
@@ -42,6 +43,7 @@ pub(super) struct Header {
     pub unique_values: bool,
     pub final_reads: bool,
     pub initial: Option<i64>,
+    pub strangers: Option<Strangers>,
 }
 
 /// What an operation map is.
@@ -153,7 +155,9 @@ impl<'a> Fields<'a> {
             Some(Edn::Int(n)) => Some(n),
             _ => None,
         };
-        let refused = self.observed.is_some() || self.error.as_ref().is_some_and(is_condition);
+        let said = |what: fn(&Edn<'a>) -> bool| self.error.as_ref().is_some_and(what);
+        let refused =
+            self.observed.is_some() || said(is_condition) || f == "dequeue" && said(is_empty);
         Ok(Parsed::Event(Event {
             at,
             process,
@@ -196,6 +200,15 @@ pub(super) fn is_condition(error: &Edn<'_>) -> bool {
     }
 }
 
+/// How clients say that a queue had nothing to give: `:empty`, or `:exhausted`
+/// as in Jepsen's tests.
+pub(super) fn is_empty(error: &Edn<'_>) -> bool {
+    match error {
+        Edn::Vector(forms) => forms.first().is_some_and(is_empty),
+        other => matches!(name_of(other), Some("empty" | "exhausted")),
+    }
+}
+
 fn header(value: Edn<'_>) -> Result<Header, String> {
     let Edn::Map(entries) = value else {
         return Err("the header of the history is no map".into());
@@ -207,6 +220,10 @@ fn header(value: Edn<'_>) -> Result<Header, String> {
             (Some("complete"), Edn::Bool(b)) => header.complete = b,
             (Some("unique-values"), Edn::Bool(b)) => header.unique_values = b,
             (Some("final-reads"), Edn::Bool(b)) => header.final_reads = b,
+            (Some("forgotten"), until) if count(&until).is_some() => {
+                header.strangers = count(&until).map(Strangers::Forgotten);
+            }
+            (Some("assigned"), Edn::Bool(true)) => header.strangers = Some(Strangers::Assigned),
             (Some("initial"), Edn::Int(n)) => header.initial = Some(n),
             (Some("initial"), Edn::Nil) => header.initial = None,
             (_, value) => return Err(format!("the header says {key} {value}, which is not known")),

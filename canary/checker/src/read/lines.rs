@@ -13,7 +13,7 @@
 //! traces, is no event.
 
 use super::edn::{Edn, Reader};
-use super::event::{Event, is_condition};
+use super::event::{Event, is_condition, is_empty};
 use super::position::{ReadError, excerpt};
 use gameday_record::EventKind;
 
@@ -21,7 +21,7 @@ use gameday_record::EventKind;
 #[derive(Debug)]
 pub(super) enum Line<'a> {
     /// Of a client.
-    Event(Event<'a>),
+    Event(Box<Event<'a>>),
     /// Empty.
     Blank,
     /// The nemesis.
@@ -149,10 +149,12 @@ pub(super) fn event<'a>(
     // hold, and says so by repeating its value; what failed for another reason
     // gives that.
     let refused = kind == EventKind::Fail
-        && f == "cas"
-        && matches!(value, Edn::Vector(_))
-        && why.as_ref().is_none_or(is_condition);
-    Ok(Line::Event(Event {
+        && match f {
+            "cas" => matches!(value, Edn::Vector(_)) && why.as_ref().is_none_or(is_condition),
+            "dequeue" => why.as_ref().is_some_and(is_empty),
+            _ => false,
+        };
+    Ok(Line::Event(Box::new(Event {
         at: start,
         process,
         kind,
@@ -163,7 +165,7 @@ pub(super) fn event<'a>(
         index: None,
         refused,
         more: Default::default(),
-    }))
+    })))
 }
 
 struct Words<'a> {

@@ -98,19 +98,25 @@ pub enum Model {
     Set,
     /// A sum.
     Counter,
+    /// What is put in first comes out first.
+    Queue,
+    /// What is put in comes out.
+    TotalQueue,
 }
 
 impl Model {
     /// All models.
-    pub const ALL: [Model; 5] = [
+    pub const ALL: [Model; 7] = [
         Model::Register,
         Model::CasRegister,
         Model::KvAppend,
         Model::Set,
         Model::Counter,
+        Model::Queue,
+        Model::TotalQueue,
     ];
 
-    /// `register`, `cas-register`, `kv-append`, `set`, `counter`.
+    /// `register`, `cas-register`, `kv-append`, `set`, `counter`, `queue`, `total-queue`.
     pub fn name(self) -> &'static str {
         match self {
             Model::Register => "register",
@@ -118,7 +124,13 @@ impl Model {
             Model::KvAppend => "kv-append",
             Model::Set => "set",
             Model::Counter => "counter",
+            Model::Queue => "queue",
+            Model::TotalQueue => "total-queue",
         }
+    }
+
+    fn is_queue(self) -> bool {
+        matches!(self, Model::Queue | Model::TotalQueue)
     }
 }
 
@@ -332,7 +344,7 @@ pub fn read(bytes: &[u8], options: &Options) -> Result<Reading, ReadError> {
                 let read = lines::event(layout, text, line, start, within)?;
                 within = matches!(read, Line::Other) || within && matches!(read, Line::Blank);
                 match read {
-                    Line::Event(event) => file.events.push(event),
+                    Line::Event(event) => file.events.push(*event),
                     Line::NoClient => file.skipped += 1,
                     Line::Blank | Line::Other => {}
                 }
@@ -417,6 +429,8 @@ impl<'a> File<'a> {
             }
         };
         let nil = options.nil.unwrap_or(match format {
+            // How a dequeue says that it found nothing.
+            _ if model.is_queue() => Nil::Absent,
             Format::JepsenLog | Format::JepsenTxt | Format::Kv | Format::Gameday => Nil::Absent,
             Format::Edn | Format::Json => Nil::Anything,
         });
@@ -429,8 +443,10 @@ impl<'a> File<'a> {
         };
         log.initial = initial(model, options, &mut values)?;
         log.strangers = strangers;
+        log.in_order = model != Model::TotalQueue;
         if let Some(header) = &self.header {
             log.complete = header.complete;
+            log.strangers = header.strangers;
             log.promises = Promises {
                 unique_values: header.unique_values,
                 final_reads: header.final_reads,
@@ -515,7 +531,7 @@ fn initial(model: Model, options: &Options, values: &mut Values) -> Result<Optio
     let Some(Initial::Value(text)) = &options.initial else {
         return Ok(None);
     };
-    if matches!(model, Model::KvAppend | Model::Set) {
+    if matches!(model, Model::KvAppend | Model::Set) || model.is_queue() {
         let what = format!("with the model {}, every key begins empty", model.name());
         return Err((None, what));
     }

@@ -17,6 +17,8 @@ const CALLS: &[(Model, &[&str])] = &[
     (Model::KvAppend, &["read", "get", "put", "write", "append"]),
     (Model::Set, &["read", "add"]),
     (Model::Counter, &["read", "add"]),
+    (Model::Queue, &["enqueue", "dequeue", "drain"]),
+    (Model::TotalQueue, &["enqueue", "dequeue", "drain"]),
 ];
 
 /// The model that the calls of a history belong to.
@@ -43,7 +45,7 @@ pub(super) fn model_of(
         let others: Vec<&str> = others.map(|(m, _)| m.name()).collect();
         let what = match others.as_slice() {
             [] => format!(
-                "no model has the call :{f}; known are read, write, cas, get, put, append, add"
+                "no model has the call :{f}; known are read, write, cas, get, put, append, add, enqueue, dequeue, drain"
             ),
             others => format!(
                 "the model {} has no :{f} (it is a call of {})",
@@ -72,6 +74,12 @@ pub(super) fn of_header(
         ),
         "texts" => (Model::KvAppend, "kv-append", &["get", "put", "append"]),
         "sets" => (Model::Set, "set", &["read", "add"]),
+        "queues" => (Model::Queue, "queue", &["enqueue", "dequeue", "drain"]),
+        "total-queues" => (
+            Model::TotalQueue,
+            "total-queue",
+            &["enqueue", "dequeue", "drain"],
+        ),
         other => return Err((0, format!("the header says that keys are {other}"))),
     };
     match calls.iter().find(|c| !known.contains(&&*c.f)) {
@@ -303,10 +311,16 @@ impl Meaning {
         let outcome = match call.outcome {
             Some(EventKind::Ok) => Outcome::Ok,
             Some(EventKind::Fail) if call.refused && call.f == "cas" => Outcome::Refused,
+            // It says that there was nothing to be dequeued.
+            Some(EventKind::Fail) if call.refused && call.f == "dequeue" => Outcome::Ok,
             Some(EventKind::Fail) => Outcome::Failed,
             _ => Outcome::Unknown,
         };
         let ok = outcome == Outcome::Ok;
+        if ok && call.f == "dequeue" && call.answer == Edn::Nil && self.nil == Nil::Anything {
+            // It took something, and does not say what.
+            return Ok((Act::Dequeue(None), Outcome::Unknown));
+        }
         let anything = ok && call.answer == Edn::Nil && self.nil == Nil::Anything;
         let act = match (self.model, &*call.f) {
             (_, "read" | "get") if anything => Act::ReadAnything,
@@ -333,6 +347,29 @@ impl Meaning {
                 Act::ReadSet(elements)
             }
             (Model::Set, _) => Act::AddElement(self.value(&call.asked, values)?),
+            (Model::Queue | Model::TotalQueue, "enqueue") => {
+                Act::Enqueue(self.value(&call.asked, values)?)
+            }
+            (Model::Queue | Model::TotalQueue, "dequeue") => Act::Dequeue(match call.outcome {
+                Some(EventKind::Ok) => self.maybe(&call.answer, values)?,
+                _ => None,
+            }),
+            (Model::Queue | Model::TotalQueue, _) => {
+                elements.clear();
+                match &call.answer {
+                    Edn::Vector(found) | Edn::List(found) if ok => {
+                        for form in found {
+                            elements.push(self.value(form, values)?);
+                        }
+                    }
+                    Edn::Nil => {}
+                    _ if !ok => {}
+                    other => {
+                        return Err(format!("a drain returns a list, not {}", kind_of(other)));
+                    }
+                }
+                Act::Drain(elements)
+            }
             (Model::Counter, "read") => Act::Read {
                 strong: true,
                 found: match &call.answer {

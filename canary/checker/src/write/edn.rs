@@ -1,7 +1,7 @@
 //! Jepsen's EDN: one operation map per line, the order of lines is the order
 //! of time.
 
-use crate::log::{Clock, Code, Entry, Log, Outcome};
+use crate::log::{Clock, Code, Entry, Log, Outcome, Strangers};
 use crate::read::{ABSENT, quoted};
 use crate::register::FOREVER;
 use std::collections::BTreeMap;
@@ -153,6 +153,8 @@ fn objects(log: &Log) -> Result<&'static str, Unwritable> {
     let of = |code| match code {
         Code::Put | Code::Append | Code::Get => Some("texts"),
         Code::AddElement | Code::ReadSet => Some("sets"),
+        Code::Enqueue | Code::Dequeue | Code::Drain if log.in_order => Some("queues"),
+        Code::Enqueue | Code::Dequeue | Code::Drain => Some("total-queues"),
         Code::ReadAnything => None,
         _ => Some("registers"),
     };
@@ -180,9 +182,15 @@ impl<W: fmt::Write> Writer<'_, W> {
         self.begin(":gameday", "info", "history")?;
         write!(
             self.out,
-            "{{:objects :{objects}, :complete {}, :unique-values {}, :final-reads {}, :initial ",
+            "{{:objects :{objects}, :complete {}, :unique-values {}, :final-reads {}, ",
             log.complete, log.promises.unique_values, log.promises.final_reads
         )?;
+        match log.strangers {
+            Some(Strangers::Forgotten(until)) => write!(self.out, ":forgotten {until}, ")?,
+            Some(Strangers::Assigned) => self.out.write_str(":assigned true, ")?,
+            None => {}
+        }
+        self.out.write_str(":initial ")?;
         match log.initial {
             Some(n) => write!(self.out, "{n}}}")?,
             None => self.out.write_str("nil}")?,
@@ -238,6 +246,9 @@ impl<W: fmt::Write> Writer<'_, W> {
             Code::Put => "put",
             Code::Append => "append",
             Code::Get => "get",
+            Code::Enqueue => "enqueue",
+            Code::Dequeue => "dequeue",
+            Code::Drain => "drain",
         };
         self.begin(&e.process.to_string(), kind, f)?;
         self.open_key(e)?;
@@ -254,9 +265,9 @@ impl<W: fmt::Write> Writer<'_, W> {
     fn value(&mut self, e: &Entry, ok: bool) -> fmt::Result {
         let log = self.log;
         match e.code {
-            Code::Read | Code::EventualRead if ok => self.maybe(e.first()),
+            Code::Read | Code::EventualRead | Code::Dequeue if ok => self.maybe(e.first()),
             Code::Get if ok => quoted(log.text_of(e.first().unwrap_or_default()), self.out),
-            Code::ReadSet if ok => {
+            Code::ReadSet | Code::Drain if ok => {
                 self.out.write_str("[")?;
                 for (i, n) in log.elements_of(e).iter().enumerate() {
                     let space = if i == 0 { "" } else { " " };
@@ -267,13 +278,14 @@ impl<W: fmt::Write> Writer<'_, W> {
             Code::Read | Code::EventualRead | Code::ReadAnything | Code::Get | Code::ReadSet => {
                 self.out.write_str("nil")
             }
+            Code::Dequeue | Code::Drain => self.out.write_str("nil"),
             Code::Cas => {
                 self.out.write_str("[")?;
                 self.maybe(e.first())?;
                 write!(self.out, " {}]", e.second())
             }
             Code::Put | Code::Append => quoted(log.text_of(e.second()), self.out),
-            Code::Write | Code::Insert | Code::Add | Code::AddElement => {
+            Code::Write | Code::Insert | Code::Add | Code::AddElement | Code::Enqueue => {
                 write!(self.out, "{}", e.second())
             }
         }

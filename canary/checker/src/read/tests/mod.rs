@@ -35,6 +35,9 @@ pub(super) fn words(log: &Log) -> Vec<String> {
                 Code::Get => format!(": get '{}'", log.text_of(e.first().unwrap_or_default())),
                 Code::AddElement => format!(": add {}", e.second()),
                 Code::ReadSet => format!(": read {:?}", log.elements_of(e)),
+                Code::Enqueue => format!(": enqueue {}", e.second()),
+                Code::Dequeue => format!(": dequeue {}", opt(e.first())),
+                Code::Drain => format!(": drain {:?}", log.elements_of(e)),
             };
             if let Some(found) = e.third() {
                 s += &format!(" found {}", opt(found));

@@ -57,8 +57,8 @@ fn what_is_wrong_with_an_operation_is_said_with_its_place() {
             "process 0 completes :write, but it invoked :read",
         ),
         (
-            "{:process 1 :type :invoke :f :enqueue}",
-            "no model has the call :enqueue; known are read, write, cas, get, put, append, add",
+            "{:process 1 :type :invoke :f :jump}",
+            "no model has the call :jump; known are read, write, cas, get, put, append, add, enqueue, dequeue, drain",
         ),
         (
             "{:process 1 :type :invoke :f :write :value [1 2]}",
