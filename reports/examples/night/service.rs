@@ -206,7 +206,7 @@ impl<'a> Service<'a> {
         match (gone, leaderless, of_ten) {
             (true, _, 0) | (false, true, 0..6) => {
                 let failure = failure(ErrorClass::Timeout, "no answer in time");
-                Some((Outcome::Unknown { failure }, of_ten % 2 == 0))
+                Some((Outcome::Unknown { failure }, of_ten.is_multiple_of(2)))
             }
             (true, ..) => Some((failed(ErrorClass::Refused, "connection refused"), false)),
             (false, true, _) => Some((failed(ErrorClass::Server, "503 no leader"), false)),

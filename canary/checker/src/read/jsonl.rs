@@ -84,7 +84,12 @@ impl Lines {
 
     fn take(&mut self, op: &Operation) -> Result<(), String> {
         let fits: &[Model] = match op.call {
-            Call::Read { .. } => &Model::ALL,
+            Call::Read { .. } => &[
+                Model::Register,
+                Model::CasRegister,
+                Model::Set,
+                Model::Counter,
+            ],
             Call::Write { .. } => {
                 self.seen.write = true;
                 &[Model::Register, Model::CasRegister]
