@@ -7,7 +7,7 @@
 
 use super::Shared;
 use super::seams::Progress;
-use crate::runtime::{ProcessState, Runtime};
+use crate::runtime::{Gap, GapState, ProcessState, Runtime};
 use futures_util::future::join_all;
 use gameday_record::{TimelineEvent, Topology};
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,6 +67,26 @@ struct Life {
     told: bool,
     /// Why it was not seen when it was last looked at.
     unseen: Option<String>,
+    /// How often there had been something that explains it, then.
+    excuses: u64,
+}
+
+/// Whether something explains what was seen between two looks at what there is. What came and
+/// went meanwhile, or since there had been `last`, explains it, too.
+fn is_excused(before: Excuse, after: Excuse, last: u64) -> bool {
+    before.now || after.now || before.count != after.count || last != after.count
+}
+
+/// A gap explains it, too: a node that was left alone in an old network namespace is restarted.
+fn with_gaps(mut excuse: Excuse, gaps: &[Gap], node: &str) -> Excuse {
+    for gap in gaps
+        .iter()
+        .filter(|gap| gap.units.iter().any(|u| u == node))
+    {
+        excuse.now |= gap.state == GapState::Open;
+        excuse.count += 1;
+    }
+    excuse
 }
 
 impl Life {
@@ -134,13 +154,13 @@ impl Accidents {
         let mut found = Vec::new();
         for ((node, before), state) in self.nodes.iter().zip(before).zip(states) {
             let after = excuse(node);
-            // What came and went while it was looked at explains what was seen, too.
-            let excused = before.now || after.now || before.count != after.count;
             let state = state
                 .map_err(|_| format!("no answer within {} s", ASK.as_secs()))
                 .and_then(|state| state.map_err(|e| e.0));
             let life = lives.entry(node.clone()).or_default();
+            let excused = is_excused(before, after, life.excuses);
             let happened = life.judge(excused, &state);
+            life.excuses = after.count;
             found.extend(happened.map(|(kind, detail)| Accident {
                 node: node.clone(),
                 kind,
@@ -189,8 +209,8 @@ pub(super) async fn end(shared: &Shared) {
 }
 
 async fn look(shared: &Shared) {
-    let excuse = |node: &str| shared.admission.excuse(node);
     let runtime = shared.scene.runtime.as_ref();
+    let excuse = |node: &str| with_gaps(shared.admission.excuse(node), &runtime.gaps(), node);
     for accident in shared.accidents.look(runtime, excuse).await {
         let text = accident.to_string();
         let note = Progress::Note { text: text.clone() };
@@ -256,6 +276,43 @@ mod tests {
         );
         // One that never ran is dead all the same.
         assert_eq!(kinds(&[(no, dead())]), [Some("ended")]);
+    }
+
+    #[test]
+    fn what_came_and_went_since_the_last_look_is_an_excuse() {
+        let of = |now, count| Excuse { now, count };
+        for (before, after, last, expected) in [
+            (of(false, 1), of(false, 1), 1, false),
+            (of(true, 1), of(false, 1), 1, true),
+            (of(false, 1), of(true, 1), 1, true),
+            (of(false, 1), of(false, 2), 1, true),
+            (of(false, 2), of(false, 2), 1, true),
+        ] {
+            assert_eq!(
+                is_excused(before, after, last),
+                expected,
+                "{before:?} {after:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_gap_explains_what_happens_to_its_units_while_it_is_open() {
+        let gap = |state| Gap {
+            units: vec!["a1".into()],
+            since: tokio::time::Instant::now(),
+            state,
+            text: String::new(),
+        };
+        let with = |gaps: &[Gap], node| {
+            let excuse = with_gaps(Excuse::default(), gaps, node);
+            (excuse.now, excuse.count)
+        };
+        assert_eq!(with(&[], "a1"), (false, 0));
+        let open = [gap(GapState::PutBack), gap(GapState::Open)];
+        assert_eq!(with(&open, "a1"), (true, 2));
+        assert_eq!(with(&open, "b1"), (false, 0));
+        assert_eq!(with(&open[..1], "a1"), (false, 1));
     }
 
     #[test]

@@ -106,18 +106,20 @@ fn judge(runner: &RunnerId, place: &Place, seen: Seen) -> Liveness {
     if seen.runs {
         return Liveness::Alive;
     }
-    let Some(namespace) = runner.pid_namespace else {
-        return unknown("its mark is of an older gameday and does not say in which PID namespace");
-    };
-    if seen.folder_is_locked == Some(false) {
+    // Who does not say where it was started did not lock its folder either.
+    if seen.folder_is_locked == Some(false) && runner.pid_namespace.is_some() {
         return Liveness::Dead;
     }
     if !place.shows_others {
         return unknown("/proc does not show the processes of other users here");
     }
-    match place.pid_namespace {
-        Some(here) if here == namespace || here == FIRST_PID_NAMESPACE => Liveness::Dead,
-        _ => unknown("it was started in another PID namespace, as of another container"),
+    match (place.pid_namespace, runner.pid_namespace) {
+        (Some(FIRST_PID_NAMESPACE), _) => Liveness::Dead,
+        (Some(here), Some(there)) if here == there => Liveness::Dead,
+        (_, Some(_)) => unknown("it was started in another PID namespace, as of another container"),
+        (_, None) => {
+            unknown("its mark is of an older gameday and does not say in which PID namespace")
+        }
     }
 }
 
@@ -296,6 +298,9 @@ mod tests {
             assert_eq!(is(&older, &place("b1", 100), false, locked), "unknown");
         }
         assert_eq!(is(&older, &place("b1", 100), true, None), "alive");
+        // Who sees all processes needs no more.
+        let first = place("b1", FIRST_PID_NAMESPACE);
+        assert_eq!(is(&older, &first, false, None), "dead");
         assert_eq!(is(&older, &place("b2", 100), false, None), "unknown");
     }
 
