@@ -150,6 +150,7 @@ pub(super) async fn find_on(docker: &Docker, run: Option<&str>) -> Result<Vec<Le
 async fn removed<F: Future<Output = Result<(), Error>>>(
     mut ask: impl FnMut() -> F,
 ) -> Result<(), String> {
+    let mut last = String::new();
     let work = async {
         loop {
             match ask().await {
@@ -157,21 +158,19 @@ async fn removed<F: Future<Output = Result<(), Error>>>(
                 Err(e) if is_missing(&e) => return Ok(()),
                 // Removal in progress, or something that goes away still uses it.
                 Err(e) if matches!(status(&e), Some(403 | 409)) => {
-                    tracing::debug!("the removal is tried again: {e}");
+                    last = e.to_string();
                     tokio::time::sleep(AGAIN).await;
                 }
                 Err(e) => return Err(e.to_string()),
             }
         }
     };
-    let late = || {
-        Err(format!(
-            "still in use {REMOVE:?} after its removal was asked for"
-        ))
-    };
-    tokio::time::timeout(REMOVE, work)
-        .await
-        .unwrap_or_else(|_| late())
+    match tokio::time::timeout(REMOVE, work).await {
+        Ok(done) => done,
+        Err(_) => Err(format!(
+            "still in use {REMOVE:?} after its removal was asked for: {last}"
+        )),
+    }
 }
 
 /// Removes one thing; fine if it is gone.
@@ -203,6 +202,18 @@ pub(crate) async fn remove_one(thing: &Thing) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_removal_that_never_succeeds_says_what_the_engine_says() {
+        let busy = || async {
+            Err(Error::DockerResponseServerError {
+                status_code: 403,
+                message: "it has active endpoints".into(),
+            })
+        };
+        let why = removed(busy).await.unwrap_err();
+        assert!(why.contains("it has active endpoints"), "{why}");
+    }
 
     #[test]
     fn a_lease_that_is_kept_has_a_runner_and_silence_is_no_death() {
