@@ -139,8 +139,8 @@ fn peak(work: impl FnOnce()) -> usize {
 fn another_operation_takes_few_bytes() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
-    let [few, many] = [("few", 20.0), ("many", 80.0)]
-        .map(|(name, rate)| generate(dir.path(), name, 4, rate, true));
+    let [few, many] = [("few", 20.0), ("many", 60.0)]
+        .map(|(name, rate)| generate(dir.path(), name, 2, rate, true));
     let each = |work: fn(&RunFolder)| {
         let [a, b] = [&few.0, &many.0].map(|run| peak(|| work(run)));
         b.saturating_sub(a) as f64 / (many.1 - few.1) as f64

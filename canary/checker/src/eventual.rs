@@ -172,6 +172,12 @@ impl EventualReads {
             .list(|| explain::anomaly(kind, violates, summary, &shown, intake, key));
     }
 
+    /// Lets go of the memory that served all keys.
+    pub fn done(&mut self) {
+        self.writes = Vec::new();
+        self.lifetimes = Lifetimes::default();
+    }
+
     /// Takes over what was collected about later keys.
     pub fn merge(&mut self, other: EventualReads) {
         self.tally.merge(other.tally);

@@ -408,6 +408,9 @@ impl Judge {
     pub fn done(&mut self) {
         self.zones = Zones::default();
         self.at = Vec::new();
+        self.lost.done();
+        self.sessions.done();
+        self.eventual.done();
         self.budget.release();
     }
 

@@ -210,6 +210,11 @@ impl LostWrites {
         }
     }
 
+    /// Lets go of the memory that served all keys.
+    pub fn done(&mut self) {
+        self.finals = Vec::new();
+    }
+
     /// Takes over what was collected about later keys.
     pub fn merge(&mut self, other: LostWrites) {
         self.tally.merge(other.tally);

@@ -264,6 +264,12 @@ impl Sessions {
         });
     }
 
+    /// Lets go of the memory that served all keys.
+    pub fn done(&mut self) {
+        self.open = HashMap::new();
+        self.left = HashSet::new();
+    }
+
     /// Takes over what was collected about later keys.
     pub fn merge(&mut self, other: Sessions) {
         self.tally.merge(other.tally);

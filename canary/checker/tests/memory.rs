@@ -72,6 +72,35 @@ fn at_most_200_bytes_for_each_operation() {
     }
 }
 
+/// Keys that each fill a thread's share: what served one must not stay until
+/// all are judged. What stays is a position and some samples per operation.
+#[test]
+fn judged_keys_leave_little_behind() {
+    let _alone = alone();
+    let of = |keys: u32| {
+        let history = generate::history(&generate::Options {
+            keys,
+            clients: 50,
+            operations: 20_000 * keys,
+            ..generate::Options::default()
+        });
+        let log = Log::of(&history).expect("fits");
+        drop(history);
+        let options = Options {
+            threads: 1,
+            ..Options::for_log(&log)
+        };
+        let before = NOW.load(Ordering::Relaxed);
+        PEAK.store(before, Ordering::Relaxed);
+        assert!(!check(&log, &options).is_empty());
+        (PEAK.load(Ordering::Relaxed) - before, log.len())
+    };
+    let ((few, n), (many, m)) = (of(4), of(16));
+    let each = (many as f64 - few as f64) / (m - n) as f64;
+    eprintln!("{each:.0} bytes for each further operation");
+    assert!(each <= 24.0, "{each} bytes");
+}
+
 fn push(log: &mut Log, process: u64, key: &str, (start, finish): (u64, u64), act: Act<'_>) {
     log.push(&Push {
         index: log.len() as u64,

@@ -17,8 +17,8 @@ use gameday_record::{ErrorClass, Nanos, Operation, Phase, RunInfo};
 use hdrhistogram::Histogram;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Most steps of the series.
-const MAX_STEPS: u64 = 1200;
+/// Most steps of the series: about as many as a page shows apart.
+const MAX_STEPS: u64 = 480;
 
 const SECOND: u64 = 1_000_000_000;
 /// Share of the steps in which some task waited for a processor from which it is remarked on: a

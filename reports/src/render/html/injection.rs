@@ -12,7 +12,7 @@ use maud::{Markup, html};
 /// Most injections in the table.
 const MAX: usize = 50;
 /// Most shown in full, if there are more than that.
-const MAX_FULL: usize = 20;
+const MAX_FULL: usize = 10;
 /// Rows of the breakdown by pair.
 const MAX_PAIRS: usize = 60;
 /// Pairs named that never recovered.

@@ -196,14 +196,20 @@ fn cell(r: &Report, c: &CellRow) -> Markup {
 fn strip(r: &Report, c: &CellRow) -> Markup {
     let total = (r.series.points.len() as u64 * r.series.step).max(1);
     let width = (total as f64 / 120.0).max(0.5);
-    // One path for all: a rectangle per stretch.
-    let marks: String = c
-        .missed
+    // One path for all: a rectangle per stretch, and one for those that run into each other.
+    let mut marks: Vec<(f64, f64)> = Vec::new();
+    for (from, to) in &c.missed {
+        let x = from.saturating_sub(r.series.start) as f64;
+        let end = x + (to.saturating_sub(*from) as f64).max(width);
+        match marks.last_mut() {
+            Some(last) if x <= last.1 => last.1 = last.1.max(end),
+            _ => marks.push((x, end)),
+        }
+    }
+    let marks: String = marks
         .iter()
-        .take(400)
-        .map(|(from, to)| {
-            let x = from.saturating_sub(r.series.start);
-            let wide = ((to.saturating_sub(*from) as f64).max(width) * 10.0).round() / 10.0;
+        .map(|(x, end)| {
+            let wide = ((end - x) * 10.0).round() / 10.0;
             format!("M{x} 0h{wide}v10h-{wide}z")
         })
         .collect();
