@@ -1,6 +1,6 @@
 //! What is printed: for people, as JSON, of several files.
 
-use super::{anomalies, check, folder, history, written};
+use super::{LIMIT, anomalies, check, finish, folder, gameday, history, text, written};
 use serde_json::Value;
 
 #[test]
@@ -143,4 +143,43 @@ fn control_characters_of_a_file_are_not_printed() {
     assert!(said.out.contains("phantom read on k"), "{}", said.out);
     let control = |c: char| c.is_control() && c != '\n';
     assert!(!said.out.contains(control), "{:?}", said.out);
+}
+
+/// A run folder may be an artefact that somebody keeps: it is read, and written to
+/// only when that is asked for.
+#[test]
+fn a_run_folder_stays_as_it_is_unless_the_verdict_is_to_be_saved() {
+    let dir = folder();
+    std::fs::copy(history("registers.jsonl"), dir.path().join("history.jsonl")).unwrap();
+    let names = || {
+        let entries = std::fs::read_dir(dir.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let path = text(dir.path());
+    let judged = check(&["--json", &path]);
+    let verdict = judged.file()["verdict"].clone();
+    assert_eq!(names(), ["history.jsonl"], "{}", judged.err);
+    check(&["--json", "--timeout", "1ms", &path]);
+    assert_eq!(names(), ["history.jsonl"]);
+    let saved = check(&["--json", "--save", &path]);
+    assert_eq!(saved.file()["verdict"], verdict, "{}", saved.err);
+    assert_eq!(names(), ["history.jsonl", "verdict.json"]);
+}
+
+#[test]
+fn a_path_that_is_no_text_is_judged_and_named_as_far_as_it_can_be() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = folder();
+    let path = dir
+        .path()
+        .join(std::ffi::OsStr::from_bytes(b"odd-\xff.jsonl"));
+    std::fs::copy(history("registers.jsonl"), &path).unwrap();
+    let done = finish(gameday().args(["check", "--json"]).arg(&path), LIMIT);
+    let said: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    let name = said["files"][0]["path"].as_str().expect("a name");
+    assert!(name.contains("odd-"), "{name}");
+    let same = check(&["--json", &history("registers.jsonl")]);
+    assert_eq!(done.status.code(), Some(same.code));
 }
