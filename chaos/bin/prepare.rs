@@ -3,8 +3,8 @@
 use crate::cli::{RuntimeChoice, TrafficChoice};
 use crate::exit::Exit;
 use crate::{identity, wiring};
-use gameday_chaos::abilities::{Abilities, unreadable};
-use gameday_chaos::plan::{Plan, plan};
+use gameday_chaos::abilities::Abilities;
+use gameday_chaos::plan::{Plan, plan, unreadable};
 use gameday_chaos::playbook::{Playbook, diagnostic};
 use gameday_chaos::runtime::docker::{DockerRuntime, Technique, Techniques, check_subnet};
 use gameday_chaos::runtime::process::ProcessRuntime;

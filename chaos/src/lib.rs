@@ -14,5 +14,6 @@ pub mod abilities;
 pub mod faults;
 pub mod plan;
 pub mod playbook;
+pub mod quorum;
 pub mod runner;
 pub mod runtime;

@@ -107,6 +107,8 @@
 //! | `cpu-limit` | day `resources`; docker alone | processor time of the process, as the kernel counts it for each: no more than the bound, as exactly as its ticks tell, and more than twice that before and afterwards |
 //! | `memory-limit` | day `resources`; docker alone | what the node's control group is charged for: more than the bound before, and no more meanwhile |
 
+mod build;
+mod catalogue;
 mod clock_skew;
 mod crash_loop;
 mod damage;
@@ -115,7 +117,6 @@ mod disk_error;
 mod disk_full;
 mod disk_slow;
 mod kill;
-mod kind;
 mod limits;
 mod partition;
 mod pause;
@@ -133,10 +134,10 @@ mod traffic;
 
 use crate::runtime::traffic::Traffic;
 use crate::runtime::{Fut, Runtime};
+pub use catalogue::{FaultKind, Layer};
 use futures_util::future::BoxFuture;
 use gameday_record::timeline::Proof;
 use gameday_record::{Node, Topology, Verdict};
-pub use kind::{FaultKind, Layer};
 pub use resources::Resources;
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! What a playbook can say about faults on what a node has.
 
 use super::Sides;
-use crate::plan::{REPLICA_ROLE, replica_holders};
+use crate::quorum::{REPLICA_ROLE, replica_holders};
 use crate::runtime::damage::WhichFile;
 use gameday_record::Topology;
 use gameday_record::conditions::{ClockCondition, DiskOperation, Full};

@@ -7,7 +7,7 @@
 //! no sense. Then give it a name in [`FaultKind`](super::FaultKind). Injection,
 //! lease, proof and revert are the same for all shapes.
 
-use crate::plan::{ENDPOINT_ROLE, endpoints, minority, replica_azs};
+use crate::quorum::{ENDPOINT_ROLE, endpoints, minority, replica_azs};
 use crate::runtime::Link;
 use gameday_record::{Node, Topology};
 use std::collections::{BTreeMap, BTreeSet};

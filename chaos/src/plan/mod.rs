@@ -6,48 +6,28 @@
 //! same playbook, seed and topology give the same plan, to the byte.
 
 mod draw;
+mod feasible;
 mod overlap;
+mod planned;
 mod proof;
 mod schedule;
 mod target;
 
-pub(crate) use overlap::{minority, replica_azs};
+pub use feasible::unreadable;
+pub use planned::{Origin, PlannedStart, PlannedStep, PlannedTarget};
 pub use schedule::REVERT_ALLOWANCE;
-pub use target::PlannedTarget;
-pub(crate) use target::{Leaders, azs, resolve_all, stream};
+pub(crate) use target::{Leaders, resolve_all, stream};
 
 use crate::abilities::Abilities;
-use crate::faults::{FaultKind, OVERTIME, Params};
+use crate::faults::OVERTIME;
 use crate::playbook::values::show;
-use crate::playbook::{Baseline, Diagnostic, Playbook, Random, Start, Step, Until};
-use gameday_record::{Node, Topology};
+use crate::playbook::{Baseline, Diagnostic, Playbook, Random, Start, Step};
+use crate::quorum;
+use gameday_record::Topology;
 use rand_chacha::rand_core::Rng;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
-
-/// Role of the nodes that hold replicas, one replica of a partition per AZ:
-/// the nodes whose loss can cost a quorum.
-pub const REPLICA_ROLE: &str = "storage";
-/// Role of the nodes that clients call: the endpoint of their AZ.
-pub const ENDPOINT_ROLE: &str = "router";
-
-/// The nodes that hold replicas. Where no role is declared to, any node may: what is not known to
-/// be harmless counts.
-pub(crate) fn replica_holders(topology: &Topology) -> impl Iterator<Item = &Node> {
-    of_role(topology, REPLICA_ROLE)
-}
-
-/// The nodes that clients call; any, where no role is declared to be called.
-pub(crate) fn endpoints(topology: &Topology) -> impl Iterator<Item = &Node> {
-    of_role(topology, ENDPOINT_ROLE)
-}
-
-fn of_role<'t>(topology: &'t Topology, role: &'static str) -> impl Iterator<Item = &'t Node> {
-    let declared = topology.nodes.iter().any(|n| n.role == role);
-    let nodes = topology.nodes.iter();
-    nodes.filter(move |n| !declared || n.role == role)
-}
 
 /// The stream that `[random]` is drawn from; the targets of what is drawn have
 /// the streams after it.
@@ -72,49 +52,6 @@ pub struct Plan {
     pub cooldown: Duration,
     /// Whether more than a minority of a quorum may be hurt.
     pub allow_quorum_loss: bool,
-}
-
-/// One step.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PlannedStep {
-    /// Unique in the plan.
-    pub name: String,
-    /// What is made wrong.
-    pub fault: FaultKind,
-    /// What the playbook says about it beside its target.
-    pub params: Params,
-    /// The selector as the playbook says it.
-    pub selector: String,
-    /// What it resolved to.
-    pub target: PlannedTarget,
-    /// When it begins.
-    pub start: PlannedStart,
-    /// For how long; at most, if it is held until something comes.
-    pub hold: Duration,
-    /// What ends the hold before its time.
-    pub until: Option<Until>,
-    /// Number of its own stream of random choices.
-    pub stream: u64,
-    /// What in the playbook it comes from.
-    pub origin: Origin,
-}
-
-/// Where in a playbook a planned step stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The `[[step]]` of this index.
-    Step(usize),
-    /// The `[[random.fault]]` of this index.
-    Drawn(usize),
-}
-
-/// When a step begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlannedStart {
-    /// So long after the steps phase began.
-    At(Duration),
-    /// So long after the step of this index is reverted and the revert is proven.
-    After(usize, Duration),
 }
 
 /// Plans a playbook.
@@ -213,7 +150,7 @@ pub fn plan(playbook: &Playbook, seed: u64, topology: &Topology) -> Result<Plan,
     let steps = planned.steps;
     let touched = steps.iter().flat_map(|s| match &s.target {
         PlannedTarget::Nodes(sides) => {
-            target::azs(&s.fault.touched(&s.params, sides, topology), topology)
+            quorum::azs(&s.fault.touched(&s.params, sides, topology), topology)
         }
         PlannedTarget::Later { .. } => BTreeSet::new(),
     });
@@ -427,7 +364,7 @@ impl Plan {
                 continue;
             };
             let touched = step.fault.touched(&step.params, sides, &self.topology);
-            let azs: BTreeSet<&str> = target::azs(&touched, &self.topology);
+            let azs: BTreeSet<&str> = quorum::azs(&touched, &self.topology);
             out.push(format!(
                 "{:<9} undo: {} (AZ {})",
                 "",

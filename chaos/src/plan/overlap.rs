@@ -1,7 +1,8 @@
 //! Which steps may be in force at the same time, and whether they may.
 
+use super::planned::{PlannedStep, PlannedTarget};
 use super::schedule::{REVERT_ALLOWANCE, Schedule};
-use super::{PlannedStep, PlannedTarget, replica_holders};
+use crate::quorum::{minority, replica_azs};
 use gameday_record::Topology;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,11 +57,6 @@ fn shared_nodes(a: &PlannedTarget, b: &PlannedTarget) -> bool {
         // Who leads is known at injection only; the runner checks then.
         _ => false,
     }
-}
-
-/// How many AZs of `total` may lose their replicas while a majority remains.
-pub(crate) fn minority(total: usize) -> usize {
-    total.saturating_sub(1) / 2
 }
 
 /// Replicas stand one per AZ, so the number of AZs with hurt replica holders
@@ -153,10 +149,4 @@ fn nodes_hurt(step: &PlannedStep, topology: &Topology) -> Vec<String> {
         PlannedTarget::Nodes(sides) => step.fault.hurt(&step.params, sides, topology),
         PlannedTarget::Later { .. } => Vec::new(),
     }
-}
-
-/// AZs of the replica holders among the nodes to `keep`.
-pub(crate) fn replica_azs(topology: &Topology, keep: impl Fn(&str) -> bool) -> BTreeSet<&str> {
-    let kept = replica_holders(topology).filter(|n| keep(&n.name));
-    kept.map(|n| n.az.as_str()).collect()
 }

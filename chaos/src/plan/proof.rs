@@ -1,9 +1,10 @@
 //! Whether what is planned can be proven in its time.
 
-use super::{PlannedStep, PlannedTarget, replica_holders};
+use super::planned::{PlannedStep, PlannedTarget};
 use crate::faults::time::fits;
 use crate::faults::{Layer, Sides};
 use crate::playbook::values::show;
+use crate::quorum::replica_holders;
 use gameday_record::{Node, Topology};
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! When each step may be in force, and which steps wait for which: in one pass
 //! over the steps, so that a night of thousands of faults is planned at once.
 
-use super::{PlannedStart, PlannedStep, PlannedTarget};
+use super::planned::{PlannedStart, PlannedStep, PlannedTarget};
 use std::time::Duration;
 
 /// How long a revert and its proof usually take at most. Planning counts a

@@ -1,9 +1,10 @@
 //! From a selector to nodes.
 
+use super::planned::PlannedTarget;
 use crate::faults::{FaultKind, Params, Sides};
 use crate::playbook::suggest::hint;
 use crate::playbook::{Draw, Selector, Step};
-use crate::runner::Group;
+use crate::quorum::{self, Group};
 use gameday_record::{Node, Topology};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -11,20 +12,6 @@ use std::collections::BTreeSet;
 
 /// Nodes that a message names, at most.
 const NAMED: usize = 12;
-
-/// What a step's selectors resolved to before the run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PlannedTarget {
-    /// These nodes, by side; each side has at least one.
-    Nodes(Sides),
-    /// It depends on who leads at the moment of injection.
-    Later {
-        /// The selector of each side.
-        sides: Vec<Selector>,
-        /// In how many AZs it may take replicas away at most.
-        most_azs: usize,
-    },
-}
 
 /// Why a selector selects nothing that can be hurt.
 #[derive(Debug, PartialEq, Eq)]
@@ -94,7 +81,7 @@ pub(super) fn plan(
     {
         return refuse(message, None);
     }
-    let all = super::replica_azs(topology, |_| true).len();
+    let all = quorum::replica_azs(topology, |_| true).len();
     let each: Vec<usize> = sides.iter().map(|s| most(s, all)).collect();
     Ok(PlannedTarget::Later {
         sides: sides.clone(),
@@ -173,7 +160,7 @@ fn most(selector: &Selector, all: usize) -> usize {
         Selector::Every(parts) => parts.iter().map(most_of).min().unwrap_or(all),
         Selector::Any(parts) => parts.iter().map(most_of).sum(),
         Selector::Draw(Draw::Count(n), from) => most_of(from).min(*n as usize),
-        Selector::Draw(Draw::Minority, from) => super::minority(most_of(from)),
+        Selector::Draw(Draw::Minority, from) => quorum::minority(most_of(from)),
         Selector::Draw(_, from) => most_of(from),
         _ => all,
     };
@@ -279,7 +266,7 @@ fn led<'t>(
 ) -> Result<BTreeSet<&'t str>, Refusal> {
     let groups = match leaders {
         Leaders::Anybody => {
-            let holders = super::replica_holders(topology);
+            let holders = quorum::replica_holders(topology);
             return Ok(holders.map(|n| n.name.as_str()).collect());
         }
         Leaders::Known(groups) => *groups,
@@ -336,7 +323,7 @@ fn drawn<'t>(
             .filter(|n| from.contains(n.name.as_str()))
             .map(|n| n.az.as_str())
             .collect();
-        let few = super::minority(all.len());
+        let few = quorum::minority(all.len());
         let wanted = if minority { few } else { all.len() - few };
         if wanted == 0 && !from.is_empty() {
             return refuse(
@@ -379,13 +366,4 @@ fn choose<T>(mut from: Vec<T>, wanted: usize, rng: &mut ChaCha8Rng) -> Vec<T> {
     }
     from.truncate(wanted);
     from
-}
-
-/// The AZs of these nodes.
-pub(crate) fn azs<'t>(nodes: &[String], topology: &'t Topology) -> BTreeSet<&'t str> {
-    nodes
-        .iter()
-        .filter_map(|n| topology.node(n))
-        .map(|n| n.az.as_str())
-        .collect()
 }

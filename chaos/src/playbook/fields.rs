@@ -3,11 +3,15 @@
 
 use super::diagnostic::{Diagnostic, Source};
 use super::suggest::hint;
-use super::values;
+use super::values::{self, MAX_DURATION};
+use crate::faults::FaultKind;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+/// Largest playbook that is read, in bytes.
+pub(super) const MAX_BYTES: u64 = 256 << 10;
 
 /// A value of the tree with its place.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
@@ -392,4 +396,86 @@ pub(super) fn clip(name: &str) -> String {
         out.push('…');
     }
     out
+}
+
+/// A section that is a table.
+pub(super) fn section<'t, 'i>(
+    top: &Fields<'t, 'i>,
+    name: &str,
+    m: &mut Mistakes<'_>,
+) -> Option<(&'t DeTable<'i>, Range<usize>)> {
+    let value = top.get(name)?;
+    match value.get_ref() {
+        DeValue::Table(t) => Some((t, value.span())),
+        other => wrong_type(
+            name,
+            &format!("a section: [{name}]"),
+            other,
+            value.span(),
+            m,
+        ),
+    }
+}
+
+/// `"5s"`, or `["5s", "15s"]`: from, to.
+pub(super) fn range(
+    f: &Fields<'_, '_>,
+    key: &str,
+    m: &mut Mistakes<'_>,
+) -> Option<(Duration, Duration)> {
+    let least = Duration::from_millis(1);
+    let value = f.get(key)?;
+    let DeValue::Array(pair) = value.get_ref() else {
+        return f
+            .duration(key, least..=MAX_DURATION, m)
+            .map(|both| (both, both));
+    };
+    let read: Option<Vec<Duration>> = pair
+        .iter()
+        .map(|d| match d.get_ref() {
+            DeValue::String(s) => values::duration(s).ok().filter(|d| *d >= least),
+            _ => None,
+        })
+        .collect();
+    match read.as_deref() {
+        Some([from, to]) if from <= to => Some((*from, *to)),
+        _ => {
+            m.wrong_help(
+                value.span(),
+                format!("'{key}' is a duration above zero, or the shortest and the longest"),
+                format!("{key} = [\"5s\", \"15s\"]"),
+            );
+            None
+        }
+    }
+}
+
+/// Says so if a key is there that another fault has. Of an unknown fault
+/// nothing is said.
+pub(super) fn only(
+    f: &Fields<'_, '_>,
+    key: &str,
+    owners: &[FaultKind],
+    fault: Option<FaultKind>,
+    m: &mut Mistakes<'_>,
+) -> bool {
+    if let Some(fault) = fault
+        && f.get(key).is_some()
+        && !owners.contains(&fault)
+    {
+        let mut names: Vec<String> = owners.iter().map(|k| format!("'{}'", k.name())).collect();
+        if let Some(last) = names.pop_if(|_| owners.len() > 2) {
+            names = vec![names.join(", "), last];
+        }
+        m.wrong(
+            f.key_span(key),
+            format!(
+                "'{key}' goes with {}, not with '{}'",
+                names.join(" and "),
+                fault.name()
+            ),
+        );
+        return false;
+    }
+    true
 }

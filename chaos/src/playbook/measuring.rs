@@ -3,9 +3,9 @@
 //! file of their own for canaries that run alone.
 
 use super::diagnostic::{Diagnostic, Source};
-use super::fields::{Fields, Mistakes, wrong_type};
+use super::fields::{Fields, MAX_BYTES, Mistakes, section, wrong_type};
 use super::selection::{Fed, Places, misplaced};
-use super::{MAX_BYTES, alarms, promises, section, workload};
+use super::{alarms, promises, workload};
 use gameday_record::{AlarmSpec, Selection, SloSpec, WorkloadSpec};
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -15,6 +15,7 @@ mod resources;
 mod sections;
 mod selection;
 mod selector;
+mod step;
 mod steps;
 pub mod suggest;
 mod traffic;
@@ -25,21 +26,17 @@ mod workload;
 
 pub use diagnostic::{Diagnostic, Source, render};
 pub use measuring::Measuring;
-pub use random::{Random, Weighted};
 pub use sections::Baseline;
 pub use selector::{Draw, Selector};
-pub use steps::{Start, Step};
+pub use step::{Random, Start, Step, Weighted};
 pub use until::Until;
 
-use fields::{Fields, Mistakes, wrong_type};
+use fields::{Fields, MAX_BYTES, Mistakes, section};
 use gameday_record::ClusterSpec;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
-use toml::de::{DeTable, DeValue};
-
-/// Largest playbook that is read, in bytes.
-const MAX_BYTES: u64 = 256 << 10;
+use toml::de::DeTable;
 
 /// One experiment, checked: every name in it that does not depend on the
 /// topology refers to something.
@@ -186,23 +183,4 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
             text: String::new(),
         },
     })
-}
-
-/// A section that is a table.
-fn section<'t, 'i>(
-    top: &Fields<'t, 'i>,
-    name: &str,
-    m: &mut Mistakes<'_>,
-) -> Option<(&'t DeTable<'i>, std::ops::Range<usize>)> {
-    let value = top.get(name)?;
-    match value.get_ref() {
-        DeValue::Table(t) => Some((t, value.span())),
-        other => wrong_type(
-            name,
-            &format!("a section: [{name}]"),
-            other,
-            value.span(),
-            m,
-        ),
-    }
 }

@@ -1,7 +1,6 @@
 //! What a step says about faults on what a node has.
 
-use super::fields::{Fields, Mistakes};
-use super::steps::only;
+use super::fields::{Fields, Mistakes, only};
 use super::values;
 use crate::faults::{FaultKind, Resources};
 use crate::runtime::damage::WhichFile;

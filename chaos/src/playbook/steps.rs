@@ -1,11 +1,10 @@
 //! `[[step]]`: at this time, this fault, on this target, for so long.
 
 use super::clients;
-use super::diagnostic::{Diagnostic, Source};
-use super::fields::{Fields, Mistakes, clip, wrong_type};
-use super::random::{self, Weighted};
+use super::fields::{Fields, Mistakes, clip, only, range, wrong_type};
 use super::resources;
 use super::selector::{self, Draw, Selector};
+use super::step::{Start, Step, Weighted, selectors};
 use super::suggest::hint;
 use super::traffic;
 use super::until::{self, Until};
@@ -24,60 +23,6 @@ const MAX_STEPS: usize = 100;
 const MAX_TIMES: u64 = 100;
 /// Most groups of a split.
 const MAX_GROUPS: usize = 20;
-
-/// One step.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    /// Unique; derived from fault and target if the playbook gives none.
-    pub name: String,
-    /// What is made wrong.
-    pub fault: FaultKind,
-    /// What the playbook says about it beside its target.
-    pub params: Params,
-    /// On what: one side, or several for a fault that sets groups apart.
-    pub sides: Vec<Selector>,
-    /// When.
-    pub start: Start,
-    /// For how long; above zero. At most, if it is held until something comes.
-    pub hold: Duration,
-    /// What ends the hold before its time.
-    pub until: Option<Until>,
-    /// How many times; at least once.
-    pub times: u32,
-    /// From the beginning of one time to the next; longer than the hold.
-    pub every: Duration,
-    /// Where the step stands in the text.
-    pub(crate) span: Range<usize>,
-    /// Where its target stands.
-    pub(crate) target_span: Range<usize>,
-}
-
-/// When a step begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// So long after the steps phase began.
-    At(Duration),
-    /// So long after the revert of the step of this name, its last time if it
-    /// is repeated, is done and proven.
-    After(String, Duration),
-}
-
-impl Step {
-    /// Its selectors as they read in plans, timelines and reports.
-    pub fn selector(&self) -> String {
-        selectors(&self.sides)
-    }
-
-    /// A mistake about this step's target.
-    pub(crate) fn wrong_target(&self, source: &Source, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::at(source, self.target_span.clone(), message)
-    }
-}
-
-fn selectors(sides: &[Selector]) -> String {
-    let all: Vec<String> = sides.iter().map(Selector::to_string).collect();
-    all.join(" | ")
-}
 
 /// All steps, in the order of the text. Steps with mistakes are left out.
 pub(super) fn read(
@@ -258,7 +203,7 @@ fn draft(
     };
     let params = params(&f, fault, drawn, m);
     let range = if drawn {
-        random::range(&f, "for", m)
+        range(&f, "for", m)
     } else {
         f.duration("for", Duration::from_millis(1)..=MAX_DURATION, m)
             .map(|hold| (hold, hold))
@@ -412,36 +357,6 @@ fn fault(f: &Fields<'_, '_>, m: &mut Mistakes<'_>) -> Option<FaultKind> {
         );
     }
     kind
-}
-
-/// Says so if a key is there that another fault has. Of an unknown fault
-/// nothing is said.
-pub(super) fn only(
-    f: &Fields<'_, '_>,
-    key: &str,
-    owners: &[FaultKind],
-    fault: Option<FaultKind>,
-    m: &mut Mistakes<'_>,
-) -> bool {
-    if let Some(fault) = fault
-        && f.get(key).is_some()
-        && !owners.contains(&fault)
-    {
-        let mut names: Vec<String> = owners.iter().map(|k| format!("'{}'", k.name())).collect();
-        if let Some(last) = names.pop_if(|_| owners.len() > 2) {
-            names = vec![names.join(", "), last];
-        }
-        m.wrong(
-            f.key_span(key),
-            format!(
-                "'{key}' goes with {}, not with '{}'",
-                names.join(" and "),
-                fault.name()
-            ),
-        );
-        return false;
-    }
-    true
 }
 
 fn params(

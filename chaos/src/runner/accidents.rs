@@ -5,20 +5,17 @@
 //! that a node does not run is known in one place, the injections in force; everything else is an
 //! accident, and what is measured from then on is measured on another cluster than was planned.
 
-use super::Shared;
-use super::seams::Progress;
 use crate::runtime::{Gap, GapState, ProcessState, Runtime};
 use futures_util::future::join_all;
-use gameday_record::{TimelineEvent, Topology};
+use gameday_record::Topology;
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 /// How often every node is looked at: an engine answers a question for each of them.
-const EVERY: Duration = Duration::from_secs(1);
+pub(super) const EVERY: Duration = Duration::from_secs(1);
 /// How long one answer may take.
 const ASK: Duration = Duration::from_secs(5);
 
@@ -78,7 +75,7 @@ fn is_excused(before: Excuse, after: Excuse, last: u64) -> bool {
 }
 
 /// A gap explains it, too: a node that was left alone in an old network namespace is restarted.
-fn with_gaps(mut excuse: Excuse, gaps: &[Gap], node: &str) -> Excuse {
+pub(super) fn with_gaps(mut excuse: Excuse, gaps: &[Gap], node: &str) -> Excuse {
     for gap in gaps
         .iter()
         .filter(|gap| gap.units.iter().any(|u| u == node))
@@ -178,51 +175,13 @@ impl Accidents {
     }
 
     /// Nodes that could not be looked at the last time, and why.
-    fn unseen(&self) -> Vec<String> {
+    pub(super) fn unseen(&self) -> Vec<String> {
         let lives = self.lives.lock().unwrap_or_else(|e| e.into_inner());
         let unseen = lives.iter().filter_map(|(node, life)| {
             let why = life.unseen.as_ref()?;
             Some(format!("{node} ({why})"))
         });
         unseen.collect()
-    }
-}
-
-/// Watches and records, until it is dropped.
-pub(super) async fn watch(shared: &Shared) -> Infallible {
-    loop {
-        look(shared).await;
-        sleep(EVERY).await;
-    }
-}
-
-/// Looks a last time: whoever could not be seen then may be gone as well.
-pub(super) async fn end(shared: &Shared) {
-    look(shared).await;
-    let unseen = shared.accidents.unseen();
-    if !unseen.is_empty() {
-        shared.unproven(format!(
-            "it could not be seen whether every node still runs: {}",
-            unseen.join(", ")
-        ));
-    }
-}
-
-async fn look(shared: &Shared) {
-    let runtime = shared.scene.runtime.as_ref();
-    let excuse = |node: &str| with_gaps(shared.admission.excuse(node), &runtime.gaps(), node);
-    for accident in shared.accidents.look(runtime, excuse).await {
-        let text = accident.to_string();
-        let note = Progress::Note { text: text.clone() };
-        shared.observer.observe(&note);
-        let event = TimelineEvent::Cluster {
-            node: accident.node,
-            kind: accident.kind.into(),
-            detail: format!("{}; no fault in force explains it", accident.detail),
-        };
-        shared.write(event).await;
-        // Last: it may end the phase, and with it this watch.
-        shared.accident(text);
     }
 }
 

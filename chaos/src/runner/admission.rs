@@ -2,9 +2,9 @@
 //! checks of planning again, on resolved targets and the groups as they are.
 
 use super::accidents::Excuse;
-use super::seams::Group;
 use crate::faults::{Fault, FaultKind, Layer, Scene};
-use crate::plan::{minority, replica_azs};
+use crate::quorum::Group;
+use crate::quorum::{minority, replica_azs};
 use gameday_record::Topology;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -1,8 +1,9 @@
 //! The baseline: the healthy cluster is measured before anything is injected.
 
 use super::busy::Meanwhile;
+use super::prove;
 use super::seams::Health;
-use super::{Shared, prove};
+use super::shared::Shared;
 use gameday_record::timeline::Proof;
 use gameday_record::{Phase, Verdict};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Waiting for what a step is held until.
 
-use super::Shared;
-use super::seams::Group;
+use super::shared::Shared;
 use crate::playbook::Until;
+use crate::quorum::Group;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 

@@ -1,20 +1,15 @@
 //! Gaps in what is done to links: noticed by the runtime, recorded here, told to the steps
 //! concerned, which prove their fault again.
 
-use super::Shared;
 use super::prove::until;
-use super::seams::Progress;
 use crate::runtime::{Gap, GapState};
+use gameday_record::Verdict;
 use gameday_record::timeline::Proof;
-use gameday_record::{TimelineEvent, Verdict};
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
-/// How often the runtime is asked.
-const LOOK: Duration = Duration::from_millis(200);
 /// How long it may take until everything is put back.
 const PUT_BACK: Duration = Duration::from_secs(20);
 
@@ -26,14 +21,23 @@ const PROVE: Duration = Duration::from_secs(60);
 /// A gap, and whom it concerns.
 #[derive(Clone, Debug)]
 pub(super) struct Noticed {
-    gap: Gap,
-    injections: BTreeSet<u32>,
+    pub(super) gap: Gap,
+    pub(super) injections: BTreeSet<u32>,
     at: Instant,
 }
 
 impl Noticed {
+    /// One that is new.
+    pub(super) fn new(gap: Gap) -> Self {
+        Noticed {
+            gap,
+            injections: BTreeSet::new(),
+            at: Instant::now(),
+        }
+    }
+
     /// What the runtime says of it now; one that takes too long counts as lost.
-    fn update(&mut self, now: Gap, injections: impl IntoIterator<Item = u32>) {
+    pub(super) fn update(&mut self, now: Gap, injections: impl IntoIterator<Item = u32>) {
         self.injections.extend(injections);
         self.gap = now;
         if self.gap.state == GapState::Open && self.at.elapsed() >= PUT_BACK {
@@ -44,63 +48,6 @@ impl Noticed {
     }
 }
 
-/// Records gaps and tells of them, until it is dropped.
-pub(super) async fn watch(shared: &Shared) -> Infallible {
-    loop {
-        for (place, gap) in shared.scene.runtime.gaps().into_iter().enumerate() {
-            let known = shared.gaps.borrow().get(place).cloned();
-            let (mut noticed, is_new) = match known {
-                Some(known) if known.gap.state != GapState::Open => continue,
-                Some(known) => (known, false),
-                None => {
-                    let noticed = Noticed {
-                        gap: gap.clone(),
-                        injections: BTreeSet::new(),
-                        at: Instant::now(),
-                    };
-                    (noticed, true)
-                }
-            };
-            let concerned = shared.admission.held_at(&shared.scene, &gap.units);
-            noticed.update(gap, concerned);
-            if noticed.gap.state != GapState::Open {
-                record(shared, &noticed).await;
-            } else if !is_new {
-                continue;
-            }
-            shared.gaps.send_modify(|all| match all.get_mut(place) {
-                Some(known) => *known = noticed,
-                None => all.push(noticed),
-            });
-        }
-        sleep(LOOK).await;
-    }
-}
-
-/// Tells of those that are still open at the end.
-pub(super) async fn end(shared: &Shared) {
-    let all = shared.gaps.borrow().clone();
-    for mut noticed in all {
-        if noticed.gap.state == GapState::Open {
-            noticed.gap.text += "; it was not brought back to the end of the run";
-            record(shared, &noticed).await;
-        }
-    }
-}
-
-async fn record(shared: &Shared, noticed: &Noticed) {
-    let gap = &noticed.gap;
-    let text = format!("a gap: {}", gap.text);
-    shared.observer.observe(&Progress::Note { text });
-    let event = TimelineEvent::Gap {
-        units: gap.units.clone(),
-        since: shared.timeline.time_of(gap.since),
-        injections: noticed.injections.iter().copied().collect(),
-        text: gap.text.clone(),
-    };
-    shared.write(event).await;
-}
-
 /// The gaps of one injection, each of which is dealt with once.
 pub(super) struct Gaps {
     id: u32,
@@ -109,10 +56,10 @@ pub(super) struct Gaps {
 }
 
 impl Gaps {
-    pub(super) fn of(shared: &Shared, id: u32) -> Self {
+    pub(super) fn of(all: watch::Receiver<Vec<Noticed>>, id: u32) -> Self {
         Gaps {
             id,
-            all: shared.gaps.subscribe(),
+            all,
             dealt: BTreeSet::new(),
         }
     }

@@ -17,12 +17,15 @@ mod gaps;
 mod prove;
 mod reach;
 mod seams;
+mod shared;
 mod step;
 mod timeline;
+mod watch;
 
+pub use crate::quorum::Group;
 pub use accidents::{Accident, Accidents};
 pub use busy::phase_begins;
-pub use seams::{Firing, Group, Health, Observer, Progress, Roles, Stop};
+pub use seams::{Firing, Health, Observer, Progress, Roles, Stop};
 pub use timeline::{Sink, Timeline};
 
 use crate::faults::Scene;
@@ -30,13 +33,12 @@ use crate::plan::Plan;
 use crate::runtime::Runtime;
 use admission::Admission;
 use futures_util::FutureExt;
-use gameday_record::{Node, Phase, RunState, TimelineEvent};
-use std::collections::BTreeSet;
+use gameday_record::{Node, Phase, RunState};
+use shared::{Findings, Shared};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::watch::{Sender, channel};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -73,87 +75,6 @@ pub struct ExecutionSummary {
     pub not_clean: Vec<String>,
 }
 
-/// What went wrong, in words.
-#[derive(Default)]
-struct Findings {
-    unhealthy: Vec<String>,
-    unproven: Vec<String>,
-    /// How many of those are accidents; they come first.
-    accidents: usize,
-    not_clean: Vec<String>,
-    own: Vec<String>,
-}
-
-/// What the tasks of a run share.
-struct Shared {
-    plan: Plan,
-    scene: Scene,
-    timeline: Timeline,
-    roles: Arc<dyn Roles>,
-    alarms: Arc<dyn Firing>,
-    observer: Arc<dyn Observer>,
-    admission: Admission,
-    accidents: Accidents,
-    halt: watch::Sender<bool>,
-    gaps: watch::Sender<Vec<gaps::Noticed>>,
-    findings: Mutex<Findings>,
-    begun: Mutex<BTreeSet<usize>>,
-}
-
-impl Shared {
-    fn find(&self, add: impl FnOnce(&mut Findings)) {
-        add(&mut self.findings.lock().unwrap_or_else(|e| e.into_inner()));
-        self.halt();
-    }
-
-    /// Ends the waiting of every step.
-    fn halt(&self) {
-        self.halt.send_replace(true);
-    }
-
-    fn unproven(&self, text: String) {
-        self.find(|f| f.unproven.push(text));
-    }
-
-    /// Before what else was not proven: it may have come of this.
-    fn accident(&self, text: String) {
-        self.find(|f| {
-            f.unproven.insert(f.accidents, text);
-            f.accidents += 1;
-        });
-    }
-
-    fn not_clean(&self, text: String) {
-        self.find(|f| f.not_clean.push(text));
-    }
-
-    /// Writes an event that is no intent: failing ends the steps, but never
-    /// keeps a revert from running.
-    async fn write(&self, event: TimelineEvent) {
-        if let Err(e) = self.timeline.append(event).await {
-            self.find(|f| {
-                f.own
-                    .push(format!("the timeline could not be written: {e}"))
-            });
-        }
-    }
-
-    async fn note(&self, text: String) {
-        self.observer
-            .observe(&Progress::Note { text: text.clone() });
-        self.write(TimelineEvent::Note { text }).await;
-    }
-
-    async fn phase(&self, phase: Phase, lasts: Duration) {
-        self.write(phase_begins(phase)).await;
-        self.observer.observe(&Progress::Phase { phase, lasts });
-    }
-
-    fn halted(&self) -> bool {
-        *self.halt.borrow()
-    }
-}
-
 /// Executes a plan. Must be driven to its end: dropping it abandons faults
 /// that are in force (their leases and the watchdog then end them).
 ///
@@ -177,8 +98,8 @@ pub async fn execute(
         alarms: cast.alarms,
         observer: cast.observer,
         admission: Admission::default(),
-        halt: watch::Sender::new(false),
-        gaps: watch::Sender::default(),
+        halt: Sender::new(false),
+        gaps: Sender::default(),
         findings: Mutex::default(),
         begun: Mutex::default(),
     });
@@ -187,8 +108,8 @@ pub async fn execute(
         tokio::select! {
             biased;
             stopped = phases(&shared, cast.health.as_ref(), stop.as_mut()) => stopped,
-            never = gaps::watch(&shared) => match never {},
-            never = accidents::watch(&shared) => match never {},
+            never = watch::gaps(&shared) => match never {},
+            never = watch::nodes(&shared) => match never {},
         }
     };
     let stopped = match AssertUnwindSafe(carried_out).catch_unwind().await {
@@ -200,7 +121,7 @@ pub async fn execute(
             None
         }
     };
-    gaps::end(&shared).await;
+    watch::gaps_at_end(&shared).await;
     let findings = std::mem::take(&mut *shared.findings.lock().unwrap_or_else(|e| e.into_inner()));
     summary(stopped, findings)
 }
@@ -243,7 +164,7 @@ async fn phases(
         why = stop => return Some(why),
         () = sleep(plan.cooldown) => {}
     }
-    accidents::end(shared).await;
+    watch::nodes_at_end(shared).await;
     None
 }
 
@@ -254,7 +175,7 @@ async fn steps(
 ) -> Option<Stop> {
     let begun = Instant::now();
     let count = shared.plan.steps.len();
-    let (done, ended): (Vec<_>, Vec<_>) = (0..count).map(|_| watch::channel(false)).unzip();
+    let (done, ended): (Vec<_>, Vec<_>) = (0..count).map(|_| channel(false)).unzip();
     let ended: Arc<[_]> = ended.into();
     let mut tasks = JoinSet::new();
     for (index, done) in done.into_iter().enumerate() {

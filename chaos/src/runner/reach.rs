@@ -4,8 +4,8 @@
 //! The proofs that faults are gone look at the links that were cut. This looks
 //! at all of them, so that a rule which no injection knows of is seen too.
 
-use super::Shared;
 use super::prove::{describe, until};
+use super::shared::Shared;
 use crate::runtime::{Link, LinkState, Runtime};
 use gameday_record::timeline::Proof;
 use gameday_record::{Node, TimelineEvent, Topology, Verdict};

@@ -1,21 +1,11 @@
 //! What the runner needs from whoever runs it: who leads, whether the
 //! baseline was healthy, who wants to know, and when to stop.
 
+use crate::quorum::Group;
 use futures_util::future::BoxFuture;
 use gameday_record::timeline::{Injection, Proof, ProofSide};
 use gameday_record::{Phase, Verdict};
 use std::time::Duration;
-
-/// One replication group as it is now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// For example `canary/0`.
-    pub name: String,
-    /// The node that leads it, if one is known.
-    pub leader: Option<String>,
-    /// The nodes that hold its replicas.
-    pub members: Vec<String>,
-}
 
 /// Knows the store's replication groups.
 pub trait Roles: Send + Sync {

@@ -1,13 +1,15 @@
 //! One step, from its due time to the proof that nothing of it is left.
 
 use super::admission::Active;
+use super::condition;
 use super::gaps::Gaps;
 use super::prove::{describe, until};
-use super::seams::{Group, Progress};
-use super::{Shared, condition};
+use super::seams::Progress;
+use super::shared::Shared;
 use crate::faults::Sides;
 use crate::faults::time::{OVERTIME, SLACK, fits};
-use crate::plan::{Leaders, PlannedStart, PlannedTarget, azs, resolve_all, stream};
+use crate::plan::{Leaders, PlannedStart, PlannedTarget, resolve_all, stream};
+use crate::quorum::{Group, azs};
 use crate::runtime::RuntimeError;
 use gameday_record::timeline::{Injection, Proof};
 use gameday_record::{ProofSide, TimelineEvent, Verdict};
@@ -205,7 +207,7 @@ async fn hold(
     active: &Active,
     halt: &mut watch::Receiver<bool>,
 ) -> Option<Act> {
-    let mut gaps = Gaps::of(shared, id);
+    let mut gaps = Gaps::of(shared.gaps.subscribe(), id);
     let until = shared.plan.steps[index].until.as_ref();
     let before = condition::before(shared, until).await;
     match inject(shared, id, active, halt).await {

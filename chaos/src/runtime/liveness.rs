@@ -4,15 +4,12 @@
 
 use crate::runtime::control::lock;
 use crate::runtime::marks::{ProcStat, RunMarks, RunnerId};
+use crate::runtime::place::{FIRST_PID_NAMESPACE, Place};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
-
-/// Inode of the first PID namespace of every Linux kernel (`PROC_PID_INIT_INO`): whoever is in it
-/// sees all processes of the machine.
-const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 /// What is known of a runner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,47 +32,6 @@ impl Liveness {
     pub fn is_alive(&self) -> bool {
         *self == Liveness::Alive
     }
-}
-
-/// From where one looks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// `/proc/sys/kernel/random/boot_id`.
-    pub boot_id: Option<String>,
-    /// `/etc/machine-id`, outside containers, whose images may share one.
-    pub machine: Option<String>,
-    /// Inode of the PID namespace.
-    pub pid_namespace: Option<u64>,
-    /// Whether processes of other users are shown.
-    pub shows_others: bool,
-}
-
-impl Place {
-    /// Where this process is.
-    pub fn here() -> Self {
-        let read = |path: &str| {
-            let text = fs::read_to_string(path).ok()?;
-            let text = text.trim();
-            let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
-            let fits = (1..=64).contains(&text.len()) && text.chars().all(plain);
-            fits.then(|| text.to_string())
-        };
-        let pid_namespace = namespace_inode("/proc/self/ns/pid");
-        let is_first = pid_namespace == Some(FIRST_PID_NAMESPACE);
-        Place {
-            boot_id: read("/proc/sys/kernel/random/boot_id"),
-            machine: is_first.then(|| read("/etc/machine-id")).flatten(),
-            pid_namespace,
-            // It is there in every PID namespace, and hidden where `/proc` hides processes.
-            shows_others: ProcStat::read(1).is_some(),
-        }
-    }
-}
-
-fn namespace_inode(path: &str) -> Option<u64> {
-    let link = fs::read_link(path).ok()?;
-    let text = link.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?;
-    text.parse().ok()
 }
 
 /// What was seen of a runner.
@@ -123,14 +79,16 @@ fn judge(runner: &RunnerId, place: &Place, seen: Seen) -> Liveness {
     }
 }
 
-/// Whether the runner of these marks runs, as far as this process can know.
-pub(crate) fn of(marks: &RunMarks) -> Liveness {
-    let place = Place::here();
-    let seen = Seen {
-        runs: runs(&marks.runner, &place),
-        folder_is_locked: folder_is_locked(marks),
-    };
-    judge(&marks.runner, &place, seen)
+impl RunMarks {
+    /// Whether who made this still runs, as far as can be known from here.
+    pub fn liveness(&self) -> Liveness {
+        let place = Place::here();
+        let seen = Seen {
+            runs: runs(&self.runner, &place),
+            folder_is_locked: folder_is_locked(self),
+        };
+        judge(&self.runner, &place, seen)
+    }
 }
 
 fn runs(runner: &RunnerId, place: &Place) -> bool {
@@ -307,7 +265,7 @@ mod tests {
     #[test]
     fn the_living_are_told_from_the_dead_and_from_their_successors() {
         let me = RunMarks::new("x", Kind::Run, "/nowhere/x").unwrap();
-        assert_eq!(of(&me), Liveness::Alive);
+        assert_eq!(me.liveness(), Liveness::Alive);
         let successor = RunnerId {
             start_ticks: me.runner.start_ticks + 1,
             ..me.runner.clone()
@@ -316,7 +274,7 @@ mod tests {
             runner: successor,
             ..me.clone()
         };
-        let dead = of(&successor);
+        let dead = successor.liveness();
         assert!(dead.is_dead() || !Place::here().shows_others, "{dead:?}");
     }
 
@@ -334,7 +292,7 @@ mod tests {
             runner: runner(),
             ..marks.clone()
         };
-        assert_eq!(of(&elsewhere), Liveness::Alive);
+        assert_eq!(elsewhere.liveness(), Liveness::Alive);
         let again = hold_folder(&marks).unwrap_err();
         assert!(again.contains("locked"), "{again}");
 

@@ -1,7 +1,7 @@
 //! Marks on everything that a run makes, so that leftovers are found again and
 //! nothing else is ever touched.
 
-use crate::runtime::liveness::{self, Liveness, Place};
+use crate::runtime::place::Place;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fmt;
@@ -225,11 +225,6 @@ impl RunMarks {
             runner: RunnerId::current()?,
             folder: std::path::absolute(&folder).unwrap_or(folder),
         })
-    }
-
-    /// Whether who made this still runs, as far as can be known from here.
-    pub fn liveness(&self) -> Liveness {
-        liveness::of(self)
     }
 
     /// What to say, and what to do, where it cannot be known whether the runner still runs.

@@ -5,7 +5,7 @@ use super::engine::{self, is_missing, status};
 use super::{bounded, containers};
 use crate::runtime::agent::{AgentAnswer, AgentRequest};
 use crate::runtime::control::Control;
-use crate::runtime::leftovers::{Leftover, Thing};
+use crate::runtime::leftover::{Leftover, Thing};
 use crate::runtime::liveness::Liveness;
 use crate::runtime::marks::{RUN_LABEL, RunMarks};
 use crate::runtime::wanted::LEASE;

@@ -50,7 +50,7 @@ use super::agent::{AgentAnswer, AgentRequest};
 use super::control::lock;
 use super::facilities::Facility;
 use super::files::{FilesAnswer, FilesRequest};
-use super::leftovers::{Leftover, Thing};
+use super::leftover::{Leftover, Thing};
 use super::limits::{Limits, Usage};
 use super::marks::RunMarks;
 use super::traffic::{Heard, Sounding, Traffic};

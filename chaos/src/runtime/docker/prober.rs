@@ -6,7 +6,7 @@ use super::containers::Maker;
 use super::{IMAGE, bounded, bounded_by, containers, engine, image, leftovers};
 use crate::runtime::control::lock;
 use crate::runtime::facilities::{Facilities, MAX_ANSWER};
-use crate::runtime::leftovers::Thing;
+use crate::runtime::leftover::Thing;
 use crate::runtime::marks::{Kind, RunMarks, RunnerId};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;

@@ -1,11 +1,13 @@
 //! Encoding of the requests to traffic control (`linux/rtnetlink.h`,
 //! `linux/pkt_sched.h`). Everything is in the host's byte order.
 
-use super::LONGEST_LINE;
 use crate::runtime::nft::message::{Attributes, HEADER};
 use crate::runtime::traffic::line::longest_queue;
 use crate::runtime::traffic::{Share, Traffic};
 use std::time::Duration;
+
+/// Packets that a line holds at most; the newest are lost beyond that.
+const LONGEST_LINE: u32 = 20_000;
 
 /// `TC_H_ROOT`.
 const ROOT: u32 = 0xffff_ffff;

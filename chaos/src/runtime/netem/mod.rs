@@ -32,9 +32,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-/// Packets that a line holds at most; the newest are lost beyond that.
-const LONGEST_LINE: u32 = 20_000;
-
 /// The disciplines of one interface. They stay when this is dropped; packets go into them no
 /// longer than a lease.
 pub(crate) struct Shaper {

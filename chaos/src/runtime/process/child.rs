@@ -10,7 +10,12 @@ use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
+/// Deadline of a signal's effect.
+pub(super) const SIGNAL: Duration = Duration::from_secs(10);
+/// How often an expected effect is looked for.
+pub(super) const LOOK: Duration = Duration::from_millis(5);
 /// The running binary, even if its file has been replaced since.
 pub(super) const PROGRAM: &str = "/proc/self/exe";
 /// Variables of the caller that children see; everything else they are told explicitly.

@@ -133,7 +133,7 @@ pub(crate) fn remove(root: &Path) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::leftovers::Thing;
+    use crate::runtime::leftover::Thing;
     use crate::runtime::marks::Kind;
     use crate::runtime::process::scan;
 

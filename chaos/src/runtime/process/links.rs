@@ -2,9 +2,8 @@
 //! and another such process when somebody has ended it.
 
 use super::addresses::AddressPlan;
-use super::child::Node;
+use super::child::{LOOK, Node, SIGNAL};
 use super::folder::RunDir;
-use super::{LOOK, SIGNAL};
 use crate::runtime::control::{CallError, Control, lock};
 use crate::runtime::links::{CONFIG_VAR, LinksAnswer, LinksConfig, LinksRequest};
 use crate::runtime::marks::RunMarks;

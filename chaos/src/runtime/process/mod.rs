@@ -14,7 +14,7 @@ pub(crate) use self::child::command as program;
 pub use self::ports::Moved;
 
 use self::addresses::AddressPlan;
-use self::child::Node;
+use self::child::{LOOK, Node, SIGNAL};
 use self::folder::RunDir;
 use self::links::Links;
 use self::programs::Programs;
@@ -39,8 +39,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// Deadline of a signal's effect.
-const SIGNAL: Duration = Duration::from_secs(10);
 /// Deadline of what is done to a node's files.
 const FILES: Duration = Duration::from_secs(20);
 /// Why some links are not looked at.
@@ -49,8 +47,6 @@ const NOTHING: &str = "nothing is carried between them: neither of them listens"
 type Pair = (usize, usize);
 /// Deadline of reading or copying a program.
 const PROGRAM: Duration = Duration::from_secs(60);
-/// How often an expected effect is looked for.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// Children of one run.
 pub struct ProcessRuntime {

@@ -1,7 +1,7 @@
 //! Finds children and folders of the process runtime by their marks.
 
 use super::folder::{MARKS, PREFIX};
-use crate::runtime::leftovers::{Leftover, Thing};
+use crate::runtime::leftover::{Leftover, Thing};
 use crate::runtime::marks::{ProcStat, RunMarks};
 use std::fs::{self, File};
 use std::io::{self, Read};

@@ -1,11 +1,7 @@
 //! Counting what arrives of a measurement, and the messages themselves. Pure.
 
-use super::{Heard, Sounding};
+use super::{HEAD, Heard, Sounding};
 use std::time::Duration;
-
-/// Bytes of a message's head: stream, number, time of sending, and a sum of these, so that what
-/// is damaged there is not taken for another message.
-pub(crate) const HEAD: usize = 8 + 4 + 8 + 4;
 
 /// One message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
+/// Bytes of a message's head: stream, number, time of sending, and a sum of these, so that what
+/// is damaged there is not taken for another message.
+pub(crate) const HEAD: usize = 8 + 4 + 8 + 4;
+
 /// A probability in whole millionths, so that it can be compared and sent
 /// without rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -155,7 +159,7 @@ impl Sounding {
     pub(crate) fn tells_damage(bytes: u32) -> f64 {
         /// Ethernet, IPv4 and UDP.
         const HEADERS: u32 = 14 + 20 + 8;
-        let carried = bytes.saturating_sub(hearing::HEAD as u32);
+        let carried = bytes.saturating_sub(HEAD as u32);
         f64::from(carried) / f64::from(bytes + HEADERS)
     }
 

@@ -1,6 +1,6 @@
 //! How late messages come.
 
-use super::{
+use super::sight::{
     SOON, Sight, Sighting, early, median_before, median_of, millis, most_early, named, quantile,
 };
 use crate::runtime::Link;
@@ -140,6 +140,7 @@ pub(super) fn undelayed(asked: &Traffic, before: &Sight, paced: &[(&Link, &Heard
 
 #[cfg(test)]
 mod tests {
+    use super::super::sight::*;
     use super::super::tests::{MS, paced, sight, took, worst};
     use super::super::*;
     use super::*;

@@ -1,6 +1,6 @@
 //! How fast bursts come.
 
-use super::{Sight, Sighting, heard, named};
+use super::sight::{Sight, Sighting, heard, named};
 use crate::runtime::traffic::{Heard, Traffic};
 use gameday_record::Verdict;
 use std::time::Duration;
@@ -125,6 +125,7 @@ pub(super) fn unlimited(rate: u64, before: &Sight, now: &Sight) -> Sighting {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sight::*;
     use super::super::tests::{sight, worst};
     use super::super::*;
     use super::*;

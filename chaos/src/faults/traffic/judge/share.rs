@@ -1,7 +1,7 @@
 //! How many messages are lost, come twice, are damaged, or overtake others.
 
 use super::super::odds::interval;
-use super::{LUCK, Sighting, early, median_of, named};
+use super::sight::{LUCK, Sighting, early, median_of, named};
 use crate::runtime::Link;
 use crate::runtime::traffic::{Heard, Share, Sounding, Traffic};
 use gameday_record::Verdict;
@@ -60,7 +60,7 @@ impl Effect {
     /// some may not arrive.
     fn expected(self, asked: &Traffic, of: u32, alpha: f64) -> (u32, u32) {
         let share = self.share(asked).ratio();
-        let told = Sounding::tells_damage(super::super::bytes(asked));
+        let told = Sounding::tells_damage(super::super::sent::bytes(asked));
         let arrives = 1.0 - asked.corrupt.ratio() * (1.0 - told);
         let (least, most) = match self {
             Effect::Loss => (
@@ -155,6 +155,7 @@ impl Effect {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sight::*;
     use super::super::tests::{MS, paced, sight, took, worst};
     use super::super::*;
     use super::*;
