@@ -5,9 +5,12 @@ use crate::cli::BenchArgs;
 use crate::exit::Exit;
 use crate::prepare::choose;
 use crate::stop::Stop;
-use crate::up::{self, Place};
+use crate::system::canaries::TABLE;
+use crate::system::life;
+use crate::system::place::{self, Place};
+use crate::system::store::{layout, up};
 use crate::watchdog::{self, Watchdog};
-use crate::{identity, panics, wiring};
+use crate::{identity, panics};
 use gameday_chaos::runtime::docker::Techniques;
 use gameday_chaos::runtime::marks::{Kind, RunMarks};
 use gameday_chaos::runtime::{ProcessState, Runtime};
@@ -42,7 +45,7 @@ pub async fn main(args: BenchArgs) -> Exit {
         subnet: args.subnet.clone(),
         ..ClusterSpec::default()
     };
-    let topology = wiring::topology(&spec);
+    let topology = layout::topology(&spec);
     let id = identity::run_id("bench", 0);
     let place = Place {
         runtime,
@@ -63,7 +66,7 @@ pub async fn main(args: BenchArgs) -> Exit {
             return Exit::Internal;
         }
     };
-    let runtime = match up::create(&place, marks, wiring::units(&topology, false)).await {
+    let runtime = match place::create(&place, marks, layout::units(&topology)).await {
         Ok(runtime) => runtime,
         Err(why) => {
             warn!("{why}");
@@ -85,7 +88,7 @@ pub async fn main(args: BenchArgs) -> Exit {
     }
     // They are there only if a node died.
     let _ = std::fs::remove_dir_all(&logs);
-    if let Err(why) = up::down(runtime.as_ref()).await {
+    if let Err(why) = life::down(runtime.as_ref()).await {
         // The watchdog was not dismissed: it tries again once we are gone.
         warn!("not clean: {why}");
         return Exit::NotClean;
@@ -105,14 +108,14 @@ async fn measure(
     logs: &Path,
     began: Instant,
 ) -> Result<(), String> {
-    let launches = wiring::node_launches(runtime, topology, spec, 1, None)?;
+    let launches = layout::node_launches(runtime, topology, spec, 1, None)?;
     runtime
         .launch_nodes(launches)
         .await
         .map_err(|e| e.to_string())?;
-    up::while_all_run(runtime, topology, logs, async {
+    life::while_all_run(runtime, topology, logs, async {
         up::wait_healthy(runtime, topology).await?;
-        up::create_table(runtime, topology, wiring::TABLE).await
+        up::create_table(runtime, topology, TABLE).await
     })
     .await?;
     say!(
@@ -123,7 +126,7 @@ async fn measure(
     let endpoints = topology
         .azs
         .iter()
-        .filter_map(|az| runtime.host_addr(&wiring::router_name(az), "public"))
+        .filter_map(|az| runtime.host_addr(&layout::router_name(az), "public"))
         .collect::<Vec<_>>();
     for (name, operation) in [
         ("PutItem (durable)", LoadOperation::Put),
@@ -132,7 +135,7 @@ async fn measure(
         let before = cpu(runtime, topology).await?;
         let result = load::run(LoadSpec {
             endpoints: endpoints.clone(),
-            table: wiring::TABLE.into(),
+            table: TABLE.into(),
             key: "pk".into(),
             operation,
             clients: args.clients as usize,

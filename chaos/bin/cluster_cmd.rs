@@ -3,11 +3,13 @@
 use crate::cli::{ClusterAction, UpArgs};
 use crate::exit::Exit;
 use crate::prepare::choose;
-use crate::roles::NodeStatus;
 use crate::stop::Stop;
-use crate::up::{self, Place};
+use crate::system::life;
+use crate::system::place::{self, Place};
+use crate::system::store::roles::NodeStatus;
+use crate::system::store::{layout, up};
 use crate::watchdog::{self, Watchdog};
-use crate::{identity, panics, wiring};
+use crate::{identity, panics};
 use futures_util::future::join_all;
 use gameday_chaos::runtime::Runtime;
 use gameday_chaos::runtime::docker::Techniques;
@@ -70,7 +72,7 @@ async fn up(args: UpArgs) -> Result<Exit, String> {
     let marks = RunMarks::new(&id, Kind::Cluster, args.out.join(&id))?;
     let folder = RunFolder::create(args.out.join(&id))
         .map_err(|e| format!("{}: {e}", args.out.join(&id).display()))?;
-    let topology = wiring::topology(&spec);
+    let topology = layout::topology(&spec);
     let place = Place {
         runtime,
         subnet: spec.subnet.clone(),
@@ -78,7 +80,7 @@ async fn up(args: UpArgs) -> Result<Exit, String> {
     };
     let log = folder.watchdog_log();
     let watchdog = Watchdog::start(marks.clone(), Some(log), watchdog::aloud())?;
-    let runtime = match up::create(&place, marks, wiring::units(&topology, false)).await {
+    let runtime = match place::create(&place, marks, layout::units(&topology)).await {
         Ok(runtime) => runtime,
         Err(why) => {
             watchdog.dismiss().await;
@@ -98,7 +100,7 @@ async fn up(args: UpArgs) -> Result<Exit, String> {
         Ok(kept) => kept,
         Err(why) => {
             warn!("{why}");
-            if let Err(why) = up::down(runtime.as_ref()).await {
+            if let Err(why) = life::down(runtime.as_ref()).await {
                 // The watchdog was not dismissed: it tries again once we are gone.
                 warn!("not clean: {why}");
                 return Ok(Exit::NotClean);
@@ -139,17 +141,17 @@ async fn launch(
     id: &str,
     folder: &Path,
 ) -> Result<Kept, String> {
-    let launches = wiring::node_launches(runtime.as_ref(), topology, spec, seed, None)?;
+    let launches = layout::node_launches(runtime.as_ref(), topology, spec, seed, None)?;
     runtime
         .launch_nodes(launches)
         .await
         .map_err(|e| e.to_string())?;
     let healthy = up::wait_healthy(runtime.as_ref(), topology);
     let logs = folder.join("nodes");
-    up::while_all_run(runtime.as_ref(), topology, &logs, healthy).await?;
+    life::while_all_run(runtime.as_ref(), topology, &logs, healthy).await?;
     let mut endpoints = BTreeMap::new();
     for az in &topology.azs {
-        let addr = runtime.host_addr(&wiring::router_name(az), "public");
+        let addr = runtime.host_addr(&layout::router_name(az), "public");
         endpoints.insert(
             az.clone(),
             addr.ok_or_else(|| format!("the router of {az} has no address"))?,
@@ -224,7 +226,7 @@ async fn status() -> Result<Exit, String> {
                 .into_iter()
                 .filter(|g| g.role.as_deref() == Some("leader"));
             let leads: BTreeSet<String> = leading.map(|g| g.group).collect();
-            let addr = if node.role == wiring::ROUTER {
+            let addr = if node.role == layout::ROUTER {
                 kept.endpoints.get(&node.az).map(|a| format!("http://{a}"))
             } else {
                 None

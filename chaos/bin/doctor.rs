@@ -6,7 +6,9 @@ mod text;
 
 use crate::cli::DoctorArgs;
 use crate::exit::Exit;
-use crate::{prepare, print, wiring};
+use crate::system::canaries;
+use crate::system::store::layout;
+use crate::{prepare, print};
 use gameday_chaos::abilities::Abilities;
 use gameday_chaos::faults::{FaultKind, Params};
 use gameday_chaos::runtime::docker::Techniques;
@@ -193,7 +195,9 @@ async fn diagnose() -> Diagnosis {
 }
 
 fn processes() -> Process {
-    let units = wiring::units(&wiring::topology(&ClusterSpec::default()), true);
+    let topology = layout::topology(&ClusterSpec::default());
+    let mut units = layout::units(&topology);
+    units.extend(canaries::units(&topology.azs));
     let moved = process::moved_ports(&units);
     let (moved_ports, usable) = match moved {
         Ok(moved) => (moved, process::available()),

@@ -7,7 +7,6 @@
 mod print;
 
 mod alarms;
-mod applied;
 mod ask;
 mod behind;
 mod bench;
@@ -26,17 +25,14 @@ mod plan;
 mod prepare;
 mod recorder;
 mod recording;
-mod replicas;
 mod revert;
-mod roles;
 mod run;
 mod shrink;
 mod stop;
 mod stop_cmd;
+mod system;
 mod undo;
-mod up;
 mod watchdog;
-mod wiring;
 
 use clap::Parser;
 use cli::{Cli, Command, ReportArgs};

@@ -2,7 +2,8 @@
 
 use crate::cli::{RuntimeChoice, TrafficChoice};
 use crate::exit::Exit;
-use crate::{identity, wiring};
+use crate::identity;
+use crate::system::store::layout;
 use gameday_chaos::abilities::Abilities;
 use gameday_chaos::plan::{Plan, plan, unreadable};
 use gameday_chaos::playbook::{Playbook, diagnostic};
@@ -53,7 +54,7 @@ pub fn prepare(
         random.lasting = duration;
     }
     let seed = seed.or(playbook.seed).unwrap_or_else(identity::fresh_seed);
-    let topology = wiring::topology(&playbook.cluster);
+    let topology = layout::topology(&playbook.cluster);
     let plan = plan(&playbook, seed, &topology).map_err(|all| refuse(diagnostic::render(&all)))?;
     // The bound on inserts must not end them in the first hours of a night.
     let workload = &mut playbook.measuring.workload;

@@ -1,8 +1,8 @@
 //! The canaries' streams become the history and the live fold.
 
-use crate::applied;
 use crate::behind::{Behind, Settle};
 use crate::recording::Recording;
+use crate::system::MOST_ASKED;
 use gameday_canary::protocol::{Command, FinalReads, Line, Notice, Totals};
 use gameday_chaos::runtime::Instrument;
 use gameday_record::history::{HistoryFile, HistoryWriter, Pairing};
@@ -223,7 +223,7 @@ impl Inner {
             .push(event)
             .map_err(|e| format!("{name}: {e}"))?;
         if let Some(op) = op {
-            if self.unknown.len() < applied::MOST {
+            if self.unknown.len() < MOST_ASKED {
                 self.unknown.extend(unknown_write(&op));
             }
             self.fold.push(&op);

@@ -1,30 +1,7 @@
-//! Who holds replicas, whom clients call, and how many of a quorum may be missed.
+//! Replication groups, and how much of a quorum may be missed.
 
-use gameday_record::{Node, Topology};
+use gameday_record::Topology;
 use std::collections::BTreeSet;
-
-/// Role of the nodes that hold replicas, one replica of a partition per AZ:
-/// the nodes whose loss can cost a quorum.
-pub const REPLICA_ROLE: &str = "storage";
-/// Role of the nodes that clients call: the endpoint of their AZ.
-pub const ENDPOINT_ROLE: &str = "router";
-
-/// The nodes that hold replicas. Where no role is declared to, any node may: what is not known to
-/// be harmless counts.
-pub(crate) fn replica_holders(topology: &Topology) -> impl Iterator<Item = &Node> {
-    of_role(topology, REPLICA_ROLE)
-}
-
-/// The nodes that clients call; any, where no role is declared to be called.
-pub(crate) fn endpoints(topology: &Topology) -> impl Iterator<Item = &Node> {
-    of_role(topology, ENDPOINT_ROLE)
-}
-
-fn of_role<'t>(topology: &'t Topology, role: &'static str) -> impl Iterator<Item = &'t Node> {
-    let declared = topology.nodes.iter().any(|n| n.role == role);
-    let nodes = topology.nodes.iter();
-    nodes.filter(move |n| !declared || n.role == role)
-}
 
 /// One replication group as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +10,8 @@ pub struct Group {
     pub name: String,
     /// The node that leads it, if one is known.
     pub leader: Option<String>,
+    /// Of that leadership, if the system counts them: a later one has a greater number.
+    pub term: Option<u64>,
     /// The nodes that hold its replicas.
     pub members: Vec<String>,
 }
@@ -44,7 +23,7 @@ pub(crate) fn minority(total: usize) -> usize {
 
 /// AZs of the replica holders among the nodes to `keep`.
 pub(crate) fn replica_azs(topology: &Topology, keep: impl Fn(&str) -> bool) -> BTreeSet<&str> {
-    let kept = replica_holders(topology).filter(|n| keep(&n.name));
+    let kept = topology.replica_holders().filter(|n| keep(&n.name));
     kept.map(|n| n.az.as_str()).collect()
 }
 

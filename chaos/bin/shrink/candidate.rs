@@ -187,7 +187,7 @@ mod tests {
 
     fn planned(text: &str, seed: u64) -> Plan {
         let book = Playbook::parse("p.toml", text).unwrap();
-        let topology = crate::wiring::topology(&ClusterSpec::default());
+        let topology = crate::system::store::layout::topology(&ClusterSpec::default());
         plan(&book, seed, &topology).unwrap()
     }
 

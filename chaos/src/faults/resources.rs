@@ -1,7 +1,6 @@
 //! What a playbook can say about faults on what a node has.
 
 use super::Sides;
-use crate::quorum::{REPLICA_ROLE, replica_holders};
 use crate::runtime::damage::WhichFile;
 use gameday_record::Topology;
 use gameday_record::conditions::{ClockCondition, DiskOperation, Full};
@@ -49,14 +48,18 @@ impl Default for Resources {
 /// # Errors
 /// Which do not.
 pub(super) fn have_data(sides: &Sides, topology: &Topology) -> Result<(), String> {
-    let with: BTreeSet<&str> = replica_holders(topology).map(|n| n.name.as_str()).collect();
+    let with: BTreeSet<&str> = topology
+        .replica_holders()
+        .map(|n| n.name.as_str())
+        .collect();
     let targets: BTreeSet<&str> = sides.iter().flatten().map(String::as_str).collect();
     let without: Vec<&str> = targets.difference(&with).copied().collect();
     if without.is_empty() {
         return Ok(());
     }
+    let roles = topology.replica_roles().join("\" or \"");
     Err(format!(
-        "{} stores nothing; add role = \"{REPLICA_ROLE}\" to the target",
+        "{} stores nothing; add role = \"{roles}\" to the target",
         without.join(" and ")
     ))
 }
@@ -64,7 +67,7 @@ pub(super) fn have_data(sides: &Sides, topology: &Topology) -> Result<(), String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gameday_record::Node;
+    use gameday_record::{Node, Role};
 
     #[test]
     fn only_nodes_that_store_something_have_a_disk_to_hurt() {
@@ -73,9 +76,14 @@ mod tests {
             az: "a".into(),
             role: role.into(),
         };
+        let holds = Role {
+            replicas: true,
+            endpoint: false,
+        };
         let topology = Topology {
             azs: vec!["a".into()],
-            nodes: vec![node("storage-a1", REPLICA_ROLE), node("router-a", "router")],
+            nodes: vec![node("storage-a1", "storage"), node("router-a", "router")],
+            roles: [("storage".into(), holds)].into(),
             ..Topology::default()
         };
         let sides = |names: &[&str]| vec![names.iter().map(|n| n.to_string()).collect()];

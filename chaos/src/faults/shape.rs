@@ -7,7 +7,7 @@
 //! no sense. Then give it a name in [`FaultKind`](super::FaultKind). Injection,
 //! lease, proof and revert are the same for all shapes.
 
-use crate::quorum::{ENDPOINT_ROLE, endpoints, minority, replica_azs};
+use crate::quorum::{minority, replica_azs};
 use crate::runtime::Link;
 use gameday_record::{Node, Topology};
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,7 +143,7 @@ pub(super) fn beside(bridge: &[String], topology: &Topology) -> Vec<String> {
 
 /// Those of these nodes that clients call.
 pub(super) fn called(nodes: &[String], topology: &Topology) -> Vec<String> {
-    let called: BTreeSet<&str> = endpoints(topology).map(|n| n.name.as_str()).collect();
+    let called: BTreeSet<&str> = topology.endpoints().map(|n| n.name.as_str()).collect();
     let is = |name: &&String| called.contains(name.as_str());
     nodes.iter().filter(is).cloned().collect()
 }
@@ -222,7 +222,8 @@ pub(super) fn check(
         return match called(&sides.concat(), topology).is_empty() {
             true => Err(format!(
                 "no client calls any of these nodes, so it would change nothing for clients: they \
-                 call the {ENDPOINT_ROLE} of an AZ"
+                 call the {} of an AZ",
+                topology.endpoint_roles().join(" or ")
             )),
             false => Ok(()),
         };
@@ -290,6 +291,7 @@ pub(super) fn most_azs(shape: &Shape, sides: &[usize], all: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gameday_record::Role;
     use proptest::prelude::*;
 
     fn unit(name: String, az: &str, role: &str) -> Node {
@@ -310,9 +312,15 @@ mod tests {
                 .flat_map(|az| {
                     let storage =
                         (1..=storage).map(move |i| unit(format!("s-{az}{i}"), az, "storage"));
-                    storage.chain([unit(format!("r-{az}"), az, ENDPOINT_ROLE)])
+                    storage.chain([unit(format!("r-{az}"), az, "router")])
                 })
                 .collect(),
+            roles: [("storage", true), ("router", false)]
+                .map(|(name, replicas)| {
+                    let endpoint = !replicas;
+                    (name.to_string(), Role { replicas, endpoint })
+                })
+                .into(),
             ..Topology::default()
         };
         let canaries = azs.map(|az| unit(format!("canary-{az}"), az, "canary"));

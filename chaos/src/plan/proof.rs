@@ -4,7 +4,6 @@ use super::planned::{PlannedStep, PlannedTarget};
 use crate::faults::time::fits;
 use crate::faults::{Layer, Sides};
 use crate::playbook::values::show;
-use crate::quorum::replica_holders;
 use gameday_record::{Node, Topology};
 use std::time::Duration;
 
@@ -39,7 +38,7 @@ fn looking(step: &PlannedStep, topology: &Topology) -> Result<Duration, String> 
         PlannedTarget::Nodes(sides) => sides.clone(),
         // Whoever it will be: no fewer than one for each side. The runner asks again then.
         PlannedTarget::Later { sides, .. } => {
-            let some = replica_holders(topology).map(|n| vec![n.name.clone()]);
+            let some = topology.replica_holders().map(|n| vec![n.name.clone()]);
             some.take(sides.len()).collect()
         }
     };

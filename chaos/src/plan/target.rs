@@ -266,7 +266,7 @@ fn led<'t>(
 ) -> Result<BTreeSet<&'t str>, Refusal> {
     let groups = match leaders {
         Leaders::Anybody => {
-            let holders = quorum::replica_holders(topology);
+            let holders = topology.replica_holders();
             return Ok(holders.map(|n| n.name.as_str()).collect());
         }
         Leaders::Known(groups) => *groups,

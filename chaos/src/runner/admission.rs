@@ -238,7 +238,7 @@ fn quorums_remain(
 mod tests {
     use super::*;
     use crate::faults::Params;
-    use gameday_record::Node;
+    use gameday_record::{Node, Role};
 
     fn active(kind: FaultKind, nodes: &[&str]) -> Active {
         let nodes: Vec<String> = nodes.iter().map(|n| n.to_string()).collect();
@@ -272,6 +272,7 @@ mod tests {
         let group = |members: [&str; 3]| Group {
             name: "shard/0".into(),
             leader: None,
+            term: None,
             members: members.map(String::from).to_vec(),
         };
         let known = Ok(vec![group(["redis-a", "redis-b", "redis-c"])]);
@@ -288,6 +289,11 @@ mod tests {
         // Where a role is declared to hold replicas, others do not count.
         let mut topology = three("storage");
         topology.nodes.extend(three("router").nodes);
+        let holds = Role {
+            replicas: true,
+            endpoint: false,
+        };
+        topology.roles.insert("storage".into(), holds);
         let admission = Admission::default();
         for node in ["storage-a", "router-b", "router-c"] {
             let new = active(FaultKind::Kill, &[node]);

@@ -68,6 +68,7 @@ mod tests {
         Group {
             name: name.into(),
             leader: leader.map(String::from),
+            term: None,
             members: Vec::new(),
         }
     }

@@ -670,6 +670,7 @@ pub fn group(name: &str, leader: Option<&str>, members: [&str; 3]) -> Group {
     Group {
         name: name.into(),
         leader: leader.map(String::from),
+        term: None,
         members: members.map(String::from).to_vec(),
     }
 }

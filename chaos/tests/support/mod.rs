@@ -1,7 +1,7 @@
 //! What the tests of this crate share.
 
 use gameday_chaos::playbook::Playbook;
-use gameday_record::{Node, Topology};
+use gameday_record::{Node, Role, Topology};
 
 /// The default cluster: 3 AZs, 2 storage nodes and a router in each.
 pub fn topology() -> Topology {
@@ -38,6 +38,12 @@ pub fn topology() -> Topology {
             ["storage-a1", "router-b"].map(String::from).to_vec(),
         )]
         .into(),
+        roles: [("storage", true), ("router", false)]
+            .map(|(name, replicas)| {
+                let endpoint = !replicas;
+                (name.to_string(), Role { replicas, endpoint })
+            })
+            .into(),
     }
 }
 

@@ -37,7 +37,7 @@ pub use spec::{
 };
 pub use time::{Nanos, RunClock};
 pub use timeline::{Injection, Phase, Proof, ProofSide, TimelineEvent, TimelineLine};
-pub use topology::{Node, Topology};
+pub use topology::{Node, Role, Topology};
 pub use verdict::{
     Anomaly, Check, DataVerdict, Measure, PartitionDigests, ReplicaDigest, Resolution, Verdict,
 };

@@ -1,5 +1,6 @@
 //! What the replicas say about writes of unknown outcome, at the end of a run.
 
+use crate::system::MOST_ASKED;
 use futures_util::future::join_all;
 use gameday_chaos::runtime::Runtime;
 use gameday_cluster::node::admin::MAX_WRITES;
@@ -13,9 +14,6 @@ use std::time::Duration;
 
 /// One question looks through a bounded memory.
 const ASK: Duration = Duration::from_secs(10);
-
-/// Most writes that are asked about; what became of the others stays open.
-pub const MOST: usize = 20_000;
 
 /// One replica as its node reports it.
 #[derive(Clone, Debug, Deserialize)]
@@ -43,7 +41,7 @@ pub async fn ask(
     let writes: Vec<_> = writes
         .iter()
         .filter(|(key, _)| plain(key))
-        .take(MOST)
+        .take(MOST_ASKED)
         .collect();
     let mut memories: BTreeMap<(String, String), AppliedMemory> = BTreeMap::new();
     let mut asked = BTreeSet::new();

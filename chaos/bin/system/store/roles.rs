@@ -3,9 +3,8 @@
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
-use gameday_chaos::runner::{Group, Roles, Timeline};
+use gameday_chaos::runner::{Group, Roles};
 use gameday_chaos::runtime::Runtime;
-use gameday_record::TimelineEvent;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,22 +12,6 @@ use std::time::Duration;
 
 /// Time within which a node must answer a question about its state.
 const ASK: Duration = Duration::from_secs(2);
-
-/// How often leaders are looked for. What happens faster is not on the timeline.
-const FOLLOW: Duration = Duration::from_millis(1000);
-
-/// One replication group as its members see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupView {
-    /// `table/partition`.
-    pub name: String,
-    /// Node that leads it, if one claims to.
-    pub leader: Option<String>,
-    /// Term of that claim.
-    pub term: u64,
-    /// Nodes that hold a replica.
-    pub members: Vec<String>,
-}
 
 /// The part of a node's `/status` that is read here; a router's has the same shape.
 #[derive(Clone, Debug, Deserialize)]
@@ -65,48 +48,13 @@ impl StoreRoles {
     }
 
     /// Every group that some node knows; nodes that do not answer are left out.
-    pub async fn view(&self) -> Vec<GroupView> {
+    pub async fn view(&self) -> Vec<Group> {
         let asked = self.nodes.iter().map(|node| async move {
             let body = self.runtime.admin(node, "/status", ASK).await.ok()?;
             let status: NodeStatus = serde_json::from_str(&body).ok()?;
             Some((node.clone(), status))
         });
         merge(join_all(asked).await.into_iter().flatten())
-    }
-}
-
-impl StoreRoles {
-    /// Puts every change of leader on the timeline, until the task is aborted.
-    pub async fn follow(self: Arc<Self>, timeline: Timeline) {
-        let mut known: BTreeMap<String, (String, u64)> = BTreeMap::new();
-        let mut tick = tokio::time::interval(FOLLOW);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tick.tick().await;
-            for group in self.view().await {
-                let Some(leader) = group.leader else { continue };
-                let now = (leader.clone(), group.term);
-                if known.get(&group.name) == Some(&now) {
-                    continue;
-                }
-                let detail = match known.insert(group.name.clone(), now) {
-                    Some((before, _)) if before != leader => {
-                        format!(
-                            "{leader} leads {} in term {}, after {before}",
-                            group.name, group.term
-                        )
-                    }
-                    _ => format!("{leader} leads {} in term {}", group.name, group.term),
-                };
-                let event = TimelineEvent::Cluster {
-                    node: leader,
-                    kind: "leader".into(),
-                    detail,
-                };
-                // The runner's own writes notice a timeline that cannot be written.
-                let _ = timeline.append(event).await;
-            }
-        }
     }
 }
 
@@ -117,12 +65,7 @@ impl Roles for StoreRoles {
             if view.is_empty() {
                 return Err(format!("none of {} knows any group", self.nodes.join(", ")));
             }
-            let group = |g: GroupView| Group {
-                name: g.name,
-                leader: g.leader,
-                members: g.members,
-            };
-            Ok(view.into_iter().map(group).collect())
+            Ok(view)
         }
         .boxed()
     }
@@ -130,20 +73,20 @@ impl Roles for StoreRoles {
 
 /// The leader of a group is the node that claims so with the highest term: a
 /// deposed leader that has not noticed yet has a lower one.
-fn merge(answers: impl Iterator<Item = (String, NodeStatus)>) -> Vec<GroupView> {
-    let mut views: BTreeMap<String, GroupView> = BTreeMap::new();
+fn merge(answers: impl Iterator<Item = (String, NodeStatus)>) -> Vec<Group> {
+    let mut views: BTreeMap<String, Group> = BTreeMap::new();
     for (node, status) in answers {
         for g in status.groups {
-            let view = views.entry(g.group.clone()).or_insert_with(|| GroupView {
+            let view = views.entry(g.group.clone()).or_insert_with(|| Group {
                 name: g.group,
                 leader: None,
-                term: 0,
+                term: None,
                 members: g.members,
             });
             let leads = g.role.as_deref() == Some("leader");
-            if leads && (view.leader.is_none() || g.term > view.term) {
+            if leads && view.term.is_none_or(|term| g.term > term) {
                 view.leader = Some(node.clone());
-                view.term = g.term;
+                view.term = Some(g.term);
             }
         }
     }

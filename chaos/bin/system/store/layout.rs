@@ -1,13 +1,11 @@
-//! Which units a run has, and what each is told. Data in, data out.
+//! Which nodes the store has, and what each is told. Data in, data out.
 
-use gameday_canary::config::{Attributes, CanaryConfig, Endpoint};
-/// The first of the tables that the canaries use.
-pub use gameday_chaos::playbook::TABLE;
+use gameday_canary::config::Attributes;
 use gameday_chaos::runtime::{Launch, Runtime, UnitSpec};
 use gameday_cluster::config::{
     Bug, DiskMode, NodeConfig, PeerConfig, Peers, Remember, RouterConfig, StorageConfig,
 };
-use gameday_record::{ClusterSpec, Node, RunClock, Topology, WorkloadSpec};
+use gameday_record::{ClusterSpec, Node, Role, Topology};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,9 +24,6 @@ const PUBLIC: u16 = 8000;
 pub const STORAGE: &str = "storage";
 /// Role of the nodes that hold none and serve clients.
 pub const ROUTER: &str = "router";
-/// Role of the instruments.
-pub const CANARY: &str = "canary";
-
 /// Names of the AZs: `a`, `b`, `c` …
 fn azs(spec: &ClusterSpec) -> Vec<String> {
     (0..spec.azs.min(26) as u8)
@@ -68,14 +63,19 @@ pub fn topology(spec: &ClusterSpec) -> Topology {
         nodes,
         racks,
         labels: spec.labels.clone(),
+        roles: [(STORAGE, true), (ROUTER, false)]
+            .map(|(name, replicas)| {
+                let endpoint = !replicas;
+                (name.to_string(), Role { replicas, endpoint })
+            })
+            .into(),
     }
 }
 
-/// What the runtime must make room for: every node, and a canary per AZ if `canaries`.
-pub fn units(topology: &Topology, canaries: bool) -> Vec<UnitSpec> {
-    let mut units: Vec<UnitSpec> = topology
-        .nodes
-        .iter()
+/// What the runtime must make room for: every node.
+pub fn units(topology: &Topology) -> Vec<UnitSpec> {
+    let nodes = topology.nodes.iter();
+    nodes
         .map(|n| {
             let own = if n.role == ROUTER {
                 ("public", PUBLIC)
@@ -92,22 +92,7 @@ pub fn units(topology: &Topology, canaries: bool) -> Vec<UnitSpec> {
                     .to_vec(),
             }
         })
-        .collect();
-    if canaries {
-        units.extend(topology.azs.iter().map(|az| UnitSpec {
-            name: canary_name(az),
-            az: az.clone(),
-            role: CANARY.into(),
-            node: false,
-            ports: Vec::new(),
-        }));
-    }
-    units
-}
-
-/// Name of an AZ's canary.
-pub fn canary_name(az: &str) -> String {
-    format!("canary-{az}")
+        .collect()
 }
 
 /// Name of an AZ's router.
@@ -166,53 +151,6 @@ pub fn node_launches(
         .collect()
 }
 
-/// How every AZ's canary is started: it calls every AZ's endpoint.
-///
-/// # Errors
-/// The runtime does not know a way from a canary to a router.
-pub fn canary_launches(
-    runtime: &dyn Runtime,
-    topology: &Topology,
-    workload: &WorkloadSpec,
-    seed: u64,
-    clock: RunClock,
-) -> Result<Vec<Launch>, String> {
-    let mut launches = Vec::new();
-    for (index, az) in (0..).zip(&topology.azs) {
-        let unit = canary_name(az);
-        let endpoints = topology.azs.iter().map(|to| {
-            let router = router_name(to);
-            let addr = runtime
-                .reach_addr(&unit, &router, "public")
-                .ok_or_else(|| format!("{unit} has no way to {router}"))?;
-            Ok(Endpoint::plain(to, addr))
-        });
-        let config = CanaryConfig {
-            az: az.clone(),
-            index,
-            clock,
-            seed,
-            endpoints: endpoints.collect::<Result<_, String>>()?,
-            table: TABLE.into(),
-            attributes: Default::default(),
-            workload: workload.clone(),
-            alone: false,
-        };
-        let json = serde_json::to_string(&config).map_err(|e| e.to_string())?;
-        launches.push(Launch {
-            unit,
-            args: vec!["internal".into(), "canary".into()],
-            env: vec![("GAMEDAY_CANARY".into(), json)],
-        });
-    }
-    Ok(launches)
-}
-
-/// Nodes that hold replicas.
-pub fn storage_nodes(topology: &Topology) -> impl Iterator<Item = &Node> {
-    topology.nodes.iter().filter(|n| n.role == STORAGE)
-}
-
 fn storage(
     node: &Node,
     peer_bind: SocketAddr,
@@ -263,7 +201,7 @@ fn router(
 /// The storage nodes as `from` dials them; the first of each AZ holds the metadata.
 fn peers(runtime: &dyn Runtime, topology: &Topology, from: &str) -> Result<Peers, String> {
     let mut peers = Peers::new();
-    for (i, node) in storage_nodes(topology).enumerate() {
+    for (i, node) in topology.replica_holders().enumerate() {
         let addr = if node.name == from {
             runtime.bind_addr(from, "peer")
         } else {
@@ -289,9 +227,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_az_has_its_nodes_its_router_and_its_canary() {
+    fn every_az_has_its_nodes_and_its_router() {
         let topology = topology(&ClusterSpec::default());
-        let units = units(&topology, true);
+        let units = units(&topology);
         let names: Vec<_> = units.iter().map(|u| u.name.as_str()).collect();
         assert_eq!(
             names,
@@ -304,12 +242,9 @@ mod tests {
                 "router-b",
                 "storage-c1",
                 "storage-c2",
-                "router-c",
-                "canary-a",
-                "canary-b",
-                "canary-c"
+                "router-c"
             ]
         );
-        assert!(units.iter().all(|u| u.node == (u.role != CANARY)));
+        assert!(units.iter().all(|u| u.node));
     }
 }

@@ -1,6 +1,6 @@
 //! The replicas' digests at the end of a run.
 
-use crate::roles::StoreRoles;
+use super::roles::StoreRoles;
 use futures_util::future::join_all;
 use gameday_chaos::runtime::{ProcessState, Runtime};
 use gameday_record::{PartitionDigests, ReplicaDigest};

@@ -1,0 +1,85 @@
+//! The canaries of a run: one in each AZ.
+
+use gameday_canary::config::{CanaryConfig, Endpoint};
+/// The first of the tables that the canaries use.
+pub use gameday_chaos::playbook::TABLE;
+use gameday_chaos::runtime::{Launch, UnitSpec};
+use gameday_record::{Node, RunClock, WorkloadSpec};
+use std::net::SocketAddr;
+
+/// Role of the instruments.
+const ROLE: &str = "canary";
+
+/// Name of an AZ's canary.
+fn name(az: &str) -> String {
+    format!("canary-{az}")
+}
+
+/// Names and AZs of the canaries.
+pub fn instruments(azs: &[String]) -> Vec<Node> {
+    let canary = |az: &String| Node {
+        name: name(az),
+        az: az.clone(),
+        role: ROLE.into(),
+    };
+    azs.iter().map(canary).collect()
+}
+
+/// What a runtime must make room for.
+pub fn units(azs: &[String]) -> Vec<UnitSpec> {
+    let unit = |canary: Node| UnitSpec {
+        name: canary.name,
+        az: canary.az,
+        role: canary.role,
+        node: false,
+        ports: Vec::new(),
+    };
+    instruments(azs).into_iter().map(unit).collect()
+}
+
+/// What every canary is told, whatever it calls.
+pub struct Task<'a> {
+    /// What it does.
+    pub workload: &'a WorkloadSpec,
+    /// Seed of the run.
+    pub seed: u64,
+    /// The run's clock.
+    pub clock: RunClock,
+}
+
+/// How every AZ's canary is started: it calls every AZ's endpoint, which `way` tells how to reach
+/// from it, by the names of the canary and the AZ.
+///
+/// # Errors
+/// There is no way.
+pub fn launches(
+    azs: &[String],
+    task: &Task<'_>,
+    way: impl Fn(&str, &str) -> Result<SocketAddr, String>,
+) -> Result<Vec<Launch>, String> {
+    let mut launches = Vec::new();
+    for (index, az) in (0..).zip(azs) {
+        let unit = name(az);
+        let endpoints = azs
+            .iter()
+            .map(|to| Ok(Endpoint::plain(to, way(&unit, to)?)));
+        let config = CanaryConfig {
+            az: az.clone(),
+            index,
+            clock: task.clock,
+            seed: task.seed,
+            endpoints: endpoints.collect::<Result<_, String>>()?,
+            table: TABLE.into(),
+            attributes: Default::default(),
+            workload: task.workload.clone(),
+            alone: false,
+        };
+        let json = serde_json::to_string(&config).map_err(|e| e.to_string())?;
+        launches.push(Launch {
+            unit,
+            args: vec!["internal".into(), "canary".into()],
+            env: vec![("GAMEDAY_CANARY".into(), json)],
+        });
+    }
+    Ok(launches)
+}
