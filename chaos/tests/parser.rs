@@ -156,6 +156,12 @@ fn shapes_that_people_mistake() {
         ("{ az = [3] }", "a text in quotes"),
         ("{ leader = \"canary/x\" }", "<table>/<partition>"),
         ("{ followers = \"/1\" }", "<table>/<partition>"),
+        ("{ leader = \"nosuch/0\" }", "known: canary"),
+        ("{ followers = \"canry/0\" }", "did you mean 'canary'?"),
+        (
+            "{ not = { leader = \"cannary\" } }",
+            "did you mean 'canary'?",
+        ),
         (
             "{ not = { not = { not = { not = { not = { az = \"b\" } } } } } }",
             "4 deep",

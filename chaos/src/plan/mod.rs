@@ -200,8 +200,7 @@ impl Planned {
         topology: &Topology,
         problems: &mut Vec<Diagnostic>,
     ) {
-        let tables = playbook.tables();
-        match target::plan(step, &tables, &mut stream(seed, one.stream), topology) {
+        match target::plan(step, &mut stream(seed, one.stream), topology) {
             Ok(target) => {
                 self.spans.push(step.span.clone());
                 self.steps.push(PlannedStep {
@@ -241,10 +240,9 @@ fn draw_all(
     problems: &mut Vec<Diagnostic>,
 ) {
     // Also what is not drawn this time must be possible.
-    let tables = playbook.tables();
     for of in &random.faults {
         let mut rng = stream(seed, DRAWING);
-        if let Err(why) = target::plan(&of.step, &tables, &mut rng, topology) {
+        if let Err(why) = target::plan(&of.step, &mut rng, topology) {
             let mut d = of.step.wrong_target(&playbook.source, why.message);
             d.help = why.help;
             problems.push(d);

@@ -45,28 +45,17 @@ pub(crate) fn below(rng: &mut ChaCha8Rng, n: u64) -> u64 {
     ((u128::from(rng.next_u64()) * u128::from(n)) >> 64) as u64
 }
 
-/// Plans the target of a step, where there will be these tables.
+/// Plans the target of a step.
 ///
 /// # Errors
 /// It names what does not exist, or nothing, or what the fault makes no sense on.
 pub(super) fn plan(
     step: &Step,
-    tables: &[String],
     rng: &mut ChaCha8Rng,
     topology: &Topology,
 ) -> Result<PlannedTarget, Refusal> {
     let (fault, params) = (step.fault, &step.params);
     let sides = &step.sides;
-    for group in sides.iter().flat_map(Selector::groups) {
-        let table = group.rsplit_once('/').map_or(group, |(table, _)| table);
-        if !tables.iter().any(|t| t == table) {
-            let known: Vec<&str> = tables.iter().map(String::as_str).collect();
-            return refuse(
-                format!("there is no table '{table}' that anybody leads: canaries make none"),
-                Some(hint(table, &known)),
-            );
-        }
-    }
     if !sides.iter().any(Selector::names_leaders) {
         let nodes = resolve_all(fault, params, sides, topology, &Leaders::Anybody, rng)?;
         return Ok(PlannedTarget::Nodes(nodes));

@@ -8,6 +8,7 @@ mod alarms;
 mod clients;
 pub mod diagnostic;
 mod fields;
+mod groups;
 mod measuring;
 mod promises;
 mod random;
@@ -33,6 +34,7 @@ pub use until::Until;
 
 use fields::{Fields, MAX_BYTES, Mistakes, section};
 use gameday_record::ClusterSpec;
+use groups::Groups;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
@@ -135,13 +137,6 @@ impl Playbook {
     }
 }
 
-impl Playbook {
-    /// Names of the tables that its canaries use.
-    pub(crate) fn tables(&self) -> Vec<String> {
-        self.measuring.workload.table_names(TABLE)
-    }
-}
-
 /// The whole tree; `None` only if a mistake was recorded.
 fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
     let top = Fields::new(root, 0..0, "the playbook", &SECTIONS, m);
@@ -163,8 +158,12 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
     let cooldown = section(&top, "cooldown", m).map_or(sections::COOLDOWN, |(t, span)| {
         sections::cooldown(t, span, m)
     });
-    let random = random::read(&top, &cluster, m);
-    let steps = steps::read(&top, &cluster, &measuring.alarms, m);
+    let groups = Groups::Partitions {
+        tables: measuring.workload.table_names(TABLE),
+        each: cluster.partitions,
+    };
+    let random = random::read(&top, &groups, m);
+    let steps = steps::read(&top, &groups, &measuring.alarms, m);
     let head = head.flatten()?;
     Some(Playbook {
         title: head.title,

@@ -2,10 +2,10 @@
 //! which the cluster must recover. What is drawn is decided when planning.
 
 use super::fields::{Fields, Mistakes, range, wrong_type};
+use super::groups::Groups;
 use super::step::{Random, Weighted};
 use super::steps;
 use super::values::MAX_DURATION;
-use gameday_record::ClusterSpec;
 use std::time::Duration;
 use toml::de::DeValue;
 
@@ -13,11 +13,7 @@ use toml::de::DeValue;
 const MAX_FAULTS: usize = 50;
 
 /// Reads the section; `None` if there is none or a mistake was recorded.
-pub(super) fn read(
-    top: &Fields<'_, '_>,
-    cluster: &ClusterSpec,
-    m: &mut Mistakes<'_>,
-) -> Option<Random> {
+pub(super) fn read(top: &Fields<'_, '_>, groups: &Groups, m: &mut Mistakes<'_>) -> Option<Random> {
     let value = top.get("random")?;
     let DeValue::Table(table) = value.get_ref() else {
         return wrong_type(
@@ -69,7 +65,7 @@ pub(super) fn read(
     let faults: Vec<Option<Weighted>> = list
         .iter()
         .map(|item| match item.get_ref() {
-            DeValue::Table(t) => steps::weighted(t, item.span(), cluster, m),
+            DeValue::Table(t) => steps::weighted(t, item.span(), groups, m),
             other => wrong_type("fault", "a table", other, item.span(), m),
         })
         .collect();

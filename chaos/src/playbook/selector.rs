@@ -6,7 +6,7 @@
 //! its table leave.
 
 use super::fields::{Fields, Mistakes, Value, clip, text, wrong_type};
-use gameday_record::ClusterSpec;
+use super::groups::Groups;
 use std::collections::BTreeMap;
 use std::fmt;
 use toml::de::DeValue;
@@ -64,25 +64,16 @@ pub enum Draw {
 impl Selector {
     /// Whether it depends on who leads.
     pub fn names_leaders(&self) -> bool {
-        !self.groups().is_empty()
-    }
-}
-
-impl Selector {
-    /// The replication groups and tables that it names.
-    pub(crate) fn groups(&self) -> Vec<&str> {
         match self {
-            Selector::Leader(group) | Selector::Followers(group) => vec![group],
-            Selector::Every(all) | Selector::Any(all) => {
-                all.iter().flat_map(Selector::groups).collect()
-            }
-            Selector::Not(inner) | Selector::Draw(_, inner) => inner.groups(),
+            Selector::Leader(_) | Selector::Followers(_) => true,
+            Selector::Every(all) | Selector::Any(all) => all.iter().any(Selector::names_leaders),
+            Selector::Not(inner) | Selector::Draw(_, inner) => inner.names_leaders(),
             Selector::All
             | Selector::Node(_)
             | Selector::Az(_)
             | Selector::Rack(_)
             | Selector::Role(_)
-            | Selector::Label(_) => Vec::new(),
+            | Selector::Label(_) => false,
         }
     }
 }
@@ -143,17 +134,13 @@ const DRAWS: &[&str] = &["random", "percent", "minority", "majority"];
 
 /// Reads `target = { … }` or `target = [{ … }, …]`; `None` only if a mistake
 /// was recorded.
-pub(super) fn read(
-    value: &Value<'_>,
-    cluster: &ClusterSpec,
-    m: &mut Mistakes<'_>,
-) -> Option<Selector> {
-    nested(value, cluster, 0, m)
+pub(super) fn read(value: &Value<'_>, groups: &Groups, m: &mut Mistakes<'_>) -> Option<Selector> {
+    nested(value, groups, 0, m)
 }
 
 fn nested(
     value: &Value<'_>,
-    cluster: &ClusterSpec,
+    groups: &Groups,
     depth: usize,
     m: &mut Mistakes<'_>,
 ) -> Option<Selector> {
@@ -168,7 +155,7 @@ fn nested(
         DeValue::Table(table) => {
             let known: Vec<&str> = FILTERS.iter().chain(DRAWS).copied().collect();
             let f = Fields::new(table, value.span(), "a target", &known, m);
-            one_table(&f, value, cluster, depth, m)
+            one_table(&f, value, groups, depth, m)
         }
         DeValue::Array(list) if depth == 0 || !list.is_empty() => {
             if list.is_empty() || list.len() > MOST {
@@ -181,7 +168,7 @@ fn nested(
             let all: Vec<Option<Selector>> = list
                 .iter()
                 .map(|item| match item.get_ref() {
-                    DeValue::Table(_) => nested(item, cluster, depth, m),
+                    DeValue::Table(_) => nested(item, groups, depth, m),
                     other => wrong_type(
                         "target",
                         "a list of tables such as { az = \"b\" }",
@@ -215,7 +202,7 @@ fn any_of(mut all: Vec<Selector>) -> Option<Selector> {
 fn one_table(
     f: &Fields<'_, '_>,
     value: &Value<'_>,
-    cluster: &ClusterSpec,
+    groups: &Groups,
     depth: usize,
     m: &mut Mistakes<'_>,
 ) -> Option<Selector> {
@@ -248,7 +235,7 @@ fn one_table(
     }
     let read: Vec<Option<Selector>> = filters
         .iter()
-        .map(|key| filter(key, f.get(key)?, cluster, depth, m))
+        .map(|key| filter(key, f.get(key)?, groups, depth, m))
         .collect();
     let mut read = read.into_iter().collect::<Option<Vec<_>>>()?;
     // Every node, and something else besides: the something else.
@@ -287,12 +274,12 @@ fn one_table(
 fn filter(
     key: &str,
     value: &Value<'_>,
-    cluster: &ClusterSpec,
+    groups: &Groups,
     depth: usize,
     m: &mut Mistakes<'_>,
 ) -> Option<Selector> {
     if key == "not" {
-        let inner = nested(value, cluster, depth + 1, m)?;
+        let inner = nested(value, groups, depth + 1, m)?;
         return Some(Selector::Not(Box::new(inner)));
     }
     if let ("all", DeValue::Boolean(yes)) = (key, value.get_ref()) {
@@ -306,7 +293,7 @@ fn filter(
         return Some(Selector::All);
     }
     let DeValue::Array(list) = value.get_ref() else {
-        return named(key, value, cluster, m);
+        return named(key, value, groups, m);
     };
     if list.is_empty() || list.len() > MOST {
         m.wrong(
@@ -315,16 +302,11 @@ fn filter(
         );
         return None;
     }
-    let all: Vec<Option<Selector>> = list.iter().map(|v| named(key, v, cluster, m)).collect();
+    let all: Vec<Option<Selector>> = list.iter().map(|v| named(key, v, groups, m)).collect();
     any_of(all.into_iter().collect::<Option<Vec<_>>>()?)
 }
 
-fn named(
-    key: &str,
-    value: &Value<'_>,
-    cluster: &ClusterSpec,
-    m: &mut Mistakes<'_>,
-) -> Option<Selector> {
+fn named(key: &str, value: &Value<'_>, groups: &Groups, m: &mut Mistakes<'_>) -> Option<Selector> {
     let make = match key {
         "node" => Selector::Node,
         "az" => Selector::Az,
@@ -333,8 +315,11 @@ fn named(
         "all" | "role" => Selector::Role,
         key => {
             let group = text(key, value, 300, m)?;
-            if let Err(e) = check_group(&group, cluster) {
-                m.wrong(value.span(), e);
+            if let Err((message, help)) = groups.check(&group) {
+                match help {
+                    Some(help) => m.wrong_help(value.span(), message, help),
+                    None => m.wrong(value.span(), message),
+                }
                 return None;
             }
             return Some(match key {
@@ -344,32 +329,6 @@ fn named(
         }
     };
     text(key, value, 40, m).map(make)
-}
-
-/// A replication group is named `<table>/<partition>`, all groups of a table
-/// by its name.
-fn check_group(group: &str, cluster: &ClusterSpec) -> Result<(), String> {
-    let Some((table, partition)) = group.rsplit_once('/') else {
-        return Ok(());
-    };
-    let shape = || {
-        format!(
-            "a replication group is named <table>/<partition>, for example \"canary/0\", not '{}'",
-            clip(group)
-        )
-    };
-    let partition: u32 = partition.parse().map_err(|_| shape())?;
-    if table.is_empty() {
-        return Err(shape());
-    }
-    if partition >= cluster.partitions {
-        return Err(format!(
-            "tables have {} partitions, numbered from 0 to {}",
-            cluster.partitions,
-            cluster.partitions - 1
-        ));
-    }
-    Ok(())
 }
 
 /// Reads `[cluster.labels]`: `name = ["node", …]`. Whether the nodes exist is

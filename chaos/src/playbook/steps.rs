@@ -2,6 +2,7 @@
 
 use super::clients;
 use super::fields::{Fields, Mistakes, clip, only, range, wrong_type};
+use super::groups::Groups;
 use super::resources;
 use super::selector::{self, Draw, Selector};
 use super::step::{Start, Step, Weighted, selectors};
@@ -10,7 +11,7 @@ use super::traffic;
 use super::until::{self, Until};
 use super::values::{self, MAX_DURATION};
 use crate::faults::{Direction, FaultKind, How, Params};
-use gameday_record::{AlarmSpec, ClusterSpec};
+use gameday_record::AlarmSpec;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ const MAX_GROUPS: usize = 20;
 /// All steps, in the order of the text. Steps with mistakes are left out.
 pub(super) fn read(
     top: &Fields<'_, '_>,
-    cluster: &ClusterSpec,
+    groups: &Groups,
     alarms: &[AlarmSpec],
     m: &mut Mistakes<'_>,
 ) -> Vec<Step> {
@@ -69,7 +70,7 @@ pub(super) fn read(
     let mut drafts = Vec::new();
     for item in array.iter() {
         match item.get_ref() {
-            DeValue::Table(t) => drafts.push(draft(t, item.span(), (cluster, alarms), STEP, m)),
+            DeValue::Table(t) => drafts.push(draft(t, item.span(), (groups, alarms), STEP, m)),
             other => {
                 let _: Option<()> = wrong_type("step", "a table", other, item.span(), m);
             }
@@ -88,10 +89,10 @@ pub(super) fn read(
 pub(super) fn weighted(
     t: &DeTable<'_>,
     span: Range<usize>,
-    cluster: &ClusterSpec,
+    groups: &Groups,
     m: &mut Mistakes<'_>,
 ) -> Option<Weighted> {
-    let mut d = draft(t, span, (cluster, &[]), DRAWN, m);
+    let mut d = draft(t, span, (groups, &[]), DRAWN, m);
     let weight = d.weight?;
     let (_, longest) = d.range?;
     d.start = Some((Start::At(Duration::ZERO), 0..0));
@@ -178,7 +179,7 @@ const OF_FAULTS: &[&str] = &[
 fn draft(
     t: &DeTable<'_>,
     span: Range<usize>,
-    (cluster, alarms): (&ClusterSpec, &[AlarmSpec]),
+    (groups, alarms): (&Groups, &[AlarmSpec]),
     known: &[&str],
     m: &mut Mistakes<'_>,
 ) -> Draft {
@@ -227,7 +228,7 @@ fn draft(
             .and_then(|v| Some((f.text("name", 80, m)?.replace('\n', " "), v.span()))),
         fault,
         params,
-        sides: sides(&f, fault, cluster, m),
+        sides: sides(&f, fault, groups, m),
         start,
         range,
         until: until::read(&f, alarms, m),
@@ -437,7 +438,7 @@ fn params(
 fn sides(
     f: &Fields<'_, '_>,
     fault: Option<FaultKind>,
-    cluster: &ClusterSpec,
+    groups: &Groups,
     m: &mut Mistakes<'_>,
 ) -> Option<Vec<Selector>> {
     let to = [
@@ -449,10 +450,10 @@ fn sides(
         return None;
     }
     if fault == Some(FaultKind::Split) {
-        return groups(f, cluster, m);
+        return split(f, groups, m);
     }
     let target = match f.get("target") {
-        Some(value) => Some((selector::read(value, cluster, m)?, value.span())),
+        Some(value) => Some((selector::read(value, groups, m)?, value.span())),
         None => None,
     };
     match (fault, target) {
@@ -469,7 +470,7 @@ fn sides(
             None
         }
         (Some(FaultKind::Leader), Some((target, span))) => match target {
-            Selector::Leader(group) if group.contains('/') => Some(vec![
+            Selector::Leader(group) if groups.is_one(&group) => Some(vec![
                 Selector::Leader(group.clone()),
                 Selector::Followers(group),
             ]),
@@ -477,7 +478,7 @@ fn sides(
                 m.wrong_help(
                     span,
                     "this fault sets the leader of one partition apart from its followers",
-                    "target = { leader = \"canary/0\" }",
+                    format!("target = {{ leader = \"{}\" }}", groups.example()),
                 );
                 None
             }
@@ -485,7 +486,7 @@ fn sides(
         (_, Some((target, _))) => {
             let mut sides = vec![target];
             if let Some(to) = f.get("to") {
-                sides.push(selector::read(to, cluster, m)?);
+                sides.push(selector::read(to, groups, m)?);
             }
             Some(sides)
         }
@@ -493,11 +494,7 @@ fn sides(
 }
 
 /// `groups = [{ … }, { … }]`.
-fn groups(
-    f: &Fields<'_, '_>,
-    cluster: &ClusterSpec,
-    m: &mut Mistakes<'_>,
-) -> Option<Vec<Selector>> {
+fn split(f: &Fields<'_, '_>, groups: &Groups, m: &mut Mistakes<'_>) -> Option<Vec<Selector>> {
     const EXAMPLE: &str = "groups = [{ az = \"a\" }, { az = \"b\" }]";
     if f.get("target").is_some() {
         m.wrong_help(
@@ -513,7 +510,7 @@ fn groups(
     };
     match value.get_ref() {
         DeValue::Array(list) if (2..=MAX_GROUPS).contains(&list.len()) => {
-            let read: Vec<_> = list.iter().map(|v| selector::read(v, cluster, m)).collect();
+            let read: Vec<_> = list.iter().map(|v| selector::read(v, groups, m)).collect();
             read.into_iter().collect()
         }
         _ => {

@@ -16,7 +16,7 @@ pub struct Topology {
     /// Names of the nodes that carry a label, by label.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, Vec<String>>,
-    /// What nodes of a role are for, by role. Where no role is said to hold replicas, any node may:
+    /// What nodes of a role are for, by role. Where no node has a role that is said to hold replicas, any node may:
     /// what is not known to be harmless counts. The same of who is called.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub roles: BTreeMap<String, Role>,
@@ -49,12 +49,12 @@ impl Topology {
         self.nodes.iter().find(|n| n.name == name)
     }
 
-    /// The nodes that hold replicas; all, where no role is declared to.
+    /// The nodes that hold replicas; all, where none has a role that is declared to.
     pub fn replica_holders(&self) -> impl Iterator<Item = &Node> {
         self.of_roles(|role| role.replicas)
     }
 
-    /// The nodes that clients call; all, where no role is declared to be called.
+    /// The nodes that clients call; all, where none has a role that is declared to be called.
     pub fn endpoints(&self) -> impl Iterator<Item = &Node> {
         self.of_roles(|role| role.endpoint)
     }
@@ -71,8 +71,9 @@ impl Topology {
 
     fn of_roles(&self, is: fn(&Role) -> bool) -> impl Iterator<Item = &Node> {
         let meant = self.roles_that(is);
-        let nodes = self.nodes.iter();
-        nodes.filter(move |n| meant.is_empty() || meant.contains(&n.role.as_str()))
+        let has = move |n: &&Node| meant.contains(&n.role.as_str());
+        let any = self.nodes.iter().any(|n| has(&n));
+        self.nodes.iter().filter(move |n| !any || has(n))
     }
 
     fn roles_that(&self, is: fn(&Role) -> bool) -> Vec<&str> {
