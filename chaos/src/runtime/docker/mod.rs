@@ -7,6 +7,7 @@
 //! be asked, and the host's own namespaces are never touched.
 
 mod acts;
+pub mod adopted;
 mod attach;
 mod containers;
 mod endpoint;
