@@ -5,7 +5,7 @@ use super::consent::{Consent, consent};
 use super::found::{Found, NUMBER_LABEL};
 use super::refuse::{self, Part, Refusal};
 use crate::runtime::RuntimeError;
-use crate::runtime::docker::engine::is_missing;
+use crate::runtime::docker::engine::{self, is_missing};
 use crate::runtime::docker::{bounded, err};
 use bollard::Docker;
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptions};
@@ -111,11 +111,16 @@ impl Adoption {
     }
 }
 
-/// All containers of an engine.
+/// All containers of the engine that answers.
 ///
 /// # Errors
-/// What the engine says; more than can be looked at.
-pub async fn list(docker: &Docker) -> Result<Vec<Found>, RuntimeError> {
+/// No engine; what it says; more than can be looked at.
+pub async fn list() -> Result<Vec<Found>, RuntimeError> {
+    let (docker, _) = engine::connect().await.map_err(err)?;
+    list_on(&docker).await
+}
+
+async fn list_on(docker: &Docker) -> Result<Vec<Found>, RuntimeError> {
     let options = ListContainersOptions {
         all: true,
         ..Default::default()
@@ -159,7 +164,7 @@ pub fn choose(all: &[Found], ask: &Ask, adopted: &BTreeSet<String>) -> Result<Ad
     let mut agreed = Vec::new();
     for (found, unit) in meant.into_iter().zip(units) {
         let consent = consent(found, adopted);
-        let whole = match refuse::whole(found) {
+        let whole = match refuse::whole(found, all) {
             Some(refusal) => Err(refusal),
             None => consent,
         };

@@ -7,10 +7,17 @@ mod bounds;
 pub mod consent;
 pub mod difference;
 pub mod discover;
+mod events;
+pub(super) mod follow;
 pub mod found;
+pub mod health;
+mod life;
+mod platform;
 pub mod refuse;
 pub mod snapshot;
 pub mod undo;
+
+pub use self::platform::{Adopted, Compared, Plan};
 
 #[cfg(test)]
 mod examples;

@@ -2,6 +2,7 @@
 //! what would help. Pure: over what the engine says of it and of its neighbours.
 
 use super::found::{Found, Network, Standing};
+use super::snapshot::{BEFORE_LABEL, Before};
 use crate::runtime::marks::RUN_LABEL;
 use std::fmt;
 
@@ -89,9 +90,20 @@ fn joins(found: &Found, other: &Found) -> bool {
     matches!(&found.network, Network::Of(whose) if other.is_called(whose))
 }
 
-/// Why it cannot be adopted at all, whoever agrees.
-pub fn whole(found: &Found) -> Option<Refusal> {
+/// Why it cannot be adopted at all, whoever agrees. `all` are all containers of the engine.
+pub fn whole(found: &Found, all: &[Found]) -> Option<Refusal> {
     let refuse = |why: String, help: &str| Some(Refusal::new(found, Part::Everything, why, help));
+    let adopts = |other: &&Found| {
+        let label = other.label(BEFORE_LABEL);
+        label.is_some_and(|text| Before::from_label(text).is_ok_and(|before| before.id == found.id))
+    };
+    if let Some(agent) = all.iter().find(adopts) {
+        let run = agent.label(RUN_LABEL).unwrap_or("another one");
+        return refuse(
+            format!("run {run} has adopted it and not let it go"),
+            "to wait for the end of that run, or `gameday revert` if it is dead",
+        );
+    }
     if found.label(RUN_LABEL).is_some() {
         return refuse(
             "it is gameday's own, of another run or cluster".into(),
@@ -234,6 +246,19 @@ mod tests {
             [Part::Ending, Part::Ending, Part::Links]
         );
         assert_eq!(refused(&container("db", 1), &all), []);
+    }
+
+    #[test]
+    fn what_another_run_has_adopted_is_left_to_it() {
+        let (found, other) = (container("db", 1), container("db", 2));
+        let mut agent = container("agent", 1);
+        let before = Before::of("db", &found).to_label().unwrap();
+        agent.labels.insert(BEFORE_LABEL.into(), before);
+        agent.labels.insert(RUN_LABEL.into(), "r7".into());
+        let all = [found.clone(), other.clone(), agent];
+        let refusal = whole(&found, &all).unwrap();
+        assert!(refusal.why.contains("run r7 has adopted it"), "{refusal}");
+        assert_eq!(whole(&other, &all), None);
     }
 
     #[test]
