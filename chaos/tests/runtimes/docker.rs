@@ -1,6 +1,6 @@
 //! The docker runtime; skipped where there is no engine, unless it is required.
 
-use crate::{Outcome, again, orphans, suite, traffic};
+use crate::{Outcome, adopted, again, orphans, suite, traffic};
 use gameday_chaos::runtime::docker::{self, DockerRuntime, Technique, Techniques};
 use gameday_chaos::runtime::marks::Kind;
 use gameday_chaos::runtime::{Runtime, leftovers};
@@ -95,6 +95,24 @@ pub async fn queue_overhead() -> Outcome {
         traffic::queue_overhead(r).await
     })
     .await
+}
+
+pub async fn adopted_are_hurt_and_put_back() -> Outcome {
+    let _alone = match alone().await {
+        Ok(lock) => lock,
+        Err(skipped) => return skipped,
+    };
+    adopted::are_hurt_and_put_back().await;
+    Outcome::Passed
+}
+
+pub async fn adopted_of_a_dead_runner() -> Outcome {
+    let _alone = match alone().await {
+        Ok(lock) => lock,
+        Err(skipped) => return skipped,
+    };
+    adopted::a_dead_runner_is_made_up_for().await;
+    Outcome::Passed
 }
 
 pub async fn kept_cluster_stays() -> Outcome {

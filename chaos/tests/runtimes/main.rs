@@ -3,6 +3,7 @@
 //! `internal <what>` is such a start, anything else runs the tests whose names
 //! contain one of the arguments.
 
+mod adopted;
 mod again;
 mod docker;
 mod dummy;
@@ -23,7 +24,7 @@ pub enum Outcome {
 
 type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = Outcome>>>);
 
-const TESTS: [Test; 14] = [
+const TESTS: [Test; 16] = [
     ("process_runtime_does_what_it_says", || {
         Box::pin(process::does_what_it_says())
     }),
@@ -64,6 +65,13 @@ const TESTS: [Test; 14] = [
         Box::pin(docker::queue_overhead())
     }),
     ("docker_old_images_go", || Box::pin(docker::old_images_go())),
+    ("docker_adopted_containers_are_hurt_and_put_back", || {
+        Box::pin(docker::adopted_are_hurt_and_put_back())
+    }),
+    (
+        "docker_adopted_containers_of_a_dead_runner_are_put_back",
+        || Box::pin(docker::adopted_of_a_dead_runner()),
+    ),
 ];
 
 fn main() -> ExitCode {
@@ -117,7 +125,10 @@ fn start(what: &str, rest: &[String]) -> ExitCode {
         "agent" => gameday_chaos::runtime::agent::main(),
         "dummy-node" => dummy::node(),
         "dummy-instrument" => dummy::instrument(),
-        "runner" => orphans::runner(rest),
+        "runner" => match rest {
+            [adopted, rest @ ..] if adopted == "adopted" => adopted::runner(rest),
+            rest => orphans::runner(rest),
+        },
         other => Err(format!("no program {other}")),
     };
     match done {

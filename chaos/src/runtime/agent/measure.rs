@@ -3,21 +3,21 @@
 //! carry no checksum, so that damaged ones arrive.
 
 use super::arrived::arrived;
+use super::datagrams::Datagrams;
 use crate::runtime::control::lock;
 use crate::runtime::traffic::hearing::{Hearing, Message};
 use crate::runtime::traffic::{Heard, Sounding};
 use nix::time::{ClockId, clock_gettime};
 use std::collections::HashMap;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
-/// UDP port of measurements.
-const PORT: u16 = 7198;
+/// `UDP_NO_CHECK6_TX` and `_RX`: the same over IPv6, both ways.
+const NO_CHECK6: [libc::c_int; 2] = [101, 102];
 /// Measurements that are listened for at the same time.
 const MAX_STREAMS: usize = 1024;
 /// What the socket buffers, in bytes: bursts must not be lost for want of it.
@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Sends and hears.
 #[derive(Clone)]
 pub(super) struct Meter {
-    socket: Arc<UdpSocket>,
+    socket: Arc<Datagrams>,
     hearings: Arc<Mutex<HashMap<u64, Listening>>>,
 }
 
@@ -45,19 +45,30 @@ impl Meter {
     /// Listens from now on.
     ///
     /// # Errors
-    /// The port is taken.
+    /// No port is free, or a right is missing.
     pub async fn open() -> Result<Self, String> {
-        let say = |e: io::Error| format!("UDP port {PORT}: {e}");
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT)).await;
-        let socket = Arc::new(socket.map_err(say)?);
-        set(&socket, libc::SO_NO_CHECK, 1).map_err(say)?;
-        set(&socket, libc::SO_RCVBUFFORCE, BUFFER).map_err(say)?;
+        let socket = Datagrams::open().await.map_err(say)?;
+        set(&socket, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).map_err(say)?;
+        set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, BUFFER).map_err(say)?;
+        for option in NO_CHECK6 {
+            // A socket for IPv4 alone has none.
+            let _ = set(&socket, libc::SOL_UDP, option, 1);
+        }
+        let socket = Arc::new(socket);
         let meter = Meter {
             socket,
             hearings: Arc::default(),
         };
         tokio::spawn(meter.clone().hear());
         Ok(meter)
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn port(&self) -> Result<u16, String> {
+        self.socket.port().map_err(say)
     }
 
     /// Announces measurements.
@@ -74,11 +85,11 @@ impl Meter {
     ///
     /// # Errors
     /// A sounding that cannot be.
-    pub async fn sound(self, to: Vec<(Ipv4Addr, u64)>, sounding: Sounding) -> Result<(), String> {
+    pub async fn sound(self, to: Vec<(SocketAddr, u64)>, sounding: Sounding) -> Result<(), String> {
         sounding.check()?;
         let mut due = Instant::now();
         for number in 0..sounding.messages {
-            for (ip, stream) in &to {
+            for (receiver, stream) in &to {
                 let message = Message {
                     stream: *stream,
                     number,
@@ -86,7 +97,7 @@ impl Meter {
                 };
                 let bytes = message.encode(sounding.bytes);
                 // Refused by a rule here: the same as not arriving.
-                let _ = self.socket.send_to(&bytes, (*ip, PORT)).await;
+                let _ = self.socket.send_to(&bytes, *receiver).await;
             }
             due += sounding.gap;
             tokio::time::sleep_until(due).await;
@@ -100,7 +111,7 @@ impl Meter {
         while Instant::now() < ends && !self.is_complete(&streams) {
             tokio::time::sleep(LOOK).await;
         }
-        arrived(&self.socket, |bytes| self.take(bytes));
+        arrived(self.socket.socket(), |bytes| self.take(bytes));
         let mut hearings = lock(&self.hearings);
         let all = streams.iter().map(|s| hearings.remove(s));
         // One that was never announced has heard nothing.
@@ -117,7 +128,7 @@ impl Meter {
     async fn hear(self) {
         let mut bytes = [0; 2048];
         loop {
-            match self.socket.recv_from(&mut bytes).await {
+            match self.socket.socket().recv_from(&mut bytes).await {
                 Ok((n, _)) => self.take(&bytes[..n]),
                 // An answer to something we sent, for example that nobody listens there.
                 Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
@@ -161,12 +172,21 @@ fn now_us() -> u64 {
     now.map_or(0, |d| d.as_micros() as u64)
 }
 
-fn set(socket: &UdpSocket, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+fn say(e: io::Error) -> String {
+    format!("a port for measurements: {e}")
+}
+
+fn set(
+    socket: &Datagrams,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     // SAFETY: `value` lives during the call and its size is given.
     let set = unsafe {
         libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
+            socket.socket().as_raw_fd(),
+            level,
             name,
             (&raw const value).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,

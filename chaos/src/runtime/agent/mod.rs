@@ -5,12 +5,15 @@
 //! its data folder.
 
 mod arrived;
+mod datagrams;
 mod measure;
 mod rules;
 
+pub(crate) use self::datagrams::Ports;
 pub(crate) use self::rules::Orders;
 
 use self::arrived::arrived;
+use self::datagrams::Datagrams;
 use self::measure::Meter;
 use self::rules::Rules;
 use crate::runtime::control::{self, Reply, lock};
@@ -19,17 +22,17 @@ use crate::runtime::http;
 use crate::runtime::traffic::{Heard, Sounding};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
+use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::TcpStream;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Environment variable that holds the [`AgentConfig`] as JSON.
 pub const CONFIG_VAR: &str = "GAMEDAY_AGENT";
-/// UDP and TCP port of probes.
-const PROBE_PORT: u16 = 7199;
 /// Probe messages remembered.
 const REMEMBERED: usize = 4096;
 /// How often it is looked for what no packet waits in any more.
@@ -61,7 +64,7 @@ pub(crate) enum AgentRequest {
     /// Sends each number to its address, several times.
     Send {
         /// Address and number.
-        messages: Vec<(Ipv4Addr, u64)>,
+        messages: Vec<(SocketAddr, u64)>,
         /// How many times.
         times: u32,
         /// Milliseconds between.
@@ -74,14 +77,21 @@ pub(crate) enum AgentRequest {
     /// Whether these refuse a connection.
     Dial {
         /// Whom.
-        to: Vec<Ipv4Addr>,
+        to: Vec<SocketAddr>,
+        /// Milliseconds.
+        deadline_ms: u64,
+    },
+    /// Whether one of these takes a connection.
+    Connect {
+        /// Whom.
+        to: Vec<SocketAddr>,
         /// Milliseconds.
         deadline_ms: u64,
     },
     /// These measurements begin.
     Listen(Vec<u64>, Sounding),
     /// Sends a measurement to each address.
-    Sound(Vec<(Ipv4Addr, u64)>, Sounding),
+    Sound(Vec<(SocketAddr, u64)>, Sounding),
     /// What was heard of these measurements, once they are complete or after some milliseconds.
     Heard(Vec<u64>, u64),
     /// `GET` on loopback.
@@ -106,10 +116,12 @@ pub(crate) enum AgentAnswer {
         birth: u64,
         /// How many leases lapsed since the start.
         lapses: u64,
+        /// Where this start of it listens.
+        ports: Ports,
     },
     /// To `Idle`, in milliseconds.
     Idle(u64),
-    /// To `Send`, `Listen` and `Sound`.
+    /// To `Send`, `Connect`, `Listen` and `Sound`.
     Sent,
     /// To `Dial`.
     Refused(Vec<bool>),
@@ -123,7 +135,8 @@ pub(crate) enum AgentAnswer {
     Body(String),
 }
 
-/// The program: reads its configuration from the environment, serves until it is killed.
+/// The program: reads its configuration from the environment, serves until it is killed. At a
+/// SIGTERM it takes its rules away first.
 ///
 /// # Errors
 /// A bad configuration, or no right to filter packets.
@@ -135,29 +148,44 @@ pub fn main() -> Result<(), String> {
         .build();
     runtime
         .map_err(|e| format!("cannot start: {e}"))?
-        .block_on(run(tokio::io::stdin(), tokio::io::stdout(), config))
+        .block_on(async {
+            let mut asked = signal(SignalKind::terminate()).map_err(|e| format!("SIGTERM: {e}"))?;
+            let leaves = async move {
+                // None would mean that no signal comes any more.
+                if asked.recv().await.is_none() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            run(tokio::io::stdin(), tokio::io::stdout(), config, leaves).await
+        })
 }
 
-/// Serves requests. When the input ends, rules lapse by themselves and the namespace is held on.
+/// Serves requests. When the input ends, rules lapse by themselves and the namespace is held on,
+/// until it `leaves`.
 ///
 /// # Errors
-/// No right to filter packets, or the probe port is taken.
+/// No right to filter packets, no port is free, or what it made cannot be taken away.
 pub async fn run(
     stdin: impl AsyncRead + Unpin,
     stdout: impl AsyncWrite + Send + Unpin + 'static,
     config: AgentConfig,
+    leaves: impl Future<Output = ()>,
 ) -> Result<(), String> {
     let lease = Duration::from_millis(config.lease_ms);
-    let rules = Arc::new(Mutex::new(Rules::new(&config.table, lease)?));
-    tokio::spawn(sweep(rules.clone()));
+    let say = |e: std::io::Error| format!("a port for probes: {e}");
     let meter = Meter::open().await?;
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PROBE_PORT)).await;
-    let socket = Arc::new(socket.map_err(|e| format!("UDP port {PROBE_PORT}: {e}"))?);
+    let socket = Arc::new(Datagrams::open().await.map_err(say)?);
+    let listener = datagrams::listener().await.map_err(say)?;
+    let ports = Ports {
+        probe: socket.port().map_err(say)?,
+        dial: listener.local_addr().map_err(say)?.port(),
+        measure: meter.port()?,
+    };
+    let rules = Arc::new(Mutex::new(Rules::new(&config.table, lease, ports)?));
+    tokio::spawn(sweep(rules.clone()));
     let seen = Arc::new(Mutex::new(VecDeque::new()));
     tokio::spawn(receive(socket.clone(), seen.clone()));
     let (folder, turn) = (config.folder, files::Turn::default());
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PROBE_PORT)).await;
-    let listener = listener.map_err(|e| format!("TCP port {PROBE_PORT}: {e}"))?;
     tokio::spawn(async move {
         loop {
             // Whoever got through has seen what it wanted to know.
@@ -185,7 +213,7 @@ pub async fn run(
             )))
         }
         AgentRequest::Seen(numbers) => {
-            arrived(&socket, |message| remember(&seen, message));
+            arrived(socket.socket(), |message| remember(&seen, message));
             let seen = lock(&seen);
             let found = numbers.iter().map(|n| seen.contains(n)).collect();
             Reply::Now(Ok(AgentAnswer::Seen(found)))
@@ -200,9 +228,15 @@ pub async fn run(
         }
         AgentRequest::Dial { to, deadline_ms } => {
             let deadline = Duration::from_millis(deadline_ms.min(1000));
-            let dialled = to.into_iter().map(move |ip| refuses(ip, deadline));
+            let dialled = to.into_iter().map(move |to| refuses(to, deadline));
             let all = futures_util::future::join_all(dialled);
             Reply::Later(Box::pin(async { Ok(AgentAnswer::Refused(all.await)) }))
+        }
+        AgentRequest::Connect { to, deadline_ms } => {
+            let deadline = Duration::from_millis(deadline_ms.min(MAX_GET_MS));
+            Reply::Later(Box::pin(async move {
+                connect(&to, deadline).await.map(|()| AgentAnswer::Sent)
+            }))
         }
         AgentRequest::Listen(streams, sounding) => {
             let listens = meter.listen(&streams, &sounding);
@@ -228,10 +262,16 @@ pub async fn run(
                 .map(AgentAnswer::Body)
         })),
     });
-    if let Err(e) = served.await {
-        tracing::warn!("agent: control: {e}");
+    let serves = async {
+        if let Err(e) = served.await {
+            tracing::warn!("agent: control: {e}");
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        never = serves => never,
+        () = leaves => lock(&rules).leave(),
     }
-    std::future::pending().await
 }
 
 /// Sweeps now and then; what cannot be taken away is said once.
@@ -248,18 +288,27 @@ async fn sweep(rules: Arc<Mutex<Rules>>) {
 }
 
 /// Whether a connection is refused, and not merely unanswered.
-async fn refuses(ip: Ipv4Addr, deadline: Duration) -> bool {
-    let dialled = TcpStream::connect((ip, PROBE_PORT));
-    match tokio::time::timeout(deadline, dialled).await {
+async fn refuses(to: SocketAddr, deadline: Duration) -> bool {
+    match tokio::time::timeout(deadline, TcpStream::connect(to)).await {
         Ok(Err(e)) => e.kind() == std::io::ErrorKind::ConnectionRefused,
         Ok(Ok(_)) | Err(_) => false,
     }
 }
 
-async fn receive(socket: Arc<UdpSocket>, seen: Arc<Mutex<VecDeque<u64>>>) {
+/// Connects to the first of these that takes it.
+async fn connect(to: &[SocketAddr], deadline: Duration) -> Result<(), String> {
+    // One after the other is the library's way, too.
+    match tokio::time::timeout(deadline, TcpStream::connect(to)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(e)) => Err(format!("no connection: {e}")),
+        Err(_) => Err(format!("no connection within {deadline:?}")),
+    }
+}
+
+async fn receive(socket: Arc<Datagrams>, seen: Arc<Mutex<VecDeque<u64>>>) {
     let mut message = [0; 8];
     loop {
-        match socket.recv_from(&mut message).await {
+        match socket.socket().recv_from(&mut message).await {
             Ok((n, _)) => remember(&seen, &message[..n]),
             // An answer to something we sent, for example that nobody listens there.
             Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
@@ -281,15 +330,15 @@ fn remember(seen: &Mutex<VecDeque<u64>>, message: &[u8]) {
 }
 
 async fn send(
-    socket: Arc<UdpSocket>,
-    messages: Vec<(Ipv4Addr, u64)>,
+    socket: Arc<Datagrams>,
+    messages: Vec<(SocketAddr, u64)>,
     times: u32,
     gap: Duration,
 ) -> Result<AgentAnswer, String> {
     for _ in 0..times {
         for (to, number) in &messages {
             // A rule that drops it here reports that as an error: the same as not arriving.
-            let _ = socket.try_send_to(&number.to_be_bytes(), (*to, PROBE_PORT).into());
+            let _ = socket.try_send_to(&number.to_be_bytes(), *to);
         }
         tokio::time::sleep(gap).await;
     }

@@ -1,7 +1,7 @@
 //! What is wrong with the pod's links: packet filter rules, and the queue or
 //! netem that they lead into, with one lease.
 
-use super::AgentAnswer;
+use super::{AgentAnswer, Ports};
 use crate::runtime::netem::{self, Shaper};
 use crate::runtime::nft::{Drops, Filter};
 use crate::runtime::queue::{Queue, Shaping};
@@ -9,7 +9,7 @@ use crate::runtime::traffic::Traffic;
 use crate::runtime::wanted::{Gate, Setting};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,17 +18,17 @@ use tokio::time::Instant;
 #[serde(default)]
 pub(crate) struct Orders {
     /// By sender.
-    pub from: BTreeMap<Ipv4Addr, Setting>,
+    pub from: BTreeMap<IpAddr, Setting>,
     /// By receiver: what netem does to what is sent there. The traffic of the others is for the
     /// queue.
-    pub netem: BTreeMap<Ipv4Addr, Traffic>,
+    pub netem: BTreeMap<IpAddr, Traffic>,
     /// Everything is dropped.
     pub silent: bool,
 }
 
 impl Orders {
     /// `class_to`: what classes the receivers' packets go into for netem.
-    fn drops(&self, class_to: BTreeMap<Ipv4Addr, u32>) -> Drops {
+    fn drops(&self, class_to: BTreeMap<IpAddr, u32>) -> Drops {
         let of = |is: fn(&Setting) -> bool| {
             let some = self.from.iter().filter(|(_, setting)| is(setting));
             some.map(|(peer, _)| *peer).collect()
@@ -53,8 +53,8 @@ pub(super) struct Rules {
     filter: Filter,
     /// Made when it is needed first.
     queue: Option<Queue>,
-    /// Made when it is needed first.
-    shaper: Option<Shaper>,
+    /// By interface, each made when it is needed first.
+    shapers: BTreeMap<u32, Shaper>,
     lease: Duration,
     current: Drops,
     renewed: Instant,
@@ -62,24 +62,26 @@ pub(super) struct Rules {
     heard: Instant,
     birth: u64,
     lapses: u64,
+    ports: Ports,
 }
 
 impl Rules {
-    /// Nothing is wrong yet.
+    /// Nothing is wrong yet. `ports` are told with every answer.
     ///
     /// # Errors
     /// No right to filter packets.
-    pub fn new(table: &str, lease: Duration) -> Result<Self, String> {
+    pub fn new(table: &str, lease: Duration, ports: Ports) -> Result<Self, String> {
         Ok(Rules {
             filter: Filter::create(table, lease).map_err(|e| e.to_string())?,
             queue: None,
-            shaper: None,
+            shapers: BTreeMap::new(),
             lease,
             current: Drops::default(),
             renewed: Instant::now(),
             heard: Instant::now(),
             birth: rand::random(),
             lapses: 0,
+            ports,
         })
     }
 
@@ -114,6 +116,7 @@ impl Rules {
         AgentAnswer::Done {
             birth: self.birth,
             lapses: self.lapses,
+            ports: self.ports,
         }
     }
 
@@ -123,22 +126,40 @@ impl Rules {
         AgentAnswer::Idle(u64::try_from(idle).unwrap_or(u64::MAX))
     }
 
-    fn prepare(
-        &mut self,
-        wanted: &BTreeMap<Ipv4Addr, Traffic>,
-    ) -> Result<BTreeMap<Ipv4Addr, u32>, String> {
-        if self.shaper.is_none() && !wanted.is_empty() {
-            let shaper = Shaper::open(netem::outward()?);
-            self.shaper = Some(shaper.map_err(|e| e.to_string())?);
+    /// What netem has to do on each interface, by receiver.
+    fn by_interface(
+        wanted: &BTreeMap<IpAddr, Traffic>,
+    ) -> Result<BTreeMap<u32, BTreeMap<IpAddr, Traffic>>, String> {
+        let mut all: BTreeMap<u32, BTreeMap<IpAddr, Traffic>> = BTreeMap::new();
+        for (to, traffic) in wanted {
+            let interface = netem::outward(*to)?;
+            all.entry(interface).or_default().insert(*to, *traffic);
         }
-        match &mut self.shaper {
-            Some(shaper) => shaper.prepare(wanted).map_err(|e| e.to_string()),
-            None => Ok(BTreeMap::new()),
-        }
+        Ok(all)
     }
 
-    fn keep(&mut self, wanted: &BTreeMap<Ipv4Addr, Traffic>) {
-        if let Some(shaper) = &mut self.shaper {
+    fn prepare(
+        &mut self,
+        wanted: &BTreeMap<IpAddr, Traffic>,
+    ) -> Result<BTreeMap<IpAddr, u32>, String> {
+        let wanted = Self::by_interface(wanted)?;
+        for interface in wanted.keys() {
+            if !self.shapers.contains_key(interface) {
+                let shaper = Shaper::open(*interface).map_err(|e| e.to_string())?;
+                self.shapers.insert(*interface, shaper);
+            }
+        }
+        let mut classes = BTreeMap::new();
+        for (interface, shaper) in &mut self.shapers {
+            let none = BTreeMap::new();
+            let here = wanted.get(interface).unwrap_or(&none);
+            classes.extend(shaper.prepare(here).map_err(|e| e.to_string())?);
+        }
+        Ok(classes)
+    }
+
+    fn keep(&mut self, wanted: &BTreeMap<IpAddr, Traffic>) {
+        for shaper in self.shapers.values_mut() {
             shaper.keep(wanted, Instant::now().into_std());
         }
     }
@@ -148,11 +169,23 @@ impl Rules {
     /// # Errors
     /// What the kernel says.
     pub fn sweep(&mut self) -> Result<(), String> {
-        let Some(shaper) = &mut self.shaper else {
-            return Ok(());
-        };
-        let swept = shaper.sweep(Instant::now().into_std());
-        swept.map_err(|e| e.to_string())
+        for shaper in self.shapers.values_mut() {
+            let swept = shaper.sweep(Instant::now().into_std());
+            swept.map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Takes away all that was made here, with what waits in it.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn leave(&mut self) -> Result<(), String> {
+        self.queue = None;
+        for shaper in self.shapers.values_mut() {
+            shaper.remove().map_err(|e| e.to_string())?;
+        }
+        self.filter.remove().map_err(|e| e.to_string())
     }
 
     /// Keeps the lease.
@@ -191,7 +224,7 @@ mod tests {
     use crate::runtime::nft::tests::in_namespace;
 
     fn rules(lease: Duration) -> Rules {
-        Rules::new("gameday_test", lease).unwrap()
+        Rules::new("gameday_test", lease, Ports::default()).unwrap()
     }
 
     fn silent() -> Orders {
@@ -211,7 +244,7 @@ mod tests {
     #[test]
     fn each_setting_becomes_its_own_rule() {
         use crate::runtime::traffic::Traffic;
-        let peer = |n| Ipv4Addr::new(198, 18, 0, n);
+        let peer = |n| IpAddr::from([198, 18, 0, n]);
         let gate = |gate| Setting {
             gate,
             ..Setting::default()
@@ -243,6 +276,18 @@ mod tests {
         };
         assert_eq!(orders.drops(classes), expected);
         assert_eq!(orders.shaping(), [(peer(2), slow.traffic)].into());
+    }
+
+    #[test]
+    fn whoever_leaves_takes_the_table_along() {
+        in_namespace(|| {
+            let mut rules = rules(Duration::from_secs(600));
+            rules.replace(&silent()).unwrap();
+            rules.leave().unwrap();
+            let gone = rules.replace(&silent()).unwrap_err();
+            assert!(gone.contains("empty set"), "{gone}");
+            rules.leave().unwrap();
+        });
     }
 
     #[test]

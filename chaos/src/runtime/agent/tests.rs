@@ -151,7 +151,8 @@ fn start(lease: Duration, join: impl FnOnce() -> Result<(), String> + Send + 'st
             .enable_all()
             .build();
         // It goes on as long as the test does.
-        let ended = runtime.unwrap().block_on(run(stdin, stdout, config));
+        let never = std::future::pending();
+        let ended = runtime.unwrap().block_on(run(stdin, stdout, config, never));
         panic!("the agent ended: {ended:?}");
     });
     Started {
@@ -202,7 +203,7 @@ impl Place {
         let mut orders = Orders::default();
         let agent = match self.by {
             By::Netem => {
-                orders.netem = [(IPS[1], traffic)].into();
+                orders.netem = [(IPS[1].into(), traffic)].into();
                 0
             }
             By::Nfqueue => {
@@ -210,7 +211,7 @@ impl Place {
                     traffic,
                     ..Setting::default()
                 };
-                orders.from = [(IPS[0], setting)].into();
+                orders.from = [(IPS[0].into(), setting)].into();
                 1
             }
         };
@@ -231,7 +232,12 @@ impl Place {
         let (from, to) = if back { (1, 0) } else { (0, 1) };
         let listen = AgentRequest::Listen(vec![stream], sounding);
         self.ask(to, listen).await.unwrap();
-        let sound = AgentRequest::Sound(vec![(IPS[to], stream)], sounding);
+        let port = match self.ask(to, AgentRequest::Renew).await {
+            Ok(AgentAnswer::Done { ports, .. }) => ports.measure,
+            other => panic!("{other:?}"),
+        };
+        let receiver = SocketAddr::from((IPS[to], port));
+        let sound = AgentRequest::Sound(vec![(receiver, stream)], sounding);
         self.ask(from, sound).await.unwrap();
         let wait = sounding.wait.as_millis() as u64;
         let heard = self.ask(to, AgentRequest::Heard(vec![stream], wait)).await;

@@ -4,15 +4,14 @@
 //! the start that undoes it.
 
 use super::err;
-use super::node::Node;
 use crate::runtime::RuntimeError;
 use crate::runtime::control::lock;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long an act on a node may take; the runner gives up later.
@@ -22,6 +21,41 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// Acts that have begun and not ended, by number.
 type Open = BTreeMap<u64, String>;
+
+/// The turn at one node.
+pub(super) struct Turn {
+    /// The node's name.
+    name: String,
+    /// Held by whoever starts, ends, freezes, thaws or bounds it, until the engine has done it:
+    /// one at a time.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// What was done last in its turn, for people who wait for theirs.
+    doing: Mutex<String>,
+}
+
+impl Turn {
+    /// Nobody has it yet.
+    pub fn new(name: &str) -> Self {
+        Turn {
+            name: name.into(),
+            turn: Arc::default(),
+            doing: Mutex::default(),
+        }
+    }
+
+    /// Waits for it, and says what is done in it.
+    pub async fn take(&self, doing: &str) -> OwnedMutexGuard<()> {
+        let turn = self.turn.clone().lock_owned().await;
+        lock(&self.doing).clone_from(&format!("{doing} of {}", self.name));
+        turn
+    }
+
+    /// Whether nobody has it.
+    #[cfg(test)]
+    pub fn is_free(&self) -> bool {
+        self.turn.try_lock().is_ok()
+    }
+}
 
 /// All acts of one run.
 #[derive(Clone)]
@@ -93,24 +127,26 @@ impl Acts {
     /// Also if that is not over in time.
     pub async fn act_on<T: Send + 'static, E: ToString + Send + 'static>(
         &self,
-        node: &Arc<Node>,
+        turn: &Turn,
         what: &str,
         until: Instant,
         work: impl Future<Output = Result<T, E>> + Send + 'static,
     ) -> Result<T, RuntimeError> {
-        let what = format!("{what} of {}", node.name());
-        let Ok(turn) = timeout_at(until, node.turn.clone().lock_owned()).await else {
-            let doing = lock(&node.doing).clone();
+        let Ok(taken) = timeout_at(until, turn.take(what)).await else {
+            let (doing, what) = (
+                lock(&turn.doing).clone(),
+                format!("{what} of {}", turn.name),
+            );
             return Err(err(format!(
                 "{what}: Docker has not answered yet what it was asked before ({doing})"
             )));
         };
-        lock(&node.doing).clone_from(&what);
         let work = async move {
             let done = work.await;
-            drop(turn);
+            drop(taken);
             done
         };
+        let what = format!("{what} of {}", turn.name);
         self.act(&what, until, work).await
     }
 

@@ -1,5 +1,6 @@
 //! What our containers and our network look like.
 
+use super::adopted::snapshot::BEFORE_LABEL;
 use super::subnet::Subnet;
 use super::{bounded, engine, host, image};
 use crate::runtime::liveness::Liveness;
@@ -9,8 +10,8 @@ use crate::runtime::{Launch, agent, facilities};
 use bollard::Docker;
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig,
-    Ipam, IpamConfig, Mount, MountType, NetworkCreateRequest, NetworkingConfig,
-    VolumeCreateRequest,
+    Ipam, IpamConfig, Mount, MountType, NetworkConnectRequest, NetworkCreateRequest,
+    NetworkingConfig, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptions, ListNetworksOptions, StartContainerOptions,
@@ -43,6 +44,22 @@ pub(super) struct Maker {
     pub marks: RunMarks,
     pub image: String,
     pub network: String,
+}
+
+/// Which network namespace an agent is in.
+#[derive(Clone, Copy)]
+pub(super) enum Net<'a> {
+    /// Its own, at this address of the run's network.
+    At(Ipv4Addr),
+    /// Its own, wherever the engine puts it.
+    Own,
+    /// That of a container that is not ours; what that was is written on the agent.
+    Of {
+        /// Its id.
+        container: &'a str,
+        /// What it was, as a label.
+        before: &'a str,
+    },
 }
 
 /// Name of a run's packet filter table, which the `nft` tool takes without quotes.
@@ -180,6 +197,16 @@ impl Maker {
             .map_err(|e| format!("container {name} cannot be made: {e}"))
     }
 
+    /// Puts a container that was made into a further network.
+    pub async fn connect(&self, id: &str, network: &str) -> Result<(), String> {
+        let request = NetworkConnectRequest {
+            container: id.into(),
+            ..Default::default()
+        };
+        let connected = self.docker.connect_network(network, request).await;
+        connected.map_err(|e| format!("network {network}: {e}"))
+    }
+
     /// Starts a container that was made.
     pub async fn start(&self, id: &str) -> Result<(), String> {
         self.docker
@@ -201,9 +228,8 @@ impl Maker {
         Ok(volume)
     }
 
-    /// The agent's container, which holds the pod's network namespace and address, and reaches
-    /// the volume of a node.
-    pub async fn agent(&self, unit: &str, ip: Ipv4Addr, node: bool) -> Result<String, String> {
+    /// The agent's container, and for a node with its volume.
+    pub async fn agent(&self, unit: &str, net: Net<'_>, node: bool) -> Result<String, String> {
         let config = agent::AgentConfig {
             table: table_name(&self.marks.run),
             lease_ms: LEASE.as_millis() as u64,
@@ -214,8 +240,12 @@ impl Maker {
             true => Some(vec![mount(self.volume(unit).await?, NODE_DATA)]),
             false => None,
         };
+        let network = match net {
+            Net::At(_) | Net::Own => self.network.clone(),
+            Net::Of { container, .. } => format!("container:{container}"),
+        };
         let host = HostConfig {
-            network_mode: Some(self.network.clone()),
+            network_mode: Some(network),
             cap_add: Some(AGENT_RIGHTS.map(String::from).to_vec()),
             mounts,
             ..Self::host()
@@ -227,11 +257,19 @@ impl Maker {
             vec![format!("{}={config}", agent::CONFIG_VAR)],
             host,
         );
-        let body = ContainerCreateBody {
-            hostname: Some(unit.into()),
-            ..body
-        };
-        let body = self.at(Self::attached(body, false), ip);
+        let mut body = Self::attached(body, false);
+        match net {
+            Net::At(ip) => {
+                body.hostname = Some(unit.into());
+                body = self.at(body, ip);
+            }
+            Net::Own => body.hostname = Some(unit.into()),
+            // Its name is that of the other one, too.
+            Net::Of { before, .. } => {
+                let labels = body.labels.get_or_insert_default();
+                labels.insert(BEFORE_LABEL.into(), before.into());
+            }
+        }
         self.create(&format!("{}{AGENT}", self.name(unit)), body)
             .await
     }

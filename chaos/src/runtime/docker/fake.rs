@@ -3,7 +3,7 @@
 
 use super::attach::Streams;
 use super::pod::{Agent, Pod};
-use crate::runtime::agent::{AgentAnswer, AgentRequest};
+use crate::runtime::agent::{AgentAnswer, AgentRequest, Ports};
 use crate::runtime::control::{self, Reply, lock};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -125,8 +125,12 @@ pub(super) async fn pod(unit: &str) -> Pod {
             let (ours, theirs) = tokio::io::duplex(4096);
             let (stdout, answers) = tokio::io::duplex(4096);
             tokio::spawn(control::serve(theirs, answers, |_: AgentRequest| {
-                let (birth, lapses) = (1, 0);
-                Reply::Now(Ok(AgentAnswer::Done { birth, lapses }))
+                let (birth, lapses, ports) = (1, 0, Ports::default());
+                Reply::Now(Ok(AgentAnswer::Done {
+                    birth,
+                    lapses,
+                    ports,
+                }))
             }));
             let stdin = Box::new(ours);
             Ok(Streams { stdin, stdout })

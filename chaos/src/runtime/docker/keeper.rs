@@ -5,12 +5,12 @@
 //! Each pod has a keeper of its own, so that an agent which does not answer
 //! costs no other pod its lease.
 
+use super::adopted::follow::{Followed, Whereabouts};
 use super::node::Node;
 use super::pod::{Pod, Told};
 use super::rules::Rules;
 use super::state::{self, Life};
 use super::{bounded, err};
-use crate::runtime::control::lock;
 use crate::runtime::wanted::RENEW_EVERY;
 use crate::runtime::{GapState, RuntimeError};
 use bollard::Docker;
@@ -30,14 +30,24 @@ pub(super) struct Keeper {
     pub docker: Docker,
     pub rules: Arc<Rules>,
     pub pod: Arc<Pod>,
-    /// What runs there, unless it is an instrument.
-    pub node: Option<Arc<Node>>,
+    /// Whose the namespace is.
+    pub holder: Holder,
+}
+
+/// Who holds the network namespace of a pod.
+pub(super) enum Holder {
+    /// Its agent, whom a node of ours has joined there, or an instrument.
+    Agent(Option<Arc<Node>>),
+    /// A container that is not ours, whom the agent has joined.
+    Target(Arc<Followed>),
 }
 
 /// How an agent with its rules was lost.
 enum Loss {
     /// It runs, but it is another start of it.
     Anew,
+    /// It runs in a namespace that its target has left.
+    Behind,
     /// It does not run.
     Ended(String),
 }
@@ -49,9 +59,13 @@ impl Keeper {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut given_up = false;
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.woken() => {}
+            }
             match self.look().await {
                 None => given_up = false,
+                Some(Loss::Behind) => given_up = !self.follow().await,
                 // Whoever brings it back later is noticed, for that is another start of it.
                 Some(Loss::Ended(_)) if given_up => {}
                 Some(loss) => given_up = !self.mend(loss, &mut ticks).await,
@@ -59,9 +73,49 @@ impl Keeper {
         }
     }
 
+    /// Something happens to the target.
+    async fn woken(&self) {
+        match &self.holder {
+            Holder::Target(target) => target.woken.notified().await,
+            Holder::Agent(_) => std::future::pending().await,
+        }
+    }
+
+    /// Brings the agent to where its target is. False if that cannot be done.
+    async fn follow(&self) -> bool {
+        let Holder::Target(target) = &self.holder else {
+            return true;
+        };
+        match target.join(&self.docker, &self.rules, &self.pod).await {
+            Ok(_) => true,
+            Err(e) => {
+                tracing::warn!("agent of {}: {e}", self.pod.unit);
+                false
+            }
+        }
+    }
+
     /// Keeps the rules; how the agent was lost if it was.
     async fn look(&self) -> Option<Loss> {
         let pod = self.pod.as_ref();
+        if let Holder::Target(target) = &self.holder {
+            match target.whereabouts(&self.docker).await {
+                Ok(Whereabouts::Here) => {}
+                Ok(Whereabouts::Elsewhere) => return Some(Loss::Behind),
+                Ok(Whereabouts::Removed) => {
+                    return Some(Loss::Ended(format!("{} was removed", target.name)));
+                }
+                // Nothing can be wrong with links that it has not, nor can a lease lapse there.
+                Ok(Whereabouts::Down) => {
+                    if !pod.agent.is_lost().await {
+                        let _ = self.rules.keep(pod).await;
+                    }
+                    return None;
+                }
+                // It is asked again.
+                Err(e) => tracing::warn!("{}: {e}", target.name),
+            }
+        }
         // An attachment to what does not run would wait for it.
         if pod.agent.is_lost().await
             && let Some(loss) = self.ended().await
@@ -97,7 +151,7 @@ impl Keeper {
     async fn mend(&self, loss: Loss, ticks: &mut Interval) -> bool {
         let unit = &self.pod.unit;
         let what = match &loss {
-            Loss::Anew => format!(
+            Loss::Anew | Loss::Behind => format!(
                 "the agent of {unit} was started anew, not by gameday: its network namespace is \
                  another one, without rules"
             ),
@@ -147,6 +201,18 @@ impl Keeper {
     }
 
     async fn start_and_tell(&self) -> Result<(), String> {
+        if let Holder::Target(target) = &self.holder {
+            let joined = target.join(&self.docker, &self.rules, &self.pod).await;
+            return match joined.map_err(|e| e.0)? {
+                Whereabouts::Removed => Err(format!("{} was removed", target.name)),
+                // It is told again in any case: somebody else may have started it anew.
+                _ => self
+                    .rules
+                    .tell_again(&self.pod)
+                    .await
+                    .map_err(|e| e.to_string()),
+            };
+        }
         // Fine if it runs.
         let start = self
             .docker
@@ -172,10 +238,11 @@ impl Keeper {
     }
 
     async fn rejoin(&self) -> Result<String, RuntimeError> {
-        match &self.node {
-            Some(node) => rejoin(&self.docker, node).await,
+        match &self.holder {
+            Holder::Target(target) => Ok(format!("{} ran on", target.name)),
+            Holder::Agent(Some(node)) => rejoin(&self.docker, node).await,
             // It would forget what it has measured.
-            None => Err(err(format!(
+            Holder::Agent(None) => Err(err(format!(
                 "{} is an instrument, which cannot be restarted and reaches nobody from the old \
                  namespace",
                 self.pod.unit
@@ -216,8 +283,7 @@ fn join(node: &Life, agent: &Life) -> Join {
 /// Restarts a node that was left alone in a namespace that its agent has left; one that does not
 /// run, because a fault or somebody else has ended it, is left alone. What was done.
 async fn rejoin(docker: &Docker, node: &Node) -> Result<String, RuntimeError> {
-    let _turn = node.turn.lock().await;
-    lock(&node.doing).clone_from(&format!("restart of {}", node.name()));
+    let _turn = node.turn.take("restart").await;
     rejoin_in_turn(docker, node).await
 }
 

@@ -2,7 +2,7 @@
 //! its instrument.
 
 use super::attach::{Stderr, Streams, attach};
-use super::containers::Maker;
+use super::containers::{Maker, Net};
 use super::node::Node;
 use super::pod::{Agent, Pod};
 use crate::runtime::Launch;
@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 
 impl Maker {
     /// Starts an agent whose container was made, and waits until it answers.
-    async fn start_agent(&self, id: &str) -> Result<Agent, String> {
+    pub(super) async fn start_agent(&self, id: &str) -> Result<Agent, String> {
         let agent = Agent::attach(&self.docker, id).await?;
         self.start(id).await?;
         match agent.rules(&AgentRequest::Renew).await {
@@ -31,7 +31,7 @@ impl Maker {
         image_id: String,
     ) -> Result<Node, String> {
         let unit = launch.unit.clone();
-        let agent_id = self.agent(&unit, ip, true).await?;
+        let agent_id = self.agent(&unit, Net::At(ip), true).await?;
         let made = self.node(&launch, &agent_id);
         let (agent, node) = tokio::try_join!(self.start_agent(&agent_id), made)?;
         self.start(&node).await?;
@@ -39,14 +39,18 @@ impl Maker {
         Ok(Node::new(pod, launch, image_id, node))
     }
 
-    /// Makes and starts an instrument.
+    /// Makes and starts an instrument, in further networks too.
     pub async fn launch_instrument(
         &self,
         launch: Launch,
-        ip: Ipv4Addr,
+        net: Net<'_>,
+        further: &[String],
         stderr: Stderr,
     ) -> Result<(Pod, Streams), String> {
-        let agent_id = self.agent(&launch.unit, ip, false).await?;
+        let agent_id = self.agent(&launch.unit, net, false).await?;
+        for network in further {
+            self.connect(&agent_id, network).await?;
+        }
         let made = self.instrument(&launch, &agent_id);
         let (agent, id) = tokio::try_join!(self.start_agent(&agent_id), made)?;
         let streams = attach(&self.docker, &id, stderr).await?;

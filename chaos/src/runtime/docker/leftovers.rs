@@ -1,5 +1,6 @@
 //! Finds and removes containers, volumes and networks by our labels.
 
+use super::adopted::undo;
 use super::attach::{Stderr, attach};
 use super::engine::{self, is_missing, status};
 use super::{bounded, containers};
@@ -173,10 +174,16 @@ async fn removed<F: Future<Output = Result<(), Error>>>(
     }
 }
 
-/// Removes one thing; fine if it is gone.
+/// Removes one thing; fine if it is gone. The agent of a container that is somebody else's goes
+/// when that is as it was, and not before: it has what is to be known for it.
 pub(super) async fn remove(docker: &Docker, thing: &Thing) -> Result<(), String> {
     match thing {
-        Thing::Container { id, .. } => {
+        Thing::Container { id, name } => {
+            if name.ends_with(containers::AGENT) {
+                for done in undo::release(docker, id).await.map_err(|e| e.0)? {
+                    tracing::info!("{done}");
+                }
+            }
             let options = RemoveContainerOptions {
                 force: true,
                 v: true,

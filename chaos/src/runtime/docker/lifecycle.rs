@@ -10,6 +10,7 @@ use super::{bounded, err};
 use crate::runtime::agent::AgentRequest;
 use crate::runtime::{Exit, ProcessState, RuntimeError};
 use bollard::Docker;
+use bollard::models::ContainerState;
 use bollard::query_parameters::{
     InspectContainerOptions, KillContainerOptions, StartContainerOptions,
 };
@@ -45,22 +46,7 @@ impl Lifecycle {
             .inspect_container(&container, None::<InspectContainerOptions>);
         let state = bounded(&what, asked).await?.state;
         let state = state.ok_or_else(|| err(format!("{what}: Docker does not say")))?;
-        let identity = format!(
-            "{}/{}",
-            state.pid.unwrap_or_default(),
-            state.started_at.unwrap_or_default()
-        );
-        Ok(match (state.running, state.paused) {
-            (Some(true), Some(true)) => ProcessState::Paused { identity },
-            (Some(true), _) => ProcessState::Running { identity },
-            _ => {
-                let code = state.exit_code.unwrap_or_default();
-                ProcessState::Exited(match state.oom_killed {
-                    Some(true) => Exit::OutOfMemory(code),
-                    _ => Exit::Code(code),
-                })
-            }
-        })
+        Ok(process_state(state))
     }
 
     /// Sends a signal that should end the node, and waits until it has ended.
@@ -123,6 +109,24 @@ impl Lifecycle {
         thawed.map_err(|e| err(e.to_string()))?;
         // Its agent may have been started anew meanwhile.
         keeper::rejoin_in_turn(&self.docker, &node).await.map(drop)
+    }
+}
+
+/// What the process of a container is doing, as the engine says. Between two tries of a restart
+/// policy it says "running" as well, of no process.
+pub(super) fn process_state(state: ContainerState) -> ProcessState {
+    let pid = state.pid.unwrap_or_default();
+    let identity = format!("{pid}/{}", state.started_at.unwrap_or_default());
+    match (state.running, state.paused, state.restarting) {
+        (Some(true), Some(true), _) => ProcessState::Paused { identity },
+        (Some(true), _, None | Some(false)) => ProcessState::Running { identity },
+        _ => {
+            let code = state.exit_code.unwrap_or_default();
+            ProcessState::Exited(match state.oom_killed {
+                Some(true) => Exit::OutOfMemory(code),
+                _ => Exit::Code(code),
+            })
+        }
     }
 }
 
@@ -200,7 +204,10 @@ mod tests {
         let lifecycle = Lifecycle::new(&engine.connect());
         let soon = || Instant::now() + Duration::from_millis(1);
         let kill = lifecycle.clone().end(node.clone(), "SIGKILL", PATIENCE);
-        let late = acts.act_on(&node, "kill", soon(), kill).await.unwrap_err();
+        let late = acts
+            .act_on(&node.turn, "kill", soon(), kill)
+            .await
+            .unwrap_err();
         assert!(
             late.0.contains("kill of a1") && late.0.contains("may still do it"),
             "{late}"
@@ -209,7 +216,7 @@ mod tests {
         // Neither is it undone nor anything else done to it before the engine has answered.
         let start = lifecycle.clone().start(node.clone());
         let waits = acts
-            .act_on(&node, "start", soon(), start)
+            .act_on(&node.turn, "start", soon(), start)
             .await
             .unwrap_err();
         assert!(
@@ -224,7 +231,7 @@ mod tests {
         let_kill.send_replace(true);
         let long = Instant::now() + PATIENCE;
         let start = lifecycle.clone().start(node.clone());
-        acts.act_on(&node, "start", long, start).await.unwrap();
+        acts.act_on(&node.turn, "start", long, start).await.unwrap();
         assert!(*is_running.borrow(), "the kill came before the start");
         acts.settle(PATIENCE).await.unwrap();
         let asked = engine.asked();
@@ -242,12 +249,12 @@ mod tests {
         let lifecycle = Lifecycle::new(&engine.connect());
         let kill = lifecycle.end(node.clone(), "SIGKILL", PATIENCE);
         let long = Instant::now() + PATIENCE;
-        let mut waiting = Box::pin(acts.act_on(&node, "kill", long, kill));
+        let mut waiting = Box::pin(acts.act_on(&node.turn, "kill", long, kill));
         assert!(futures_util::poll!(&mut waiting).is_pending());
         drop(waiting);
         let_kill.send_replace(true);
         acts.settle(PATIENCE).await.unwrap();
         assert!(!*is_running.borrow());
-        assert!(node.turn.try_lock().is_ok());
+        assert!(node.turn.is_free());
     }
 }

@@ -1,6 +1,5 @@
 //! Saves what containers wrote.
 
-use super::node::Node;
 use super::pod::Pod;
 use bollard::Docker;
 use bollard::query_parameters::LogsOptions;
@@ -12,20 +11,28 @@ use std::path::Path;
 /// Most bytes of one container's log. The engine keeps about as many: see the containers' log options.
 const MAX_LOG: usize = 32 << 20;
 
-/// Saves a node's log as `<dir>/<unit>.log`, one after the other of its containers.
-pub(super) async fn save(docker: &Docker, node: &Node, dir: &Path) -> Result<(), String> {
-    let path = dir.join(format!("{}.log", node.name()));
+/// Saves the log of a unit's containers as `<dir>/<unit>.log`, one after the other, from a time
+/// on, in seconds since 1970.
+pub(super) async fn save(
+    docker: &Docker,
+    unit: &str,
+    containers: &[String],
+    since: i32,
+    dir: &Path,
+) -> Result<(), String> {
+    let path = dir.join(format!("{unit}.log"));
     let say = |e: std::io::Error| format!("{}: {e}", path.display());
     let mut file = std::io::BufWriter::new(File::create(&path).map_err(say)?);
     let options = LogsOptions {
         stdout: true,
         stderr: true,
         tail: "all".into(),
+        since,
         ..Default::default()
     };
-    for container in node.containers() {
+    for container in containers {
         let mut written = 0;
-        let mut log = std::pin::pin!(docker.logs(&container, Some(options.clone())));
+        let mut log = std::pin::pin!(docker.logs(container, Some(options.clone())));
         while let Some(part) = log.next().await {
             let bytes = part.map_err(|e| e.to_string())?.into_bytes();
             let room = MAX_LOG - written;

@@ -1,17 +1,18 @@
 //! Measurements of links between pods: the receivers' agents are told, the
 //! senders' send, the receivers' say what they heard.
 
+use super::peers::Addresses;
 use super::pod::{Agent, Pod};
 use crate::runtime::agent::{AgentAnswer, AgentRequest};
 use crate::runtime::traffic::{Heard, Sounding};
 use futures_util::future::join_all;
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Whom to send to, and the number of the measurement.
-type Task = (Ipv4Addr, u64);
+type Task = (SocketAddr, u64);
 
 /// One link and the number of its measurement.
 struct Stream<'a> {
@@ -20,10 +21,11 @@ struct Stream<'a> {
     number: u64,
 }
 
-/// Measures links (sender, receiver), all at once; `ips` knows every unit.
+/// Measures links (sender, receiver), all at once, each by the first of the addresses by which it
+/// leads to its receiver: the same is done to all of them.
 pub(super) async fn measure(
     links: &[(Arc<Pod>, Arc<Pod>)],
-    ips: &HashMap<String, Ipv4Addr>,
+    addresses: &Addresses,
     sounding: Sounding,
 ) -> Vec<Result<Heard, String>> {
     let streams = links.iter().map(|(from, to)| Stream {
@@ -34,13 +36,17 @@ pub(super) async fn measure(
     let streams: Vec<Stream<'_>> = streams.collect();
     let mut receivers: HashMap<&str, (&Agent, Vec<u64>)> = HashMap::new();
     let mut senders: HashMap<&str, (&Agent, Vec<Task>)> = HashMap::new();
+    let mut unreached: HashMap<u64, String> = HashMap::new();
     for s in &streams {
         let receiver = receivers.entry(&s.to.unit).or_insert((&s.to.agent, vec![]));
         receiver.1.push(s.number);
         let sender = senders
             .entry(&s.from.unit)
             .or_insert((&s.from.agent, vec![]));
-        sender.1.push((ips[&s.to.unit], s.number));
+        match receiver_of(s, addresses) {
+            Ok(to) => sender.1.push((to, s.number)),
+            Err(why) => drop(unreached.insert(s.number, why)),
+        }
     }
     let mut failed: HashMap<&str, String> = HashMap::new();
     let listening = join_all(receivers.iter().map(|(unit, (agent, numbers))| async move {
@@ -67,6 +73,9 @@ pub(super) async fn measure(
         }
     }
     let results = streams.iter().map(|s| {
+        if let Some(why) = unreached.remove(&s.number) {
+            return Err(why);
+        }
         let ends = [&s.from.unit, &s.to.unit];
         for unit in ends {
             if let Some(why) = failed.get(unit.as_str()) {
@@ -77,6 +86,16 @@ pub(super) async fn measure(
         heard.ok_or_else(|| "no answer about it".to_string())
     });
     results.collect()
+}
+
+/// Where a measurement is sent.
+fn receiver_of(stream: &Stream<'_>, addresses: &Addresses) -> Result<SocketAddr, String> {
+    let (from, to) = (&stream.from.unit, &stream.to.unit);
+    let ips = addresses.reached(from, to)?;
+    let ip = ips.first().ok_or_else(|| format!("{to} has no address"))?;
+    let ports = stream.to.agent.ports();
+    let ports = ports.ok_or_else(|| format!("the agent of {to} has not said where it listens"))?;
+    Ok(SocketAddr::from((*ip, ports.measure)))
 }
 
 async fn done(agent: &Agent, request: &AgentRequest, wait: Duration) -> Result<(), String> {

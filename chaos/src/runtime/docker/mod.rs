@@ -7,6 +7,7 @@
 //! be asked, and the host's own namespaces are never touched.
 
 mod acts;
+pub mod adopted;
 mod attach;
 mod containers;
 mod endpoint;
@@ -23,6 +24,7 @@ mod limits;
 mod logs;
 mod measure;
 mod node;
+mod peers;
 mod pod;
 mod probe;
 mod prober;
@@ -39,10 +41,11 @@ pub use techniques::{Technique, Techniques};
 
 use self::acts::{ACT, Acts, PATIENCE};
 use self::attach::Stderr;
-use self::containers::Maker;
-use self::keeper::Keeper;
+use self::containers::{Maker, Net};
+use self::keeper::{Holder, Keeper};
 use self::lifecycle::Lifecycle;
 use self::node::Node;
+use self::peers::{Addresses, Peers};
 use self::pod::{ASK, Pod};
 use self::rules::Rules;
 use self::subnet::Subnet;
@@ -144,7 +147,9 @@ impl DockerRuntime {
         let image = bounded_by(IMAGE, "image", image::ensure(&docker)).await?;
         let image_id = bounded("image", image::id(&docker, &image)).await?;
         let network = bounded("network", containers::network(&docker, &marks, subnet)).await?;
-        let rules = Arc::new(Rules::new(docker.clone(), ips.clone(), techniques));
+        let addresses = Addresses::in_one_network(ips.clone());
+        let peers = Arc::new(Peers::new(addresses));
+        let rules = Arc::new(Rules::new(docker.clone(), peers, techniques));
         let maker = Arc::new(Maker {
             docker: docker.clone().with_timeout(PATIENCE),
             marks,
@@ -258,7 +263,7 @@ impl DockerRuntime {
 
     async fn kill_node(&self, node: Arc<Node>, until: Instant) -> Result<(), RuntimeError> {
         let killed = self.lifecycle.clone().end(node.clone(), "SIGKILL", ACT);
-        self.acts.act_on(&node, "kill", until, killed).await
+        self.acts.act_on(&node.turn, "kill", until, killed).await
     }
 
     /// Everything of this run that is there.
@@ -291,7 +296,7 @@ impl DockerRuntime {
             docker: self.docker.clone().with_timeout(PATIENCE),
             rules: self.rules.clone(),
             pod: pod.clone(),
-            node,
+            holder: Holder::Agent(node),
         };
         lock(&self.keepers).spawn(keeper.run());
     }
@@ -354,7 +359,11 @@ impl Runtime for DockerRuntime {
             }
             let (unit, stderr) = (launch.unit.clone(), Stderr::default());
             let (maker, ip, said) = (self.maker.clone(), self.ips[&unit], stderr.clone());
-            let made = async move { maker.launch_instrument(launch, ip, said).await };
+            let made = async move {
+                maker
+                    .launch_instrument(launch, Net::At(ip), &[], said)
+                    .await
+            };
             let what = format!("start of {unit}");
             let made = self.acts.act(&what, Instant::now() + ENGINE, made);
             let (pod, streams) = made.await?;
@@ -379,7 +388,7 @@ impl Runtime for DockerRuntime {
             let (node, lifecycle) = (self.node(node)?, self.lifecycle.clone());
             let stopped = lifecycle.end(node.clone(), "SIGTERM", STOP);
             let until = Instant::now() + ACT;
-            self.acts.act_on(&node, "stop", until, stopped).await
+            self.acts.act_on(&node.turn, "stop", until, stopped).await
         })
     }
 
@@ -404,7 +413,7 @@ impl Runtime for DockerRuntime {
             let (found, until) = (self.node(node)?, Instant::now() + ACT);
             self.change_at(node, until, |w| w.unsilence(node)).await?;
             let started = self.lifecycle.clone().start(found.clone());
-            self.acts.act_on(&found, "start", until, started).await
+            self.acts.act_on(&found.turn, "start", until, started).await
         })
     }
 
@@ -440,7 +449,7 @@ impl Runtime for DockerRuntime {
                 Ok(())
             };
             let what = "change of the program";
-            self.acts.act_on(&found, what, until, installed).await
+            self.acts.act_on(&found.turn, what, until, installed).await
         })
     }
 
@@ -465,7 +474,7 @@ impl Runtime for DockerRuntime {
         Box::pin(async move {
             let (node, until) = (self.node(node)?, Instant::now() + ACT);
             let paused = self.lifecycle.clone().pause(node.clone());
-            self.acts.act_on(&node, "pause", until, paused).await
+            self.acts.act_on(&node.turn, "pause", until, paused).await
         })
     }
 
@@ -473,7 +482,9 @@ impl Runtime for DockerRuntime {
         Box::pin(async move {
             let (node, until) = (self.node(node)?, Instant::now() + ACT);
             let resumed = self.lifecycle.clone().resume(node.clone());
-            self.acts.act_on(&node, "resumption", until, resumed).await
+            self.acts
+                .act_on(&node.turn, "resumption", until, resumed)
+                .await
         })
     }
 
@@ -496,7 +507,7 @@ impl Runtime for DockerRuntime {
     fn probe<'a>(&'a self, links: &'a [Link]) -> Fut<'a, Vec<LinkState>> {
         Box::pin(async move {
             let ends = self.ends(links)?;
-            Ok(probe::probe(&ends, &self.ips).await)
+            Ok(probe::probe(&ends, &self.rules.addresses()).await)
         })
     }
 
@@ -515,7 +526,7 @@ impl Runtime for DockerRuntime {
     ) -> Fut<'a, Vec<Result<Heard, String>>> {
         Box::pin(async move {
             let ends = self.ends(links)?;
-            Ok(measure::measure(&ends, &self.ips, sounding).await)
+            Ok(measure::measure(&ends, &self.rules.addresses(), sounding).await)
         })
     }
 
@@ -565,7 +576,7 @@ impl Runtime for DockerRuntime {
             let (node, until) = (self.node(node)?, Instant::now() + ACT);
             let (docker, container) = (self.docker.clone(), node.container());
             let set = async move { limits::set(&docker, &container, bounds).await };
-            self.acts.act_on(&node, "bounds", until, set).await
+            self.acts.act_on(&node.turn, "bounds", until, set).await
         })
     }
 
@@ -582,7 +593,9 @@ impl Runtime for DockerRuntime {
             let nodes: Vec<_> = lock(&self.nodes).values().cloned().collect();
             let saved = nodes.iter().map(|node| async move {
                 let what = format!("log of {}", node.name());
-                bounded(&what, logs::save(&self.docker, node, dir)).await
+                let containers = node.containers();
+                let saved = logs::save(&self.docker, node.name(), &containers, 0, dir);
+                bounded(&what, saved).await
             });
             try_join_all(saved).await?;
             for pod in self.rules.pods() {

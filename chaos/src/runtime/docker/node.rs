@@ -1,5 +1,6 @@
 //! A node: its pod, and the containers in which its process runs there.
 
+use super::acts::Turn;
 use super::pod::Pod;
 use crate::runtime::Launch;
 use crate::runtime::control::lock;
@@ -11,11 +12,8 @@ pub(super) struct Node {
     pub pod: Arc<Pod>,
     /// How it is started.
     pub launch: Launch,
-    /// Held by whoever starts, ends, freezes, thaws or bounds it, until the engine has done it:
-    /// one at a time.
-    pub turn: Arc<tokio::sync::Mutex<()>>,
-    /// What was done last in its turn, for people who wait for theirs.
-    pub doing: Mutex<String>,
+    /// Whose turn it is to do something to it.
+    pub turn: Turn,
     containers: Mutex<Containers>,
 }
 
@@ -32,10 +30,9 @@ impl Node {
     /// A node that was made from `image` in `container`.
     pub fn new(pod: Pod, launch: Launch, image: String, container: String) -> Self {
         Node {
+            turn: Turn::new(&pod.unit),
             pod: Arc::new(pod),
             launch,
-            turn: Arc::default(),
-            doing: Mutex::default(),
             containers: Mutex::new(Containers {
                 all: vec![(image, container)],
                 current: 0,

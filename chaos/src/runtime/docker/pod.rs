@@ -2,7 +2,7 @@
 
 use super::attach::{Stderr, Streams, attach};
 use super::state;
-use crate::runtime::agent::{AgentAnswer, AgentRequest, Orders};
+use crate::runtime::agent::{AgentAnswer, AgentRequest, Orders, Ports};
 use crate::runtime::control::{CallError, Control, lock};
 use bollard::Docker;
 use futures_util::future::BoxFuture;
@@ -34,6 +34,8 @@ struct Start {
     lapses: u64,
     /// When it was asked last of what it has answered.
     kept: Instant,
+    /// Where it listens.
+    ports: Ports,
 }
 
 /// What an agent that was told or asked to keep something has answered.
@@ -145,13 +147,23 @@ impl Agent {
         lock(&self.known).as_ref().map(|known| known.kept)
     }
 
+    /// Where it listens, once it has said so.
+    pub fn ports(&self) -> Option<Ports> {
+        lock(&self.known).as_ref().map(|known| known.ports)
+    }
+
     async fn done(&self, request: &AgentRequest) -> Result<Start, CallError> {
         let kept = Instant::now();
         match self.ask(request, Duration::ZERO).await? {
-            AgentAnswer::Done { birth, lapses } => Ok(Start {
+            AgentAnswer::Done {
+                birth,
+                lapses,
+                ports,
+            } => Ok(Start {
                 birth,
                 lapses,
                 kept,
+                ports,
             }),
             other => Err(CallError::Refused(format!("unexpected answer {other:?}"))),
         }
@@ -214,6 +226,7 @@ mod tests {
                         Reply::Now(Ok(AgentAnswer::Done {
                             birth: 1,
                             lapses: 0,
+                            ports: Ports::default(),
                         }))
                     }));
                 }
@@ -250,7 +263,12 @@ mod tests {
                 let (stdout, out) = tokio::io::duplex(4096);
                 tokio::spawn(control::serve(theirs, out, move |_: AgentRequest| {
                     let next = lock(&answers).next();
-                    let done = |(birth, lapses)| AgentAnswer::Done { birth, lapses };
+                    let ports = Ports::default();
+                    let done = |(birth, lapses)| AgentAnswer::Done {
+                        birth,
+                        lapses,
+                        ports,
+                    };
                     Reply::Now(next.map(done).ok_or_else(|| "asked too often".into()))
                 }));
                 Ok(Streams {

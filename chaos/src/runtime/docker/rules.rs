@@ -1,5 +1,6 @@
 //! What is wrong with which pod's links, and what became of it. Its lease is kept by `keeper`.
 
+use super::peers::{Addresses, Peers, Place};
 use super::pod::{Pod, Told};
 use super::state;
 use super::techniques::{Technique, Techniques};
@@ -10,14 +11,13 @@ use crate::runtime::{Gap, GapState};
 use bollard::Docker;
 use futures_util::future::join_all;
 use std::collections::{BTreeSet, HashMap};
-use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
 /// The rules of all pods.
 pub(super) struct Rules {
     docker: Docker,
-    ips: HashMap<String, Ipv4Addr>,
+    peers: Arc<Peers>,
     techniques: Techniques,
     pods: Mutex<HashMap<String, Arc<Pod>>>,
     /// What should be. What each pod is known to have is the pod's.
@@ -28,10 +28,10 @@ pub(super) struct Rules {
 
 impl Rules {
     /// Nothing is wrong yet.
-    pub fn new(docker: Docker, ips: HashMap<String, Ipv4Addr>, techniques: Techniques) -> Self {
+    pub fn new(docker: Docker, peers: Arc<Peers>, techniques: Techniques) -> Self {
         Rules {
             docker,
-            ips,
+            peers,
             techniques,
             pods: Mutex::new(HashMap::new()),
             wanted: Mutex::default(),
@@ -43,6 +43,22 @@ impl Rules {
     /// A pod that can be asked from now on.
     pub fn add(&self, pod: Arc<Pod>) {
         lock(&self.pods).insert(pod.unit.clone(), pod);
+    }
+
+    /// Where all units are now.
+    pub fn addresses(&self) -> Addresses {
+        self.peers.now()
+    }
+
+    /// A unit is there from now on; whom it concerns is told by the keepers.
+    pub fn moved(&self, unit: &str, to: BTreeSet<Place>) {
+        self.peers.moved(unit, to);
+    }
+
+    /// Whether anything should be wrong at a unit.
+    pub fn is_hurt(&self, unit: &str) -> bool {
+        let orders = self.orders_of(unit);
+        orders.is_ok_and(|orders| orders != Orders::default())
     }
 
     /// The pod of a unit.
@@ -102,7 +118,7 @@ impl Rules {
         let orders = {
             let mut wanted = lock(&self.wanted);
             change(&mut wanted);
-            orders(&wanted, &self.ips, self.techniques)?
+            orders(&wanted, &self.peers.now(), self.techniques)?
         };
         let concerned: BTreeSet<&str> = concerned.into_iter().collect();
         let mut pods = Vec::new();
@@ -172,7 +188,7 @@ impl Rules {
     }
 
     fn orders_of(&self, unit: &str) -> Result<Orders, CallError> {
-        let all = orders(&lock(&self.wanted), &self.ips, self.techniques);
+        let all = orders(&lock(&self.wanted), &self.peers.now(), self.techniques);
         let mut all = all.map_err(CallError::Refused)?;
         Ok(all.remove(unit).unwrap_or_default())
     }
@@ -192,28 +208,27 @@ impl Rules {
 /// What is wrong at every pod: netem is where a link begins, all else where it arrives.
 fn orders(
     wanted: &Wanted,
-    ips: &HashMap<String, Ipv4Addr>,
+    addresses: &Addresses,
     techniques: Techniques,
 ) -> Result<HashMap<String, Orders>, String> {
     let mut orders: HashMap<String, Orders> = HashMap::new();
-    let ip = |unit: &str| {
-        let ip = ips.get(unit).copied();
-        ip.ok_or_else(|| format!("there is no unit {unit}"))
-    };
     // Who has no power is silenced as a whole, below.
     for (link, mut setting) in wanted.settings(std::iter::empty()) {
-        let (from, to) = (ip(&link.from)?, ip(&link.to)?);
+        let (senders, _) = (addresses.of(&link.from)?, addresses.of(&link.to)?);
         let shaped = !setting.traffic.is_nothing();
         if shaped && techniques.of(&setting.traffic) == Technique::Netem {
+            let traffic = std::mem::take(&mut setting.traffic);
+            let receivers = addresses.reached(&link.from, &link.to)?;
             let at = orders.entry(link.from).or_default();
-            at.netem.insert(to, std::mem::take(&mut setting.traffic));
+            at.netem
+                .extend(receivers.into_iter().map(|ip| (ip, traffic)));
         }
         if setting != Setting::default() {
             let at = orders.entry(link.to).or_default();
-            at.from.insert(from, setting);
+            at.from.extend(senders.into_iter().map(|ip| (ip, setting)));
         }
     }
-    for unit in ips.keys().filter(|unit| wanted.is_silent(unit)) {
+    for unit in addresses.0.keys().filter(|unit| wanted.is_silent(unit)) {
         orders.entry(unit.clone()).or_default().silent = true;
     }
     Ok(orders)
@@ -223,18 +238,19 @@ fn orders(
 mod tests {
     use super::*;
     use crate::runtime::Link;
-    use crate::runtime::agent::AgentAnswer;
+    use crate::runtime::agent::{AgentAnswer, Ports};
     use crate::runtime::control::{self, Reply};
     use crate::runtime::docker::attach::Streams;
     use crate::runtime::docker::pod::Agent;
     use crate::runtime::facilities::{Facilities, Facility, Seen};
     use crate::runtime::traffic::{Share, Traffic};
     use crate::runtime::wanted::Gate;
+    use std::net::IpAddr;
     use std::time::Duration;
     use tokio::sync::watch;
 
-    fn ip(n: u8) -> Ipv4Addr {
-        Ipv4Addr::new(198, 18, 1, n)
+    fn ip(n: u8) -> IpAddr {
+        IpAddr::from([198, 18, 1, n])
     }
 
     fn link(from: &str, to: &str) -> Link {
@@ -247,7 +263,7 @@ mod tests {
     /// With two nodes and an instrument.
     fn ordered(wanted: &Wanted, by: Technique) -> Result<HashMap<String, Orders>, String> {
         let units = ["a1", "b1", "canary"].map(String::from);
-        let ips = units.into_iter().zip([1, 2, 3].map(ip)).collect();
+        let ips = Addresses::in_one_network(units.into_iter().zip([1, 2, 3].map(ip)));
         let techniques = Techniques::choose(&Facilities::default(), Some(by));
         orders(wanted, &ips, techniques)
     }
@@ -336,7 +352,7 @@ mod tests {
         let mut wanted = Wanted::default();
         wanted.shape(&[link("a1", "b1")], twice);
         let ips = [("a1".to_string(), ip(1)), ("b1".to_string(), ip(2))];
-        let orders = orders(&wanted, &ips.into(), techniques).unwrap();
+        let orders = orders(&wanted, &Addresses::in_one_network(ips), techniques).unwrap();
         assert_eq!(orders.len(), 1);
         assert_eq!(orders["b1"].from[&ip(1)].traffic, twice);
     }
@@ -368,7 +384,12 @@ mod tests {
                             // The test may be over.
                             let _ = held.wait_for(|held| !held).await;
                             let (birth, lapses) = (1, 0);
-                            Ok(AgentAnswer::Done { birth, lapses })
+                            let ports = Ports::default();
+                            Ok(AgentAnswer::Done {
+                                birth,
+                                lapses,
+                                ports,
+                            })
                         }))
                     }));
                     let stdin = Box::new(ours);
@@ -411,7 +432,8 @@ mod tests {
         let docker = Docker::connect_with_unix(&path.display().to_string(), 1, version).unwrap();
         let ips = [("a1".to_string(), ip(1)), ("b1".to_string(), ip(2))];
         let techniques = Techniques::choose(&Facilities::default(), Some(Technique::Nfqueue));
-        let rules = Rules::new(docker, ips.into(), techniques);
+        let peers = Arc::new(Peers::new(Addresses::in_one_network(ips)));
+        let rules = Rules::new(docker, peers, techniques);
         let (_, other) = Frozen::pod("a1").await;
         let (agent, pod) = Frozen::pod("b1").await;
         rules.add(other);

@@ -28,8 +28,9 @@ use crate::runtime::nft::Filter;
 use crate::runtime::traffic::Traffic;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
+use nix::sys::socket::SockaddrStorage;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 /// The disciplines of one interface. They stay when this is dropped; packets go into them no
@@ -63,8 +64,8 @@ impl Shaper {
     /// What the kernel says: most often that it has no netem.
     pub fn prepare(
         &mut self,
-        wanted: &BTreeMap<Ipv4Addr, Traffic>,
-    ) -> Result<BTreeMap<Ipv4Addr, u32>, TcError> {
+        wanted: &BTreeMap<IpAddr, Traffic>,
+    ) -> Result<BTreeMap<IpAddr, u32>, TcError> {
         self.delete(self.tree.in_the_way(wanted))?;
         for line in self.tree.missing(wanted) {
             self.root()?;
@@ -75,7 +76,7 @@ impl Shaper {
     }
 
     /// From now on only packets to these receivers go into classes.
-    pub fn keep(&mut self, wanted: &BTreeMap<Ipv4Addr, Traffic>, now: Instant) {
+    pub fn keep(&mut self, wanted: &BTreeMap<IpAddr, Traffic>, now: Instant) {
         self.tree.keep(wanted, now);
     }
 
@@ -135,27 +136,46 @@ impl Shaper {
     }
 }
 
-/// The interface of this thread's network namespace that leads to others.
+/// The interface of this thread's network namespace whose network this receiver is in.
 ///
 /// # Errors
-/// There is none, or more than one.
-pub(crate) fn outward() -> Result<u32, String> {
+/// There is none.
+pub(crate) fn outward(to: IpAddr) -> Result<u32, String> {
     let all = getifaddrs().map_err(|e| format!("network interfaces: {e}"))?;
-    let leads = all.filter(|i| {
-        let has_ipv4 = i.address.is_some_and(|a| a.as_sockaddr_in().is_some());
-        has_ipv4
-            && i.flags.contains(InterfaceFlags::IFF_UP)
-            && !i.flags.contains(InterfaceFlags::IFF_LOOPBACK)
+    let networks = all.filter_map(|i| {
+        let leads = i.flags.contains(InterfaceFlags::IFF_UP)
+            && !i.flags.contains(InterfaceFlags::IFF_LOOPBACK);
+        let ip = |of: Option<SockaddrStorage>| {
+            let of = of?;
+            let ipv4 = of.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
+            ipv4.or_else(|| of.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
+        };
+        let (own, mask) = (ip(i.address)?, ip(i.netmask)?);
+        leads.then_some((i.interface_name, own, mask))
     });
-    let names: BTreeSet<String> = leads.map(|i| i.interface_name).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    match names[..] {
-        [name] => if_nametoindex(name).map_err(|e| format!("interface {name}: {e}")),
-        [] => Err("no network interface leads to others".into()),
-        _ => Err(format!(
-            "more than one network interface leads to others: {}",
-            names.join(", ")
-        )),
+    let networks: Vec<_> = networks.collect();
+    let Some((name, ..)) = networks
+        .iter()
+        .find(|(_, own, mask)| holds(*own, *mask, to))
+    else {
+        let names: BTreeSet<&str> = networks.iter().map(|(name, ..)| name.as_str()).collect();
+        return Err(match names.is_empty() {
+            true => "no network interface leads to others".into(),
+            false => format!(
+                "{to} is in the network of no interface here ({})",
+                names.into_iter().collect::<Vec<_>>().join(", ")
+            ),
+        });
+    };
+    if_nametoindex(name.as_str()).map_err(|e| format!("interface {name}: {e}"))
+}
+
+/// Whether an address is in the network of another one.
+fn holds(own: IpAddr, mask: IpAddr, other: IpAddr) -> bool {
+    match (own, mask, other) {
+        (IpAddr::V4(own), IpAddr::V4(mask), IpAddr::V4(other)) => own & mask == other & mask,
+        (IpAddr::V6(own), IpAddr::V6(mask), IpAddr::V6(other)) => own & mask == other & mask,
+        _ => false,
     }
 }
 
@@ -170,7 +190,7 @@ pub(crate) fn probe(filter: &mut Filter) -> Result<(), String> {
         delay: Duration::from_millis(1),
         ..Traffic::default()
     };
-    let wanted = [(Ipv4Addr::LOCALHOST, slow)].into();
+    let wanted = [(IpAddr::V4(Ipv4Addr::LOCALHOST), slow)].into();
     filter.enable_classes().map_err(|e| e.to_string())?;
     let mut shaper = Shaper::open(LOOPBACK).map_err(|e| e.to_string())?;
     let made = shaper.prepare(&wanted);

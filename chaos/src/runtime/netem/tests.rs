@@ -9,8 +9,8 @@ use std::net::UdpSocket;
 
 const LOOPBACK: u32 = 1;
 const LONG: Duration = Duration::from_secs(600);
-const TO: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+const TO: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 
 /// Packets that have gone through a class, by asking for all (`RTM_GETTCLASS`).
 fn packets(class: u16) -> u32 {
@@ -53,7 +53,7 @@ fn attribute(mut all: &[u8], kind: u16) -> &[u8] {
 }
 
 /// Sends one datagram.
-fn send(to: Ipv4Addr) {
+fn send(to: IpAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.send_to(b"x", (to, 9)).unwrap();
 }
@@ -66,7 +66,7 @@ fn with_class() -> Shaper {
     shaper
 }
 
-fn into_class(to: Ipv4Addr) -> Drops {
+fn into_class(to: IpAddr) -> Drops {
     Drops {
         class_to: [(to, message::class_id(2))].into(),
         ..Drops::default()
@@ -168,7 +168,25 @@ fn a_refusal_says_what_and_why() {
 #[test]
 fn an_interface_that_leads_nowhere_is_none() {
     in_namespace(|| {
-        let none = outward().unwrap_err();
+        let none = outward(TO).unwrap_err();
         assert!(none.contains("no network interface"), "{none}");
     });
+}
+
+#[test]
+fn an_address_is_in_the_network_of_its_own_family_only() {
+    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+    for (own, mask, other, expected) in [
+        ("172.20.0.3", "255.255.0.0", "172.20.9.9", true),
+        ("172.20.0.3", "255.255.0.0", "172.21.0.3", false),
+        ("fd00::3", "ffff:ffff::", "fd00::9", true),
+        ("fd00::3", "ffff:ffff::", "fd00:1::9", false),
+        ("172.20.0.3", "255.255.0.0", "fd00::9", false),
+    ] {
+        assert_eq!(
+            holds(ip(own), ip(mask), ip(other)),
+            expected,
+            "{own} {other}"
+        );
+    }
 }

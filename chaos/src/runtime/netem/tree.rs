@@ -5,7 +5,7 @@ use super::message::class_id;
 use crate::runtime::traffic::Traffic;
 use crate::runtime::traffic::line::longest_queue;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// Lowest number of a class: 1 is that of the root.
@@ -16,7 +16,7 @@ const FIRST: u16 = 2;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
     /// Receiver.
-    pub to: Ipv4Addr,
+    pub to: IpAddr,
     /// What is done.
     pub traffic: Traffic,
     /// Number of its class.
@@ -31,7 +31,7 @@ pub(super) struct Tree(Vec<Line>);
 
 impl Tree {
     /// The lines that are still to be made for this to be so.
-    pub fn missing(&self, wanted: &BTreeMap<Ipv4Addr, Traffic>) -> Vec<Line> {
+    pub fn missing(&self, wanted: &BTreeMap<IpAddr, Traffic>) -> Vec<Line> {
         let mut taken: Vec<u16> = self.0.iter().map(|line| line.class).collect();
         let mut missing = Vec::new();
         for (to, traffic) in wanted {
@@ -58,7 +58,7 @@ impl Tree {
     }
 
     /// The classes that packets to these receivers go into.
-    pub fn classes(&self, wanted: &BTreeMap<Ipv4Addr, Traffic>) -> BTreeMap<Ipv4Addr, u32> {
+    pub fn classes(&self, wanted: &BTreeMap<IpAddr, Traffic>) -> BTreeMap<IpAddr, u32> {
         let found = wanted
             .iter()
             .filter_map(|(to, traffic)| Some((*to, class_id(self.find(to, traffic)?.class))));
@@ -66,7 +66,7 @@ impl Tree {
     }
 
     /// From now on packets go into these lines only: the others empty themselves.
-    pub fn keep(&mut self, wanted: &BTreeMap<Ipv4Addr, Traffic>, now: Instant) {
+    pub fn keep(&mut self, wanted: &BTreeMap<IpAddr, Traffic>, now: Instant) {
         for line in &mut self.0 {
             if wanted.get(&line.to) == Some(&line.traffic) {
                 line.empty = None;
@@ -84,7 +84,7 @@ impl Tree {
 
     /// Lines that are only kept for what they hold, and that kernels would not let be beside those
     /// that are still to be made: one that doubles packets has to be alone.
-    pub fn in_the_way(&self, wanted: &BTreeMap<Ipv4Addr, Traffic>) -> Vec<u16> {
+    pub fn in_the_way(&self, wanted: &BTreeMap<IpAddr, Traffic>) -> Vec<u16> {
         let doubles = |line: &Line| !line.traffic.duplicate.is_never();
         let missing = self.missing(wanted);
         let leaves =
@@ -105,7 +105,7 @@ impl Tree {
         self.0.is_empty()
     }
 
-    fn find(&self, to: &Ipv4Addr, traffic: &Traffic) -> Option<&Line> {
+    fn find(&self, to: &IpAddr, traffic: &Traffic) -> Option<&Line> {
         let is = |line: &&Line| line.to == *to && line.traffic == *traffic;
         self.0.iter().find(is)
     }
@@ -124,8 +124,8 @@ mod tests {
     use super::*;
     use crate::runtime::traffic::Share;
 
-    fn peer(n: u8) -> Ipv4Addr {
-        Ipv4Addr::new(198, 18, 0, n)
+    fn peer(n: u8) -> IpAddr {
+        IpAddr::from([198, 18, 0, n])
     }
 
     fn delay(ms: u64) -> Traffic {
@@ -135,7 +135,7 @@ mod tests {
         }
     }
 
-    fn make(tree: &mut Tree, wanted: &BTreeMap<Ipv4Addr, Traffic>) -> usize {
+    fn make(tree: &mut Tree, wanted: &BTreeMap<IpAddr, Traffic>) -> usize {
         let missing = tree.missing(wanted);
         let n = missing.len();
         missing.into_iter().for_each(|line| tree.add(line));

@@ -265,12 +265,34 @@ impl Rule {
         self.expression("target", data.bytes(3, &info)).0
     }
 
+    /// Goes on only if the one byte that was loaded is none below and none above these.
+    pub fn within(self, first: u8, last: u8) -> Self {
+        const LESS_OR_EQUAL: u32 = 3;
+        const GREATER_OR_EQUAL: u32 = 5;
+        // NFTA_CMP_SREG, _OP, _DATA
+        let compare = |rule: Rule, how, with: u8| {
+            let data = Attributes::new().u32(1, REGISTER).u32(2, how);
+            rule.expression("cmp", data.nest(3, Attributes::new().bytes(1, &[with])))
+        };
+        compare(compare(self, GREATER_OR_EQUAL, first), LESS_OR_EQUAL, last)
+    }
+
     /// Drops the packet; the last expression.
     pub fn drop_packet(self) -> Attributes {
-        const VERDICT_REGISTER: u32 = 0;
         const NF_DROP: u32 = 0;
+        self.ends(NF_DROP)
+    }
+
+    /// Lets it through, past all other rules of the chain; the last expression.
+    pub fn accept_packet(self) -> Attributes {
+        const NF_ACCEPT: u32 = 1;
+        self.ends(NF_ACCEPT)
+    }
+
+    fn ends(self, verdict: u32) -> Attributes {
+        const VERDICT_REGISTER: u32 = 0;
         // NFTA_DATA_VERDICT, NFTA_VERDICT_CODE
-        let verdict = Attributes::new().nest(2, Attributes::new().u32(1, NF_DROP));
+        let verdict = Attributes::new().nest(2, Attributes::new().u32(1, verdict));
         let data = Attributes::new().u32(1, VERDICT_REGISTER).nest(2, verdict);
         self.expression("immediate", data).0
     }

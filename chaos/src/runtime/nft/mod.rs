@@ -3,7 +3,8 @@
 //!
 //! One table of our own holds two chains before connection tracking
 //! (priority -300), so that established connections stop as well, and sets
-//! whose elements expire: the lease. Packets of those in `from` are dropped on
+//! whose elements expire: the lease. Each set is there twice, for IPv4 and for
+//! IPv6; how neighbours find each other is spared, which IPv4 does outside IP. Packets of those in `from` are dropped on
 //! their way in, and while `silent` holds its only element everything is dropped
 //! both ways but loopback. Two more sets hold whose packets are rejected, and
 //! whose are handed to a queue in user space, and a map says to whom packets are
@@ -19,7 +20,7 @@ mod socket;
 use self::message::{APPEND, Attributes, Batch, CREATE, EXCLUSIVE};
 use self::socket::Socket;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 pub use self::socket::NftError;
@@ -37,20 +38,34 @@ const DELSETELEM: u8 = 14;
 const PRIORITY: i32 = -300;
 /// What `silent` holds.
 const SILENT_KEY: [u8; 4] = [0, 0, 0, 1];
-/// Names of the sets.
-const FROM: &str = "from";
+/// A family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+/// Both.
+const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+/// Names of the sets, of either family.
+const FROM: [&str; 2] = ["from", "from6"];
+const REJECT: [&str; 2] = ["reject", "reject6"];
+const QUEUED: [&str; 2] = ["queued", "queued6"];
+/// Names of the maps from receivers to classes.
+const CLASS_TO: [&str; 2] = ["class-to", "class-to6"];
+/// Name of the set that says whether everything is dropped.
 const SILENT: &str = "silent";
-const REJECT: &str = "reject";
-const QUEUED: &str = "queued";
-/// Name of the map from receivers to classes.
-const CLASS_TO: &str = "class-to";
-/// All, with the numbers that they have while they are made.
-const SETS: [(u32, &str); 5] = [
-    (1, FROM),
-    (2, SILENT),
-    (3, REJECT),
-    (4, QUEUED),
-    (5, CLASS_TO),
+/// All, with what their keys are; they are numbered from 1 while they are made.
+const SETS: [(&str, Family); 9] = [
+    (SILENT, Family::V4),
+    (FROM[0], Family::V4),
+    (FROM[1], Family::V6),
+    (REJECT[0], Family::V4),
+    (REJECT[1], Family::V6),
+    (QUEUED[0], Family::V4),
+    (QUEUED[1], Family::V6),
+    (CLASS_TO[0], Family::V4),
+    (CLASS_TO[1], Family::V6),
 ];
 /// Of packets that have been through the queue.
 pub(in crate::runtime) const QUEUED_MARK: u32 = 0x6764;
@@ -59,19 +74,19 @@ pub(in crate::runtime) const QUEUED_MARK: u32 = 0x6764;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Drops {
     /// Senders whose packets are dropped.
-    pub from: BTreeSet<Ipv4Addr>,
+    pub from: BTreeSet<IpAddr>,
     /// Whether everything is dropped but loopback.
     pub silent: bool,
     /// Senders whose packets are rejected.
-    pub reject: BTreeSet<Ipv4Addr>,
+    pub reject: BTreeSet<IpAddr>,
     /// Senders whose packets go through the queue.
-    pub queued: BTreeSet<Ipv4Addr>,
+    pub queued: BTreeSet<IpAddr>,
     /// Receivers to whom packets are put into a class of the traffic control, as their priority.
-    pub class_to: BTreeMap<Ipv4Addr, u32>,
+    pub class_to: BTreeMap<IpAddr, u32>,
 }
 
 /// Of a set, or of a map with what the key stands for.
-type Element = ([u8; 4], Option<[u8; 4]>);
+type Element = (Vec<u8>, Option<[u8; 4]>);
 
 impl Drops {
     /// Whether nothing is dropped.
@@ -79,22 +94,39 @@ impl Drops {
         *self == Drops::default()
     }
 
-    fn sets(&self) -> [(&'static str, Vec<Element>); 5] {
-        let octets = |ips: &BTreeSet<Ipv4Addr>| ips.iter().map(|ip| (ip.octets(), None)).collect();
-        let silent = if self.silent {
-            vec![(SILENT_KEY, None)]
-        } else {
-            Vec::new()
-        };
-        let classes = self.class_to.iter();
-        let classes = classes.map(|(ip, class)| (ip.octets(), Some(class.to_ne_bytes())));
-        [
-            (FROM, octets(&self.from)),
-            (SILENT, silent),
-            (REJECT, octets(&self.reject)),
-            (QUEUED, octets(&self.queued)),
-            (CLASS_TO, classes.collect()),
-        ]
+    fn sets(&self) -> Vec<(&'static str, Vec<Element>)> {
+        let mut sets = Vec::new();
+        if self.silent {
+            sets.push((SILENT, vec![(SILENT_KEY.to_vec(), None)]));
+        }
+        for (at, family) in FAMILIES.into_iter().enumerate() {
+            let keys = |ips: &BTreeSet<IpAddr>| -> Vec<Element> {
+                let of = ips.iter().filter_map(|ip| family.key(ip));
+                of.map(|key| (key, None)).collect()
+            };
+            let classes = self
+                .class_to
+                .iter()
+                .filter_map(|(ip, class)| Some((family.key(ip)?, Some(class.to_ne_bytes()))));
+            sets.extend([
+                (FROM[at], keys(&self.from)),
+                (REJECT[at], keys(&self.reject)),
+                (QUEUED[at], keys(&self.queued)),
+                (CLASS_TO[at], classes.collect()),
+            ]);
+        }
+        sets
+    }
+}
+
+impl Family {
+    /// Bytes of an address of this family.
+    fn key(self, ip: &IpAddr) -> Option<Vec<u8>> {
+        match (self, ip) {
+            (Family::V4, IpAddr::V4(ip)) => Some(ip.octets().to_vec()),
+            (Family::V6, IpAddr::V6(ip)) => Some(ip.octets().to_vec()),
+            (Family::V4 | Family::V6, _) => None,
+        }
     }
 }
 
@@ -138,9 +170,10 @@ impl Filter {
         for (name, hook) in [("input", 1), ("output", 3)] {
             batch.message(NEWCHAIN, CREATE, "chain", filter.chain(name, hook));
         }
-        for (id, set) in SETS {
-            batch.message(NEWSET, CREATE, "set", filter.set(set, id));
+        for (id, (set, family)) in (1..).zip(SETS) {
+            batch.message(NEWSET, CREATE, "set", filter.set(set, family, id));
         }
+        filter.rules(&mut batch, "neighbours", rules::neighbours());
         filter.rules(&mut batch, "rule", rules::drops());
         filter.socket.commit(batch)?;
         Ok(filter)
@@ -196,7 +229,7 @@ impl Filter {
     pub fn enable_classes(&mut self) -> Result<(), NftError> {
         if !self.classes {
             let mut batch = self.socket.batch();
-            self.rules(&mut batch, "class rule", vec![rules::classes()]);
+            self.rules(&mut batch, "class rule", rules::classes());
             self.socket.commit(batch)?;
             self.classes = true;
         }
@@ -219,16 +252,22 @@ impl Filter {
             .text(7, "filter")
     }
 
-    fn set(&self, name: &str, id: u32) -> Attributes {
+    fn set(&self, name: &str, family: Family, id: u32) -> Attributes {
         const MAP_FLAG: u32 = 0x8;
         const TIMEOUT_FLAG: u32 = 0x10;
+        // Numbers that only tools look at: ipv4_addr, ipv6_addr, classid.
         const IPV4_ADDR: u32 = 7;
+        const IPV6_ADDR: u32 = 8;
         const CLASS_ID: u32 = 23;
-        let map = name == CLASS_TO;
+        let (key, length) = match family {
+            Family::V4 => (IPV4_ADDR, 4),
+            Family::V6 => (IPV6_ADDR, 16),
+        };
+        let map = CLASS_TO.contains(&name);
         let flags = TIMEOUT_FLAG | if map { MAP_FLAG } else { 0 };
         // NFTA_SET_NAME, _FLAGS, _KEY_TYPE, _KEY_LEN
         let mut set = self.named().text(2, name).u32(3, flags);
-        set = set.u32(4, IPV4_ADDR).u32(5, 4);
+        set = set.u32(4, key).u32(5, length);
         if map {
             // NFTA_SET_DATA_TYPE, _DATA_LEN
             set = set.u32(6, CLASS_ID).u32(7, 4);
@@ -282,7 +321,7 @@ impl Filter {
             self.enable_classes()?;
         }
         let mut batch = self.socket.batch();
-        for (_, set) in SETS {
+        for (set, _) in SETS {
             // Without elements it empties the set.
             batch.message(DELSETELEM, 0, "empty set", self.named().text(2, set));
         }

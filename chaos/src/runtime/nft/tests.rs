@@ -40,7 +40,7 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     }
 }
 
-fn ip(text: &str) -> BTreeSet<Ipv4Addr> {
+fn ip(text: &str) -> BTreeSet<IpAddr> {
     BTreeSet::from([text.parse().unwrap()])
 }
 
@@ -153,5 +153,46 @@ fn a_rejection_is_heard_even_where_both_ends_reject() {
         assert!(!passes("127.0.0.1", "127.0.0.3"));
         assert!(!refused(&mut filter, Drops::default()));
         assert!(passes("127.0.0.1", "127.0.0.3"));
+    });
+}
+
+/// Over IPv6 a namespace has one address of its own, which then is its own peer; none where the
+/// kernel has no IPv6.
+const SELF6: &str = "::1";
+
+fn has_ipv6() -> bool {
+    UdpSocket::bind((SELF6, 0)).is_ok()
+}
+
+#[test]
+fn ipv6_is_cut_and_told_apart_from_ipv4() {
+    in_namespace(|| {
+        if !has_ipv6() {
+            return println!("skipped: no IPv6 here");
+        }
+        let mut filter = Filter::create("gameday_test", LONG).unwrap();
+        let cut = |peer: &str| Drops {
+            from: ip(peer),
+            ..Drops::default()
+        };
+        assert!(passes(SELF6, SELF6));
+        filter.replace(&cut(SELF6)).unwrap();
+        assert!(!passes(SELF6, SELF6));
+        assert!(passes("127.0.0.1", "127.0.0.2"));
+        assert!(filter.renew(&cut(SELF6)).unwrap());
+        assert!(!passes(SELF6, SELF6));
+        filter.replace(&cut("127.0.0.1")).unwrap();
+        assert!(passes(SELF6, SELF6));
+        assert!(!passes("127.0.0.1", "127.0.0.2"));
+        let reject = Drops {
+            reject: ip(SELF6),
+            ..Drops::default()
+        };
+        filter.replace(&reject).unwrap();
+        let listener = std::net::TcpListener::bind((SELF6, 0)).unwrap();
+        let target = listener.local_addr().unwrap();
+        let refused = std::net::TcpStream::connect_timeout(&target, Duration::from_secs(20));
+        let kind = refused.unwrap_err().kind();
+        assert_eq!(kind, io::ErrorKind::ConnectionRefused);
     });
 }

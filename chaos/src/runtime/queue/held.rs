@@ -7,14 +7,14 @@ use crate::runtime::traffic::line::Line;
 use rand::{Rng, RngExt};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Packets that are held at most; the newest are lost beyond that.
 const MOST_HELD: usize = 20_000;
 
 /// What is done to the traffic of each sender, where it arrives.
-pub(crate) type Shaping = BTreeMap<Ipv4Addr, Traffic>;
+pub(crate) type Shaping = BTreeMap<IpAddr, Traffic>;
 
 /// What is to be done now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) enum Act {
 struct Waiting {
     at: Duration,
     order: u64,
-    sender: Ipv4Addr,
+    sender: IpAddr,
     act: Act,
 }
 
@@ -55,7 +55,7 @@ impl Ord for Waiting {
 /// All that wait.
 #[derive(Default)]
 pub(super) struct Held {
-    lines: HashMap<Ipv4Addr, Line>,
+    lines: HashMap<IpAddr, Line>,
     shaping: Shaping,
     waiting: BinaryHeap<Reverse<Waiting>>,
     order: u64,
@@ -66,7 +66,7 @@ impl Held {
     pub fn set(&mut self, shaping: Shaping) {
         let old = std::mem::replace(&mut self.shaping, shaping);
         let new = &self.shaping;
-        let same = |sender: &Ipv4Addr| old.get(sender) == new.get(sender);
+        let same = |sender: &IpAddr| old.get(sender) == new.get(sender);
         self.lines.retain(|sender, _| same(sender));
         for (sender, traffic) in new {
             self.lines
@@ -138,10 +138,14 @@ impl Held {
     }
 }
 
-/// Who sent an IPv4 packet.
-fn sender(packet: &Packet<'_>) -> Option<Ipv4Addr> {
-    let octets: [u8; 4] = packet.bytes.get(12..16)?.try_into().ok()?;
-    Some(octets.into())
+/// Who sent a packet.
+fn sender(packet: &Packet<'_>) -> Option<IpAddr> {
+    let octets = |from: usize, to: usize| packet.bytes.get(from..to);
+    match packet.bytes.first()? >> 4 {
+        4 => Some(IpAddr::from(*octets(12, 16)?.first_chunk::<4>()?)),
+        6 => Some(IpAddr::from(*octets(8, 24)?.first_chunk::<16>()?)),
+        _ => None,
+    }
 }
 
 /// The same with one bit changed. It is in the second half of the packet, where what is sent is,
@@ -162,9 +166,10 @@ mod tests {
     use crate::runtime::traffic::Share;
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
+    use std::net::Ipv4Addr;
 
     const MS: Duration = Duration::from_millis(1);
-    const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 
     fn held(traffic: Traffic) -> (Held, ChaCha8Rng) {
         let mut held = Held::default();
@@ -174,7 +179,8 @@ mod tests {
 
     fn bytes() -> Vec<u8> {
         let mut bytes = vec![7; 100];
-        bytes[12..16].copy_from_slice(&PEER.octets());
+        bytes[0] = 0x45;
+        bytes[12..16].copy_from_slice(&[10, 0, 0, 1]);
         bytes
     }
 
@@ -211,11 +217,25 @@ mod tests {
     }
 
     #[test]
+    fn senders_are_known_by_either_family() {
+        let (mut v4, mut v6) = (bytes(), bytes());
+        v4[0] = 0x46;
+        v6[0] = 0x60;
+        v6[8..24].copy_from_slice(&[9; 16]);
+        assert_eq!(sender(&packet(1, &v4)), Some(PEER));
+        assert_eq!(sender(&packet(1, &v6)), Some(IpAddr::from([9; 16])));
+        v6[0] = 0x70;
+        for bytes in [&v6[..], &[0x60; 23], &[0x40; 15], b""] {
+            assert_eq!(sender(&packet(1, bytes)), None);
+        }
+    }
+
+    #[test]
     fn what_waits_goes_on_at_once_when_its_sender_is_free() {
         let (mut held, mut random) = held(delay(5000));
         let bytes = bytes();
         held.take(&packet(1, &bytes), MS, &mut random);
-        let other = Ipv4Addr::new(198, 18, 9, 9);
+        let other = IpAddr::from([198, 18, 9, 9]);
         held.set(Shaping::from([(PEER, delay(5000)), (other, delay(1))]));
         assert_eq!(held.due(MS * 2), None);
         held.set(Shaping::default());

@@ -62,7 +62,7 @@ impl Queue {
     /// The kernel has no such queue, somebody else listens, or a right is missing.
     pub fn open() -> Result<Self, String> {
         let netlink = netlink().map_err(|e| format!("NFQUEUE: {e}"))?;
-        let raw = raw().map_err(|e| format!("a raw socket, for doubled packets: {e}"))?;
+        let raw = Raw::open().map_err(|e| format!("a raw socket, for doubled packets: {e}"))?;
         for (sequence, what, bytes) in setup(QUEUE) {
             configure(netlink.as_raw_fd(), sequence, &bytes)
                 .map_err(|e| format!("NFQUEUE: {what}: {e}"))?;
@@ -143,7 +143,7 @@ impl Shared {
 /// The thread.
 struct Server {
     netlink: OwnedFd,
-    raw: OwnedFd,
+    raw: Raw,
     woken: UnixDatagram,
     shared: Weak<Shared>,
     epoch: Instant,
@@ -264,7 +264,7 @@ impl Server {
             Act::Send(bytes) => {
                 // Its original has to go first.
                 self.answer(verdicts)?;
-                send_raw(self.raw.as_raw_fd(), &bytes);
+                self.raw.send(&bytes);
             }
         }
         if verdicts.len() > 32 << 10 {
@@ -319,30 +319,64 @@ fn persist(mut work: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     work()
 }
 
-/// Sends an IPv4 packet as it is. One that cannot be sent is lost, which a copy may be.
-fn send_raw(fd: RawFd, packet: &[u8]) {
-    let Some(octets) = packet.get(16..20) else {
-        return;
-    };
-    let mut octets_of = [0; 4];
-    octets_of.copy_from_slice(octets);
-    let to = libc::sockaddr_in {
-        sin_family: libc::AF_INET as libc::sa_family_t,
-        sin_port: 0,
-        sin_addr: libc::in_addr {
-            s_addr: u32::from_ne_bytes(octets_of),
-        },
-        sin_zero: [0; 8],
-    };
+/// Raw sockets for whole packets, with the mark that the rules spare.
+struct Raw {
+    ipv4: OwnedFd,
+    /// None on a kernel without it.
+    ipv6: Option<OwnedFd>,
+}
+
+impl Raw {
+    fn open() -> io::Result<Self> {
+        Ok(Raw {
+            ipv4: raw(libc::AF_INET)?,
+            ipv6: raw(libc::AF_INET6).ok(),
+        })
+    }
+
+    /// Sends a packet as it is. One that cannot be sent is lost, which a copy may be.
+    fn send(&self, packet: &[u8]) {
+        // SAFETY: zeroes are a valid address of either family, which the two fields below make
+        // whole.
+        let (mut to4, mut to6) = unsafe {
+            let to4: libc::sockaddr_in = std::mem::zeroed();
+            let to6: libc::sockaddr_in6 = std::mem::zeroed();
+            (to4, to6)
+        };
+        let receiver = |from: usize, to: usize| packet.get(from..to);
+        match (packet.first().map(|byte| byte >> 4), &self.ipv6) {
+            (Some(4), _) => {
+                let Some(octets) = receiver(16, 20).and_then(<[u8]>::first_chunk::<4>) else {
+                    return;
+                };
+                to4.sin_family = libc::AF_INET as libc::sa_family_t;
+                to4.sin_addr.s_addr = u32::from_ne_bytes(*octets);
+                send_to(&self.ipv4, packet, &to4);
+            }
+            (Some(6), Some(ipv6)) => {
+                let Some(octets) = receiver(24, 40).and_then(<[u8]>::first_chunk::<16>) else {
+                    return;
+                };
+                to6.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+                to6.sin6_addr.s6_addr = *octets;
+                send_to(ipv6, packet, &to6);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Sends to a socket address, `libc::sockaddr_in` or `libc::sockaddr_in6`.
+fn send_to<A>(fd: &OwnedFd, packet: &[u8], to: &A) {
     // SAFETY: the buffer and the address are valid for the lengths that are given.
     unsafe {
         libc::sendto(
-            fd,
+            fd.as_raw_fd(),
             packet.as_ptr().cast(),
             packet.len(),
             libc::MSG_DONTWAIT,
-            (&raw const to).cast(),
-            size_of::<libc::sockaddr_in>() as libc::socklen_t,
+            std::ptr::from_ref(to).cast(),
+            size_of::<A>() as libc::socklen_t,
         );
     }
 }
@@ -356,11 +390,11 @@ fn netlink() -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-fn raw() -> io::Result<OwnedFd> {
+fn raw(family: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: no pointers; a descriptor that is returned is new and ours.
     let fd = unsafe {
         let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
-        match libc::socket(libc::AF_INET, kind, libc::IPPROTO_RAW) {
+        match libc::socket(family, kind, libc::IPPROTO_RAW) {
             -1 => return Err(io::Error::last_os_error()),
             fd => OwnedFd::from_raw_fd(fd),
         }

@@ -47,10 +47,10 @@ impl Place {
 
     /// What comes from the peer is treated so.
     fn set(&mut self, traffic: Traffic, lease: Duration) {
-        let shaping = Shaping::from([(PEER, traffic)]);
+        let shaping = Shaping::from([(PEER.into(), traffic)]);
         self.queue.set(shaping, lease).unwrap();
         let drops = Drops {
-            queued: [PEER].into(),
+            queued: [PEER.into()].into(),
             ..Drops::default()
         };
         self.filter.replace(&drops).unwrap();
@@ -235,4 +235,41 @@ fn a_verdict_that_the_kernel_had_no_room_for_is_given_again() {
     let mut times = u32::MAX;
     let never = persist(|| refuse(libc::ENOBUFS, &mut times)).unwrap_err();
     assert_eq!(never.raw_os_error(), Some(libc::ENOBUFS));
+}
+
+/// The namespace's own address is its own peer.
+#[test]
+fn a_packet_of_ipv6_is_delayed_and_doubled() {
+    in_namespace(|| {
+        let own = std::net::Ipv6Addr::LOCALHOST;
+        let Ok(receiver) = UdpSocket::bind((own, 0)) else {
+            return println!("skipped: no IPv6 here");
+        };
+        let patience = Some(Duration::from_secs(20));
+        receiver.set_read_timeout(patience).unwrap();
+        let sender = UdpSocket::bind((own, 0)).unwrap();
+        let mut filter = Filter::create("gameday_test", LONG).unwrap();
+        let queue = Queue::open().unwrap();
+        let traffic = Traffic {
+            delay: Duration::from_millis(200),
+            duplicate: Share::of(1.0),
+            ..Traffic::default()
+        };
+        queue
+            .set(Shaping::from([(own.into(), traffic)]), LONG)
+            .unwrap();
+        let drops = Drops {
+            queued: [own.into()].into(),
+            ..Drops::default()
+        };
+        filter.replace(&drops).unwrap();
+        let sent = Instant::now();
+        sender
+            .send_to(b"x", receiver.local_addr().unwrap())
+            .unwrap();
+        for _ in 0..2 {
+            assert_eq!(receiver.recv(&mut [0; 8]).unwrap(), 1);
+            assert!(sent.elapsed() >= Duration::from_millis(199));
+        }
+    });
 }
