@@ -29,12 +29,7 @@ impl Partition {
     }
 
     fn links(&self, scene: &Scene) -> Links {
-        shape::links(
-            &self.shape,
-            &self.sides,
-            &scene.topology,
-            &scene.instruments,
-        )
+        shape::links_in(&self.shape, &self.sides, scene)
     }
 }
 

@@ -7,6 +7,7 @@
 //! no sense. Then give it a name in [`FaultKind`](super::FaultKind). Injection,
 //! lease, proof and revert are the same for all shapes.
 
+use super::Scene;
 use crate::quorum::{minority, replica_azs};
 use crate::runtime::Link;
 use gameday_record::{Node, Topology};
@@ -80,6 +81,15 @@ pub(super) fn links(
         }
     }
     out
+}
+
+/// Those of them that there are where it is done.
+pub(super) fn links_in(shape: &Shape, sides: &[Vec<String>], scene: &Scene) -> Links {
+    let mut links = links(shape, sides, &scene.topology, &scene.instruments);
+    for some in [&mut links.cut, &mut links.open] {
+        some.retain(|link| scene.runtime.linked(&link.from, &link.to));
+    }
+    links
 }
 
 /// An instrument stands with the nodes of its AZ if all of them are on one

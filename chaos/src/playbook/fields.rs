@@ -16,6 +16,9 @@ pub(super) const MAX_BYTES: u64 = 256 << 10;
 /// A value of the tree with its place.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
+/// Most names in a list or a table.
+pub(super) const MAX_NAMES: usize = 100;
+
 /// Most mistakes that are reported; a binary file would have thousands.
 const MAX_ERRORS: usize = 50;
 
@@ -338,6 +341,27 @@ pub(super) fn text(
             }
         }
         other => wrong_type(key, "a text in quotes", other, value.span(), m),
+    }
+}
+
+/// A list of 1 to `count` texts of at most `most` characters each.
+pub(super) fn texts(
+    key: &str,
+    value: &Value<'_>,
+    most: usize,
+    count: usize,
+    m: &mut Mistakes<'_>,
+) -> Option<Vec<String>> {
+    match value.get_ref() {
+        DeValue::Array(list) if (1..=count).contains(&list.len()) => {
+            let read: Vec<_> = list.iter().map(|v| text(key, v, most, m)).collect();
+            read.into_iter().collect()
+        }
+        DeValue::Array(_) => {
+            m.wrong(value.span(), format!("'{key}' has 1 to {count} texts"));
+            None
+        }
+        other => wrong_type(key, "a list of texts", other, value.span(), m),
     }
 }
 

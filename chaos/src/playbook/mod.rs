@@ -19,6 +19,7 @@ mod selector;
 mod step;
 mod steps;
 pub mod suggest;
+mod system;
 mod traffic;
 mod until;
 pub mod values;
@@ -30,6 +31,7 @@ pub use measuring::Measuring;
 pub use sections::Baseline;
 pub use selector::{Draw, Selector};
 pub use step::{Random, Start, Step, Weighted};
+pub use system::{RoleSpec, System};
 pub use until::Until;
 
 use fields::{Fields, MAX_BYTES, Mistakes, section};
@@ -54,8 +56,10 @@ pub struct Playbook {
     pub allow_quorum_loss: bool,
     /// Whether steps may destroy what nodes have stored.
     pub allow_data_loss: bool,
-    /// The store to start.
+    /// The store to start, unless a system is adopted.
     pub cluster: ClusterSpec,
+    /// What is adopted instead.
+    pub system: Option<System>,
     /// What the canaries do, what must hold, and what would wake somebody.
     pub measuring: Measuring,
     /// How the healthy cluster is measured before any fault.
@@ -73,9 +77,10 @@ pub struct Playbook {
 /// Name of the first table that canaries use, unless it is chosen elsewhere.
 pub const TABLE: &str = "canary";
 
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 11] = [
     "playbook",
     "cluster",
+    "system",
     measuring::SECTIONS[0],
     measuring::SECTIONS[1],
     measuring::SECTIONS[2],
@@ -151,6 +156,13 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
     let cluster = section(&top, "cluster", m)
         .map(|(t, span)| sections::cluster(t, span, m))
         .unwrap_or_default();
+    let system = section(&top, "system", m).map(|(t, span)| system::read(t, span, m));
+    if system.is_some() && top.get("cluster").is_some() {
+        m.wrong(
+            top.key_span("cluster"),
+            "a playbook is about a [system] that is adopted or a [cluster] that is started, not both",
+        );
+    }
     let measuring = measuring::read(&top, TABLE, m);
     let baseline = section(&top, "baseline", m)
         .map(|(t, span)| sections::baseline(t, span, m))
@@ -158,9 +170,18 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
     let cooldown = section(&top, "cooldown", m).map_or(sections::COOLDOWN, |(t, span)| {
         sections::cooldown(t, span, m)
     });
-    let groups = Groups::Partitions {
-        tables: measuring.workload.table_names(TABLE),
-        each: cluster.partitions,
+    let system = match system {
+        // What its steps can name is not known.
+        Some(None) => return None,
+        Some(system) => system,
+        None => None,
+    };
+    let groups = match &system {
+        Some(system) => system.groups(),
+        None => Groups::Partitions {
+            tables: measuring.workload.table_names(TABLE),
+            each: cluster.partitions,
+        },
     };
     let random = random::read(&top, &groups, m);
     let steps = steps::read(&top, &groups, &measuring.alarms, m);
@@ -172,6 +193,7 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
         allow_quorum_loss: head.allow_quorum_loss,
         allow_data_loss: head.allow_data_loss,
         cluster,
+        system,
         measuring,
         baseline,
         steps,

@@ -29,6 +29,7 @@ pub(super) async fn check(shared: &Shared) {
     let mut links = all(&scene.topology, &scene.instruments);
     // Of a node that died by accident it is known already that it does not answer.
     let down = shared.accidents.down();
+    links.retain(|link| scene.runtime.linked(&link.from, &link.to));
     links.retain(|link| !down.contains(&link.from) && !down.contains(&link.to));
     let look = || look(scene.runtime.as_ref(), &links);
     let proof = until(REACH, |v| v == Verdict::Pass, look).await;

@@ -259,6 +259,11 @@ pub trait Runtime: Send + Sync {
         sounding: Sounding,
     ) -> Fut<'a, Vec<Result<Heard, String>>>;
 
+    /// Whether anything could pass from one unit to the other at all: there is a link between them.
+    fn linked(&self, _from: &str, _to: &str) -> bool {
+        true
+    }
+
     /// Faults of links that ended by themselves since the runtime was made, because control over them was
     /// lost for longer than their lease: one sentence each. A fault held meanwhile is not proven.
     fn lapses(&self) -> Vec<String> {

@@ -41,12 +41,7 @@ impl Shaped {
     }
 
     fn links(&self, scene: &Scene) -> Links {
-        shape::links(
-            &self.shape,
-            &self.sides,
-            &scene.topology,
-            &scene.instruments,
-        )
+        shape::links_in(&self.shape, &self.sides, scene)
     }
 
     fn before(&self) -> Sight {

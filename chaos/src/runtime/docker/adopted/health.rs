@@ -1,21 +1,16 @@
 //! Whether an adopted container serves, found out as its owner says, over ways
 //! that no fault of links touches.
 
+use super::exec;
 use super::undo::inspect;
 use crate::runtime::agent::{AgentAnswer, AgentRequest};
-use crate::runtime::docker::engine::is_missing;
 use crate::runtime::docker::pod::Agent;
 use bollard::Docker;
-use bollard::exec::StartExecResults;
-use bollard::models::{ContainerState, ExecConfig, HealthStatusEnum};
-use futures_util::StreamExt;
+use bollard::models::{ContainerState, HealthStatusEnum};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::time::timeout;
-
-/// Most bytes of a command's output that are looked at.
-const MAX_OUTPUT: usize = 4096;
 
 /// How the health of a container is found out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,42 +121,14 @@ async fn connects(place: &Place<'_>, port: u16, deadline: Duration) -> Result<()
 }
 
 async fn succeeds(place: &Place<'_>, command: &[String]) -> Result<(), String> {
-    let say = |e: bollard::errors::Error| match is_missing(&e) {
-        true => "it was removed".to_string(),
-        false => e.to_string(),
-    };
-    let config = ExecConfig {
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        cmd: Some(command.to_vec()),
-        ..ExecConfig::default()
-    };
-    let made = place
-        .docker
-        .create_exec(place.id, config)
-        .await
-        .map_err(say)?;
-    let mut output = Vec::new();
-    let started = place.docker.start_exec(&made.id, None).await.map_err(say)?;
-    if let StartExecResults::Attached {
-        output: mut parts, ..
-    } = started
-    {
-        while let Some(part) = parts.next().await {
-            let bytes = part.map_err(say)?.into_bytes();
-            let room = MAX_OUTPUT - output.len();
-            output.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        }
-    }
-    let ended = place.docker.inspect_exec(&made.id).await.map_err(say)?;
-    match ended.exit_code {
-        Some(0) => Ok(()),
-        Some(code) => Err(format!(
+    let ran = exec::run(place.docker, place.id, command).await?;
+    match ran.code {
+        0 => Ok(()),
+        code => Err(format!(
             "{} ended with {code}: {}",
             command.join(" "),
-            String::from_utf8_lossy(&output).trim()
+            ran.said()
         )),
-        None => Err(format!("{} has not ended", command.join(" "))),
     }
 }
 

@@ -6,10 +6,11 @@ use super::discover::Target;
 use super::follow::{Followed, places};
 use super::found::Found;
 use super::health::Check;
+use super::leader::LeaderProbe;
 use super::life::Life;
 use super::refuse::Part;
 use super::snapshot::{Before, Record};
-use super::{events, health, snapshot, undo};
+use super::{events, exec, health, snapshot, undo};
 use crate::abilities::{Abilities, Ability, Offer};
 use crate::runtime::control::lock;
 use crate::runtime::docker::acts::{ACT, Acts, PATIENCE, Turn};
@@ -42,7 +43,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// An adopted container.
 struct Adoptee {
@@ -319,6 +320,29 @@ impl Adopted {
             })
         });
         try_join_all(all).await
+    }
+
+    /// Whether a container leads, by what its owner says.
+    ///
+    /// # Errors
+    /// It says neither yes nor no in this time.
+    pub async fn leads(
+        &self,
+        unit: &str,
+        probe: &LeaderProbe,
+        within: Duration,
+    ) -> Result<bool, RuntimeError> {
+        let adoptee = self.adoptee(unit)?;
+        let docker = self.docker.clone().with_timeout(PATIENCE);
+        let ran = exec::run(&docker, &adoptee.target.found.id, &probe.exec);
+        let late = |_| {
+            err(format!(
+                "{unit} has not said within {within:?} whether it leads"
+            ))
+        };
+        let ran = timeout(within, ran).await.map_err(late)?;
+        let led = ran.and_then(|ran| probe.judge(&ran));
+        led.map_err(|why| err(format!("{unit}: {why}")))
     }
 
     fn adoptee(&self, unit: &str) -> Result<Arc<Adoptee>, RuntimeError> {
@@ -607,6 +631,10 @@ impl Runtime for Adopted {
             let ends = self.ends(links)?;
             Ok(measure::measure(&ends, &self.rules.addresses(), sounding).await)
         })
+    }
+
+    fn linked(&self, from: &str, to: &str) -> bool {
+        self.are_linked(from, to)
     }
 
     fn lapses(&self) -> Vec<String> {
