@@ -21,7 +21,7 @@ use crate::support::*;
 use blow::{Blow, Blows};
 use deck::Deck;
 use gameday_chaos::faults::FaultKind;
-use gameday_record::{ProofSide, RunFolder, RunState, TimelineEvent, Verdict};
+use gameday_record::{ProofSide, RunFolder, RunState, TimelineEvent, TimelineLine, Verdict};
 use place::{Disk, Listener};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -63,8 +63,8 @@ enum Moment {
     InForce(u64),
 }
 
-/// A short game day with one fault.
-fn playbook_of(kind: FaultKind) -> String {
+/// A short game day with one fault, in a folder for it.
+fn playbook_in(dir: &Path, kind: FaultKind) -> PathBuf {
     let target = match kind.name() {
         "majority" => "",
         "split" => "groups = [{ az = \"a\" }, { az = \"b\" }]",
@@ -76,26 +76,27 @@ fn playbook_of(kind: FaultKind) -> String {
         _ => "target = { node = \"storage-b1\" }",
     };
     let more = match kind.name() {
-        // To the same build: the change is what matters here.
-        "rolling-upgrade" => format!("binary = \"{}\"\n", env!("CARGO_BIN_EXE_gameday")),
+        "rolling-upgrade" => format!("binary = \"{}\"\n", another_build(dir).display()),
         "crash-loop" => "uptime = \"1s\"\n".into(),
         "traffic" => "delay = \"50ms\"\n".into(),
         _ => String::new(),
     };
-    format!(
+    let text = format!(
         "[playbook]\ntitle = \"killed\"\nseed = 3\nallow_quorum_loss = true\nallow_data_loss = true\n\
          [cluster]\nstorage_nodes_per_az = 1\npartitions = 3\n\
          [workload]\nrate = 30\nkeys = 20\n[baseline]\nfor = \"3s\"\n\
          [[step]]\nfault = \"{}\"\n{target}\n{more}at = \"0s\"\nfor = \"{HOLD_MS}ms\"\n[cooldown]\nfor = \"2s\"\n",
         kind.name()
-    )
+    );
+    let book = dir.join("killed.toml");
+    std::fs::write(&book, text).expect("a playbook");
+    book
 }
 
 pub fn every_fault_has_a_playbook_here() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let book = dir.path().join("killed.toml");
     for kind in FaultKind::ALL {
-        std::fs::write(&book, playbook_of(*kind)).expect("a playbook");
+        let book = playbook_in(dir.path(), *kind);
         let mut plan = gameday();
         // Any place will do: what it cannot do is told in other words than mistakes.
         plan.arg("plan").arg(&book).args(["--runtime", "process"]);
@@ -156,10 +157,9 @@ impl Attempt {
         blows: Blows,
         moment: Moment,
     ) -> Attempt {
-        let book = dir.join("killed.toml");
+        let book = playbook_in(dir, kind);
         let out = dir.join("runs");
         let said = dir.join("said");
-        std::fs::write(&book, playbook_of(kind)).expect("a playbook");
         let disk = blows.has(Blow::FillDisk).then(|| Disk::at(&out, DISK_MIB));
         let mut run = gameday();
         run.arg("run").arg(&book).args(["--runtime", runtime]);
@@ -190,9 +190,27 @@ impl Attempt {
         }
     }
 
-    /// What it said, if that was written down.
+    /// What it and its watchdog said, as far as that was written down, and what it noted.
     fn said(&self) -> String {
-        std::fs::read_to_string(&self.said).unwrap_or_default()
+        let folder = self.folder();
+        let log = folder.as_ref().map(|f| f.join("watchdog.log"));
+        let mut said: String = [Some(self.said.clone()), log]
+            .into_iter()
+            .flatten()
+            .filter_map(|path| std::fs::read_to_string(path).ok())
+            .collect();
+        for line in self.timeline() {
+            if let TimelineEvent::Note { text } = line.event {
+                said.push_str(&text);
+                said.push('\n');
+            }
+        }
+        said
+    }
+
+    fn timeline(&self) -> Vec<TimelineLine> {
+        let timeline = self.folder().map(|f| RunFolder::at(f).read_timeline());
+        timeline.and_then(Result::ok).unwrap_or_default()
     }
 
     /// The run folder, once there is one.
@@ -210,8 +228,7 @@ impl Attempt {
 
     /// Whether its fault is proven to be in force and not proven to be gone.
     fn is_in_force(&self) -> bool {
-        let timeline = self.folder().map(|f| RunFolder::at(f).read_timeline());
-        let timeline = timeline.and_then(Result::ok).unwrap_or_default();
+        let timeline = self.timeline();
         let proven = |wanted: ProofSide| {
             timeline.iter().any(|l| {
                 matches!(&l.event, TimelineEvent::Proof { side, proof, .. }
@@ -316,9 +333,9 @@ impl Attempt {
 
     /// How the run ended, as its timeline tells.
     fn state(&self) -> Option<RunState> {
-        let timeline = RunFolder::at(self.folder()?).read_timeline().ok()?;
-        timeline.iter().rev().find_map(|l| match &l.event {
-            TimelineEvent::Ended { state, .. } => Some(*state),
+        let mut timeline = self.timeline().into_iter().rev();
+        timeline.find_map(|l| match l.event {
+            TimelineEvent::Ended { state, .. } => Some(state),
             _ => None,
         })
     }
@@ -472,13 +489,10 @@ fn campaign(disks: bool) {
 fn gone(attempt: &Attempt, run: &str, with_docker: bool) {
     let began = Instant::now();
     while !left_of(run, with_docker).is_empty() {
-        let log = attempt.folder().map(|f| f.join("watchdog.log"));
-        let log = log.and_then(|log| std::fs::read_to_string(log).ok());
         assert!(
             began.elapsed() < LIMIT,
-            "{:?} is left\n{}\n{}",
+            "{:?} is left\n{}",
             left_of(run, with_docker),
-            log.unwrap_or_default(),
             attempt.said()
         );
         std::thread::sleep(Duration::from_millis(100));

@@ -10,14 +10,15 @@ use crate::runtime::{Launch, agent, facilities};
 use bollard::Docker;
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig,
-    Ipam, IpamConfig, Mount, MountType, NetworkConnectRequest, NetworkCreateRequest,
-    NetworkingConfig, VolumeCreateRequest,
+    Ipam, IpamConfig, Mount, MountType, MountVolumeOptions, NetworkConnectRequest,
+    NetworkCreateRequest, NetworkingConfig,
 };
 use bollard::query_parameters::{
     CreateContainerOptions, ListNetworksOptions, StartContainerOptions,
 };
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Capabilities of an agent: to filter packets, and to send once more one that is to arrive twice.
@@ -44,6 +45,8 @@ pub(super) struct Maker {
     pub marks: RunMarks,
     pub image: String,
     pub network: String,
+    /// Nothing more is made.
+    pub closed: AtomicBool,
 }
 
 /// Which network namespace an agent is in.
@@ -87,15 +90,6 @@ fn unit_name(marks: &RunMarks, unit: &str) -> String {
     format!("{}-{unit}", base_name(marks))
 }
 
-fn mount(volume: String, target: &str) -> Mount {
-    Mount {
-        target: Some(target.into()),
-        source: Some(volume),
-        typ: Some(MountType::VOLUME),
-        ..Default::default()
-    }
-}
-
 /// What a unit is told by its environment, and where its data are.
 fn env(launch: &Launch) -> Vec<String> {
     let told = launch.env.iter().map(|(k, v)| format!("{k}={v}"));
@@ -107,6 +101,18 @@ fn text(e: bollard::errors::Error) -> String {
 }
 
 impl Maker {
+    /// Makes and starts nothing any more.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    fn is_open(&self) -> Result<(), String> {
+        match self.closed.load(Ordering::Relaxed) {
+            true => Err("everything is being taken down".into()),
+            false => Ok(()),
+        }
+    }
+
     fn name(&self, unit: &str) -> String {
         unit_name(&self.marks, unit)
     }
@@ -186,6 +192,7 @@ impl Maker {
     }
 
     async fn create(&self, name: &str, mut body: ContainerCreateBody) -> Result<String, String> {
+        self.is_open()?;
         let labels = body.labels.get_or_insert_default();
         labels.insert(NAME_LABEL.into(), name.into());
         let options = CreateContainerOptions {
@@ -209,23 +216,27 @@ impl Maker {
 
     /// Starts a container that was made.
     pub async fn start(&self, id: &str) -> Result<(), String> {
+        self.is_open()?;
         self.docker
             .start_container(id, None::<StartContainerOptions>)
             .await
             .map_err(text)
     }
 
-    /// The node's volume; made if it is not there. Its name.
-    async fn volume(&self, unit: &str) -> Result<String, String> {
-        let volume = self.name(unit);
-        let request = VolumeCreateRequest {
-            name: Some(volume.clone()),
+    /// The node's volume, which the engine makes with the first container that mounts it. Made by
+    /// itself, it could be removed and then be made once more with that container, without marks.
+    fn mount(&self, unit: &str, target: &str) -> Vec<Mount> {
+        let options = MountVolumeOptions {
             labels: Some(self.marks.labels(unit)),
             ..Default::default()
         };
-        let made = self.docker.create_volume(request).await;
-        made.map_err(|e| format!("volume {volume}: {e}"))?;
-        Ok(volume)
+        vec![Mount {
+            target: Some(target.into()),
+            source: Some(self.name(unit)),
+            typ: Some(MountType::VOLUME),
+            volume_options: Some(options),
+            ..Default::default()
+        }]
     }
 
     /// The agent's container, and for a node with its volume.
@@ -236,10 +247,6 @@ impl Maker {
             folder: node.then(|| NODE_DATA.into()),
         };
         let config = serde_json::to_string(&config).map_err(|e| e.to_string())?;
-        let mounts = match node {
-            true => Some(vec![mount(self.volume(unit).await?, NODE_DATA)]),
-            false => None,
-        };
         let network = match net {
             Net::At(_) | Net::Own => self.network.clone(),
             Net::Of { container, .. } => format!("container:{container}"),
@@ -247,7 +254,7 @@ impl Maker {
         let host = HostConfig {
             network_mode: Some(network),
             cap_add: Some(AGENT_RIGHTS.map(String::from).to_vec()),
-            mounts,
+            mounts: node.then(|| self.mount(unit, NODE_DATA)),
             ..Self::host()
         };
         let args = ["internal", "agent"].map(String::from);
@@ -314,13 +321,12 @@ impl Maker {
         image: &str,
         name: &str,
     ) -> Result<String, String> {
-        let volume = self.volume(&launch.unit).await?;
         let log = HashMap::from([
             ("max-size".to_string(), LOG_FILE_SIZE.to_string()),
             ("max-file".to_string(), LOG_FILES.to_string()),
         ]);
         let host = HostConfig {
-            mounts: Some(vec![mount(volume, DATA)]),
+            mounts: Some(self.mount(&launch.unit, DATA)),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".into()),
                 config: Some(log),

@@ -36,6 +36,11 @@ impl Request {
             _ => path,
         }
     }
+
+    /// Its options, as they were written.
+    pub fn query(&self) -> &str {
+        self.path.split_once('?').map_or("", |(_, query)| query)
+    }
 }
 
 /// It runs until it is dropped.

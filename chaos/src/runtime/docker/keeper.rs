@@ -10,7 +10,7 @@ use super::node::Node;
 use super::pod::{Pod, Told};
 use super::rules::Rules;
 use super::state::{self, Life};
-use super::{bounded, err};
+use super::{bounded, endpoints, err};
 use crate::runtime::wanted::RENEW_EVERY;
 use crate::runtime::{GapState, RuntimeError};
 use bollard::Docker;
@@ -213,11 +213,15 @@ impl Keeper {
                     .map_err(|e| e.to_string()),
             };
         }
-        // Fine if it runs.
-        let start = self
-            .docker
-            .start_container(&self.pod.agent_id, None::<StartContainerOptions>);
         let what = format!("start of the agent of {}", self.pod.unit);
+        // Fine if it runs.
+        let options = None::<StartContainerOptions>;
+        let start = async {
+            let _turn = endpoints::coming().await;
+            self.docker
+                .start_container(&self.pod.agent_id, options)
+                .await
+        };
         bounded(&what, start).await.map_err(|e| e.0)?;
         let told = self.rules.tell_again(&self.pod).await;
         told.map_err(|e| e.to_string())

@@ -3,7 +3,7 @@
 use super::adopted::undo;
 use super::attach::{Stderr, attach};
 use super::engine::{self, is_missing, status};
-use super::{bounded, containers};
+use super::{bounded, containers, endpoints};
 use crate::runtime::agent::{AgentAnswer, AgentRequest};
 use crate::runtime::control::Control;
 use crate::runtime::leftover::{Leftover, Thing};
@@ -21,6 +21,7 @@ use futures_util::future::join_all;
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a removal may take altogether.
 const REMOVE: Duration = Duration::from_secs(60);
@@ -28,6 +29,8 @@ const REMOVE: Duration = Duration::from_secs(60);
 const AGENTS: usize = 3;
 /// How long they may take to answer.
 const IDLE: Duration = Duration::from_secs(3);
+/// A network whose endpoints are all gone is free before.
+const MISCOUNTED: Duration = Duration::from_secs(5);
 /// Pause before the engine is asked again.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -147,8 +150,25 @@ pub(super) async fn find_on(docker: &Docker, run: Option<&str>) -> Result<Vec<Le
     Ok(found)
 }
 
+/// Why something is not removed.
+enum Refusal {
+    /// It is being removed already, or what goes away still uses it.
+    Busy(String),
+    /// It will not be.
+    Final(String),
+}
+
+fn answered(done: Result<(), Error>) -> Result<(), Refusal> {
+    match done {
+        Ok(()) => Ok(()),
+        Err(e) if is_missing(&e) => Ok(()),
+        Err(e) if matches!(status(&e), Some(403 | 409)) => Err(Refusal::Busy(e.to_string())),
+        Err(e) => Err(Refusal::Final(e.to_string())),
+    }
+}
+
 /// Removes, and asks again while the engine says that it is busy with it.
-async fn removed<F: Future<Output = Result<(), Error>>>(
+async fn removed<F: Future<Output = Result<(), Refusal>>>(
     mut ask: impl FnMut() -> F,
 ) -> Result<(), String> {
     let mut last = String::new();
@@ -156,13 +176,11 @@ async fn removed<F: Future<Output = Result<(), Error>>>(
         loop {
             match ask().await {
                 Ok(()) => return Ok(()),
-                Err(e) if is_missing(&e) => return Ok(()),
-                // Removal in progress, or something that goes away still uses it.
-                Err(e) if matches!(status(&e), Some(403 | 409)) => {
-                    last = e.to_string();
+                Err(Refusal::Busy(why)) => {
+                    last = why;
                     tokio::time::sleep(AGAIN).await;
                 }
-                Err(e) => return Err(e.to_string()),
+                Err(Refusal::Final(why)) => return Err(why),
             }
         }
     };
@@ -189,14 +207,46 @@ pub(super) async fn remove(docker: &Docker, thing: &Thing) -> Result<(), String>
                 v: true,
                 link: false,
             };
-            removed(|| docker.remove_container(id, Some(options.clone()))).await
+            let holds_an_endpoint = name.ends_with(containers::AGENT);
+            let ask = || async {
+                let _turn = match holds_an_endpoint {
+                    true => Some(endpoints::going().await),
+                    false => None,
+                };
+                answered(docker.remove_container(id, Some(options.clone())).await)
+            };
+            removed(ask).await
         }
         Thing::Volume(name) => {
             let options = RemoveVolumeOptions { force: false };
-            removed(|| docker.remove_volume(name, Some(options.clone()))).await
+            let ask = || docker.remove_volume(name, Some(options.clone()));
+            removed(|| async { answered(ask().await) }).await
         }
-        Thing::Network { id, .. } => removed(|| docker.remove_network(id)).await,
+        Thing::Network { id, .. } => {
+            let began = Instant::now();
+            let ask = || async {
+                match answered(docker.remove_network(id).await) {
+                    Err(Refusal::Busy(why)) => {
+                        let known = endpoints::release(docker, id).await;
+                        Err(in_use(why, known.ok(), began.elapsed()))
+                    }
+                    done => done,
+                }
+            };
+            removed(ask).await
+        }
         Thing::Process { .. } | Thing::Folder(_) => Err("not one of Docker's things".into()),
+    }
+}
+
+/// A network that has been in use for so long, by so many endpoints, if that could be asked.
+fn in_use(why: String, known: Option<usize>, since: Duration) -> Refusal {
+    match known {
+        Some(0) if since >= MISCOUNTED => Refusal::Final(format!(
+            "{why}, and there is none: the engine has miscounted, and counts anew when it is \
+             started again; until then gameday can use another network (--subnet)"
+        )),
+        _ => Refusal::Busy(why),
     }
 }
 
@@ -209,17 +259,98 @@ pub(crate) async fn remove_one(thing: &Thing) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::docker::fake::Engine;
+    use hyper::Method;
+    use std::sync::Arc;
+    use tokio::sync::watch;
 
     #[tokio::test(start_paused = true)]
     async fn a_removal_that_never_succeeds_says_what_the_engine_says() {
         let busy = || async {
-            Err(Error::DockerResponseServerError {
+            answered(Err(Error::DockerResponseServerError {
                 status_code: 403,
                 message: "it has active endpoints".into(),
-            })
+            }))
         };
         let why = removed(busy).await.unwrap_err();
         assert!(why.contains("it has active endpoints"), "{why}");
+    }
+
+    #[test]
+    fn a_network_whose_endpoints_are_miscounted_is_told_of_and_not_waited_for() {
+        let said = |known, since| match in_use("it has active endpoints".into(), known, since) {
+            Refusal::Busy(why) => (false, why),
+            Refusal::Final(why) => (true, why),
+        };
+        let busy = (false, "it has active endpoints".to_string());
+        let (soon, long) = (MISCOUNTED - AGAIN, MISCOUNTED);
+        for (known, since) in [(Some(0), soon), (Some(2), long), (None, long)] {
+            assert_eq!(said(known, since), busy, "{known:?}");
+        }
+        let (is_final, why) = said(Some(0), long);
+        assert!(is_final && why.starts_with("it has active endpoints, and there is none"));
+    }
+
+    #[tokio::test]
+    async fn endpoints_go_one_at_a_time_and_what_has_none_beside_them() {
+        let removing = Arc::new(watch::Sender::new([0, 0]));
+        let seen = removing.clone();
+        let engine = Engine::start_slow(move |request| {
+            let seen = seen.clone();
+            let is_node = request.path().ends_with("node");
+            Box::pin(async move {
+                seen.send_modify(|n| n[usize::from(is_node)] += 1);
+                let [agents, _] = *seen.borrow();
+                if agents > 1 {
+                    return (500, r#"{"message":"two agents at once"}"#.into());
+                }
+                // Nodes are waited for by each other; agents give way to whoever comes.
+                match is_node {
+                    true => drop(seen.subscribe().wait_for(|n| n[1] == 2).await),
+                    false => tokio::task::yield_now().await,
+                }
+                if !is_node {
+                    seen.send_modify(|n| n[0] -= 1);
+                }
+                (204, String::new())
+            })
+        });
+        let docker = engine.connect();
+        let things = ["a1-agent", "a1-node", "a2-agent", "a2-node"].map(|name| Thing::Container {
+            id: name.into(),
+            name: name.into(),
+        });
+        let removed = join_all(things.iter().map(|thing| remove(&docker, thing))).await;
+        assert_eq!(removed, [const { Ok(()) }; 4]);
+    }
+
+    #[tokio::test]
+    async fn what_is_left_of_containers_in_a_network_is_disconnected_before_it_goes() {
+        let (connected, is_connected) = watch::channel(true);
+        let engine = Engine::start(move |request| match request.path() {
+            "/networks/n1" if request.method == Method::GET => {
+                let known = r#"{"Containers":{"ep-1":{"Name":"gone"},"c1":{"Name":"runs"}}}"#;
+                (200, known.into())
+            }
+            "/networks/n1" if *is_connected.borrow() => {
+                (403, r#"{"message":"has active endpoints"}"#.into())
+            }
+            "/networks/n1" => (204, String::new()),
+            "/containers/c1/json" => (200, "{}".into()),
+            "/networks/n1/disconnect" => {
+                connected.send_replace(false);
+                (200, String::new())
+            }
+            _ => (404, "{}".into()),
+        });
+        let network = Thing::Network {
+            id: "n1".into(),
+            name: "gameday-r1".into(),
+        };
+        remove(&engine.connect(), &network).await.unwrap();
+        let asked = engine.asked();
+        let disconnected = asked.iter().filter(|a| a.ends_with("/disconnect")).count();
+        assert_eq!(disconnected, 1, "only what has no container: {asked:?}");
     }
 
     #[test]

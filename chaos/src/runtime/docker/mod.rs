@@ -11,6 +11,7 @@ pub mod adopted;
 mod attach;
 mod containers;
 mod endpoint;
+mod endpoints;
 mod engine;
 #[cfg(test)]
 mod fake;
@@ -69,6 +70,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -80,6 +82,9 @@ const ENGINE: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(10);
 /// How long an agent may be at work on a node's files.
 const FILES: Duration = Duration::from_secs(20);
+/// What is being made or done when everything is taken down is waited for so long, before what is
+/// there is removed.
+const SETTLE: Duration = Duration::from_secs(15);
 /// Deadline of making the image: a debug build is large.
 const IMAGE: Duration = Duration::from_secs(180);
 
@@ -155,6 +160,7 @@ impl DockerRuntime {
             marks,
             image,
             network,
+            closed: AtomicBool::new(false),
         });
         Ok(DockerRuntime {
             engine,
@@ -613,9 +619,11 @@ impl Runtime for DockerRuntime {
             let mut keepers = std::mem::take(&mut *lock(&self.keepers));
             // None of them may bring back what is removed.
             keepers.shutdown().await;
+            // What is being made while it is removed would come afterwards.
+            self.maker.close();
+            let is_settled = self.acts.settle(SETTLE).await.is_ok();
             let mut failed = self.remove_all().await?;
-            // What the engine was asked to make and has not made yet would come afterwards.
-            if !self.acts.are_over() {
+            if !is_settled {
                 failed.extend(self.acts.settle(ENGINE).await.err());
                 failed.extend(self.remove_all().await?);
             }

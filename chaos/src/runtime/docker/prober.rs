@@ -8,6 +8,7 @@ use crate::runtime::control::lock;
 use crate::runtime::facilities::{Facilities, MAX_ANSWER};
 use crate::runtime::leftover::Thing;
 use crate::runtime::marks::{Kind, RunMarks, RunnerId};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::sync::OnceCell;
@@ -39,6 +40,7 @@ async fn probe() -> Result<Facilities, String> {
         image: image.map_err(|e| e.0)?,
         // A loopback interface and nothing else.
         network: "none".into(),
+        closed: AtomicBool::new(false),
         docker: docker.clone(),
     };
     let made = bounded("probe", maker.prober()).await.map_err(|e| e.0)?;

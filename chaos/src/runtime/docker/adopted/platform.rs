@@ -40,6 +40,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -166,6 +167,7 @@ impl Adopted {
             marks,
             image,
             network: networks.first().cloned().unwrap_or_else(|| "none".into()),
+            closed: AtomicBool::new(false),
         });
         let addresses = plan
             .targets
@@ -709,6 +711,7 @@ impl Runtime for Adopted {
             let mut keepers = std::mem::take(&mut *lock(&self.keepers));
             // None of them may bring back what is removed.
             keepers.shutdown().await;
+            self.maker.closed.store(true, Ordering::SeqCst);
             // A kill that the engine does late must not come after the start that undoes it.
             let mut failed = Vec::new();
             failed.extend(self.acts.settle(ENGINE).await.err());
