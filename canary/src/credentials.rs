@@ -398,6 +398,8 @@ fn read(path: &Path) -> Result<BTreeMap<String, Section>, CredentialsError> {
 fn parse(text: &str) -> Result<BTreeMap<String, Section>, usize> {
     let mut sections: BTreeMap<String, Section> = BTreeMap::new();
     let mut current = None;
+    // Some editors mark UTF-8 with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in (1_usize..).zip(text.lines()) {
         let trimmed = line.trim();
         if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
@@ -524,6 +526,14 @@ mod tests {
             home.load(&both[1..], None).unwrap().region.as_deref(),
             Some("r2")
         );
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_section() {
+        let found = Home::with(&format!("\u{feff}{KEYS}"), &format!("\u{feff}{CONFIG}"));
+        let found = found.load(&[], None).unwrap();
+        assert_eq!(id(&found), Some("FILE"));
+        assert_eq!(found.region.as_deref(), Some("eu-west-1"));
     }
 
     #[test]

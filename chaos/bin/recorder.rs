@@ -300,3 +300,127 @@ pub async fn tell_all(canaries: &mut BTreeMap<String, Canary>, command: Command)
     }
     failed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gameday_record::history::{self, HistoryLine};
+    use gameday_record::{Nanos, RunClock, RunFolder};
+    use std::io::BufRead;
+
+    /// Enough for several frames of a packed history.
+    const WRITES: u64 = 15_000;
+
+    fn events() -> Vec<Event> {
+        let write = |i: u64| Operation {
+            index: 2 * i,
+            process: i % 7,
+            az: "a".into(),
+            endpoint: "b".into(),
+            table: String::new(),
+            call: Call::Write {
+                key: format!("k{}", i % 5),
+                value: i as i64,
+            },
+            due: Nanos(i * 1_000_000),
+            invoked: Nanos(i * 1_000_000 + 20),
+            returned: Some(Nanos(i * 1_000_000 + 700)),
+            outcome: Outcome::Ok { value: None },
+            last: false,
+            fresh: false,
+            attempt: Default::default(),
+        };
+        (0..WRITES)
+            .map(write)
+            .flat_map(|op| {
+                let ended = Event::complete(&op, Nanos(op.invoked.0 + 680));
+                let ended = Event {
+                    index: op.index + 1,
+                    ..ended
+                };
+                [Event::invoke(&op), ended]
+            })
+            .collect()
+    }
+
+    /// Records what one canary writes, and how that ended.
+    async fn record(folder: &RunFolder, lines: Vec<Line>) -> Result<(), String> {
+        let header = HistoryHeader {
+            version: history::HISTORY_VERSION,
+            run: "r".into(),
+            seed: 1,
+            clock: "c".into(),
+            epoch_utc: String::new(),
+            forgotten: None,
+        };
+        let mut said = Vec::new();
+        for line in lines {
+            line.write(&mut said).unwrap();
+        }
+        let recording = Recording::begin(folder, RunClock::start())?;
+        let path = folder.new_history(true);
+        let recorder = Recorder::create(&path, header, Fold::new(), recording)?;
+        let instrument = Instrument {
+            stdin: Box::new(tokio::io::sink()),
+            stdout: Box::new(std::io::Cursor::new(said)),
+        };
+        let canary = recorder.attach("canary-a", instrument);
+        let limit = Duration::from_secs(60);
+        canary
+            .wait("over", limit, |p| p.ended.is_some())
+            .await
+            .unwrap();
+        recorder.finish().await
+    }
+
+    #[tokio::test]
+    async fn what_canaries_say_comes_back_from_a_packed_history_equal() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::at(dir.path());
+        let events = events();
+        let done = Line::Notice(Notice::Done(Totals::default()));
+        let said = events.iter().cloned().map(Line::Event).chain([done]);
+        record(&folder, said.collect()).await.unwrap();
+
+        let path = folder.history();
+        assert_eq!(path, folder.new_history(true));
+        let frames = history::frames(&mut File::open(&path).unwrap()).unwrap();
+        assert!(frames.is_some_and(|f| f.len() > 1));
+        let lines: Vec<HistoryLine> = history::open(&path)
+            .unwrap()
+            .split(b'\n')
+            .map(|line| HistoryLine::parse(&line.unwrap()).unwrap())
+            .collect();
+        let [HistoryLine::Header { .. }, back @ .., end] = &lines[..] else {
+            panic!("{} lines", lines.len());
+        };
+        let gameday_end = 2 * WRITES;
+        assert_eq!(end, &HistoryLine::End { gameday_end });
+        let same = |(line, event): (_, &Event)| *line == HistoryLine::Event(event.clone());
+        assert!(back.len() == events.len() && back.iter().zip(&events).all(same));
+
+        // What a power failure leaves is read as far as it goes.
+        let whole = folder.read_history().unwrap();
+        assert!(whole.complete && whole.operations.len() as u64 == WRITES);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() * 2 / 3]).unwrap();
+        let torn = folder.read_history().unwrap();
+        let n = torn.operations.iter().filter(|o| o.returned.is_some());
+        let n = n.count();
+        assert!(!torn.complete && n > 0 && n < whole.operations.len());
+        assert_eq!(torn.operations[..n], whole.operations[..n]);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_breaks_off_leaves_all_it_said_and_no_end_marker() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::at(dir.path());
+        let said = events().into_iter().take(5_001).map(Line::Event).collect();
+        let flaw = record(&folder, said).await.unwrap_err();
+        assert_eq!(flaw, "canary-a ended before it was told to");
+        let back = folder.read_history().unwrap();
+        assert!(!back.complete);
+        let open = back.operations.iter().filter(|o| o.returned.is_none());
+        assert_eq!((back.operations.len(), open.count()), (2_501, 1));
+    }
+}

@@ -22,6 +22,18 @@ fn places(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_byte_order_mark_changes_nothing() {
+    for text in ["seeds = 1\n[playbook]\n", "["] {
+        assert_eq!(errors(&format!("\u{feff}{text}")), errors(text));
+    }
+    let text = "[playbook]\ntitle = \"t\"\n[[step]]\nname = \"s\"\nfault = \"kill\"\n\
+                target = { az = \"b\" }\nat = \"0s\"\n";
+    let plain = Playbook::parse("p.toml", text).unwrap();
+    let marked = Playbook::parse("p.toml", &format!("\u{feff}{text}")).unwrap();
+    assert_eq!(marked, plain);
+}
+
+#[test]
 fn all_mistakes_of_a_file_are_told_at_once() {
     let text = r#"[playbook]
 titel = "Lose an AZ"

@@ -118,16 +118,15 @@ fn a_call_that_the_model_has_not_is_refused_with_its_place() {
             super::history("lost-update.edn"),
             "line 3, column 1: the model register has no :cas (it is a call of cas-register)",
         ),
-        // Of our own format a call is known when its completion is read.
         (
             "set",
             super::history("lost-write.jsonl"),
-            "line 3: the model set has no 'write'",
+            "line 2: the model set has no 'write'",
         ),
         (
             "kv-append",
             super::history("lost-write.jsonl"),
-            "line 3: the model kv-append has no 'write'",
+            "line 2: the model kv-append has no 'write'",
         ),
     ] {
         let said = check(&[&history, "--model", model]);

@@ -28,12 +28,12 @@ mod bounds;
 
 use crate::budget::{Budget, Exhausted};
 use crate::explain;
+use crate::findings::Findings;
 use crate::intake::Intake;
-use crate::log::{Code, Entry, Outcome};
+use crate::log::{Code, Effect, Entry};
 use crate::register::{Action, FOREVER, RegisterOp};
 use crate::say::{self, who};
 use crate::sort::sort_by;
-use crate::tally::Tally;
 use crate::violation::Kind;
 use bounds::Bounds;
 use gameday_record::Model;
@@ -42,7 +42,7 @@ use gameday_record::verdict::Check;
 /// Collects over all counters.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    tally: Tally,
+    findings: Findings,
     counters: u64,
     additions: u64,
     sums: u64,
@@ -71,9 +71,9 @@ struct Sum {
 }
 
 impl Counters {
-    pub fn new(tally: Tally, cut_off: bool) -> Self {
+    pub fn new(findings: Findings, cut_off: bool) -> Self {
         Counters {
-            tally,
+            findings,
             cut_off,
             counters: 0,
             additions: 0,
@@ -83,8 +83,8 @@ impl Counters {
         }
     }
 
-    pub fn tally(&mut self) -> &mut Tally {
-        &mut self.tally
+    pub fn findings(&mut self) -> &mut Findings {
+        &mut self.findings
     }
 
     /// True if the history holds counters.
@@ -94,7 +94,7 @@ impl Counters {
 
     /// Whether anything is known to be wrong.
     pub fn violated(&self) -> bool {
-        self.tally.total() > 0
+        self.findings.total() > 0
     }
 
     /// Judges one counter by its bounds; true if an order is to be searched for.
@@ -118,7 +118,7 @@ impl Counters {
         intake: &Intake<'_>,
         budget: &mut Budget,
     ) -> Result<bool, Exhausted> {
-        let before = self.tally.total();
+        let before = self.findings.total();
         // An operation is at most an addition, in two sorted lists, and a sum, twice.
         const EACH: usize = size_of::<Addition>()
             + 2 * size_of::<(u64, i128, u64, i128, i128)>()
@@ -133,7 +133,7 @@ impl Counters {
             let e = intake.op(*at);
             let own = (e.code == Code::Add).then(|| i128::from(e.second()));
             if let Some(delta) = own
-                && matches!(e.outcome, Outcome::Ok | Outcome::Unknown)
+                && matches!(e.effect, Effect::Ok | Effect::Unknown)
             {
                 additions.push(Addition {
                     start: e.start,
@@ -142,12 +142,12 @@ impl Counters {
                     at: *at,
                 });
             }
-            let value = match (e.code, e.outcome) {
-                (Code::Add, Outcome::Ok) => match e.first() {
+            let value = match (e.code, e.effect) {
+                (Code::Add, Effect::Ok) => match e.first() {
                     Some(sum) => i128::from(sum),
                     None => continue,
                 },
-                (Code::Read, Outcome::Ok) => e.first().map_or(initial, i128::from),
+                (Code::Read, Effect::Ok) => e.first().map_or(initial, i128::from),
                 _ => continue,
             };
             sums.push(Sum {
@@ -175,12 +175,14 @@ impl Counters {
         if sums.is_empty() {
             self.unread = true;
             let reason = "no strongly consistent sum was reported";
-            self.tally.unknown_key(reason, &say::key(intake.log, key));
+            self.findings
+                .unknown_key(reason, &say::key(intake.log, key));
         }
-        let clean = sound && self.tally.total() == before && !self.cut_off;
+        let clean = sound && self.findings.total() == before && !self.cut_off;
         if clean && !sums.is_empty() && carried_together(positions, intake) > MOST_UNITS {
             let reason = "too much that was added with unknown outcome was carried from earlier parts of the recording: sums are within their bounds, but an order was not looked for";
-            self.tally.unknown_key(reason, &say::key(intake.log, key));
+            self.findings
+                .unknown_key(reason, &say::key(intake.log, key));
             return Ok(false);
         }
         Ok(clean && !sums.is_empty())
@@ -209,7 +211,7 @@ impl Counters {
                 continue;
             }
             if let Some(failed) = explains(s, (least, most), intake.of(key), intake) {
-                self.tally.list(|| {
+                self.findings.list(|| {
                     let summary = format!(
                         "{}, which only an addition explains that certainly failed: {}",
                         who(intake.log, s.at),
@@ -227,7 +229,7 @@ impl Counters {
                 (true, _, None) => (Kind::StaleRead, Model::Linearizability),
                 (false, ..) => (Kind::Duplicate, Model::EventualConsistency),
             };
-            self.tally.list(|| {
+            self.findings.list(|| {
                 let summary = format!(
                     "{}, but the acknowledged additions allow {least} to {most} only",
                     who(intake.log, s.at)
@@ -247,7 +249,8 @@ impl Counters {
     fn may_be_missing(&mut self, key: u32, intake: &Intake<'_>) {
         let reason =
             "a sum is out of its bounds, but additions may be missing from the cut-off recording";
-        self.tally.unknown_key(reason, &say::key(intake.log, key));
+        self.findings
+            .unknown_key(reason, &say::key(intake.log, key));
     }
 
     fn eventual(
@@ -273,7 +276,7 @@ impl Counters {
                 self.may_be_missing(key, intake);
                 continue;
             }
-            self.tally.list(|| {
+            self.findings.list(|| {
                 let summary = format!(
                     "{}, but no additions that had begun by then make more than {most} or less than {least}",
                     who(intake.log, *at)
@@ -316,7 +319,7 @@ impl Counters {
                 true => Model::MonotonicReads,
                 false => Model::Linearizability,
             };
-            self.tally.list(|| {
+            self.findings.list(|| {
                 let (log, kind) = (intake.log, Kind::NonMonotonicRead);
                 let summary = format!(
                     "{}, after this was answered: {}; nothing is ever taken away",
@@ -330,7 +333,7 @@ impl Counters {
         let value = |a: &&Sum, b: &&Sum| (a.value, a.start, a.at).cmp(&(b.value, b.start, b.at));
         sort_by(&mut made, &value, budget)?;
         for pair in made.windows(2).filter(|p| p[0].value == p[1].value) {
-            self.tally.list(|| {
+            self.findings.list(|| {
                 let (log, kind) = (intake.log, Kind::LostUpdate);
                 let summary = format!(
                     "two additions made the same sum, one of them is lost: {}, and {}",
@@ -347,7 +350,7 @@ impl Counters {
 
     /// Takes over what was collected about later keys.
     pub fn merge(&mut self, other: Counters) {
-        self.tally.merge(other.tally);
+        self.findings.merge(other.findings);
         self.counters += other.counters;
         self.additions += other.additions;
         self.sums += other.sums;
@@ -358,14 +361,14 @@ impl Counters {
     /// The check.
     pub fn finish(mut self) -> Check {
         if self.sums == 0 && !self.unread {
-            self.tally
+            self.findings
                 .unknown("no strongly consistent sum was reported");
         }
         let examined = format!(
             "{} additions to {} counters; {} strong sums and {} eventual reads against what each can be, and strong sums against one order.",
             self.additions, self.counters, self.sums, self.eventual
         );
-        self.tally.finish(&examined, Vec::new())
+        self.findings.finish(&examined, Vec::new())
     }
 }
 
@@ -379,7 +382,7 @@ fn explains(
 ) -> Option<u32> {
     let failed = positions.iter().filter(|at| {
         let e = intake.op(**at);
-        let none = matches!(e.outcome, Outcome::Failed | Outcome::Refused);
+        let none = matches!(e.effect, Effect::Failed | Effect::Refused);
         e.code == Code::Add && none && e.start <= s.finish
     });
     let (mut plus, mut minus, mut latest) = (0, 0, None);
@@ -405,7 +408,7 @@ const MOST_UNITS: u64 = 4_096;
 /// began: it stands there as one addition, and any part of it may take effect.
 fn carried_together(positions: &[u32], intake: &Intake<'_>) -> u64 {
     let open = positions.iter().map(|at| intake.op(*at));
-    let open = open.filter(|e| carried(e) && e.outcome == Outcome::Unknown);
+    let open = open.filter(|e| carried(e) && e.effect == Effect::Unknown);
     open.fold(0, |all, e| all.saturating_add(e.second().unsigned_abs()))
 }
 
@@ -417,9 +420,9 @@ pub(crate) fn operations(positions: &[u32], intake: &Intake<'_>) -> (Vec<Registe
     for at in positions {
         let e = intake.op(*at);
         let delta = e.second();
-        let (action, times) = match (e.code, e.outcome) {
-            (Code::Read, Outcome::Ok) => (Action::Read(Some(e.first().unwrap_or(initial))), 1),
-            (Code::Add, Outcome::Ok) => match e.first() {
+        let (action, times) = match (e.code, e.effect) {
+            (Code::Read, Effect::Ok) => (Action::Read(Some(e.first().unwrap_or(initial))), 1),
+            (Code::Add, Effect::Ok) => match e.first() {
                 None => (Action::Append(delta), 1),
                 // A sum that no addition of 64 bits leads to is out of its bounds.
                 Some(new) => {
@@ -428,14 +431,14 @@ pub(crate) fn operations(positions: &[u32], intake: &Intake<'_>) -> (Vec<Registe
                 }
             },
             // Several together, of which some may have taken effect.
-            (Code::Add, Outcome::Unknown) if carried(e) => {
+            (Code::Add, Effect::Unknown) if carried(e) => {
                 (Action::Append(delta.signum()), delta.unsigned_abs())
             }
-            (Code::Add, Outcome::Unknown) => (Action::Append(delta), 1),
+            (Code::Add, Effect::Unknown) => (Action::Append(delta), 1),
             _ => continue,
         };
-        let finish = match e.outcome {
-            Outcome::Unknown => FOREVER,
+        let finish = match e.effect {
+            Effect::Unknown => FOREVER,
             _ => e.finish,
         };
         for _ in 0..times.min(MOST_UNITS) {

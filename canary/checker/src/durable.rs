@@ -19,11 +19,11 @@
 
 use crate::budget::{Budget, Exhausted};
 use crate::explain;
+use crate::findings::Findings;
 use crate::intake::Intake;
-use crate::log::{Clock, Code, Log, Outcome};
+use crate::log::{Clock, Code, Effect, Log};
 use crate::measure::{measure, millis};
 use crate::say::{self, who};
-use crate::tally::Tally;
 use crate::violation::Kind;
 use gameday_record::Model;
 use gameday_record::verdict::{Check, Measure};
@@ -31,7 +31,7 @@ use gameday_record::verdict::{Check, Measure};
 /// Collects over all elements.
 #[derive(Debug)]
 pub(crate) struct DurableSet {
-    pub tally: Tally,
+    pub findings: Findings,
     pub counts: Counts,
     /// See [`Log::missing`].
     missing: Option<&'static str>,
@@ -51,23 +51,23 @@ pub(crate) struct Counts {
 }
 
 impl DurableSet {
-    pub fn new(tally: Tally, missing: Option<&'static str>) -> Self {
+    pub fn new(findings: Findings, missing: Option<&'static str>) -> Self {
         DurableSet {
-            tally,
+            findings,
             counts: Counts::default(),
             missing,
             visible: Vec::new(),
         }
     }
 
-    pub fn tally(&mut self) -> &mut Tally {
-        &mut self.tally
+    pub fn findings(&mut self) -> &mut Findings {
+        &mut self.findings
     }
 
     /// True if there are elements.
     pub fn any(&self) -> bool {
         let c = &self.counts;
-        c.acknowledged + c.unknown + c.unexpected + c.duplicated > 0 || !self.tally.is_clean()
+        c.acknowledged + c.unknown + c.unexpected + c.duplicated > 0 || !self.findings.is_clean()
     }
 
     /// Judges one inserted key; any other is let pass.
@@ -90,14 +90,14 @@ impl DurableSet {
             budget.spend()?;
             let e = intake.op(*at);
             any = Some(*at);
-            match e.outcome {
-                Outcome::Ok => {
+            match e.effect {
+                Effect::Ok => {
                     if acknowledged.is_none_or(|a| intake.op(a).finish > e.finish) {
                         acknowledged = Some(*at);
                     }
                 }
-                Outcome::Unknown => unknown = true,
-                Outcome::Failed | Outcome::Refused => {}
+                Effect::Unknown => unknown = true,
+                Effect::Failed | Effect::Refused => {}
             }
         }
         let Some(any) = any else {
@@ -125,7 +125,8 @@ impl DurableSet {
                     .peekable();
                 if finals.peek().is_none() {
                     let reason = "no final read began after an element was acknowledged";
-                    self.tally.unknown_key(reason, &say::key(intake.log, key));
+                    self.findings
+                        .unknown_key(reason, &say::key(intake.log, key));
                 } else if let Some(read) = finals
                     .try_fold(None, |_, (at, _, there)| (!there).then_some(Some(at)))
                     .flatten()
@@ -164,7 +165,7 @@ impl DurableSet {
     /// An acknowledged element is gone.
     pub fn lost(&mut self, key: u32, insert: u32, read: u32, intake: &Intake<'_>) {
         self.counts.lost += 1;
-        self.tally.list(|| {
+        self.findings.list(|| {
             let (log, kind) = (intake.log, Kind::LostWrite);
             let summary = format!(
                 "an acknowledged element is gone: {}; after it, {}",
@@ -186,11 +187,12 @@ impl DurableSet {
     pub fn unexpected(&mut self, key: u32, read: u32, insert: Option<u32>, intake: &Intake<'_>) {
         if let (None, Some(missing)) = (insert, self.missing) {
             let reason = format!("an element was found {missing}");
-            self.tally.unknown_key(&reason, &say::key(intake.log, key));
+            self.findings
+                .unknown_key(&reason, &say::key(intake.log, key));
             return;
         }
         self.counts.unexpected += 1;
-        self.tally.list(|| {
+        self.findings.list(|| {
             let log = intake.log;
             let (kind, why) = match insert {
                 Some(at) => (
@@ -208,7 +210,7 @@ impl DurableSet {
 
     /// Takes over what was collected about later keys.
     pub fn merge(&mut self, other: DurableSet) {
-        self.tally.merge(other.tally);
+        self.findings.merge(other.findings);
         let (c, o) = (&mut self.counts, other.counts);
         c.acknowledged += o.acknowledged;
         c.unknown += o.unknown;
@@ -223,7 +225,7 @@ impl DurableSet {
     pub fn finish(mut self, log: &Log) -> Check {
         let c = self.counts;
         if c.acknowledged == 0 {
-            self.tally
+            self.findings
                 .unknown("no element was acknowledged, so none could be lost");
         }
         let examined = format!(
@@ -234,6 +236,6 @@ impl DurableSet {
             Clock::Nanoseconds => vec![measure("time to visibility", "ms", self.visible)],
             Clock::Events => Vec::new(),
         };
-        self.tally.finish(&examined, measures)
+        self.findings.finish(&examined, measures)
     }
 }

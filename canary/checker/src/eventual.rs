@@ -3,12 +3,12 @@
 
 use crate::budget::{Budget, Exhausted};
 use crate::explain;
+use crate::findings::Findings;
 use crate::intake::Intake;
-use crate::log::{Clock, Code, Log, Outcome};
+use crate::log::{Clock, Code, Effect, Log};
 use crate::measure::{measure, millis};
 use crate::say::{self, who};
 use crate::sort::sort;
-use crate::tally::Tally;
 use crate::violation::Kind;
 use crate::zones::{Analysis, Lifetime};
 use gameday_record::Model;
@@ -38,7 +38,7 @@ use gameday_record::verdict::Check;
 /// were it not left out, its age would be taken for staleness.
 #[derive(Debug)]
 pub(crate) struct EventualReads {
-    tally: Tally,
+    findings: Findings,
     invoked: u64,
     judged: u64,
     stale: u64,
@@ -54,9 +54,9 @@ pub(crate) struct EventualReads {
 }
 
 impl EventualReads {
-    pub fn new(tally: Tally, missing: Option<&'static str>) -> Self {
+    pub fn new(findings: Findings, missing: Option<&'static str>) -> Self {
         EventualReads {
-            tally,
+            findings,
             invoked: 0,
             judged: 0,
             stale: 0,
@@ -68,8 +68,8 @@ impl EventualReads {
         }
     }
 
-    pub fn tally(&mut self) -> &mut Tally {
-        &mut self.tally
+    pub fn findings(&mut self) -> &mut Findings {
+        &mut self.findings
     }
 
     /// True if the history holds such reads at all.
@@ -98,7 +98,7 @@ impl EventualReads {
         self.writes.clear();
         self.writes.extend(positions.iter().filter_map(|at| {
             let e = intake.op(*at);
-            let failed = matches!(e.outcome, Outcome::Failed | Outcome::Refused);
+            let failed = matches!(e.effect, Effect::Failed | Effect::Refused);
             matches!(e.code, Code::Write | Code::Insert | Code::Cas).then_some((
                 e.second(),
                 failed,
@@ -141,7 +141,7 @@ impl EventualReads {
         let (kind, violates, summary, shown) = match write {
             None if let Some(missing) = self.missing => {
                 let reason = format!("a read found a value {missing}");
-                self.tally.unknown_key(&reason, &say::key(log, key));
+                self.findings.unknown_key(&reason, &say::key(log, key));
                 return;
             }
             None => (
@@ -168,7 +168,7 @@ impl EventualReads {
             ),
             Some(_) => return,
         };
-        self.tally
+        self.findings
             .list(|| explain::anomaly(kind, violates, summary, &shown, intake, key));
     }
 
@@ -180,7 +180,7 @@ impl EventualReads {
 
     /// Takes over what was collected about later keys.
     pub fn merge(&mut self, other: EventualReads) {
-        self.tally.merge(other.tally);
+        self.findings.merge(other.findings);
         self.invoked += other.invoked;
         self.judged += other.judged;
         self.stale += other.stale;
@@ -191,7 +191,7 @@ impl EventualReads {
     /// The check. `sessions`: what eventual reads showed their own clients.
     pub fn finish(mut self, log: &Log, sessions: &str) -> Check {
         if self.judged == 0 {
-            self.tally.unknown("no eventual read succeeded");
+            self.findings.unknown("no eventual read succeeded");
         }
         let examined = format!(
             "{} eventual reads, {} of them stale. {sessions}",
@@ -206,7 +206,7 @@ impl EventualReads {
             "versions",
             self.versions,
         ));
-        self.tally.finish(&examined, measures)
+        self.findings.finish(&examined, measures)
     }
 }
 

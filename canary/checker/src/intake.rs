@@ -2,7 +2,7 @@
 //! preconditions without which nothing can be judged.
 
 use crate::budget::{Budget, Exhausted};
-use crate::log::{Code, Entry, Log, Outcome};
+use crate::log::{Code, Effect, Entry, Log};
 use crate::register::{Action, FOREVER, LATEST, Operations, RegisterOp};
 use crate::sort::sort;
 use hashbrown::HashMap;
@@ -174,7 +174,7 @@ impl Operations for KeyOps<'_> {
 pub(crate) fn takes_part(e: &Entry) -> bool {
     match e.code {
         Code::EventualRead | Code::ReadAnything | Code::Add => false,
-        Code::Read | Code::Get | Code::ReadSet => e.outcome == Outcome::Ok,
+        Code::Read | Code::Get | Code::ReadSet => e.effect == Effect::Ok,
         _ => true,
     }
 }
@@ -182,17 +182,17 @@ pub(crate) fn takes_part(e: &Entry) -> bool {
 /// An entry that takes part, as what it does to a register.
 fn action(e: &Entry) -> Action {
     let new = e.second();
-    match (e.code, e.outcome) {
-        (Code::Cas, Outcome::Refused) => Action::FailedCas {
+    match (e.code, e.effect) {
+        (Code::Cas, Effect::Refused) => Action::FailedCas {
             expected: e.first(),
             new,
             found: e.third(),
         },
         (
             Code::Write | Code::Insert | Code::Put | Code::Append | Code::AddElement,
-            Outcome::Failed | Outcome::Refused,
+            Effect::Failed | Effect::Refused,
         )
-        | (Code::Cas, Outcome::Failed) => Action::FailedWrite(new),
+        | (Code::Cas, Effect::Failed) => Action::FailedWrite(new),
         (Code::Cas, _) => Action::Cas {
             expected: e.first(),
             new,
@@ -207,7 +207,7 @@ fn check_times(log: &Log) -> Result<(), String> {
     for e in &log.entries {
         let problem = match e.finish {
             _ if e.start > LATEST => "has a time out of range",
-            FOREVER if e.outcome != Outcome::Unknown => "has an outcome but no time of return",
+            FOREVER if e.effect != Effect::Unknown => "has an outcome but no time of return",
             FOREVER => continue,
             t if t > LATEST => "has a time out of range",
             t if t < e.start => "returned before it was invoked",
@@ -236,10 +236,10 @@ fn check_processes(
             continue;
         };
         let before = log.entry(before);
-        let problem = match before.outcome {
+        let problem = match before.effect {
             // It has no effect that could still come, whatever it found.
-            Outcome::Unknown if before.code.reads() && before.finish <= after.start => continue,
-            Outcome::Unknown => "although the outcome of its last call is unknown",
+            Effect::Unknown if before.code.reads() && before.finish <= after.start => continue,
+            Effect::Unknown => "although the outcome of its last call is unknown",
             _ if before.finish <= after.start => continue,
             _ => "while its last call is open",
         };

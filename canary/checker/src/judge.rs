@@ -9,14 +9,14 @@ use crate::counters::Counters;
 use crate::durable::DurableSet;
 use crate::eventual::EventualReads;
 use crate::explain;
+use crate::findings::Findings;
 use crate::frontier::{Answer, Why};
 use crate::intake::{Intake, KeyOps, Object, takes_part};
-use crate::log::{Code, Log, Outcome};
+use crate::log::{Code, Effect, Log};
 use crate::lost::LostWrites;
 use crate::queues::Queues;
 use crate::screens::screen;
 use crate::sessions::Sessions;
-use crate::tally::Tally;
 use crate::violation::{Kind, Violation, Violations};
 use crate::zones::{NotUnique, Undecided, Zones};
 use crate::{say, sets};
@@ -34,7 +34,7 @@ pub(crate) struct Open {
 /// Collects over keys.
 pub(crate) struct Judge {
     lost: LostWrites,
-    order: Tally,
+    order: Findings,
     sessions: Sessions,
     eventual: EventualReads,
     durable: DurableSet,
@@ -69,13 +69,13 @@ impl Judge {
     pub fn new(log: &Log, budget: &Budget) -> Self {
         let missing = log.missing();
         Judge {
-            lost: LostWrites::new(Tally::new("lost-writes")),
-            order: Tally::new("linearizability"),
-            sessions: Sessions::new(Tally::new("session-guarantees")),
-            eventual: EventualReads::new(Tally::new("eventual-reads"), missing),
-            durable: DurableSet::new(Tally::new("durable-set"), missing),
-            counters: Counters::new(Tally::new("counters"), !log.complete),
-            queues: Queues::new(Tally::new("total-queue"), missing),
+            lost: LostWrites::new(Findings::new("lost-writes")),
+            order: Findings::new("linearizability"),
+            sessions: Sessions::new(Findings::new("session-guarantees")),
+            eventual: EventualReads::new(Findings::new("eventual-reads"), missing),
+            durable: DurableSet::new(Findings::new("durable-set"), missing),
+            counters: Counters::new(Findings::new("counters"), !log.complete),
+            queues: Queues::new(Findings::new("total-queue"), missing),
             registers: false,
             everywhere: Vec::new(),
             missing,
@@ -96,10 +96,10 @@ impl Judge {
 
     /// A reason that leaves every check open.
     pub fn everywhere(&mut self, reason: &str) {
-        self.lost.tally().unknown(reason);
+        self.lost.findings().unknown(reason);
         self.order.unknown(reason);
-        self.sessions.tally().unknown(reason);
-        self.eventual.tally().unknown(reason);
+        self.sessions.findings().unknown(reason);
+        self.eventual.findings().unknown(reason);
         self.everywhere.push(reason.into());
     }
 
@@ -119,20 +119,20 @@ impl Judge {
             Object::Register => {
                 self.registers = true;
                 let done = self.durable.key(key, intake, &mut self.budget);
-                unfinished(done, self.durable.tally(), key, intake);
+                unfinished(done, self.durable.findings(), key, intake);
                 self.register(key, &ops, intake, &mut zones);
             }
             Object::Text => self.text(key, &ops, intake),
             Object::Counter => match self.counters.key(key, intake, &mut self.passing) {
                 Ok(true) => self.search(key, intake),
                 Ok(false) => {}
-                Err(e) => unfinished(Err(e), self.counters.tally(), key, intake),
+                Err(e) => unfinished(Err(e), self.counters.findings(), key, intake),
             },
             Object::Set => self.set(key, &ops, intake),
             Object::Queue => {
                 let order = intake.log.in_order.then_some(&mut self.order);
                 let done = self.queues.key(key, order, intake, &mut self.passing);
-                unfinished(done, self.queues.tally(), key, intake);
+                unfinished(done, self.queues.findings(), key, intake);
                 if intake.log.in_order {
                     self.count(key, &ops, intake);
                     unfinished(done, &mut self.order, key, intake);
@@ -153,9 +153,8 @@ impl Judge {
         let (mut observed, mut acknowledged) = (0, false);
         for at in ops.at {
             let e = ops.log.entry(*at);
-            let unknown = e.outcome == Outcome::Unknown;
-            let writes =
-                !matches!(e.outcome, Outcome::Failed | Outcome::Refused) && !e.code.reads();
+            let unknown = e.effect == Effect::Unknown;
+            let writes = !matches!(e.effect, Effect::Failed | Effect::Refused) && !e.code.reads();
             self.judged += u64::from(!unknown);
             self.writes += u64::from(writes);
             self.unknown_writes += u64::from(writes && unknown);
@@ -201,12 +200,12 @@ impl Judge {
                 self.count(key, ops, intake);
                 self.repeated(key, ops, intake);
                 let done = self.eventual.key(key, None, intake, &mut self.budget);
-                unfinished(done, self.eventual.tally(), key, intake);
+                unfinished(done, self.eventual.findings(), key, intake);
                 if log.promises.final_reads {
                     let reason = "values are written more than once";
                     let name = say::key(log, key);
-                    self.lost.tally().unknown_key(reason, &name);
-                    self.sessions.tally().unknown_key(reason, &name);
+                    self.lost.findings().unknown_key(reason, &name);
+                    self.sessions.findings().unknown_key(reason, &name);
                 }
                 return;
             }
@@ -226,11 +225,11 @@ impl Judge {
         }
         let budget = &mut self.budget;
         let done = self.lost.key(key, &analysis, ops, intake, budget);
-        unfinished(done, self.lost.tally(), key, intake);
+        unfinished(done, self.lost.findings(), key, intake);
         let done = self.sessions.key(key, ops, &analysis, intake, budget);
-        unfinished(done, self.sessions.tally(), key, intake);
+        unfinished(done, self.sessions.findings(), key, intake);
         let done = self.eventual.key(key, Some(&analysis), intake, budget);
-        unfinished(done, self.eventual.tally(), key, intake);
+        unfinished(done, self.eventual.findings(), key, intake);
         if found.total == 0 && found.unexplained == 0 && analysis.ignored_bare_failures > 0 {
             match analysis.false_refusal(ops) {
                 Some(violation) => {
@@ -245,10 +244,10 @@ impl Judge {
 
     fn leave_open(&mut self, reason: &str, key: u32, intake: &Intake<'_>) {
         let name = say::key(intake.log, key);
-        self.lost.tally().unknown_key(reason, &name);
+        self.lost.findings().unknown_key(reason, &name);
         self.order.unknown_key(reason, &name);
-        self.sessions.tally().unknown_key(reason, &name);
-        self.eventual.tally().unknown_key(reason, &name);
+        self.sessions.findings().unknown_key(reason, &name);
+        self.eventual.findings().unknown_key(reason, &name);
     }
 
     /// Judges a register whose values repeat: what can be seen at a glance,
@@ -286,7 +285,7 @@ impl Judge {
         let (order, durable) = (&mut self.order, &mut self.durable);
         let done = sets::judge(key, order, durable, intake, &mut self.passing);
         unfinished(done, &mut self.order, key, intake);
-        unfinished(done, self.durable.tally(), key, intake);
+        unfinished(done, self.durable.findings(), key, intake);
         self.passing.release();
     }
 
@@ -366,15 +365,15 @@ impl Judge {
     /// Takes the last word on a key.
     pub fn settle(&mut self, Open { key, answer }: Open, intake: &Intake<'_>) {
         let counter = intake.object(intake.of(key)) == Object::Counter;
-        let tally = match counter {
-            true => self.counters.tally(),
+        let findings = match counter {
+            true => self.counters.findings(),
             false => &mut self.order,
         };
         match answer {
             Answer::Linearizable => {}
             Answer::Illegal { at } => {
                 let e = intake.op(at);
-                let bare = e.code == Code::Cas && e.outcome == Outcome::Refused;
+                let bare = e.code == Code::Cas && e.effect == Effect::Refused;
                 let violation = Violation {
                     kind: match bare && e.third().is_none() {
                         true => Kind::FalseCasFailure,
@@ -385,7 +384,7 @@ impl Judge {
                     context: Vec::new(),
                 };
                 let violates = Model::LinearizabilityAtLeast;
-                tally.list(|| explain::explain(&violation, violates, key, &[at], intake));
+                findings.list(|| explain::explain(&violation, violates, key, &[at], intake));
             }
             Answer::Unknown { why, explained, at } => {
                 let reason = match at {
@@ -399,7 +398,7 @@ impl Judge {
                         )
                     }
                 };
-                tally.unknown_key(&reason, &say::key(intake.log, key));
+                findings.unknown_key(&reason, &say::key(intake.log, key));
             }
         }
     }
@@ -480,19 +479,19 @@ impl Judge {
         }
         if self.durable.any() {
             for reason in &self.everywhere {
-                self.durable.tally().unknown(reason);
+                self.durable.findings().unknown(reason);
             }
             checks.push(self.durable.finish(log));
         }
         if self.counters.any() {
             for reason in &self.everywhere {
-                self.counters.tally().unknown(reason);
+                self.counters.findings().unknown(reason);
             }
             checks.push(self.counters.finish());
         }
         if self.queues.any() {
             for reason in &self.everywhere {
-                self.queues.tally().unknown(reason);
+                self.queues.findings().unknown(reason);
             }
             checks.push(self.queues.finish());
         }
@@ -501,9 +500,9 @@ impl Judge {
 }
 
 /// A pass over a key that ran out of its budget leaves its check open.
-fn unfinished(done: Result<(), Exhausted>, tally: &mut Tally, key: u32, intake: &Intake<'_>) {
+fn unfinished(done: Result<(), Exhausted>, findings: &mut Findings, key: u32, intake: &Intake<'_>) {
     if let Err(e) = done {
         let reason = format!("not judged to the end: {e}");
-        tally.unknown_key(&reason, &say::key(intake.log, key));
+        findings.unknown_key(&reason, &say::key(intake.log, key));
     }
 }

@@ -12,7 +12,8 @@
 //! - [`frontier`] searches, within a [`Budget`], where values repeat.
 //! - [`read`] makes a [`Log`] of recorded files (our own, Jepsen's EDN and JSON,
 //!   logs of older tests); [`write`](mod@write) makes EDN of a [`Log`].
-//! - [`generate`] makes legal histories from a seed, to test checkers with.
+//! - `generate`, behind the feature of that name, makes legal histories from a
+//!   seed, to test checkers with.
 //!
 //! `examples/explain.rs` reads a file, judges it and explains what is wrong;
 //! `examples/speed.rs` measures.
@@ -25,6 +26,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod frontier;
+#[cfg(feature = "generate")]
 pub mod generate;
 pub mod log;
 pub mod read;
@@ -39,6 +41,7 @@ mod counters;
 mod durable;
 mod eventual;
 mod explain;
+mod findings;
 mod intake;
 mod intern;
 mod judge;
@@ -53,13 +56,12 @@ mod screens;
 mod sessions;
 mod sets;
 mod sort;
-mod tally;
 mod violation;
 
 pub use budget::{Budget, Exhausted};
 pub use check::{Options, check, check_history};
+pub use findings::LISTED;
 pub use log::Log;
 pub use replicas::replicas_equal;
 pub use resolution::resolve;
-pub use tally::LISTED;
 pub use violation::{Kind, Violation, Violations};

@@ -55,7 +55,7 @@ pub enum Act<'a> {
     Read {
         /// Strongly consistent, else eventually.
         strong: bool,
-        /// What it found, if it is [`Outcome::Ok`]; `None`: nothing was there.
+        /// What it found, if it is [`Effect::Ok`]; `None`: nothing was there.
         found: Option<i64>,
     },
     /// A read that succeeded and does not say what it found: it tells nothing.
@@ -70,14 +70,14 @@ pub enum Act<'a> {
         expected: Option<i64>,
         /// What it writes.
         new: i64,
-        /// What was there, if it is [`Outcome::Refused`] and that was reported.
+        /// What was there, if it is [`Effect::Refused`] and that was reported.
         found: Option<Option<i64>>,
     },
     /// An addition to a counter.
     Add {
         /// What is added.
         delta: i64,
-        /// The sum that it made, if it is [`Outcome::Ok`] and that was reported.
+        /// The sum that it made, if it is [`Effect::Ok`] and that was reported.
         sum: Option<i64>,
     },
     /// A text is replaced.
@@ -98,9 +98,9 @@ pub enum Act<'a> {
     Drain(&'a [i64]),
 }
 
-/// What came of an operation.
+/// What effect an operation had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Effect {
     /// It happened.
     Ok,
     /// The condition of a compare-and-set did not hold: it looked, and had no effect.
@@ -131,7 +131,7 @@ pub struct Push<'a> {
     /// When its outcome was known; `None` if that never was.
     pub finish: Option<u64>,
     /// What came of it.
-    pub outcome: Outcome,
+    pub effect: Effect,
     /// What it did.
     pub act: Act<'a>,
     /// A final read, after load and faults are over.
@@ -208,15 +208,15 @@ pub(crate) struct Entry {
     pub key: u32,
     site: u32,
     pub code: Code,
-    pub outcome: Outcome,
+    pub effect: Effect,
     flags: u8,
 }
 
 impl Entry {
     /// When its effect is over: never, if it may still come.
     pub fn ends(&self) -> u64 {
-        match self.outcome {
-            Outcome::Unknown => FOREVER,
+        match self.effect {
+            Effect::Unknown => FOREVER,
             _ => self.finish,
         }
     }
@@ -247,8 +247,8 @@ impl Entry {
 
     /// A read of a register or counter that says what it found.
     pub fn found(&self) -> Option<Option<i64>> {
-        match (self.code, self.outcome) {
-            (Code::Read | Code::EventualRead, Outcome::Ok) => Some(self.first()),
+        match (self.code, self.effect) {
+            (Code::Read | Code::EventualRead, Effect::Ok) => Some(self.first()),
             _ => None,
         }
     }
@@ -258,17 +258,17 @@ impl Entry {
     pub fn observes(&self) -> bool {
         match self.code {
             Code::Read | Code::Get | Code::ReadSet | Code::Dequeue | Code::Drain => {
-                self.outcome == Outcome::Ok
+                self.effect == Effect::Ok
             }
-            Code::Cas => matches!(self.outcome, Outcome::Ok | Outcome::Refused),
+            Code::Cas => matches!(self.effect, Effect::Ok | Effect::Refused),
             _ => false,
         }
     }
 
     /// The value that it writes to a register, if it has (or may have) an effect.
     pub fn writes(&self) -> Option<i64> {
-        match (self.code, self.outcome) {
-            (_, Outcome::Failed | Outcome::Refused) => None,
+        match (self.code, self.effect) {
+            (_, Effect::Failed | Effect::Refused) => None,
             (Code::Write | Code::Insert | Code::Cas, _) => Some(self.b),
             _ => None,
         }
@@ -278,12 +278,12 @@ impl Entry {
 /// A history. See the [module](self).
 ///
 /// ```
-/// use gameday_checker::log::{Act, Log, Outcome, Push};
+/// use gameday_checker::log::{Act, Log, Effect, Push};
 /// use gameday_checker::{Options, check};
 /// let mut log = Log::default();
 /// let base = Push {
 ///     index: 0, process: 0, az: "a", endpoint: "a", table: "", key: "k",
-///     start: 0, finish: Some(10), outcome: Outcome::Ok, act: Act::Write(1), last: false,
+///     start: 0, finish: Some(10), effect: Effect::Ok, act: Act::Write(1), last: false,
 /// };
 /// log.push(&base)?;
 /// let read = Act::Read { strong: true, found: None };
@@ -417,7 +417,7 @@ impl Log {
             key,
             site,
             code,
-            outcome: p.outcome,
+            effect: p.effect,
             flags,
         });
         Ok(())
@@ -461,15 +461,15 @@ impl Log {
                 },
             },
         };
-        let outcome = match (&op.call, &op.outcome) {
-            (_, Recorded::Ok { .. }) => Outcome::Ok,
-            (_, Recorded::Unknown { .. }) => Outcome::Unknown,
+        let effect = match (&op.call, &op.outcome) {
+            (_, Recorded::Ok { .. }) => Effect::Ok,
+            (_, Recorded::Unknown { .. }) => Effect::Unknown,
             (Call::Cas { .. }, Recorded::Failed { failure, observed })
                 if observed.is_some() || failure.class == ErrorClass::Condition =>
             {
-                Outcome::Refused
+                Effect::Refused
             }
-            (_, Recorded::Failed { .. }) => Outcome::Failed,
+            (_, Recorded::Failed { .. }) => Effect::Failed,
         };
         self.push(&Push {
             index: op.index,
@@ -480,7 +480,7 @@ impl Log {
             key: op.call.key(),
             start: op.invoked.0,
             finish: op.returned.map(|t| t.0),
-            outcome,
+            effect,
             act,
             last: op.last,
         })

@@ -28,11 +28,11 @@
 
 use crate::budget::{Budget, Exhausted};
 use crate::explain;
+use crate::findings::{self, Findings};
 use crate::intake::{Intake, KeyOps};
-use crate::log::{Code, Entry, Outcome};
+use crate::log::{Code, Effect, Entry};
 use crate::register::Operations;
 use crate::say::who;
-use crate::tally::{self, Tally};
 use crate::violation::Kind;
 use crate::zones::{Analysis, Replaced};
 use gameday_record::Model;
@@ -49,7 +49,7 @@ struct Lost {
 /// Collects over all keys.
 #[derive(Debug)]
 pub(crate) struct LostWrites {
-    tally: Tally,
+    findings: Findings,
     acknowledged: u64,
     final_reads: u64,
     /// Listed behind the latest one of each key.
@@ -58,9 +58,9 @@ pub(crate) struct LostWrites {
 }
 
 impl LostWrites {
-    pub fn new(tally: Tally) -> Self {
+    pub fn new(findings: Findings) -> Self {
         LostWrites {
-            tally,
+            findings,
             acknowledged: 0,
             final_reads: 0,
             more: Vec::new(),
@@ -68,8 +68,8 @@ impl LostWrites {
         }
     }
 
-    pub fn tally(&mut self) -> &mut Tally {
-        &mut self.tally
+    pub fn findings(&mut self) -> &mut Findings {
+        &mut self.findings
     }
 
     /// True if there are final reads.
@@ -91,7 +91,7 @@ impl LostWrites {
     ) -> Result<(), Exhausted> {
         let acknowledged = |i: &u32| {
             let e = ops.entry(*i);
-            e.outcome == Outcome::Ok && e.writes().is_some()
+            e.effect == Effect::Ok && e.writes().is_some()
         };
         self.collect_finals(ops);
         let name = || crate::say::key(intake.log, key);
@@ -131,14 +131,15 @@ impl LostWrites {
         }
         self.acknowledged += writes;
         if self.finals.is_empty() && writes > 0 {
-            self.tally.unknown_key("no final read succeeded", &name());
+            self.findings
+                .unknown_key("no final read succeeded", &name());
         } else if unread {
             let reason = "no final read began after the last acknowledged write";
-            self.tally.unknown_key(reason, &name());
+            self.findings.unknown_key(reason, &name());
         }
         if unexplained {
             let reason = "a final read found a value that no write explains";
-            self.tally.unknown_key(reason, &name());
+            self.findings.unknown_key(reason, &name());
         }
         self.report(key, lost, ops, intake);
         Ok(())
@@ -149,7 +150,7 @@ impl LostWrites {
     fn collect_finals(&mut self, ops: &KeyOps<'_>) {
         self.finals.clear();
         let value = |i: u32| ops.entry(i).first();
-        let is_final = |e: &Entry| e.last() && e.code == Code::Read && e.outcome == Outcome::Ok;
+        let is_final = |e: &Entry| e.last() && e.code == Code::Read && e.effect == Effect::Ok;
         let all = 0..ops.len() as u32;
         self.finals.extend(all.filter(|i| is_final(ops.entry(*i))));
         let start = |i: u32| std::cmp::Reverse(ops.start(i));
@@ -200,10 +201,10 @@ impl LostWrites {
                 )
             };
             if rank == 0 {
-                self.tally.list(describe);
+                self.findings.list(describe);
             } else {
-                self.tally.count(1);
-                if self.more.len() < tally::LISTED {
+                self.findings.count(1);
+                if self.more.len() < findings::LISTED {
                     self.more.push(describe());
                 }
             }
@@ -217,26 +218,26 @@ impl LostWrites {
 
     /// Takes over what was collected about later keys.
     pub fn merge(&mut self, other: LostWrites) {
-        self.tally.merge(other.tally);
+        self.findings.merge(other.findings);
         self.acknowledged += other.acknowledged;
         self.final_reads += other.final_reads;
-        let room = tally::LISTED.saturating_sub(self.more.len());
+        let room = findings::LISTED.saturating_sub(self.more.len());
         self.more.extend(other.more.into_iter().take(room));
     }
 
     /// The check.
     pub fn finish(mut self) -> Check {
         if self.final_reads == 0 {
-            self.tally.unknown("there are no final reads");
+            self.findings.unknown("there are no final reads");
         } else if self.acknowledged == 0 {
-            self.tally
+            self.findings
                 .unknown("no write was acknowledged, so none could be lost");
         }
         let examined = format!(
             "{} acknowledged writes against {} distinct results of final reads.",
             self.acknowledged, self.final_reads
         );
-        self.tally.fill(self.more);
-        self.tally.finish(&examined, Vec::new())
+        self.findings.fill(self.more);
+        self.findings.finish(&examined, Vec::new())
     }
 }

@@ -36,12 +36,12 @@
 
 use crate::budget::{Budget, Exhausted};
 use crate::explain;
+use crate::findings::Findings;
 use crate::intake::Intake;
-use crate::log::{Code, Outcome};
+use crate::log::{Code, Effect};
 use crate::register::FOREVER;
 use crate::say::{self, who};
 use crate::sort::sort;
-use crate::tally::Tally;
 use crate::violation::Kind;
 use gameday_record::Model;
 use gameday_record::verdict::Check;
@@ -50,7 +50,7 @@ use hashbrown::HashMap;
 /// Collects over all queues.
 #[derive(Debug)]
 pub(crate) struct Queues {
-    tally: Tally,
+    findings: Findings,
     queues: u64,
     counts: Counts,
     /// See [`crate::log::Log::missing`].
@@ -122,7 +122,7 @@ impl Calls {
                 .map_or(FOREVER, |p| intake.op(*p).start);
             // One of unknown outcome may take effect beside anything in any case.
             let alone = ended.is_none_or(|t| t < e.start) && e.finish < next;
-            if e.outcome == Outcome::Ok {
+            if e.effect == Effect::Ok {
                 ended = ended.max(Some(e.finish));
             }
             let whole = Span {
@@ -130,25 +130,25 @@ impl Calls {
                 to: moment(e.finish, u32::MAX),
                 at: *at,
             };
-            match (e.code, e.outcome) {
-                (Code::Enqueue, outcome) => {
+            match (e.code, e.effect) {
+                (Code::Enqueue, effect) => {
                     let element = calls.elements.entry(e.second()).or_default();
-                    let to = match outcome {
-                        Outcome::Ok => whole.to,
-                        Outcome::Unknown => NEVER,
-                        Outcome::Failed | Outcome::Refused => {
+                    let to = match effect {
+                        Effect::Ok => whole.to,
+                        Effect::Unknown => NEVER,
+                        Effect::Failed | Effect::Refused => {
                             element.refused = Some(*at);
                             continue;
                         }
                     };
                     element.entered.push(Span { to, ..whole });
                 }
-                (Code::Dequeue, Outcome::Ok) => match e.first() {
+                (Code::Dequeue, Effect::Ok) => match e.first() {
                     Some(value) => calls.take(value, whole),
                     None => calls.empty.push(whole),
                 },
-                (Code::Dequeue, Outcome::Unknown) => calls.unknown.push(whole.from),
-                (Code::Drain, Outcome::Ok) => {
+                (Code::Dequeue, Effect::Unknown) => calls.unknown.push(whole.from),
+                (Code::Drain, Effect::Ok) => {
                     let values = intake.log.elements_of(e);
                     calls.loose |= !alone && values.len() > 1;
                     let part = |n: usize| match alone {
@@ -165,7 +165,7 @@ impl Calls {
                     calls.empty.push(part(values.len()));
                     calls.drained.push(values.to_vec());
                 }
-                (Code::Drain, Outcome::Unknown) => calls.unknown_drain = true,
+                (Code::Drain, Effect::Unknown) => calls.unknown_drain = true,
                 _ => {}
             }
         }
@@ -178,17 +178,17 @@ impl Calls {
 }
 
 impl Queues {
-    pub fn new(tally: Tally, missing: Option<&'static str>) -> Self {
+    pub fn new(findings: Findings, missing: Option<&'static str>) -> Self {
         Queues {
-            tally,
+            findings,
             queues: 0,
             counts: Counts::default(),
             missing,
         }
     }
 
-    pub fn tally(&mut self) -> &mut Tally {
-        &mut self.tally
+    pub fn findings(&mut self) -> &mut Findings {
+        &mut self.findings
     }
 
     /// True if the history holds queues.
@@ -204,7 +204,7 @@ impl Queues {
     pub fn key(
         &mut self,
         key: u32,
-        order: Option<&mut Tally>,
+        order: Option<&mut Findings>,
         intake: &Intake<'_>,
         budget: &mut Budget,
     ) -> Result<(), Exhausted> {
@@ -213,12 +213,12 @@ impl Queues {
         budget.holds(positions.len() * EACH)?;
         self.queues += 1;
         let calls = Calls::of(positions, intake);
-        let before = self.tally.total();
+        let before = self.findings.total();
         self.total(key, &calls, intake, budget)?;
         let Some(order) = order else {
             return Ok(());
         };
-        if self.tally.total() > before {
+        if self.findings.total() > before {
             let reason = "what came out of the queue is wrong already: see total-queue";
             order.unknown_key(reason, &say::key(intake.log, key));
             return Ok(());
@@ -252,7 +252,7 @@ impl Queues {
                 self.unexpected(key, span.at, element.refused, intake);
             } else if taken > may {
                 self.counts.duplicated += (taken - may) as u64;
-                self.tally.list(|| {
+                self.findings.list(|| {
                     let [first, again] = [0, taken - 1].map(|i| element.taken[i].at);
                     let summary = format!(
                         "dequeued {taken} times, enqueued {may} times: {}, and {}",
@@ -278,14 +278,14 @@ impl Queues {
                 "{} acknowledged values are gone, which dequeues of unknown outcome may have taken",
                 lost.len()
             );
-            self.tally.unknown_key(&reason, &name());
+            self.findings.unknown_key(&reason, &name());
             lost.clear();
         }
         // Which of them the others took is not known.
         lost.drain(..may_have_taken.min(lost.len()));
         self.counts.lost += lost.len() as u64;
         for at in lost {
-            self.tally.list(|| {
+            self.findings.list(|| {
                 let last = calls.empty.iter().max_by_key(|e| e.from).map(|e| e.at);
                 let mut shown = vec![at];
                 shown.extend(last);
@@ -308,7 +308,7 @@ impl Queues {
                 "{} acknowledged values were not dequeued, and the queue was not seen empty after that",
                 kept.len()
             );
-            self.tally.unknown_key(&reason, &name());
+            self.findings.unknown_key(&reason, &name());
         }
         Ok(())
     }
@@ -316,11 +316,12 @@ impl Queues {
     fn unexpected(&mut self, key: u32, at: u32, refused: Option<u32>, intake: &Intake<'_>) {
         if let (None, Some(missing)) = (refused, self.missing) {
             let reason = format!("a value was dequeued {missing}");
-            self.tally.unknown_key(&reason, &say::key(intake.log, key));
+            self.findings
+                .unknown_key(&reason, &say::key(intake.log, key));
             return;
         }
         self.counts.unexpected += 1;
-        self.tally.list(|| {
+        self.findings.list(|| {
             let log = intake.log;
             let (kind, why) = match refused {
                 Some(failed) => (
@@ -338,7 +339,7 @@ impl Queues {
 
     /// Takes over what was collected about later keys.
     pub fn merge(&mut self, other: Queues) {
-        self.tally.merge(other.tally);
+        self.findings.merge(other.findings);
         self.queues += other.queues;
         let (c, o) = (&mut self.counts, other.counts);
         c.acknowledged += o.acknowledged;
@@ -353,16 +354,16 @@ impl Queues {
     pub fn finish(mut self) -> Check {
         let c = self.counts;
         if c.acknowledged == 0 {
-            self.tally
+            self.findings
                 .unknown("no value was acknowledged, so none could be lost");
         } else if c.dequeued == 0 {
-            self.tally.unknown("nothing was dequeued");
+            self.findings.unknown("nothing was dequeued");
         }
         let examined = format!(
             "{} values acknowledged, {} dequeued: {} lost, {} duplicated, {} unexpected, {} recovered of unknown outcome.",
             c.acknowledged, c.dequeued, c.lost, c.duplicated, c.unexpected, c.recovered
         );
-        self.tally.finish(&examined, Vec::new())
+        self.findings.finish(&examined, Vec::new())
     }
 }
 
@@ -384,7 +385,7 @@ impl Passage {
 fn fifo(
     key: u32,
     calls: &Calls,
-    order: &mut Tally,
+    order: &mut Findings,
     intake: &Intake<'_>,
     budget: &mut Budget,
 ) -> Result<(), Exhausted> {

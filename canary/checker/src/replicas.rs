@@ -4,7 +4,7 @@ use gameday_record::AnomalyKind;
 use gameday_record::verdict::{Anomaly, Check, PartitionDigests, ReplicaDigest, Verdict};
 
 /// Anomalies listed; the rest is counted.
-const LISTED: usize = crate::tally::LISTED;
+const LISTED: usize = crate::findings::LISTED;
 
 /// Compares the replicas of every partition.
 ///

@@ -1,7 +1,7 @@
 //! Writes of unknown outcome, found out afterwards.
 
 use crate::intake::takes_part;
-use crate::log::{Code, Entry, Log, Outcome};
+use crate::log::{Code, Effect, Entry, Log};
 use gameday_record::verdict::Resolution;
 use hashbrown::HashSet;
 
@@ -56,17 +56,17 @@ pub fn resolve(log: &Log, logged: impl Fn(&str, &str, i64, u64) -> Option<bool>)
         }
     };
     for e in &log.entries {
-        match (e.code, e.outcome) {
+        match (e.code, e.effect) {
             (
                 Code::Read | Code::EventualRead | Code::Get | Code::Cas | Code::Dequeue,
-                Outcome::Ok,
+                Effect::Ok,
             ) => {
                 e.first().into_iter().for_each(|v| see(e.key, v));
             }
-            (Code::Cas, Outcome::Refused) => {
+            (Code::Cas, Effect::Refused) => {
                 e.third().flatten().into_iter().for_each(|v| see(e.key, v));
             }
-            (Code::ReadSet | Code::Drain, Outcome::Ok) => {
+            (Code::ReadSet | Code::Drain, Effect::Ok) => {
                 log.elements_of(e).iter().for_each(|v| see(e.key, *v));
             }
             _ => {}
@@ -91,10 +91,10 @@ pub fn resolve(log: &Log, logged: impl Fn(&str, &str, i64, u64) -> Option<bool>)
 }
 
 fn unknown_write(e: &Entry) -> bool {
-    e.outcome == Outcome::Unknown && writes(e)
+    e.effect == Effect::Unknown && writes(e)
 }
 
 fn writes(e: &Entry) -> bool {
-    let effect = matches!(e.outcome, Outcome::Ok | Outcome::Unknown);
+    let effect = matches!(e.effect, Effect::Ok | Effect::Unknown);
     e.code == Code::Add || !e.code.reads() && takes_part(e) && effect
 }

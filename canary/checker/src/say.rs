@@ -1,6 +1,6 @@
 //! Operations in words, for people.
 
-use crate::log::{Clock, Code, Entry, Log, Outcome};
+use crate::log::{Clock, Code, Effect, Entry, Log};
 use crate::register::FOREVER;
 use gameday_record::time::Nanos;
 use gameday_record::verdict::OperationRecord;
@@ -34,13 +34,13 @@ fn elements(log: &Log, e: &Entry) -> String {
 /// `process 3 (AZ a, endpoint b) wrote 17 [+1.200000 s to +1.210000 s]`
 pub(crate) fn who(log: &Log, at: u32) -> String {
     let e = log.entry(at);
-    let known = e.outcome == Outcome::Ok;
+    let known = e.effect == Effect::Ok;
     let change = || format!("{} to {}", number(e.first()), e.second());
     // What is done, in the forms "wrote 1", "failed to write 1", "wrote 1 with unknown outcome".
-    let did = |past: &str, infinitive: &str, what: String| match e.outcome {
-        Outcome::Ok => format!("{past} {what}"),
-        Outcome::Unknown => format!("{past} {what} with unknown outcome"),
-        Outcome::Failed | Outcome::Refused => format!("failed to {infinitive} {what}"),
+    let did = |past: &str, infinitive: &str, what: String| match e.effect {
+        Effect::Ok => format!("{past} {what}"),
+        Effect::Unknown => format!("{past} {what} with unknown outcome"),
+        Effect::Failed | Effect::Refused => format!("failed to {infinitive} {what}"),
     };
     let what = match e.code {
         Code::Read if known => format!("read {}", number(e.first())),
@@ -66,7 +66,7 @@ pub(crate) fn who(log: &Log, at: u32) -> String {
             _ => did("added", "add", e.second().to_string()),
         },
         Code::Cas => match e.third() {
-            Some(v) if e.outcome == Outcome::Refused => {
+            Some(v) if e.effect == Effect::Refused => {
                 format!("failed to change {} and found {}", change(), number(v))
             }
             _ => did("changed", "change", change()),
@@ -106,7 +106,7 @@ pub(crate) fn key(log: &Log, key: u32) -> String {
 /// As it stands in verdicts and reports.
 pub(crate) fn record(log: &Log, at: u32) -> OperationRecord {
     let e = log.entry(at);
-    let known = e.outcome == Outcome::Ok;
+    let known = e.effect == Effect::Ok;
     let mut what = match e.code {
         Code::Read | Code::ReadAnything | Code::Get | Code::ReadSet => "read".to_string(),
         Code::EventualRead => "eventual read".into(),
@@ -127,7 +127,7 @@ pub(crate) fn record(log: &Log, at: u32) -> OperationRecord {
         (Code::Dequeue, found) if known => format!(" found {}", number(found)),
         (Code::ReadSet | Code::Drain, _) if known => format!(" found {}", elements(log, e)),
         (Code::Add, Some(sum)) if known => format!(" made {sum}"),
-        (Code::Cas, _) if e.outcome == Outcome::Refused => e
+        (Code::Cas, _) if e.effect == Effect::Refused => e
             .third()
             .map(|v| format!(" found {}", number(v)))
             .unwrap_or_default(),
@@ -143,10 +143,10 @@ pub(crate) fn record(log: &Log, at: u32) -> OperationRecord {
         what,
         invoked: Nanos(e.start),
         returned: (e.finish != FOREVER).then_some(Nanos(e.finish)),
-        outcome: match e.outcome {
-            Outcome::Ok => "ok",
-            Outcome::Refused | Outcome::Failed => "failed",
-            Outcome::Unknown => "unknown",
+        outcome: match e.effect {
+            Effect::Ok => "ok",
+            Effect::Refused | Effect::Failed => "failed",
+            Effect::Unknown => "unknown",
         }
         .into(),
     }

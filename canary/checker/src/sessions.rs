@@ -23,10 +23,10 @@
 
 use crate::budget::{Budget, Exhausted};
 use crate::explain;
+use crate::findings::Findings;
 use crate::intake::{Intake, KeyOps};
-use crate::log::{Code, Entry, Outcome};
+use crate::log::{Code, Effect, Entry};
 use crate::say::who;
-use crate::tally::Tally;
 use crate::violation::Kind;
 use crate::zones::{Analysis, Version};
 use gameday_record::Model;
@@ -36,7 +36,7 @@ use hashbrown::{HashMap, HashSet};
 /// Collects over all keys.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    tally: Tally,
+    findings: Findings,
     /// Reads that had something to be compared with: strong, eventual.
     compared: u64,
     eventual: u64,
@@ -85,9 +85,9 @@ impl Order<'_> {
 }
 
 impl Sessions {
-    pub fn new(tally: Tally) -> Self {
+    pub fn new(findings: Findings) -> Self {
         Sessions {
-            tally,
+            findings,
             compared: 0,
             eventual: 0,
             own_missed: 0,
@@ -98,13 +98,13 @@ impl Sessions {
         }
     }
 
-    pub fn tally(&mut self) -> &mut Tally {
-        &mut self.tally
+    pub fn findings(&mut self) -> &mut Findings {
+        &mut self.findings
     }
 
     /// True if there was anything to judge, as far as is known.
     pub fn any(&self) -> bool {
-        self.compared > 0 || self.tally.total() > 0 || self.stopped
+        self.compared > 0 || self.findings.total() > 0 || self.stopped
     }
 
     /// Judges one register. `ops`: those that took part, in the order of time,
@@ -133,7 +133,7 @@ impl Sessions {
             let e = intake.op(*at);
             let op = (ops.at.get(part) == Some(at)).then_some(part as u32);
             part += usize::from(op.is_some());
-            if matches!(e.outcome, Outcome::Ok | Outcome::Refused) {
+            if matches!(e.effect, Effect::Ok | Effect::Refused) {
                 let session = open.entry(e.process).or_default();
                 self.step(key, (*at, op), session, &order, intake);
             }
@@ -212,7 +212,7 @@ impl Sessions {
         };
         let acknowledged = |at: &&u32| {
             let e = intake.op(**at);
-            e.outcome == Outcome::Ok && e.writes().is_some()
+            e.effect == Effect::Ok && e.writes().is_some()
         };
         let mut writes = ops.at.iter().filter(acknowledged);
         let Some(first) = writes.find(|at| intake.op(**at).writes() == Some(left)) else {
@@ -235,7 +235,7 @@ impl Sessions {
                     who(log, *last)
                 );
                 let shown = [*first, *later, *last];
-                self.tally.list(|| {
+                self.findings.list(|| {
                     let kind = Kind::NonMonotonicWrite;
                     explain::anomaly(kind, Model::MonotonicWrites, summary, &shown, intake, key)
                 });
@@ -257,7 +257,7 @@ impl Sessions {
                 "older than what its process had found",
             ),
         };
-        self.tally.list(|| {
+        self.findings.list(|| {
             let summary = format!("{}, {why}: {}", who(log, read), who(log, against));
             let shown = [against, read];
             explain::anomaly(kind, violates, summary, &shown, intake, key)
@@ -272,7 +272,7 @@ impl Sessions {
 
     /// Takes over what was collected about later keys.
     pub fn merge(&mut self, other: Sessions) {
-        self.tally.merge(other.tally);
+        self.findings.merge(other.findings);
         self.compared += other.compared;
         self.eventual += other.eventual;
         self.own_missed += other.own_missed;
@@ -294,6 +294,6 @@ impl Sessions {
             "{} strongly consistent reads that followed another operation of their process on the key.",
             self.compared
         );
-        self.tally.finish(&examined, Vec::new())
+        self.findings.finish(&examined, Vec::new())
     }
 }

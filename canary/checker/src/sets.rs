@@ -17,12 +17,12 @@
 use crate::budget::{Budget, Exhausted};
 use crate::durable::DurableSet;
 use crate::explain;
+use crate::findings::Findings;
 use crate::intake::Intake;
-use crate::log::{Code, Outcome};
+use crate::log::{Code, Effect};
 use crate::register::FOREVER;
 use crate::say::{self, who};
 use crate::sort::{sort, sort_by};
-use crate::tally::Tally;
 use crate::violation::Kind;
 use gameday_record::Model;
 
@@ -51,7 +51,7 @@ struct Read {
 /// The budget ran out; what was found stands.
 pub(crate) fn judge(
     key: u32,
-    order: &mut Tally,
+    order: &mut Findings,
     durable: &mut DurableSet,
     intake: &Intake<'_>,
     budget: &mut Budget,
@@ -69,16 +69,16 @@ pub(crate) fn judge(
     for at in intake.of(key) {
         budget.spend()?;
         let e = intake.op(*at);
-        match (e.code, e.outcome) {
-            (Code::AddElement, outcome) => additions.push(Addition {
+        match (e.code, e.effect) {
+            (Code::AddElement, effect) => additions.push(Addition {
                 value: e.second(),
-                failed: matches!(outcome, Outcome::Failed | Outcome::Refused),
+                failed: matches!(effect, Effect::Failed | Effect::Refused),
                 start: e.start,
                 ends: e.ends(),
                 at: *at,
                 stands: usize::MAX,
             }),
-            (Code::ReadSet, Outcome::Ok) => {
+            (Code::ReadSet, Effect::Ok) => {
                 let mut found = intake.log.elements_of(e).to_vec();
                 sort(&mut found, budget)?;
                 let all = found.len();
@@ -103,7 +103,7 @@ pub(crate) fn judge(
         );
         let name = say::key(intake.log, key);
         order.unknown_key(&reason, &name);
-        durable.tally().unknown_key(&reason, &name);
+        durable.findings().unknown_key(&reason, &name);
         return Ok(());
     }
     let part = Part { key, intake };
@@ -131,7 +131,7 @@ fn position(additions: &[Addition], value: i64) -> Option<usize> {
 
 fn duplicated(key: u32, at: u32, n: usize, durable: &mut DurableSet, intake: &Intake<'_>) {
     durable.counts.duplicated += n as u64;
-    durable.tally().list(|| {
+    durable.findings().list(|| {
         let summary = format!("{}, {n} of them more than once", who(intake.log, at));
         explain::anomaly(
             Kind::Duplicate,
@@ -188,7 +188,7 @@ fn elements(
                     _ => {
                         let reason = "no read began after the last element was acknowledged";
                         let name = say::key(intake.log, key);
-                        durable.tally().unknown_key(reason, &name);
+                        durable.findings().unknown_key(reason, &name);
                     }
                 }
             }
@@ -218,7 +218,7 @@ fn explained(
     &Part { key, intake }: &Part<'_>,
     additions: &[Addition],
     reads: &mut [Read],
-    order: &mut Tally,
+    order: &mut Findings,
     durable: &mut DurableSet,
     budget: &mut Budget,
 ) -> Result<(), Exhausted> {
@@ -255,7 +255,7 @@ fn chain(
     &Part { key, intake }: &Part<'_>,
     additions: &[Addition],
     reads: &mut [Read],
-    order: &mut Tally,
+    order: &mut Findings,
     budget: &mut Budget,
 ) -> Result<(), Exhausted> {
     let time = |r: &Read| (intake.op(r.at).start, r.at);
@@ -313,7 +313,7 @@ fn real_time(
     &Part { key, intake }: &Part<'_>,
     additions: &mut [Addition],
     reads: &[Read],
-    order: &mut Tally,
+    order: &mut Findings,
     budget: &mut Budget,
 ) -> Result<(), Exhausted> {
     let mut place = 0;

@@ -1,6 +1,6 @@
 //! Memory at the peak, counted by the allocator: a binary of its own.
 
-use gameday_checker::log::{Act, Outcome, Push};
+use gameday_checker::log::{Act, Effect, Push};
 use gameday_checker::{Log, Options, check, generate};
 use gameday_record::verdict::{Check, Verdict};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -111,7 +111,7 @@ fn push(log: &mut Log, process: u64, key: &str, (start, finish): (u64, u64), act
         key,
         start,
         finish: Some(finish),
-        outcome: Outcome::Ok,
+        effect: Effect::Ok,
         act,
         last: false,
     })

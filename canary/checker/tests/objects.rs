@@ -2,7 +2,7 @@
 //! random histories.
 
 use gameday_checker::generate::Random;
-use gameday_checker::log::{Act, Log, Outcome, Push};
+use gameday_checker::log::{Act, Effect, Log, Push};
 use gameday_checker::{Options, check};
 use gameday_record::Verdict;
 use std::collections::{BTreeSet, HashSet};
@@ -123,7 +123,7 @@ fn log(calls: &[Call]) -> Log {
             key: "k",
             start: c.start,
             finish: c.finish,
-            outcome: c.finish.map_or(Outcome::Unknown, |_| Outcome::Ok),
+            effect: c.finish.map_or(Effect::Unknown, |_| Effect::Ok),
             act,
             last: false,
         })

@@ -121,6 +121,8 @@ impl Playbook {
     /// # Errors
     /// Every mistake in it, in the order of the text.
     pub fn parse(name: &str, text: &str) -> Result<Playbook, Vec<Diagnostic>> {
+        // Some editors mark UTF-8 with a byte order mark; it is no column.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let source = Source {
             name: name.into(),
             text: text.into(),

@@ -217,6 +217,20 @@ fn the_end_marker_and_the_names_of_calls_are_checked() {
     );
 }
 
+#[test]
+fn a_history_may_begin_with_a_byte_order_mark_and_nowhere_else() {
+    let mut plain = Vec::new();
+    let mut writer = HistoryWriter::new(&mut plain, header()).unwrap();
+    for o in &every_kind() {
+        writer.append(Event::invoke(o)).unwrap();
+    }
+    writer.finish().unwrap();
+    let marked = [b"\xef\xbb\xbf", &plain[..]].concat();
+    assert_eq!(history::read(&marked[..]), history::read(&plain[..]));
+    let twice = [b"\xef\xbb\xbf", &marked[..]].concat();
+    assert!(history::read(&twice[..]).unwrap_err().contains("line 1"));
+}
+
 /// Many lines, so that there are several frames.
 fn packed(ops: &[Operation], path: &std::path::Path) {
     let file = std::fs::File::create(path).unwrap();

@@ -1,6 +1,6 @@
 use super::*;
 use crate::generate::{self, Calls, Keys};
-use crate::log::{Act, Outcome, Push};
+use crate::log::{Act, Effect, Push};
 use gameday_record::Verdict;
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ fn called(key: &str, start: u64, act: Act<'_>) -> impl Fn(&mut Log) {
             key,
             start: 10 * start,
             finish: Some(10 * start + 15),
-            outcome: Outcome::Ok,
+            effect: Effect::Ok,
             act,
             last: false,
         };
@@ -151,7 +151,7 @@ fn hard(log: &mut Log, key: &str, from: u64) {
             key,
             start: from + start,
             finish: Some(from + finish),
-            outcome: Outcome::Ok,
+            effect: Effect::Ok,
             act,
             last: false,
         };
@@ -201,7 +201,7 @@ fn a_hard_key_starves_no_other() {
             key: "other",
             start: 10_000 + e.start,
             finish: Some(10_000 + e.finish),
-            outcome: Outcome::Ok,
+            effect: Effect::Ok,
             act,
             last: false,
         };

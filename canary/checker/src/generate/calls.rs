@@ -2,7 +2,7 @@
 //! repeat; legal, or with one answer that is not.
 
 use super::Random;
-use crate::log::{Act, Full, Log, Outcome, Push};
+use crate::log::{Act, Effect, Full, Log, Push};
 
 /// What each key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +142,7 @@ pub fn calls(of: &Calls) -> Result<Log, Full> {
             key: &format!("key-{}", c.key),
             start: c.start,
             finish: Some(c.finish),
-            outcome: Outcome::Ok,
+            effect: Effect::Ok,
             act,
             last: false,
         })?;

@@ -4,7 +4,7 @@
 use super::position::ReadError;
 use super::{Format, Model, Nil, Options, Reading, initial_number};
 use crate::log::Log;
-use gameday_record::history::{Reader, Refused};
+use gameday_record::history::{Reader, Refused, Step};
 use gameday_record::{Call, Operation};
 
 impl From<Refused> for ReadError {
@@ -51,6 +51,44 @@ struct Seen {
     add: bool,
 }
 
+impl Seen {
+    /// # Errors
+    /// The model has no such call.
+    fn call(&mut self, call: &Call, model: Option<Model>) -> Result<(), String> {
+        let fits: &[Model] = match call {
+            Call::Read { .. } => &[
+                Model::Register,
+                Model::CasRegister,
+                Model::Set,
+                Model::Counter,
+            ],
+            Call::Write { .. } => {
+                self.write = true;
+                &[Model::Register, Model::CasRegister]
+            }
+            Call::Cas { .. } => {
+                self.cas = true;
+                &[Model::CasRegister]
+            }
+            Call::Insert { .. } => {
+                self.insert = true;
+                &[Model::Register, Model::CasRegister, Model::Set]
+            }
+            Call::Add { .. } => {
+                self.add = true;
+                &[Model::Counter]
+            }
+        };
+        match model.filter(|m| !fits.contains(m)) {
+            Some(model) => {
+                let (model, call) = (model.name(), call.name());
+                Err(format!("the model {model} has no '{call}'"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 impl Lines {
     /// Nothing read yet. The format in the options is not looked at.
     pub fn new(options: &Options) -> Self {
@@ -69,52 +107,18 @@ impl Lines {
     /// A line that is not of the format or does not fit the ones before it.
     pub fn line(&mut self, line: &[u8]) -> Result<(), ReadError> {
         self.number += 1;
-        // Some editors mark UTF-8 with a byte order mark.
-        let line = match self.number {
-            1 => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line),
-            _ => line,
+        let done = match self.reader.line(line)? {
+            Step::Other => Ok(()),
+            Step::Begun(call) => self.seen.call(call, self.options.model),
+            Step::Ended(op) => self.push(&op),
         };
-        match self.reader.line(line)? {
-            None => Ok(()),
-            Some(op) => self
-                .take(&op)
-                .map_err(|what| ReadError::line(self.number, what)),
-        }
+        done.map_err(|what| ReadError::line(self.number, what))
     }
 
-    fn take(&mut self, op: &Operation) -> Result<(), String> {
-        let fits: &[Model] = match op.call {
-            Call::Read { .. } => &[
-                Model::Register,
-                Model::CasRegister,
-                Model::Set,
-                Model::Counter,
-            ],
-            Call::Write { .. } => {
-                self.seen.write = true;
-                &[Model::Register, Model::CasRegister]
-            }
-            Call::Cas { .. } => {
-                self.seen.cas = true;
-                &[Model::CasRegister]
-            }
-            Call::Insert { .. } => {
-                self.seen.insert = true;
-                &[Model::Register, Model::CasRegister, Model::Set]
-            }
-            Call::Add { .. } => {
-                self.seen.add = true;
-                &[Model::Counter]
-            }
-        };
-        if let Some(model) = self.options.model.filter(|m| !fits.contains(m)) {
-            let (model, call) = (model.name(), op.call.name());
-            return Err(format!("the model {model} has no '{call}'"));
-        }
+    fn push(&mut self, op: &Operation) -> Result<(), String> {
         let nil_is_anything = self.options.nil == Some(Nil::Anything);
-        self.log
-            .push_recorded(op, nil_is_anything)
-            .map_err(|full| full.to_string())
+        let pushed = self.log.push_recorded(op, nil_is_anything);
+        pushed.map_err(|full| full.to_string())
     }
 
     /// What was read; calls still open are of unknown outcome.
@@ -125,7 +129,7 @@ impl Lines {
         if self.number > 0 {
             let ending = std::mem::take(&mut self.reader).finish()?;
             for op in &ending.open {
-                self.take(op).map_err(ReadError::whole)?;
+                self.push(op).map_err(ReadError::whole)?;
             }
             self.log.complete = ending.complete;
             self.log.forgotten(ending.header.forgotten);

@@ -35,7 +35,7 @@ pub use jsonl::Lines;
 pub(crate) use objects::ABSENT;
 pub use position::ReadError;
 
-use crate::log::{Clock, Entry, Full, Log, Outcome, Promises, Push, Strangers};
+use crate::log::{Clock, Effect, Entry, Full, Log, Promises, Push, Strangers};
 use event::{Event, Header, Parsed};
 use lines::{Layout, Line};
 use objects::Meaning;
@@ -189,7 +189,7 @@ impl Reading {
     /// Operations of unknown outcome: they may have had an effect, and their
     /// process is gone.
     pub fn unknown(&self) -> usize {
-        let unknown = |e: &&Entry| e.outcome == Outcome::Unknown;
+        let unknown = |e: &&Entry| e.effect == Effect::Unknown;
         self.log.entries.iter().filter(unknown).count()
     }
 
@@ -197,7 +197,7 @@ impl Reading {
     /// either (`:fail :read :timed-out`), but nothing hangs on it and their
     /// process goes on; other tools count them with the [unknown](Self::unknown).
     pub fn failed_reads(&self) -> usize {
-        let failed = |e: &&Entry| e.outcome == Outcome::Failed && e.code.reads();
+        let failed = |e: &&Entry| e.effect == Effect::Failed && e.code.reads();
         self.log.entries.iter().filter(failed).count()
     }
 }
@@ -507,7 +507,7 @@ fn fill(
             };
             (at.or(Some(call.at)), what)
         };
-        let (act, outcome) = meaning.act(call, values, &mut elements).map_err(wrong)?;
+        let (act, effect) = meaning.act(call, values, &mut elements).map_err(wrong)?;
         log.push(&Push {
             index: call.index,
             process: call.process,
@@ -517,7 +517,7 @@ fn fill(
             key: &key,
             start: call.start,
             finish: call.finish,
-            outcome,
+            effect,
             act,
             last: call.more.last,
         })

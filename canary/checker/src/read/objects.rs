@@ -6,7 +6,7 @@ use super::event::{Event, Header, kind_of};
 use super::pair::Call;
 use super::values::Values;
 use super::{Model, Nil};
-use crate::log::{Act, Outcome};
+use crate::log::{Act, Effect};
 use gameday_record::EventKind;
 use std::borrow::Cow;
 
@@ -307,19 +307,19 @@ impl Meaning {
         call: &'b Call<'_>,
         values: &mut Values,
         elements: &'b mut Vec<i64>,
-    ) -> Result<(Act<'b>, Outcome), String> {
-        let outcome = match call.outcome {
-            Some(EventKind::Ok) => Outcome::Ok,
-            Some(EventKind::Fail) if call.refused && call.f == "cas" => Outcome::Refused,
+    ) -> Result<(Act<'b>, Effect), String> {
+        let effect = match call.outcome {
+            Some(EventKind::Ok) => Effect::Ok,
+            Some(EventKind::Fail) if call.refused && call.f == "cas" => Effect::Refused,
             // It says that there was nothing to be dequeued.
-            Some(EventKind::Fail) if call.refused && call.f == "dequeue" => Outcome::Ok,
-            Some(EventKind::Fail) => Outcome::Failed,
-            _ => Outcome::Unknown,
+            Some(EventKind::Fail) if call.refused && call.f == "dequeue" => Effect::Ok,
+            Some(EventKind::Fail) => Effect::Failed,
+            _ => Effect::Unknown,
         };
-        let ok = outcome == Outcome::Ok;
+        let ok = effect == Effect::Ok;
         if ok && call.f == "dequeue" && call.answer == Edn::Nil && self.nil == Nil::Anything {
             // It took something, and does not say what.
-            return Ok((Act::Dequeue(None), Outcome::Unknown));
+            return Ok((Act::Dequeue(None), Effect::Unknown));
         }
         let anything = ok && call.answer == Edn::Nil && self.nil == Nil::Anything;
         let act = match (self.model, &*call.f) {
@@ -403,9 +403,7 @@ impl Meaning {
                     expected: self.maybe(expected, values)?,
                     new: self.value(new, values)?,
                     found: match &call.more.observed {
-                        Some(form) if outcome == Outcome::Refused => {
-                            Some(self.maybe(form, values)?)
-                        }
+                        Some(form) if effect == Effect::Refused => Some(self.maybe(form, values)?),
                         _ => None,
                     },
                 }
@@ -413,7 +411,7 @@ impl Meaning {
             _ if call.more.insert => Act::Insert(self.value(&call.asked, values)?),
             _ => Act::Write(self.value(&call.asked, values)?),
         };
-        Ok((act, outcome))
+        Ok((act, effect))
     }
 
     fn maybe(&self, form: &Edn<'_>, values: &mut Values) -> Result<Option<i64>, String> {

@@ -1,7 +1,7 @@
 //! Jepsen's EDN: one operation map per line, the order of lines is the order
 //! of time.
 
-use crate::log::{Clock, Code, Entry, Log, Outcome, Strangers};
+use crate::log::{Clock, Code, Effect, Entry, Log, Strangers};
 use crate::read::{ABSENT, quoted};
 use crate::register::FOREVER;
 use std::collections::BTreeMap;
@@ -231,11 +231,11 @@ impl<W: fmt::Write> Writer<'_, W> {
     }
 
     fn event(&mut self, e: &Entry, time: u64, completion: bool) -> fmt::Result {
-        let kind = match (completion, e.outcome) {
+        let kind = match (completion, e.effect) {
             (false, _) => "invoke",
-            (true, Outcome::Ok) => "ok",
-            (true, Outcome::Refused | Outcome::Failed) => "fail",
-            (true, Outcome::Unknown) => "info",
+            (true, Effect::Ok) => "ok",
+            (true, Effect::Refused | Effect::Failed) => "fail",
+            (true, Effect::Unknown) => "info",
         };
         let f = match e.code {
             Code::ReadAnything if self.objects == "texts" => "get",
@@ -252,7 +252,7 @@ impl<W: fmt::Write> Writer<'_, W> {
         };
         self.begin(&e.process.to_string(), kind, f)?;
         self.open_key(e)?;
-        self.value(e, completion && e.outcome == Outcome::Ok)?;
+        self.value(e, completion && e.effect == Effect::Ok)?;
         self.close_key()?;
         if completion {
             self.result(e)?;
@@ -293,12 +293,12 @@ impl<W: fmt::Write> Writer<'_, W> {
 
     /// What a completion says beside its value.
     fn result(&mut self, e: &Entry) -> fmt::Result {
-        match (e.code, e.outcome) {
-            (Code::Add, Outcome::Ok) => match e.first() {
+        match (e.code, e.effect) {
+            (Code::Add, Effect::Ok) => match e.first() {
                 Some(sum) => write!(self.out, ", :sum {sum}"),
                 None => Ok(()),
             },
-            (_, Outcome::Refused) => {
+            (_, Effect::Refused) => {
                 self.out.write_str(", :error [:condition]")?;
                 match e.third() {
                     Some(found) => {

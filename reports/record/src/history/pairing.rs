@@ -99,6 +99,11 @@ impl Pairing {
         Ok(Some(op))
     }
 
+    /// The call that a process has in flight.
+    pub fn open(&self, process: u64) -> Option<&Operation> {
+        self.open.get(&process)
+    }
+
     /// The calls still in flight, as unknown; in order of invocation.
     pub fn finish(self) -> Vec<Operation> {
         let mut rest: Vec<_> = self.open.into_values().collect();

@@ -4,7 +4,7 @@
 use super::{
     Event, EventKind, EventValue, HISTORY_VERSION, HistoryHeader, MAX_LINE, OLDEST_HISTORY, Pairing,
 };
-use crate::operation::{Attempt, Failure, Operation};
+use crate::operation::{Attempt, Call, Failure, Operation};
 use crate::time::Nanos;
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -120,9 +120,23 @@ impl<'a> Line<'a> {
     }
 }
 
+/// What a line of a history tells.
+#[derive(Debug)]
+pub enum Step<'r> {
+    /// Nothing about a call: a header, an end marker, a line that is cut off.
+    Other,
+    /// A call begins.
+    Begun(&'r Call),
+    /// A call has ended.
+    Ended(Operation),
+}
+
+/// Some editors mark UTF-8 by it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Reads a history a line at a time.
 ///
-/// A last line without its line break is what an interrupted recorder leaves,
+/// It may begin with a byte order mark. A last line without its line break is what an interrupted recorder leaves,
 /// and is no error; without the end marker the history is not complete.
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -147,13 +161,16 @@ pub struct Ending {
 
 impl Reader {
     /// Takes the next line, with its line break; only the last may lack it.
-    /// Returns the operation that it completes, if it does.
     ///
     /// # Errors
     /// A line that is not of the format or does not fit the ones before it.
-    pub fn line(&mut self, line: &[u8]) -> Result<Option<Operation>, Refused> {
+    pub fn line(&mut self, line: &[u8]) -> Result<Step<'_>, Refused> {
         self.lines += 1;
         let number = self.lines;
+        let line = match number {
+            1 => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line),
+            _ => line,
+        };
         if line.len() > MAX_LINE {
             let what = format!("longer than {MAX_LINE} bytes");
             return Err(Refused::line(number, what));
@@ -161,7 +178,7 @@ impl Reader {
         // Without its line break, so that an error at the end has a column.
         let Some(text) = line.strip_suffix(b"\n") else {
             self.torn = true;
-            return Ok(None);
+            return Ok(Step::Other);
         };
         if self.torn || self.complete {
             let what = "something follows the end marker";
@@ -180,7 +197,7 @@ impl Reader {
             .map_err(|what| Refused::line(number, what))
     }
 
-    fn take(&mut self, mut line: Line<'_>) -> Result<Option<Operation>, String> {
+    fn take(&mut self, mut line: Line<'_>) -> Result<Step<'_>, String> {
         if let Some(header) = line.gameday_history.take() {
             if !(OLDEST_HISTORY..=HISTORY_VERSION).contains(&header.version) {
                 return Err(format!(
@@ -189,7 +206,7 @@ impl Reader {
                 ));
             }
             return match self.header.replace(header) {
-                None => Ok(None),
+                None => Ok(Step::Other),
                 Some(_) => Err("a second header".into()),
             };
         }
@@ -201,13 +218,18 @@ impl Reader {
                 ));
             }
             self.complete = true;
-            return Ok(None);
+            return Ok(Step::Other);
         }
         if self.header.is_none() {
             return Err("an event before the header".into());
         }
         self.events += 1;
-        self.pairing.push(&line.event()?)
+        let event = line.event()?;
+        if let Some(op) = self.pairing.push(&event)? {
+            return Ok(Step::Ended(op));
+        }
+        let begun = self.pairing.open(event.process);
+        Ok(begun.map_or(Step::Other, |op| Step::Begun(&op.call)))
     }
 
     /// What stands at the end.
@@ -240,7 +262,7 @@ pub fn stream(mut input: impl BufRead, mut each: impl FnMut(Operation)) -> Resul
         if n == 0 {
             return reader.finish().map_err(|e| e.to_string());
         }
-        if let Some(op) = reader.line(&line).map_err(|e| e.to_string())? {
+        if let Step::Ended(op) = reader.line(&line).map_err(|e| e.to_string())? {
             each(op);
         }
     }

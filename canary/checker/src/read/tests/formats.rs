@@ -384,11 +384,47 @@ fn what_json_and_jepsen_mean_by_numbers_and_fields() {
 }
 
 #[test]
-fn a_history_may_begin_with_a_byte_order_mark() {
-    let text = "\u{feff}{\"gameday_history\":{\"version\":2,\"run\":\"r\",\"seed\":1,\
-                \"clock\":\"c\",\"epoch_utc\":\"\"}}\n{\"gameday_end\":0}\n";
-    let reading = read(text.as_bytes(), &Options::default()).unwrap();
-    assert!(reading.log.complete);
+fn a_history_of_any_format_may_begin_with_a_byte_order_mark() {
+    for (format, text) in [
+        (
+            Format::Gameday,
+            "{\"gameday_history\":{\"version\":2,\"run\":\"r\",\"seed\":1,\"clock\":\"c\",\"epoch_utc\":\"\"}}
+{\"time\":5,\"process\":0,\"type\":\"invoke\",\"f\":\"write\",\"key\":\"k\",\"value\":7}
+{\"time\":9,\"process\":0,\"type\":\"ok\",\"f\":\"write\",\"key\":\"k\",\"value\":7}
+{\"gameday_end\":2}
+",
+        ),
+        (
+            Format::Edn,
+            "{:process 0, :type :invoke, :f :write, :value 7}
+             {:process 0, :type :ok, :f :write, :value 7}",
+        ),
+        (
+            Format::Json,
+            "[{\"process\":0,\"type\":\"invoke\",\"f\":\"write\",\"value\":7},
+              {\"process\":0,\"type\":\"ok\",\"f\":\"write\",\"value\":7}]",
+        ),
+        (
+            Format::JepsenLog,
+            "INFO  jepsen.util - 0\t:invoke\t:write\t7\nINFO  jepsen.util - 0\t:ok\t:write\t7\n",
+        ),
+        (
+            Format::JepsenTxt,
+            "0\t:invoke\t:write\t7\n0\t:ok\t:write\t7\n",
+        ),
+        (
+            Format::Kv,
+            "{:process 0, :type :invoke, :f :put, :key \"k\", :value \"7\"}
+             {:process 0, :type :ok, :f :put, :key \"k\", :value \"7\"}",
+        ),
+    ] {
+        let plain = reading(text, &Options::default());
+        assert_eq!((plain.format, plain.log.len()), (format, 1));
+        let marked = reading(&format!("\u{feff}{text}"), &Options::default());
+        assert_eq!(marked.format, format);
+        assert_eq!(words(&marked.log), words(&plain.log));
+        assert_eq!(marked.log.complete, plain.log.complete);
+    }
 }
 
 /// What a call that succeeded returns is what it wrote; then calls of unknown

@@ -7,7 +7,7 @@ mod refusals;
 mod written;
 
 use super::*;
-use crate::log::{Code, Outcome};
+use crate::log::{Code, Effect};
 
 /// An operation of a log in words, for comparisons: `c3 k: Write 1 Ok 0-5`.
 pub(super) fn words(log: &Log) -> Vec<String> {
@@ -42,17 +42,17 @@ pub(super) fn words(log: &Log) -> Vec<String> {
             if let Some(found) = e.third() {
                 s += &format!(" found {}", opt(found));
             }
-            let outcome = match e.outcome {
-                Outcome::Ok => "ok",
-                Outcome::Refused => "refused",
-                Outcome::Failed => "failed",
-                Outcome::Unknown => "unknown",
+            let effect = match e.effect {
+                Effect::Ok => "ok",
+                Effect::Refused => "refused",
+                Effect::Failed => "failed",
+                Effect::Unknown => "unknown",
             };
             let finish = match e.finish {
                 crate::register::FOREVER => String::new(),
                 t => t.to_string(),
             };
-            s += &format!(" {outcome} {}..{finish}", e.start);
+            s += &format!(" {effect} {}..{finish}", e.start);
             if !log.az(e).is_empty() || !log.endpoint(e).is_empty() {
                 s += &format!(" {}>{}", log.az(e), log.endpoint(e));
             }

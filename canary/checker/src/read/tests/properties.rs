@@ -141,7 +141,7 @@ fn the_files_are_valid() {
 }
 
 /// What a client does next: process, pause, duration, key, which call, a
-/// value, outcome, table, last.
+/// value, effect, table, last.
 type Step = (u8, u8, u8, u8, u8, i64, u8, bool);
 
 /// A log of registers, texts or sets without eventual reads.
@@ -153,16 +153,16 @@ fn log_of(steps: &[Step], objects: u8, clock: Clock, initial: Option<i64>) -> Lo
     log.promises.unique_values = steps.len().is_multiple_of(3);
     log.promises.final_reads = steps.len().is_multiple_of(5);
     let mut free: [(u64, u64); 4] = [(0, 0), (1, 0), (2, 3), (3, 0)];
-    for (i, &(process, pause, duration, key, call, value, outcome, flag)) in (0u64..).zip(steps) {
+    for (i, &(process, pause, duration, key, call, value, effect, flag)) in (0u64..).zip(steps) {
         let slot = &mut free[process as usize % 4];
         let start = slot.1 + u64::from(pause);
         let finish = start + u64::from(duration);
-        let (id, outcome) = (slot.0, outcome % 8);
+        let (id, effect) = (slot.0, effect % 8);
         slot.1 = finish;
         let maybe = (value % 3 != 0).then_some(value);
         let text = format!("t{value}\n\"\\é");
         let elements = [value, value + 1, value];
-        let ok = outcome < 5;
+        let ok = effect < 5;
         let act = match (objects % 3, call % 6) {
             (0, 0) => Act::Read {
                 strong: true,
@@ -173,7 +173,7 @@ fn log_of(steps: &[Step], objects: u8, clock: Clock, initial: Option<i64>) -> Lo
             (0, 3 | 1) => Act::Cas {
                 expected: maybe,
                 new: value.wrapping_add(1),
-                found: (outcome == 7 && flag).then_some(maybe),
+                found: (effect == 7 && flag).then_some(maybe),
             },
             (0, 4) => Act::Add {
                 delta: value,
@@ -187,14 +187,14 @@ fn log_of(steps: &[Step], objects: u8, clock: Clock, initial: Option<i64>) -> Lo
             _ => Act::AddElement(value),
         };
         let cas = matches!(act, Act::Cas { .. });
-        let (outcome, finish) = match outcome {
-            0..5 => (Outcome::Ok, Some(finish)),
-            5 => (Outcome::Unknown, flag.then_some(finish)),
-            6 => (Outcome::Failed, Some(finish)),
-            _ if cas => (Outcome::Refused, Some(finish)),
-            _ => (Outcome::Failed, Some(finish)),
+        let (effect, finish) = match effect {
+            0..5 => (Effect::Ok, Some(finish)),
+            5 => (Effect::Unknown, flag.then_some(finish)),
+            6 => (Effect::Failed, Some(finish)),
+            _ if cas => (Effect::Refused, Some(finish)),
+            _ => (Effect::Failed, Some(finish)),
         };
-        if outcome == Outcome::Unknown {
+        if effect == Effect::Unknown {
             // A process is retired after an unknown outcome.
             slot.0 += 4;
         }
@@ -207,7 +207,7 @@ fn log_of(steps: &[Step], objects: u8, clock: Clock, initial: Option<i64>) -> Lo
             key: ["k", "7", "-0", "ü\""][key as usize % 4],
             start,
             finish,
-            outcome,
+            effect,
             act,
             last: flag && matches!(act, Act::Read { .. }),
         })

@@ -11,7 +11,7 @@ const REASONS: usize = 10;
 
 /// Collects what one check finds.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub(crate) struct Findings {
     name: &'static str,
     anomalies: Vec<Anomaly>,
     total: u64,
@@ -21,9 +21,9 @@ pub(crate) struct Tally {
     more_keys: u64,
 }
 
-impl Tally {
+impl Findings {
     pub fn new(name: &'static str) -> Self {
-        Tally {
+        Findings {
             name,
             anomalies: Vec::new(),
             total: 0,
@@ -67,7 +67,7 @@ impl Tally {
     }
 
     /// Takes over what was collected about later keys.
-    pub fn merge(&mut self, other: Tally) {
+    pub fn merge(&mut self, other: Findings) {
         self.total += other.total;
         self.more_keys += other.more_keys;
         self.fill(other.anomalies);
