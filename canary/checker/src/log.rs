@@ -1,7 +1,7 @@
 //! A whole history in little memory: what the checks read.
 //!
-//! An operation takes 72 bytes; names (keys, tables, AZs, endpoints, texts)
-//! are kept once. Operations are pushed one at a time, so that a file of any
+//! An operation takes 56 bytes, a compare-and-set or a sum 32 more; names (keys,
+//! tables, AZs, endpoints, texts) are kept once. Operations are pushed one at a time, so that a file of any
 //! format can be streamed in.
 
 use crate::intern::Interner;
@@ -154,7 +154,7 @@ impl std::fmt::Display for Full {
 
 impl std::error::Error for Full {}
 
-/// Which act an entry holds; says what its three numbers mean.
+/// Which act an entry holds; says what its number means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     Read,
@@ -182,14 +182,17 @@ impl Code {
     }
 }
 
-/// An act as it is kept: see [`Entry`].
-type Numbers = (Code, Option<i64>, i64, Option<Option<i64>>);
+/// What few acts say beside their number.
+#[derive(Clone, Copy, Debug)]
+struct More {
+    /// What a compare-and-set expects, or the sum that an addition made.
+    first: Option<i64>,
+    /// What a refused compare-and-set found.
+    third: Option<Option<i64>>,
+}
 
-/// Bits of [`Entry::flags`].
-const A: u8 = 1;
-const C: u8 = 2;
-const C_IS_NOTHING: u8 = 4;
-const LAST: u8 = 8;
+/// The place of a [`More`] that there is not.
+const NO_MORE: u32 = u32::MAX;
 
 /// One operation as it is kept.
 #[derive(Clone, Copy, Debug)]
@@ -199,17 +202,17 @@ pub(crate) struct Entry {
     pub start: u64,
     /// Time of return, [`FOREVER`] if there is none. See [`Entry::ends`].
     pub finish: u64,
-    /// Found, expected, sum, or first element.
-    a: i64,
-    /// Written, added, or number of elements.
-    b: i64,
-    /// What a refused compare-and-set found.
-    c: i64,
+    /// Written, added or found, or where what was found begins.
+    number: i64,
     pub key: u32,
     site: u32,
+    /// Where the rest of it is, or [`NO_MORE`].
+    more: u32,
     pub code: Code,
     pub outcome: Outcome,
-    flags: u8,
+    last: bool,
+    /// It found nothing, or its number says nothing.
+    nothing: bool,
 }
 
 impl Entry {
@@ -223,32 +226,22 @@ impl Entry {
 
     /// A final read.
     pub fn last(&self) -> bool {
-        self.flags & LAST != 0
-    }
-
-    /// What a read found, a compare-and-set expects, or the sum an addition made.
-    pub fn first(&self) -> Option<i64> {
-        (self.flags & A != 0).then_some(self.a)
+        self.last
     }
 
     /// What is written or added.
     pub fn second(&self) -> i64 {
-        self.b
+        self.number
     }
 
-    /// What a refused compare-and-set found, if it said so.
-    pub fn third(&self) -> Option<Option<i64>> {
-        match self.flags & (C | C_IS_NOTHING) {
-            0 => None,
-            C => Some(Some(self.c)),
-            _ => Some(None),
-        }
+    fn number(&self) -> Option<i64> {
+        (!self.nothing).then_some(self.number)
     }
 
     /// A read of a register or counter that says what it found.
     pub fn found(&self) -> Option<Option<i64>> {
         match (self.code, self.outcome) {
-            (Code::Read | Code::EventualRead, Outcome::Ok) => Some(self.first()),
+            (Code::Read | Code::EventualRead, Outcome::Ok) => Some(self.number()),
             _ => None,
         }
     }
@@ -269,7 +262,7 @@ impl Entry {
     pub fn writes(&self) -> Option<i64> {
         match (self.code, self.outcome) {
             (_, Outcome::Failed | Outcome::Refused) => None,
-            (Code::Write | Code::Insert | Code::Cas, _) => Some(self.b),
+            (Code::Write | Code::Insert | Code::Cas, _) => Some(self.number),
             _ => None,
         }
     }
@@ -295,7 +288,8 @@ impl Entry {
 #[derive(Clone, Debug)]
 pub struct Log {
     pub(crate) entries: Vec<Entry>,
-    /// Elements that reads of sets found.
+    more: Vec<More>,
+    /// What reads of sets found and drains took: how many, and then they.
     elements: Vec<i64>,
     keys: Interner,
     /// Names of tables, AZs and endpoints, tagged by what they are.
@@ -326,6 +320,7 @@ impl Default for Log {
     fn default() -> Self {
         Log {
             entries: Vec::new(),
+            more: Vec::new(),
             elements: Vec::new(),
             keys: Interner::default(),
             names: Interner::default(),
@@ -373,52 +368,60 @@ impl Log {
         };
         let key = self.keys.intern(table, p.key).ok_or(Full)?;
         let site = self.site(p.az, p.endpoint)?;
-        let (code, a, b, c) = match p.act {
+        let (code, number, more) = match p.act {
             Act::Read {
                 strong: true,
                 found,
-            } => (Code::Read, found, 0, None),
-            Act::Read { found, .. } => (Code::EventualRead, found, 0, None),
-            Act::ReadAnything => (Code::ReadAnything, None, 0, None),
-            Act::Write(v) => (Code::Write, None, v, None),
-            Act::Insert(v) => (Code::Insert, None, v, None),
+            } => (Code::Read, found, None),
+            Act::Read { found, .. } => (Code::EventualRead, found, None),
+            Act::ReadAnything => (Code::ReadAnything, None, None),
+            Act::Write(v) => (Code::Write, Some(v), None),
+            Act::Insert(v) => (Code::Insert, Some(v), None),
             Act::Cas {
-                expected,
+                expected: first,
                 new,
-                found,
-            } => (Code::Cas, expected, new, found),
-            Act::Add { delta, sum } => (Code::Add, sum, delta, None),
-            Act::Put(s) => (Code::Put, None, self.text(s)?, None),
-            Act::Append(s) => (Code::Append, None, self.text(s)?, None),
-            Act::Get(s) => (Code::Get, Some(self.text(s)?), 0, None),
-            Act::AddElement(v) => (Code::AddElement, None, v, None),
-            Act::ReadSet(found) => self.several(Code::ReadSet, found),
-            Act::Enqueue(v) => (Code::Enqueue, None, v, None),
-            Act::Dequeue(found) => (Code::Dequeue, found, 0, None),
-            Act::Drain(found) => self.several(Code::Drain, found),
+                found: third,
+            } => (Code::Cas, Some(new), Some(More { first, third })),
+            Act::Add { delta, sum } => {
+                let third = None;
+                let more = sum.map(|first| More {
+                    first: Some(first),
+                    third,
+                });
+                (Code::Add, Some(delta), more)
+            }
+            Act::Put(s) => (Code::Put, Some(self.text(s)?), None),
+            Act::Append(s) => (Code::Append, Some(self.text(s)?), None),
+            Act::Get(s) => (Code::Get, Some(self.text(s)?), None),
+            Act::AddElement(v) => (Code::AddElement, Some(v), None),
+            Act::ReadSet(found) => (Code::ReadSet, Some(self.several(found)), None),
+            Act::Enqueue(v) => (Code::Enqueue, Some(v), None),
+            Act::Dequeue(found) => (Code::Dequeue, found, None),
+            Act::Drain(found) => (Code::Drain, Some(self.several(found)), None),
         };
-        let mut flags = 0;
-        flags |= if a.is_some() { A } else { 0 };
-        flags |= match c {
-            None => 0,
-            Some(Some(_)) => C,
-            Some(None) => C_IS_NOTHING,
+        let more = match more {
+            None => NO_MORE,
+            Some(more) => {
+                reserve(&mut self.more, 1);
+                self.more.push(more);
+                // There are no more of these than entries.
+                self.more.len() as u32 - 1
+            }
         };
-        flags |= if p.last { LAST } else { 0 };
         reserve(&mut self.entries, 1);
         self.entries.push(Entry {
             index: p.index,
             process: p.process,
             start: p.start,
             finish: p.finish.unwrap_or(FOREVER),
-            a: a.unwrap_or(0),
-            b,
-            c: c.flatten().unwrap_or(0),
+            number: number.unwrap_or(0),
             key,
             site,
+            more,
             code,
             outcome: p.outcome,
-            flags,
+            last: p.last,
+            nothing: number.is_none(),
         });
         Ok(())
     }
@@ -558,11 +561,13 @@ impl Log {
         }))
     }
 
-    fn several(&mut self, code: Code, found: &[i64]) -> Numbers {
+    /// Where they are kept.
+    fn several(&mut self, found: &[i64]) -> i64 {
         let first = self.elements.len() as i64;
-        reserve(&mut self.elements, found.len());
+        reserve(&mut self.elements, found.len() + 1);
+        self.elements.push(found.len() as i64);
         self.elements.extend_from_slice(found);
-        (code, Some(first), found.len() as i64, None)
+        first
     }
 
     fn text(&mut self, s: &str) -> Result<i64, Full> {
@@ -596,9 +601,24 @@ impl Log {
         self.texts.get(id as u32)
     }
 
+    /// What a read found, a compare-and-set expects, or the sum an addition made.
+    pub(crate) fn first(&self, e: &Entry) -> Option<i64> {
+        match e.code {
+            Code::Cas | Code::Add => self.more.get(e.more as usize)?.first,
+            _ => e.number(),
+        }
+    }
+
+    /// What a refused compare-and-set found, if it said so.
+    pub(crate) fn third(&self, e: &Entry) -> Option<Option<i64>> {
+        self.more.get(e.more as usize)?.third
+    }
+
     /// What a read of a set found, or a drain took.
     pub(crate) fn elements_of(&self, e: &Entry) -> &[i64] {
-        &self.elements[e.a as usize..(e.a + e.b) as usize]
+        let at = e.number as usize;
+        let first = at + 1;
+        &self.elements[first..first + self.elements[at] as usize]
     }
 }
 
