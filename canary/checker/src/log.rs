@@ -1,6 +1,6 @@
 //! A whole history in little memory: what the checks read.
 //!
-//! An operation takes 56 bytes, a compare-and-set or a sum 32 more; names (keys,
+//! An operation takes 56 bytes, a compare-and-set or a sum 8 or 16 more; names (keys,
 //! tables, AZs, endpoints, texts) are kept once. Operations are pushed one at a time, so that a file of any
 //! format can be streamed in.
 
@@ -182,17 +182,16 @@ impl Code {
     }
 }
 
-/// What few acts say beside their number.
-#[derive(Clone, Copy, Debug)]
-struct More {
-    /// What a compare-and-set expects, or the sum that an addition made.
-    first: Option<i64>,
-    /// What a refused compare-and-set found.
-    third: Option<Option<i64>>,
-}
-
-/// The place of a [`More`] that there is not.
-const NO_MORE: u32 = u32::MAX;
+/// Bits of [`Entry::flags`].
+const LAST: u8 = 1;
+/// Its number says nothing, or that nothing was found.
+const NO_NUMBER: u8 = 2;
+/// What a compare-and-set expects, or the sum that an addition made, stands in [`Log::more`].
+const FIRST: u8 = 4;
+/// What a refused compare-and-set found stands behind it.
+const THIRD: u8 = 8;
+/// It found nothing.
+const THIRD_IS_NOTHING: u8 = 16;
 
 /// One operation as it is kept.
 #[derive(Clone, Copy, Debug)]
@@ -206,13 +205,11 @@ pub(crate) struct Entry {
     number: i64,
     pub key: u32,
     site: u32,
-    /// Where the rest of it is, or [`NO_MORE`].
+    /// Where the rest of a compare-and-set or an addition is.
     more: u32,
     pub code: Code,
     pub outcome: Outcome,
-    last: bool,
-    /// It found nothing, or its number says nothing.
-    nothing: bool,
+    flags: u8,
 }
 
 impl Entry {
@@ -226,7 +223,7 @@ impl Entry {
 
     /// A final read.
     pub fn last(&self) -> bool {
-        self.last
+        self.has(LAST)
     }
 
     /// What is written or added.
@@ -235,7 +232,11 @@ impl Entry {
     }
 
     fn number(&self) -> Option<i64> {
-        (!self.nothing).then_some(self.number)
+        (!self.has(NO_NUMBER)).then_some(self.number)
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
     }
 
     /// A read of a register or counter that says what it found.
@@ -288,7 +289,8 @@ impl Entry {
 #[derive(Clone, Debug)]
 pub struct Log {
     pub(crate) entries: Vec<Entry>,
-    more: Vec<More>,
+    /// What few operations say beside their number.
+    more: Vec<i64>,
     /// What reads of sets found and drains took: how many, and then they.
     elements: Vec<i64>,
     keys: Interner,
@@ -368,46 +370,45 @@ impl Log {
         };
         let key = self.keys.intern(table, p.key).ok_or(Full)?;
         let site = self.site(p.az, p.endpoint)?;
-        let (code, number, more) = match p.act {
+        let (code, number) = match p.act {
             Act::Read {
                 strong: true,
                 found,
-            } => (Code::Read, found, None),
-            Act::Read { found, .. } => (Code::EventualRead, found, None),
-            Act::ReadAnything => (Code::ReadAnything, None, None),
-            Act::Write(v) => (Code::Write, Some(v), None),
-            Act::Insert(v) => (Code::Insert, Some(v), None),
+            } => (Code::Read, found),
+            Act::Read { found, .. } => (Code::EventualRead, found),
+            Act::ReadAnything => (Code::ReadAnything, None),
+            Act::Write(v) => (Code::Write, Some(v)),
+            Act::Insert(v) => (Code::Insert, Some(v)),
+            Act::Cas { new, .. } => (Code::Cas, Some(new)),
+            Act::Add { delta, .. } => (Code::Add, Some(delta)),
+            Act::Put(s) => (Code::Put, Some(self.text(s)?)),
+            Act::Append(s) => (Code::Append, Some(self.text(s)?)),
+            Act::Get(s) => (Code::Get, Some(self.text(s)?)),
+            Act::AddElement(v) => (Code::AddElement, Some(v)),
+            Act::ReadSet(found) => (Code::ReadSet, Some(self.several(found))),
+            Act::Enqueue(v) => (Code::Enqueue, Some(v)),
+            Act::Dequeue(found) => (Code::Dequeue, found),
+            Act::Drain(found) => (Code::Drain, Some(self.several(found))),
+        };
+        let (first, third) = match p.act {
             Act::Cas {
-                expected: first,
-                new,
-                found: third,
-            } => (Code::Cas, Some(new), Some(More { first, third })),
-            Act::Add { delta, sum } => {
-                let third = None;
-                let more = sum.map(|first| More {
-                    first: Some(first),
-                    third,
-                });
-                (Code::Add, Some(delta), more)
-            }
-            Act::Put(s) => (Code::Put, Some(self.text(s)?), None),
-            Act::Append(s) => (Code::Append, Some(self.text(s)?), None),
-            Act::Get(s) => (Code::Get, Some(self.text(s)?), None),
-            Act::AddElement(v) => (Code::AddElement, Some(v), None),
-            Act::ReadSet(found) => (Code::ReadSet, Some(self.several(found)), None),
-            Act::Enqueue(v) => (Code::Enqueue, Some(v), None),
-            Act::Dequeue(found) => (Code::Dequeue, found, None),
-            Act::Drain(found) => (Code::Drain, Some(self.several(found)), None),
+                expected, found, ..
+            } => (expected, found),
+            Act::Add { sum, .. } => (sum, None),
+            _ => (None, None),
         };
-        let more = match more {
-            None => NO_MORE,
-            Some(more) => {
-                reserve(&mut self.more, 1);
-                self.more.push(more);
-                // There are no more of these than entries.
-                self.more.len() as u32 - 1
-            }
-        };
+        let more = u32::try_from(self.more.len()).map_err(|_| Full)?;
+        if first.is_some() || third.flatten().is_some() {
+            reserve(&mut self.more, 2);
+            self.more.push(first.unwrap_or(0));
+            self.more.extend(third.flatten());
+        }
+        let flag = |flag, is: bool| if is { flag } else { 0 };
+        let flags = flag(LAST, p.last)
+            | flag(NO_NUMBER, number.is_none())
+            | flag(FIRST, first.is_some())
+            | flag(THIRD, third.flatten().is_some())
+            | flag(THIRD_IS_NOTHING, third == Some(None));
         reserve(&mut self.entries, 1);
         self.entries.push(Entry {
             index: p.index,
@@ -420,8 +421,7 @@ impl Log {
             more,
             code,
             outcome: p.outcome,
-            last: p.last,
-            nothing: number.is_none(),
+            flags,
         });
         Ok(())
     }
@@ -604,14 +604,18 @@ impl Log {
     /// What a read found, a compare-and-set expects, or the sum an addition made.
     pub(crate) fn first(&self, e: &Entry) -> Option<i64> {
         match e.code {
-            Code::Cas | Code::Add => self.more.get(e.more as usize)?.first,
-            _ => e.number(),
+            Code::Cas | Code::Add => e.has(FIRST).then(|| self.more[e.more as usize]),
+            Code::Read | Code::EventualRead | Code::Get | Code::Dequeue => e.number(),
+            _ => None,
         }
     }
 
     /// What a refused compare-and-set found, if it said so.
     pub(crate) fn third(&self, e: &Entry) -> Option<Option<i64>> {
-        self.more.get(e.more as usize)?.third
+        if e.has(THIRD_IS_NOTHING) {
+            return Some(None);
+        }
+        e.has(THIRD).then(|| Some(self.more[e.more as usize + 1]))
     }
 
     /// What a read of a set found, or a drain took.
@@ -626,5 +630,95 @@ impl Log {
 fn reserve<T>(v: &mut Vec<T>, more: usize) {
     if v.capacity() - v.len() < more {
         v.reserve_exact(more.max(v.len() / 4).max(64));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_is_small_and_says_all_that_was_told_of_it() {
+        assert_eq!(size_of::<Entry>(), 56);
+        let cas = |expected, new, found| Act::Cas {
+            expected,
+            new,
+            found,
+        };
+        let add = |delta, sum| Act::Add { delta, sum };
+        let read = |found| Act::Read {
+            strong: true,
+            found,
+        };
+        // The act; first, second and third number of what is kept.
+        let acts = [
+            (read(Some(7)), Some(7), None, None),
+            (read(None), None, None, None),
+            (Act::Write(8), None, Some(8), None),
+            (cas(Some(1), 2, None), Some(1), Some(2), None),
+            (cas(None, 3, None), None, Some(3), None),
+            (cas(None, 4, Some(Some(5))), None, Some(4), Some(Some(5))),
+            (
+                cas(Some(6), 7, Some(Some(8))),
+                Some(6),
+                Some(7),
+                Some(Some(8)),
+            ),
+            (cas(Some(9), 10, Some(None)), Some(9), Some(10), Some(None)),
+            (add(-1, Some(11)), Some(11), Some(-1), None),
+            (add(2, None), None, Some(2), None),
+        ];
+        let mut log = Log::default();
+        for (i, (act, ..)) in acts.iter().enumerate() {
+            let push = Push {
+                index: i as u64,
+                process: 0,
+                az: "a",
+                endpoint: "b",
+                table: "",
+                key: "k",
+                start: i as u64,
+                finish: Some(i as u64),
+                outcome: Outcome::Ok,
+                act: *act,
+                last: i == 3,
+            };
+            log.push(&push).unwrap();
+        }
+        // Their places may change, and what stands beside them with them.
+        log.entries.reverse();
+        log.sort();
+        for (i, (act, first, second, third)) in acts.iter().enumerate() {
+            let e = log.entry(i as u32);
+            assert_eq!(log.first(e), *first, "{act:?}");
+            assert_eq!(log.third(e), *third, "{act:?}");
+            assert!(second.is_none_or(|v| v == e.second()), "{act:?}");
+            assert_eq!(e.last(), i == 3);
+        }
+    }
+
+    #[test]
+    fn what_several_found_is_kept_apart() {
+        let mut log = Log::default();
+        let base = Push {
+            index: 0,
+            process: 0,
+            az: "",
+            endpoint: "",
+            table: "",
+            key: "",
+            start: 0,
+            finish: Some(0),
+            outcome: Outcome::Ok,
+            act: Act::ReadSet(&[]),
+            last: false,
+        };
+        let found: [&[i64]; 3] = [&[], &[3, 1], &[2]];
+        for act in found.map(Act::ReadSet) {
+            log.push(&Push { act, ..base }).unwrap();
+        }
+        for (i, want) in found.iter().enumerate() {
+            assert_eq!(&log.elements_of(log.entry(i as u32)), want);
+        }
     }
 }
