@@ -103,8 +103,14 @@ impl Load {
 
     /// The operations that were sent, by AZ, endpoint and kind.
     pub fn cells(&self) -> Vec<&Cell> {
-        let mut all: Vec<&Cell> = self.cells.iter().collect();
+        let mut all = self.all_cells();
         all.retain(|c| !c.samples.is_empty());
+        all
+    }
+
+    /// The same, with those of which nothing was sent.
+    pub fn all_cells(&self) -> Vec<&Cell> {
+        let mut all: Vec<&Cell> = self.cells.iter().collect();
         all.sort_by_key(|c| (&c.az, &c.endpoint, c.kind));
         all
     }
@@ -131,23 +137,36 @@ impl Load {
 
     /// All operations, those that were not sent last.
     pub fn iter(&self) -> impl Iterator<Item = Op<'_>> {
-        let sent = self.cells.iter().flat_map(|cell| {
-            cell.samples.iter().map(|s| Op {
-                cell: self.names(cell, s.variant),
-                due: s.due,
-                known: s.known,
-                lag: s.lag(),
-                tally: s.tally,
-            })
-        });
-        let unsent = self.unsent.iter().map(|u| Op {
+        let sent = self.cells.iter().flat_map(|cell| self.sent(cell));
+        sent.chain(self.unsent.iter().map(|u| self.not_sent(u)))
+    }
+
+    /// Those of one of its cells.
+    pub fn of<'a>(&'a self, cell: &'a Cell) -> impl Iterator<Item = Op<'a>> {
+        let name = |c: &'a Cell| (&c.az, &c.endpoint, c.kind);
+        let mine = move |u: &&Unsent| name(&self.cells[u.cell as usize]) == name(cell);
+        let unsent = self.unsent.iter().filter(mine);
+        self.sent(cell).chain(unsent.map(|u| self.not_sent(u)))
+    }
+
+    fn sent<'a>(&'a self, cell: &'a Cell) -> impl Iterator<Item = Op<'a>> {
+        cell.samples.iter().map(|s| Op {
+            cell: self.names(cell, s.variant),
+            due: s.due,
+            known: s.known,
+            lag: s.lag(),
+            tally: s.tally,
+        })
+    }
+
+    fn not_sent(&self, u: &Unsent) -> Op<'_> {
+        Op {
             cell: self.names(&self.cells[u.cell as usize], u.variant),
             due: u.due,
             known: u.due,
             lag: Duration::ZERO,
             tally: Tally::Unsent,
-        });
-        sent.chain(unsent)
+        }
     }
 
     /// How many there are.

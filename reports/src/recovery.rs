@@ -73,7 +73,7 @@ pub struct Cell {
     pub kind: Kind,
     /// By due time.
     pub samples: Vec<Sample>,
-    /// `missed[i]`: how many of the first `i` samples were not answered.
+    /// Which of the samples were not answered, in order.
     missed: Vec<u32>,
     /// The longest time from a due time until the outcome was known.
     longest: Duration,
@@ -107,39 +107,38 @@ impl Cell {
     /// Brings the samples into the order of their due times.
     pub fn sort(&mut self) {
         self.samples.sort_by_key(|s| s.due);
-        self.missed.clear();
-        self.missed.reserve_exact(self.samples.len() + 1);
-        self.missed.push(0);
-        let mut missed = 0;
-        for s in &self.samples {
-            missed += u32::from(!s.answered());
-            self.missed.push(missed);
-            self.longest = self.longest.max(s.known.since(s.due));
-        }
+        let missed = (0..).zip(&self.samples).filter(|(_, s)| !s.answered());
+        self.missed = missed.map(|(i, _)| i).collect();
+        let lives = self.samples.iter().map(|s| s.known.since(s.due));
+        self.longest = lives.max().unwrap_or_default();
+    }
+
+    /// How many of the first `n` samples were not answered.
+    fn missed_before(&self, n: usize) -> usize {
+        self.missed.partition_point(|i| (*i as usize) < n)
     }
 
     /// The first sample from number `from` on that was answered.
     pub fn next_answered(&self, from: usize) -> Option<&Sample> {
-        let answered = |n: usize| n - self.missed[n] as usize;
-        let before = answered(from.min(self.samples.len()));
-        // How many were answered among the first n grows with n.
-        let (mut low, mut high) = (from, self.samples.len());
+        let missed = &self.missed[self.missed_before(from)..];
+        // As long as every one from there on was missed, the next is as far from it as its place.
+        let (mut low, mut high) = (0, missed.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            if answered(middle + 1) > before {
-                high = middle;
-            } else {
+            if missed[middle] as usize == from + middle {
                 low = middle + 1;
+            } else {
+                high = middle;
             }
         }
-        self.samples.get(low)
+        self.samples.get(from + low)
     }
 
     /// The samples due in `[from, to)` that were not answered.
     fn misses(&self, from: Nanos, to: Nanos) -> impl Iterator<Item = &Sample> {
-        let a = self.samples.partition_point(|s| s.due < from);
-        let b = self.samples.partition_point(|s| s.due < to).max(a);
-        self.samples[a..b].iter().filter(|s| !s.answered())
+        let (a, b) = self.due_in(from, to);
+        let missed = &self.missed[self.missed_before(a)..self.missed_before(b)];
+        missed.iter().map(|i| &self.samples[*i as usize])
     }
 
     /// The samples whose life `[due, known]` may meet `[from, to)`, in order of
@@ -154,9 +153,15 @@ impl Cell {
 
     /// (attempts, missed) due in `[from, to)`.
     fn count(&self, from: Nanos, to: Nanos) -> (u64, u64) {
+        let (a, b) = self.due_in(from, to);
+        let missed = self.missed_before(b) - self.missed_before(a);
+        ((b - a) as u64, missed as u64)
+    }
+
+    /// Where the samples due in `[from, to)` begin and end.
+    fn due_in(&self, from: Nanos, to: Nanos) -> (usize, usize) {
         let a = self.samples.partition_point(|s| s.due < from);
-        let b = self.samples.partition_point(|s| s.due < to).max(a);
-        ((b - a) as u64, u64::from(self.missed[b] - self.missed[a]))
+        (a, self.samples.partition_point(|s| s.due < to).max(a))
     }
 
     /// True if a fault in these AZs touches it.

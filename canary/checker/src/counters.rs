@@ -143,11 +143,11 @@ impl Counters {
                 });
             }
             let value = match (e.code, e.effect) {
-                (Code::Add, Effect::Ok) => match e.first() {
+                (Code::Add, Effect::Ok) => match intake.log.first(e) {
                     Some(sum) => i128::from(sum),
                     None => continue,
                 },
-                (Code::Read, Effect::Ok) => e.first().map_or(initial, i128::from),
+                (Code::Read, Effect::Ok) => intake.log.first(e).map_or(initial, i128::from),
                 _ => continue,
             };
             sums.push(Sum {
@@ -421,8 +421,11 @@ pub(crate) fn operations(positions: &[u32], intake: &Intake<'_>) -> (Vec<Registe
         let e = intake.op(*at);
         let delta = e.second();
         let (action, times) = match (e.code, e.effect) {
-            (Code::Read, Effect::Ok) => (Action::Read(Some(e.first().unwrap_or(initial))), 1),
-            (Code::Add, Effect::Ok) => match e.first() {
+            (Code::Read, Effect::Ok) => (
+                Action::Read(Some(intake.log.first(e).unwrap_or(initial))),
+                1,
+            ),
+            (Code::Add, Effect::Ok) => match intake.log.first(e) {
                 None => (Action::Append(delta), 1),
                 // A sum that no addition of 64 bits leads to is out of its bounds.
                 Some(new) => {

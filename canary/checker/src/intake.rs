@@ -155,7 +155,7 @@ impl Operations for KeyOps<'_> {
         RegisterOp {
             start: e.start,
             finish: e.ends(),
-            action: action(e),
+            action: action(self.log, e),
         }
     }
     fn start(&self, i: u32) -> u64 {
@@ -180,13 +180,13 @@ pub(crate) fn takes_part(e: &Entry) -> bool {
 }
 
 /// An entry that takes part, as what it does to a register.
-fn action(e: &Entry) -> Action {
+fn action(log: &Log, e: &Entry) -> Action {
     let new = e.second();
     match (e.code, e.effect) {
         (Code::Cas, Effect::Refused) => Action::FailedCas {
-            expected: e.first(),
+            expected: log.first(e),
             new,
-            found: e.third(),
+            found: log.third(e),
         },
         (
             Code::Write | Code::Insert | Code::Put | Code::Append | Code::AddElement,
@@ -194,12 +194,12 @@ fn action(e: &Entry) -> Action {
         )
         | (Code::Cas, Effect::Failed) => Action::FailedWrite(new),
         (Code::Cas, _) => Action::Cas {
-            expected: e.first(),
+            expected: log.first(e),
             new,
         },
         (Code::Write | Code::Insert | Code::Put, _) => Action::Write(new),
         (Code::Append, _) => Action::Append(new),
-        _ => Action::Read(e.first()),
+        _ => Action::Read(log.first(e)),
     }
 }
 

@@ -375,7 +375,7 @@ impl Judge {
                 let e = intake.op(at);
                 let bare = e.code == Code::Cas && e.effect == Effect::Refused;
                 let violation = Violation {
-                    kind: match bare && e.third().is_none() {
+                    kind: match bare && intake.log.third(e).is_none() {
                         true => Kind::FalseCasFailure,
                         false => Kind::NotLinearizable,
                     },

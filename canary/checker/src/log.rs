@@ -1,7 +1,7 @@
 //! A whole history in little memory: what the checks read.
 //!
-//! An operation takes 72 bytes; names (keys, tables, AZs, endpoints, texts)
-//! are kept once. Operations are pushed one at a time, so that a file of any
+//! An operation takes 56 bytes, a compare-and-set or a sum 8 or 16 more; names (keys,
+//! tables, AZs, endpoints, texts) are kept once. Operations are pushed one at a time, so that a file of any
 //! format can be streamed in.
 
 use crate::intern::Interner;
@@ -154,7 +154,7 @@ impl std::fmt::Display for Full {
 
 impl std::error::Error for Full {}
 
-/// Which act an entry holds; says what its three numbers mean.
+/// Which act an entry holds; says what its number means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     Read,
@@ -182,14 +182,16 @@ impl Code {
     }
 }
 
-/// An act as it is kept: see [`Entry`].
-type Numbers = (Code, Option<i64>, i64, Option<Option<i64>>);
-
 /// Bits of [`Entry::flags`].
-const A: u8 = 1;
-const C: u8 = 2;
-const C_IS_NOTHING: u8 = 4;
-const LAST: u8 = 8;
+const LAST: u8 = 1;
+/// Its number says nothing, or that nothing was found.
+const NO_NUMBER: u8 = 2;
+/// What a compare-and-set expects, or the sum that an addition made, stands in [`Log::more`].
+const FIRST: u8 = 4;
+/// What a refused compare-and-set found stands behind it.
+const THIRD: u8 = 8;
+/// It found nothing.
+const THIRD_IS_NOTHING: u8 = 16;
 
 /// One operation as it is kept.
 #[derive(Clone, Copy, Debug)]
@@ -199,14 +201,12 @@ pub(crate) struct Entry {
     pub start: u64,
     /// Time of return, [`FOREVER`] if there is none. See [`Entry::ends`].
     pub finish: u64,
-    /// Found, expected, sum, or first element.
-    a: i64,
-    /// Written, added, or number of elements.
-    b: i64,
-    /// What a refused compare-and-set found.
-    c: i64,
+    /// Written, added or found, or where what was found begins.
+    number: i64,
     pub key: u32,
     site: u32,
+    /// Where the rest of a compare-and-set or an addition is.
+    more: u32,
     pub code: Code,
     pub effect: Effect,
     flags: u8,
@@ -223,32 +223,26 @@ impl Entry {
 
     /// A final read.
     pub fn last(&self) -> bool {
-        self.flags & LAST != 0
-    }
-
-    /// What a read found, a compare-and-set expects, or the sum an addition made.
-    pub fn first(&self) -> Option<i64> {
-        (self.flags & A != 0).then_some(self.a)
+        self.has(LAST)
     }
 
     /// What is written or added.
     pub fn second(&self) -> i64 {
-        self.b
+        self.number
     }
 
-    /// What a refused compare-and-set found, if it said so.
-    pub fn third(&self) -> Option<Option<i64>> {
-        match self.flags & (C | C_IS_NOTHING) {
-            0 => None,
-            C => Some(Some(self.c)),
-            _ => Some(None),
-        }
+    fn number(&self) -> Option<i64> {
+        (!self.has(NO_NUMBER)).then_some(self.number)
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
     }
 
     /// A read of a register or counter that says what it found.
     pub fn found(&self) -> Option<Option<i64>> {
         match (self.code, self.effect) {
-            (Code::Read | Code::EventualRead, Effect::Ok) => Some(self.first()),
+            (Code::Read | Code::EventualRead, Effect::Ok) => Some(self.number()),
             _ => None,
         }
     }
@@ -269,7 +263,7 @@ impl Entry {
     pub fn writes(&self) -> Option<i64> {
         match (self.code, self.effect) {
             (_, Effect::Failed | Effect::Refused) => None,
-            (Code::Write | Code::Insert | Code::Cas, _) => Some(self.b),
+            (Code::Write | Code::Insert | Code::Cas, _) => Some(self.number),
             _ => None,
         }
     }
@@ -295,7 +289,9 @@ impl Entry {
 #[derive(Clone, Debug)]
 pub struct Log {
     pub(crate) entries: Vec<Entry>,
-    /// Elements that reads of sets found.
+    /// What few operations say beside their number.
+    more: Vec<i64>,
+    /// What reads of sets found and drains took: how many, and then they.
     elements: Vec<i64>,
     keys: Interner,
     /// Names of tables, AZs and endpoints, tagged by what they are.
@@ -326,6 +322,7 @@ impl Default for Log {
     fn default() -> Self {
         Log {
             entries: Vec::new(),
+            more: Vec::new(),
             elements: Vec::new(),
             keys: Interner::default(),
             names: Interner::default(),
@@ -373,49 +370,55 @@ impl Log {
         };
         let key = self.keys.intern(table, p.key).ok_or(Full)?;
         let site = self.site(p.az, p.endpoint)?;
-        let (code, a, b, c) = match p.act {
+        let (code, number) = match p.act {
             Act::Read {
                 strong: true,
                 found,
-            } => (Code::Read, found, 0, None),
-            Act::Read { found, .. } => (Code::EventualRead, found, 0, None),
-            Act::ReadAnything => (Code::ReadAnything, None, 0, None),
-            Act::Write(v) => (Code::Write, None, v, None),
-            Act::Insert(v) => (Code::Insert, None, v, None),
+            } => (Code::Read, found),
+            Act::Read { found, .. } => (Code::EventualRead, found),
+            Act::ReadAnything => (Code::ReadAnything, None),
+            Act::Write(v) => (Code::Write, Some(v)),
+            Act::Insert(v) => (Code::Insert, Some(v)),
+            Act::Cas { new, .. } => (Code::Cas, Some(new)),
+            Act::Add { delta, .. } => (Code::Add, Some(delta)),
+            Act::Put(s) => (Code::Put, Some(self.text(s)?)),
+            Act::Append(s) => (Code::Append, Some(self.text(s)?)),
+            Act::Get(s) => (Code::Get, Some(self.text(s)?)),
+            Act::AddElement(v) => (Code::AddElement, Some(v)),
+            Act::ReadSet(found) => (Code::ReadSet, Some(self.several(found))),
+            Act::Enqueue(v) => (Code::Enqueue, Some(v)),
+            Act::Dequeue(found) => (Code::Dequeue, found),
+            Act::Drain(found) => (Code::Drain, Some(self.several(found))),
+        };
+        let (first, third) = match p.act {
             Act::Cas {
-                expected,
-                new,
-                found,
-            } => (Code::Cas, expected, new, found),
-            Act::Add { delta, sum } => (Code::Add, sum, delta, None),
-            Act::Put(s) => (Code::Put, None, self.text(s)?, None),
-            Act::Append(s) => (Code::Append, None, self.text(s)?, None),
-            Act::Get(s) => (Code::Get, Some(self.text(s)?), 0, None),
-            Act::AddElement(v) => (Code::AddElement, None, v, None),
-            Act::ReadSet(found) => self.several(Code::ReadSet, found),
-            Act::Enqueue(v) => (Code::Enqueue, None, v, None),
-            Act::Dequeue(found) => (Code::Dequeue, found, 0, None),
-            Act::Drain(found) => self.several(Code::Drain, found),
+                expected, found, ..
+            } => (expected, found),
+            Act::Add { sum, .. } => (sum, None),
+            _ => (None, None),
         };
-        let mut flags = 0;
-        flags |= if a.is_some() { A } else { 0 };
-        flags |= match c {
-            None => 0,
-            Some(Some(_)) => C,
-            Some(None) => C_IS_NOTHING,
-        };
-        flags |= if p.last { LAST } else { 0 };
+        let more = u32::try_from(self.more.len()).map_err(|_| Full)?;
+        if first.is_some() || third.flatten().is_some() {
+            reserve(&mut self.more, 2);
+            self.more.push(first.unwrap_or(0));
+            self.more.extend(third.flatten());
+        }
+        let flag = |flag, is: bool| if is { flag } else { 0 };
+        let flags = flag(LAST, p.last)
+            | flag(NO_NUMBER, number.is_none())
+            | flag(FIRST, first.is_some())
+            | flag(THIRD, third.flatten().is_some())
+            | flag(THIRD_IS_NOTHING, third == Some(None));
         reserve(&mut self.entries, 1);
         self.entries.push(Entry {
             index: p.index,
             process: p.process,
             start: p.start,
             finish: p.finish.unwrap_or(FOREVER),
-            a: a.unwrap_or(0),
-            b,
-            c: c.flatten().unwrap_or(0),
+            number: number.unwrap_or(0),
             key,
             site,
+            more,
             code,
             effect: p.effect,
             flags,
@@ -558,11 +561,13 @@ impl Log {
         }))
     }
 
-    fn several(&mut self, code: Code, found: &[i64]) -> Numbers {
+    /// Where they are kept.
+    fn several(&mut self, found: &[i64]) -> i64 {
         let first = self.elements.len() as i64;
-        reserve(&mut self.elements, found.len());
+        reserve(&mut self.elements, found.len() + 1);
+        self.elements.push(found.len() as i64);
         self.elements.extend_from_slice(found);
-        (code, Some(first), found.len() as i64, None)
+        first
     }
 
     fn text(&mut self, s: &str) -> Result<i64, Full> {
@@ -596,9 +601,28 @@ impl Log {
         self.texts.get(id as u32)
     }
 
+    /// What a read found, a compare-and-set expects, or the sum an addition made.
+    pub(crate) fn first(&self, e: &Entry) -> Option<i64> {
+        match e.code {
+            Code::Cas | Code::Add => e.has(FIRST).then(|| self.more[e.more as usize]),
+            Code::Read | Code::EventualRead | Code::Get | Code::Dequeue => e.number(),
+            _ => None,
+        }
+    }
+
+    /// What a refused compare-and-set found, if it said so.
+    pub(crate) fn third(&self, e: &Entry) -> Option<Option<i64>> {
+        if e.has(THIRD_IS_NOTHING) {
+            return Some(None);
+        }
+        e.has(THIRD).then(|| Some(self.more[e.more as usize + 1]))
+    }
+
     /// What a read of a set found, or a drain took.
     pub(crate) fn elements_of(&self, e: &Entry) -> &[i64] {
-        &self.elements[e.a as usize..(e.a + e.b) as usize]
+        let at = e.number as usize;
+        let first = at + 1;
+        &self.elements[first..first + self.elements[at] as usize]
     }
 }
 
@@ -606,5 +630,95 @@ impl Log {
 fn reserve<T>(v: &mut Vec<T>, more: usize) {
     if v.capacity() - v.len() < more {
         v.reserve_exact(more.max(v.len() / 4).max(64));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_is_small_and_says_all_that_was_told_of_it() {
+        assert_eq!(size_of::<Entry>(), 56);
+        let cas = |expected, new, found| Act::Cas {
+            expected,
+            new,
+            found,
+        };
+        let add = |delta, sum| Act::Add { delta, sum };
+        let read = |found| Act::Read {
+            strong: true,
+            found,
+        };
+        // The act; first, second and third number of what is kept.
+        let acts = [
+            (read(Some(7)), Some(7), None, None),
+            (read(None), None, None, None),
+            (Act::Write(8), None, Some(8), None),
+            (cas(Some(1), 2, None), Some(1), Some(2), None),
+            (cas(None, 3, None), None, Some(3), None),
+            (cas(None, 4, Some(Some(5))), None, Some(4), Some(Some(5))),
+            (
+                cas(Some(6), 7, Some(Some(8))),
+                Some(6),
+                Some(7),
+                Some(Some(8)),
+            ),
+            (cas(Some(9), 10, Some(None)), Some(9), Some(10), Some(None)),
+            (add(-1, Some(11)), Some(11), Some(-1), None),
+            (add(2, None), None, Some(2), None),
+        ];
+        let mut log = Log::default();
+        for (i, (act, ..)) in acts.iter().enumerate() {
+            let push = Push {
+                index: i as u64,
+                process: 0,
+                az: "a",
+                endpoint: "b",
+                table: "",
+                key: "k",
+                start: i as u64,
+                finish: Some(i as u64),
+                effect: Effect::Ok,
+                act: *act,
+                last: i == 3,
+            };
+            log.push(&push).unwrap();
+        }
+        // Their places may change, and what stands beside them with them.
+        log.entries.reverse();
+        log.sort();
+        for (i, (act, first, second, third)) in acts.iter().enumerate() {
+            let e = log.entry(i as u32);
+            assert_eq!(log.first(e), *first, "{act:?}");
+            assert_eq!(log.third(e), *third, "{act:?}");
+            assert!(second.is_none_or(|v| v == e.second()), "{act:?}");
+            assert_eq!(e.last(), i == 3);
+        }
+    }
+
+    #[test]
+    fn what_several_found_is_kept_apart() {
+        let mut log = Log::default();
+        let base = Push {
+            index: 0,
+            process: 0,
+            az: "",
+            endpoint: "",
+            table: "",
+            key: "",
+            start: 0,
+            finish: Some(0),
+            effect: Effect::Ok,
+            act: Act::ReadSet(&[]),
+            last: false,
+        };
+        let found: [&[i64]; 3] = [&[], &[3, 1], &[2]];
+        for act in found.map(Act::ReadSet) {
+            log.push(&Push { act, ..base }).unwrap();
+        }
+        for (i, want) in found.iter().enumerate() {
+            assert_eq!(&log.elements_of(log.entry(i as u32)), want);
+        }
     }
 }

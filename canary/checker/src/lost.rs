@@ -149,7 +149,7 @@ impl LostWrites {
     /// same value only the latest, which stands for all of them.
     fn collect_finals(&mut self, ops: &KeyOps<'_>) {
         self.finals.clear();
-        let value = |i: u32| ops.entry(i).first();
+        let value = |i: u32| ops.log.first(ops.entry(i));
         let is_final = |e: &Entry| e.last() && e.code == Code::Read && e.effect == Effect::Ok;
         let all = 0..ops.len() as u32;
         self.finals.extend(all.filter(|i| is_final(ops.entry(*i))));

@@ -143,7 +143,7 @@ impl Calls {
                     };
                     element.entered.push(Span { to, ..whole });
                 }
-                (Code::Dequeue, Effect::Ok) => match e.first() {
+                (Code::Dequeue, Effect::Ok) => match intake.log.first(e) {
                     Some(value) => calls.take(value, whole),
                     None => calls.empty.push(whole),
                 },

@@ -61,10 +61,13 @@ pub fn resolve(log: &Log, logged: impl Fn(&str, &str, i64, u64) -> Option<bool>)
                 Code::Read | Code::EventualRead | Code::Get | Code::Cas | Code::Dequeue,
                 Effect::Ok,
             ) => {
-                e.first().into_iter().for_each(|v| see(e.key, v));
+                log.first(e).into_iter().for_each(|v| see(e.key, v));
             }
             (Code::Cas, Effect::Refused) => {
-                e.third().flatten().into_iter().for_each(|v| see(e.key, v));
+                log.third(e)
+                    .flatten()
+                    .into_iter()
+                    .for_each(|v| see(e.key, v));
             }
             (Code::ReadSet | Code::Drain, Effect::Ok) => {
                 log.elements_of(e).iter().for_each(|v| see(e.key, *v));

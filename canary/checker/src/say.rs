@@ -35,7 +35,7 @@ fn elements(log: &Log, e: &Entry) -> String {
 pub(crate) fn who(log: &Log, at: u32) -> String {
     let e = log.entry(at);
     let known = e.effect == Effect::Ok;
-    let change = || format!("{} to {}", number(e.first()), e.second());
+    let change = || format!("{} to {}", number(log.first(e)), e.second());
     // What is done, in the forms "wrote 1", "failed to write 1", "wrote 1 with unknown outcome".
     let did = |past: &str, infinitive: &str, what: String| match e.effect {
         Effect::Ok => format!("{past} {what}"),
@@ -43,9 +43,9 @@ pub(crate) fn who(log: &Log, at: u32) -> String {
         Effect::Failed | Effect::Refused => format!("failed to {infinitive} {what}"),
     };
     let what = match e.code {
-        Code::Read if known => format!("read {}", number(e.first())),
-        Code::EventualRead if known => format!("eventually read {}", number(e.first())),
-        Code::Get if known => format!("read {}", text(log, e.first().unwrap_or(0))),
+        Code::Read if known => format!("read {}", number(log.first(e))),
+        Code::EventualRead if known => format!("eventually read {}", number(log.first(e))),
+        Code::Get if known => format!("read {}", text(log, log.first(e).unwrap_or(0))),
         Code::ReadSet if known => format!("read {}", elements(log, e)),
         Code::EventualRead => "eventually read".into(),
         Code::Read | Code::Get | Code::ReadSet | Code::ReadAnything => "read".into(),
@@ -58,14 +58,14 @@ pub(crate) fn who(log: &Log, at: u32) -> String {
             e.second().to_string(),
         ),
         Code::Enqueue => did("enqueued", "enqueue", e.second().to_string()),
-        Code::Dequeue if known => format!("dequeued {}", number(e.first())),
+        Code::Dequeue if known => format!("dequeued {}", number(log.first(e))),
         Code::Dequeue => did("dequeued", "dequeue", "something".into()),
         Code::Drain => did("drained", "drain", elements(log, e)),
-        Code::Add => match e.first() {
+        Code::Add => match log.first(e) {
             Some(sum) if known => format!("added {} and made {sum}", e.second()),
             _ => did("added", "add", e.second().to_string()),
         },
-        Code::Cas => match e.third() {
+        Code::Cas => match log.third(e) {
             Some(v) if e.effect == Effect::Refused => {
                 format!("failed to change {} and found {}", change(), number(v))
             }
@@ -114,21 +114,21 @@ pub(crate) fn record(log: &Log, at: u32) -> OperationRecord {
         Code::Insert => format!("insert {}", e.second()),
         Code::Add => format!("add {}", e.second()),
         Code::AddElement => format!("add element {}", e.second()),
-        Code::Cas => format!("cas {} to {}", number(e.first()), e.second()),
+        Code::Cas => format!("cas {} to {}", number(log.first(e)), e.second()),
         Code::Put => format!("write {}", text(log, e.second())),
         Code::Append => format!("append {}", text(log, e.second())),
         Code::Enqueue => format!("enqueue {}", e.second()),
         Code::Dequeue => "dequeue".into(),
         Code::Drain => "drain".into(),
     };
-    let more = match (e.code, e.first()) {
+    let more = match (e.code, log.first(e)) {
         (Code::Read | Code::EventualRead, found) if known => format!(" found {}", number(found)),
         (Code::Get, Some(id)) if known => format!(" found {}", text(log, id)),
         (Code::Dequeue, found) if known => format!(" found {}", number(found)),
         (Code::ReadSet | Code::Drain, _) if known => format!(" found {}", elements(log, e)),
         (Code::Add, Some(sum)) if known => format!(" made {sum}"),
-        (Code::Cas, _) if e.effect == Effect::Refused => e
-            .third()
+        (Code::Cas, _) if e.effect == Effect::Refused => log
+            .third(e)
             .map(|v| format!(" found {}", number(v)))
             .unwrap_or_default(),
         _ => String::new(),

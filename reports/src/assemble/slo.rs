@@ -163,33 +163,23 @@ impl Observed<'_> {
         self.load.iter().filter(move |op| self.is_in(op.cell, s))
     }
 
-    /// The selected cells: as they are where all of a cell is selected, as is usual.
+    /// The selected cells: as they are where all of a cell is selected, and looked at so counts
+    /// as it was seen, as is usual; a copy of all of them is as large as the load.
     fn cells<'a>(&'a self, s: &'a Selection, view: View) -> Vec<Cow<'a, Cell>> {
         let mut out: Vec<Cow<'a, Cell>> = Vec::new();
-        if view == View::Seen {
-            for cell in self.load.cells() {
-                let selected = |v: u16| self.is_in(self.load.names(cell, v), s);
-                if self.load.variants().all(selected) {
-                    out.push(Cow::Borrowed(cell));
-                    continue;
-                }
-                let mut some = cell.clone();
-                some.samples.retain(|x| selected(x.variant));
-                some.sort();
-                out.push(Cow::Owned(some));
+        for cell in self.load.all_cells() {
+            let selected = |v: u16| self.is_in(self.load.names(cell, v), s);
+            let whole = self.load.variants().all(selected);
+            let of = |x: Option<Sample>| x.map(|x| x.tally);
+            let as_seen = |op: Op<'_>| of(self.sample(&op, view)) == of(op.sample());
+            if whole && (view == View::Seen || self.load.of(cell).all(as_seen)) {
+                out.push(Cow::Borrowed(cell));
+                continue;
             }
-        } else {
-            let mut of: BTreeMap<(&str, &str, Kind), Vec<Sample>> = BTreeMap::new();
-            for (op, sample) in self.samples(s, view) {
-                let c = op.cell;
-                of.entry((c.az, c.endpoint, c.kind))
-                    .or_default()
-                    .push(sample);
-            }
-            let owned = |((az, endpoint, kind), samples): ((&str, &str, Kind), _)| {
-                Cow::Owned(Cell::new(az.into(), endpoint.into(), kind, samples))
-            };
-            out.extend(of.into_iter().map(owned));
+            let ops = self.load.of(cell).filter(|op| self.is_in(op.cell, s));
+            let samples = ops.filter_map(|op| self.sample(&op, view)).collect();
+            let (az, endpoint) = (cell.az.clone(), cell.endpoint.clone());
+            out.push(Cow::Owned(Cell::new(az, endpoint, cell.kind, samples)));
         }
         out.retain(|c| !c.samples.is_empty());
         out

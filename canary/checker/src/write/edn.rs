@@ -203,12 +203,12 @@ impl<W: fmt::Write> Writer<'_, W> {
         if self.log.initial.is_some() {
             return Ok(());
         }
+        let log = self.log;
         let absent = |e: &&Entry| match e.code {
             Code::Read => e.found() == Some(None),
-            Code::Cas => e.first().is_none() || e.third() == Some(None),
+            Code::Cas => log.first(e).is_none() || log.third(e) == Some(None),
             _ => false,
         };
-        let log = self.log;
         let name = |e: &Entry| (log.table_name(e.key), log.key_name(e.key));
         let keys: BTreeMap<_, &Entry> = log
             .entries
@@ -265,8 +265,8 @@ impl<W: fmt::Write> Writer<'_, W> {
     fn value(&mut self, e: &Entry, ok: bool) -> fmt::Result {
         let log = self.log;
         match e.code {
-            Code::Read | Code::EventualRead | Code::Dequeue if ok => self.maybe(e.first()),
-            Code::Get if ok => quoted(log.text_of(e.first().unwrap_or_default()), self.out),
+            Code::Read | Code::EventualRead | Code::Dequeue if ok => self.maybe(self.log.first(e)),
+            Code::Get if ok => quoted(log.text_of(log.first(e).unwrap_or_default()), self.out),
             Code::ReadSet | Code::Drain if ok => {
                 self.out.write_str("[")?;
                 for (i, n) in log.elements_of(e).iter().enumerate() {
@@ -281,7 +281,7 @@ impl<W: fmt::Write> Writer<'_, W> {
             Code::Dequeue | Code::Drain => self.out.write_str("nil"),
             Code::Cas => {
                 self.out.write_str("[")?;
-                self.maybe(e.first())?;
+                self.maybe(self.log.first(e))?;
                 write!(self.out, " {}]", e.second())
             }
             Code::Put | Code::Append => quoted(log.text_of(e.second()), self.out),
@@ -294,13 +294,13 @@ impl<W: fmt::Write> Writer<'_, W> {
     /// What a completion says beside its value.
     fn result(&mut self, e: &Entry) -> fmt::Result {
         match (e.code, e.effect) {
-            (Code::Add, Effect::Ok) => match e.first() {
+            (Code::Add, Effect::Ok) => match self.log.first(e) {
                 Some(sum) => write!(self.out, ", :sum {sum}"),
                 None => Ok(()),
             },
             (_, Effect::Refused) => {
                 self.out.write_str(", :error [:condition]")?;
-                match e.third() {
+                match self.log.third(e) {
                     Some(found) => {
                         self.out.write_str(", :observed ")?;
                         self.maybe(found)

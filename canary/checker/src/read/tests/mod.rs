@@ -23,23 +23,23 @@ pub(super) fn words(log: &Log) -> Vec<String> {
             }
             let opt = |v: Option<i64>| v.map_or("-".into(), |v| v.to_string());
             s += &match e.code {
-                Code::Read => format!(": read {}", opt(e.first())),
-                Code::EventualRead => format!(": eventual-read {}", opt(e.first())),
+                Code::Read => format!(": read {}", opt(log.first(e))),
+                Code::EventualRead => format!(": eventual-read {}", opt(log.first(e))),
                 Code::ReadAnything => ": read anything".into(),
                 Code::Write => format!(": write {}", e.second()),
                 Code::Insert => format!(": insert {}", e.second()),
-                Code::Cas => format!(": cas {} {}", opt(e.first()), e.second()),
-                Code::Add => format!(": add {} {}", e.second(), opt(e.first())),
+                Code::Cas => format!(": cas {} {}", opt(log.first(e)), e.second()),
+                Code::Add => format!(": add {} {}", e.second(), opt(log.first(e))),
                 Code::Put => format!(": put '{}'", log.text_of(e.second())),
                 Code::Append => format!(": append '{}'", log.text_of(e.second())),
-                Code::Get => format!(": get '{}'", log.text_of(e.first().unwrap_or_default())),
+                Code::Get => format!(": get '{}'", log.text_of(log.first(e).unwrap_or_default())),
                 Code::AddElement => format!(": add {}", e.second()),
                 Code::ReadSet => format!(": read {:?}", log.elements_of(e)),
                 Code::Enqueue => format!(": enqueue {}", e.second()),
-                Code::Dequeue => format!(": dequeue {}", opt(e.first())),
+                Code::Dequeue => format!(": dequeue {}", opt(log.first(e))),
                 Code::Drain => format!(": drain {:?}", log.elements_of(e)),
             };
-            if let Some(found) = e.third() {
+            if let Some(found) = log.third(e) {
                 s += &format!(" found {}", opt(found));
             }
             let effect = match e.effect {
