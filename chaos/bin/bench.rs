@@ -114,7 +114,7 @@ async fn measure(
         .await
         .map_err(|e| e.to_string())?;
     life::while_all_run(runtime, topology, logs, async {
-        up::wait_healthy(runtime, topology).await?;
+        life::wait_healthy(runtime, topology).await?;
         up::create_table(runtime, topology, TABLE).await
     })
     .await?;

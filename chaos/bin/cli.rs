@@ -89,6 +89,10 @@ pub struct RunArgs {
     /// How long [random] draws faults (default: the playbook's)
     #[arg(long, value_name = "DURATION", value_parser = gameday_chaos::playbook::values::duration)]
     pub duration: Option<std::time::Duration>,
+    /// Lend this Compose project, or this container, to a playbook with a [system]: what it adopts
+    /// is hurt, and put back afterwards
+    #[arg(long, value_name = "NAME")]
+    pub adopt: Vec<String>,
     /// Folder in which the run's folder is made
     #[arg(long, default_value = "runs", value_name = "DIR")]
     pub out: PathBuf,
@@ -114,6 +118,10 @@ pub struct PlanArgs {
     /// nfqueue; doubled messages by nfqueue where it has that)
     #[arg(long, value_enum)]
     pub traffic: Option<TrafficChoice>,
+    /// Lend this Compose project, or this container, to a playbook with a [system]: what it adopts
+    /// is hurt, and put back afterwards
+    #[arg(long, value_name = "NAME")]
+    pub adopt: Vec<String>,
     /// Seed of every random choice (default: the playbook's, else chosen and printed)
     #[arg(long)]
     pub seed: Option<u64>,

@@ -6,8 +6,8 @@ use crate::prepare::choose;
 use crate::stop::Stop;
 use crate::system::life;
 use crate::system::place::{self, Place};
+use crate::system::store::layout;
 use crate::system::store::roles::NodeStatus;
-use crate::system::store::{layout, up};
 use crate::watchdog::{self, Watchdog};
 use crate::{identity, panics};
 use futures_util::future::join_all;
@@ -146,7 +146,7 @@ async fn launch(
         .launch_nodes(launches)
         .await
         .map_err(|e| e.to_string())?;
-    let healthy = up::wait_healthy(runtime.as_ref(), topology);
+    let healthy = life::wait_healthy(runtime.as_ref(), topology);
     let logs = folder.join("nodes");
     life::while_all_run(runtime.as_ref(), topology, &logs, healthy).await?;
     let mut endpoints = BTreeMap::new();

@@ -2,12 +2,19 @@
 
 use crate::cli::PlanArgs;
 use crate::exit::Exit;
-use crate::prepare::{prepare, stage};
+use crate::prepare::{Chosen, prepare, stage};
 use crate::print;
+use crate::system::adopted::fit;
 
 /// Prints the plan.
 pub async fn main(args: PlanArgs) -> Exit {
-    let prepared = match prepare(&args.playbook, args.seed, None, args.duration) {
+    let chosen = Chosen {
+        seed: args.seed,
+        duration: args.duration,
+        adopt: &args.adopt,
+        ..Chosen::default()
+    };
+    let prepared = match prepare(&args.playbook, chosen).await {
         Ok(p) => p,
         Err(exit) => return exit,
     };
@@ -19,6 +26,9 @@ pub async fn main(args: PlanArgs) -> Exit {
         "{}  (seed {}, runtime {}: {})",
         prepared.playbook.title, prepared.seed, stage.runtime, stage.why
     )];
+    if let Some(lent) = &prepared.lent {
+        lines.extend(fit::lines(&lent.adoption));
+    }
     lines.extend(prepared.playbook.measuring.lines());
     lines.extend(prepared.plan.lines_in(&stage.abilities));
     lines.push(format!(

@@ -3,13 +3,17 @@
 use crate::cli::{RuntimeChoice, TrafficChoice};
 use crate::exit::Exit;
 use crate::identity;
+use crate::system::adopted::layout::Layout;
+use crate::system::adopted::{self, fit};
 use crate::system::store::layout;
 use gameday_chaos::abilities::Abilities;
 use gameday_chaos::plan::{Plan, plan, unreadable};
 use gameday_chaos::playbook::{Playbook, diagnostic};
+use gameday_chaos::runtime::docker::adopted::Adopted;
+use gameday_chaos::runtime::docker::adopted::discover::Adoption;
 use gameday_chaos::runtime::docker::{DockerRuntime, Technique, Techniques, check_subnet};
 use gameday_chaos::runtime::process::ProcessRuntime;
-use gameday_record::Topology;
+use gameday_record::{Topology, Unpromised};
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,22 +25,46 @@ pub struct Prepared {
     pub name: String,
     /// The nodes it will have.
     pub topology: Topology,
+    /// What it adopts, if it does.
+    pub lent: Option<Lent>,
     /// What will be done.
     pub plan: Plan,
     /// Seed of every choice.
     pub seed: u64,
 }
 
+/// What the command line says beside the playbook.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chosen<'a> {
+    /// Seed of every choice.
+    pub seed: Option<u64>,
+    /// Network of the docker runtime.
+    pub subnet: Option<&'a str>,
+    /// How long `[random]` draws faults.
+    pub duration: Option<Duration>,
+    /// Projects and containers that are lent to the game day.
+    pub adopt: &'a [String],
+}
+
+/// Containers that a playbook adopts.
+pub struct Lent {
+    /// Which, and what is refused.
+    pub adoption: Adoption,
+    /// What they make up.
+    pub layout: Layout,
+}
+
 /// Reads and plans; prints what is wrong.
 ///
 /// # Errors
 /// The exit code, after the reasons were printed.
-pub fn prepare(
-    path: &Path,
-    seed: Option<u64>,
-    subnet: Option<&str>,
-    duration: Option<Duration>,
-) -> Result<Prepared, Exit> {
+pub async fn prepare(path: &Path, chosen: Chosen<'_>) -> Result<Prepared, Exit> {
+    let Chosen {
+        seed,
+        subnet,
+        duration,
+        adopt,
+    } = chosen;
     let refuse = |why: String| {
         warn!("{why}");
         Exit::Usage
@@ -54,8 +82,19 @@ pub fn prepare(
         random.lasting = duration;
     }
     let seed = seed.or(playbook.seed).unwrap_or_else(identity::fresh_seed);
-    let topology = layout::topology(&playbook.cluster);
+    let lent = lend(&playbook, adopt).await.map_err(refuse)?;
+    let topology = match &lent {
+        Some(lent) => lent.layout.topology.clone(),
+        None => layout::topology(&playbook.cluster),
+    };
     let plan = plan(&playbook, seed, &topology).map_err(|all| refuse(diagnostic::render(&all)))?;
+    if let Some(lent) = &lent {
+        let unfit = fit::refuse(&playbook, &plan, &lent.adoption);
+        if !unfit.is_empty() {
+            return Err(refuse(diagnostic::render(&unfit)));
+        }
+        lent.fit(&mut playbook).map_err(refuse)?;
+    }
     // The bound on inserts must not end them in the first hours of a night.
     let workload = &mut playbook.measuring.workload;
     *workload = gameday_canary::spread_inserts(workload, plan.least_duration());
@@ -68,9 +107,81 @@ pub fn prepare(
         playbook,
         name,
         topology,
+        lent,
         plan,
         seed,
     })
+}
+
+/// Finds what a playbook adopts, if it does; says what is refused of it.
+async fn lend(playbook: &Playbook, typed: &[String]) -> Result<Option<Lent>, String> {
+    let Some(system) = &playbook.system else {
+        return match typed {
+            [] => Ok(None),
+            _ => Err(
+                "--adopt lends containers to a playbook with a [system]; this one starts a \
+                      cluster of its own"
+                    .into(),
+            ),
+        };
+    };
+    let wrong = |why: String| diagnostic::render(&[system.wrong(&playbook.source, why)]);
+    let adoption = adopted::find(system, typed).await.map_err(wrong)?;
+    if adoption.targets.is_empty() {
+        let refused: Vec<String> = adoption.refusals().map(|r| r.to_string()).collect();
+        return Err(wrong(format!(
+            "no container can be adopted: {}",
+            refused.join("; ")
+        )));
+    }
+    let layout = adopted::layout::layout(system, &adoption).map_err(|all| {
+        let all: Vec<_> = all
+            .into_iter()
+            .map(|why| system.wrong(&playbook.source, why))
+            .collect();
+        diagnostic::render(&all)
+    })?;
+    Ok(Some(Lent { adoption, layout }))
+}
+
+impl Lent {
+    /// Makes the workload one that the service has.
+    ///
+    /// # Errors
+    /// The playbook asks for what it has not.
+    fn fit(&self, playbook: &mut Playbook) -> Result<(), String> {
+        let Some(called) = self.layout.called.values().next() else {
+            return Ok(());
+        };
+        let service = &called.url.service;
+        let workload = &mut playbook.measuring.workload;
+        if !playbook.source.text.contains("[workload") {
+            let left_out = service.fit(workload);
+            if !left_out.is_empty() {
+                say!(
+                    "{} has no {}: left out of the mix",
+                    service.name(),
+                    left_out.join(", ")
+                );
+            }
+        }
+        service
+            .can_all(workload)
+            .map_err(|why| format!("the workload has what {} has not: {why}", service.name()))
+    }
+
+    /// Checks that are left out, and why.
+    pub fn unpromised(&self) -> Vec<Unpromised> {
+        let service = self.layout.called.values().next();
+        let mut all = service
+            .map(|one| one.url.service.unpromised())
+            .unwrap_or_default();
+        all.push(Unpromised {
+            check: "replicas-equal".into(),
+            why: "Whether its replicas are equal is not looked at: it is not ours.".into(),
+        });
+        all
+    }
 }
 
 /// Where a playbook will run.
@@ -99,9 +210,19 @@ pub async fn stage(
         warn!("{why}");
         Exit::Usage
     };
-    let (runtime, why) = choose(runtime).await.map_err(refuse)?;
+    let (runtime, why) = match (&playbook.system, runtime) {
+        (Some(_), RuntimeChoice::Process) => {
+            let why = "a [system] is adopted where it runs: --runtime docker";
+            return Err(refuse(why.into()));
+        }
+        (Some(_), _) => choose(RuntimeChoice::Docker).await.map_err(refuse)?,
+        (None, runtime) => choose(runtime).await.map_err(refuse)?,
+    };
     let techniques = techniques(runtime, traffic).await.map_err(refuse)?;
-    let abilities = abilities(runtime, techniques).await;
+    let abilities = match &playbook.system {
+        Some(_) => Adopted::abilities(techniques).await,
+        None => abilities(runtime, techniques).await,
+    };
     let mut refused = abilities.refuse(playbook);
     refused.extend(unreadable(playbook));
     if !refused.is_empty() {

@@ -73,7 +73,7 @@ impl Run {
             summary.state = RunState::Failed;
             summary.reason.get_or_insert(why);
         }
-        if let Err(why) = life::down(self.runtime.as_ref()).await {
+        if let Err(why) = self.system.release().await {
             self.note(format!("not clean: {why}")).await;
             summary.not_clean.push(why);
         }

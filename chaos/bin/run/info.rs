@@ -2,7 +2,7 @@
 
 use crate::cli::RunArgs;
 use crate::identity;
-use crate::prepare::Prepared;
+use crate::prepare::{Lent, Prepared};
 use clap::ValueEnum;
 use gameday_chaos::abilities::Abilities;
 use gameday_chaos::playbook::values;
@@ -33,6 +33,9 @@ pub fn info(
     if let Some(bug) = args.bug {
         extra.extend(["--bug".into(), bug.name().into()]);
     }
+    for name in &args.adopt {
+        extra.extend(["--adopt".into(), name.clone()]);
+    }
     RunInfo {
         id: marks.run.clone(),
         playbook: prepared.name.clone(),
@@ -43,7 +46,15 @@ pub fn info(
         epoch_utc: epoch_utc.into(),
         epoch_monotonic_ns: clock.epoch,
         topology: prepared.topology.clone(),
-        cluster: prepared.playbook.cluster.clone(),
+        cluster: prepared
+            .lent
+            .is_none()
+            .then(|| prepared.playbook.cluster.clone()),
+        unpromised: prepared
+            .lent
+            .as_ref()
+            .map(Lent::unpromised)
+            .unwrap_or_default(),
         workload: prepared.playbook.measuring.workload.clone(),
         slo: prepared.playbook.measuring.slo.clone(),
         alarms: prepared.playbook.measuring.alarms.clone(),

@@ -4,13 +4,14 @@ use super::{Run, info};
 use crate::cli::RunArgs;
 use crate::exit::Exit;
 use crate::live::Live;
-use crate::prepare::{Prepared, Stage, prepare, stage};
+use crate::prepare::{Chosen, Lent, Prepared, Stage, prepare, stage};
 use crate::recorder::Recorder;
 use crate::recording::{Kept, Recording};
 use crate::stop::Stop;
+use crate::system::System;
+use crate::system::adopted::AdoptedSystem;
 use crate::system::place::Place;
 use crate::system::store::Store;
-use crate::system::{System, life};
 use crate::undo::dead_runs;
 use crate::watchdog::{self, Watchdog};
 use crate::{identity, print, recording};
@@ -23,6 +24,7 @@ use gameday_record::history::HISTORY_VERSION;
 use gameday_record::timeline::TimelineWriter;
 use gameday_record::{HistoryHeader, RunClock, RunFolder, TimelineEvent};
 use gameday_reports::{Fold, Patience};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,12 +41,13 @@ pub struct Opened {
 /// # Errors
 /// The exit code, after the reason was said. Nothing is left then.
 pub async fn open(args: RunArgs) -> Result<Opened, Exit> {
-    let prepared = prepare(
-        &args.playbook,
-        args.seed,
-        args.subnet.as_deref(),
-        args.duration,
-    )?;
+    let chosen = Chosen {
+        seed: args.seed,
+        subnet: args.subnet.as_deref(),
+        duration: args.duration,
+        adopt: &args.adopt,
+    };
+    let prepared = prepare(&args.playbook, chosen).await?;
     let stop = Stop::install().map_err(|e| internal(&format!("signals cannot be handled: {e}")))?;
     let stage = stage(&prepared.playbook, args.runtime, args.traffic).await?;
     say!(
@@ -79,7 +82,7 @@ pub async fn open(args: RunArgs) -> Result<Opened, Exit> {
     let log = Some(folder.watchdog_log());
     let watchdog = Watchdog::start(marks.clone(), log, tell(&timeline, &live))
         .map_err(|why| internal(&why))?;
-    let system = match make(&args, &prepared, &stage, &marks).await {
+    let system = match make(&args, &prepared, &stage, &marks, folder.path()).await {
         Ok(system) => system,
         Err(why) => {
             watchdog.dismiss().await;
@@ -114,7 +117,7 @@ pub async fn open(args: RunArgs) -> Result<Opened, Exit> {
         Ok(recorder) => recorder,
         Err(why) => {
             warn!("{why}");
-            if let Err(left) = life::down(runtime.as_ref()).await {
+            if let Err(left) = system.release().await {
                 warn!("not clean: {left}");
             }
             watchdog.dismiss().await;
@@ -147,7 +150,14 @@ async fn make(
     prepared: &Prepared,
     stage: &Stage,
     marks: &RunMarks,
+    folder: &Path,
 ) -> Result<Arc<dyn System>, String> {
+    if let (Some(system), Some(lent)) = (&prepared.playbook.system, &prepared.lent) {
+        let Lent { adoption, layout } = lent;
+        let (marks, techniques) = (marks.clone(), stage.techniques);
+        let adopted = AdoptedSystem::adopt(marks, folder, system, adoption, layout, techniques);
+        return Ok(Arc::new(adopted.await?));
+    }
     let cluster = &prepared.playbook.cluster;
     let place = Place {
         runtime: stage.runtime,

@@ -1,11 +1,11 @@
 //! The canaries of a run: one in each AZ.
 
 use gameday_canary::config::{CanaryConfig, Endpoint};
+use gameday_canary::service::ServiceSpec;
 /// The first of the tables that the canaries use.
 pub use gameday_chaos::playbook::TABLE;
 use gameday_chaos::runtime::{Launch, UnitSpec};
 use gameday_record::{Node, RunClock, WorkloadSpec};
-use std::net::SocketAddr;
 
 /// Role of the instruments.
 const ROLE: &str = "canary";
@@ -47,6 +47,24 @@ pub struct Task<'a> {
     pub clock: RunClock,
 }
 
+/// How an endpoint is reached, and what it speaks.
+pub struct Reached {
+    /// Where.
+    pub endpoint: Endpoint,
+    /// What.
+    pub service: ServiceSpec,
+}
+
+impl Reached {
+    /// One of our own store.
+    pub fn at(endpoint: Endpoint) -> Self {
+        Reached {
+            endpoint,
+            service: ServiceSpec::default(),
+        }
+    }
+}
+
 /// How every AZ's canary is started: it calls every AZ's endpoint, which `way` tells how to reach
 /// from it, by the names of the canary and the AZ.
 ///
@@ -55,20 +73,27 @@ pub struct Task<'a> {
 pub fn launches(
     azs: &[String],
     task: &Task<'_>,
-    way: impl Fn(&str, &str) -> Result<SocketAddr, String>,
+    way: impl Fn(&str, &str) -> Result<Reached, String>,
 ) -> Result<Vec<Launch>, String> {
     let mut launches = Vec::new();
     for (index, az) in (0..).zip(azs) {
         let unit = name(az);
-        let endpoints = azs
+        let ways: Vec<Reached> = azs
             .iter()
-            .map(|to| Ok(Endpoint::plain(to, way(&unit, to)?)));
+            .map(|to| way(&unit, to))
+            .collect::<Result<_, _>>()?;
+        // All speak the same.
+        let service = ways
+            .first()
+            .map(|way| way.service.clone())
+            .unwrap_or_default();
         let config = CanaryConfig {
             az: az.clone(),
             index,
             clock: task.clock,
             seed: task.seed,
-            endpoints: endpoints.collect::<Result<_, String>>()?,
+            endpoints: ways.into_iter().map(|way| way.endpoint).collect(),
+            service,
             table: TABLE.into(),
             attributes: Default::default(),
             workload: task.workload.clone(),

@@ -1,12 +1,15 @@
 //! While a system stands: that all of it runs, and its end.
 
 use crate::panics;
+use futures_util::future::join_all;
 use gameday_chaos::runner::Accidents;
 use gameday_chaos::runtime::Runtime;
 use gameday_record::Topology;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// All nodes must answer their health check in this time.
+const HEALTHY: Duration = Duration::from_secs(60);
 /// Taking everything down.
 const DOWN: Duration = Duration::from_secs(120);
 /// Lines of a dead node's log that are told, and most bytes of them.
@@ -61,6 +64,37 @@ fn last_words(log: &Path) -> String {
     match &lines[lines.len().saturating_sub(LINES)..] {
         [] => String::new(),
         last => format!(", its log ends: {}", last.join(" | ")),
+    }
+}
+
+/// Waits until every node answers its health check.
+///
+/// # Errors
+/// Names the nodes that do not, and what they say.
+pub async fn wait_healthy(runtime: &dyn Runtime, topology: &Topology) -> Result<(), String> {
+    let began = Instant::now();
+    let each = topology.nodes.iter().map(|node| async move {
+        loop {
+            match runtime
+                .admin(&node.name, "/health", Duration::from_secs(2))
+                .await
+            {
+                Ok(_) => return None,
+                Err(e) if began.elapsed() > HEALTHY => {
+                    return Some(format!(
+                        "{} does not serve after {HEALTHY:?}: {e}",
+                        node.name
+                    ));
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    });
+    let sick: Vec<String> = join_all(each).await.into_iter().flatten().collect();
+    if sick.is_empty() {
+        Ok(())
+    } else {
+        Err(sick.join("; "))
     }
 }
 

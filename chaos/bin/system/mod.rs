@@ -1,5 +1,6 @@
 //! What is hurt and measured: one implementation for each kind of system.
 
+pub mod adopted;
 pub mod canaries;
 mod leaders;
 pub mod life;
@@ -57,4 +58,10 @@ pub trait System: Send + Sync {
         clock: RunClock,
         unknown: &'a [(String, i64)],
     ) -> BoxFuture<'a, Evidence>;
+
+    /// Ends what was started, puts back what was adopted, and makes sure of it. Bounded in time.
+    ///
+    /// # Errors
+    /// What is left, or not as it was.
+    fn release(&self) -> BoxFuture<'_, Result<(), String>>;
 }

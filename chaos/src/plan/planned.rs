@@ -1,7 +1,7 @@
 //! What is planned, as data.
 
 use crate::faults::{FaultKind, Params, Sides};
-use crate::playbook::{Selector, Until};
+use crate::playbook::{Playbook, Selector, Step, Until};
 use std::time::Duration;
 
 /// One step.
@@ -30,7 +30,7 @@ pub struct PlannedStep {
 }
 
 /// Where in a playbook a planned step stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// The `[[step]]` of this index.
     Step(usize),
@@ -59,4 +59,17 @@ pub enum PlannedTarget {
         /// In how many AZs it may take replicas away at most.
         most_azs: usize,
     },
+}
+
+impl Origin {
+    /// The step of the playbook that it names.
+    pub fn of(self, playbook: &Playbook) -> Option<&Step> {
+        match self {
+            Origin::Step(index) => playbook.steps.get(index),
+            Origin::Drawn(index) => {
+                let random = playbook.random.as_ref()?;
+                random.faults.get(index).map(|weighted| &weighted.step)
+            }
+        }
+    }
 }

@@ -51,7 +51,7 @@ impl Step {
     }
 
     /// A mistake about this step's target.
-    pub(crate) fn wrong_target(&self, source: &Source, message: impl Into<String>) -> Diagnostic {
+    pub fn wrong_target(&self, source: &Source, message: impl Into<String>) -> Diagnostic {
         Diagnostic::at(source, self.target_span.clone(), message)
     }
 }

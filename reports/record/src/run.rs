@@ -39,8 +39,9 @@ pub struct RunInfo {
     pub epoch_monotonic_ns: u64,
     /// Nodes and AZs.
     pub topology: Topology,
-    /// The cluster asked for.
-    pub cluster: ClusterSpec,
+    /// The cluster that was started, unless a system was adopted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterSpec>,
     /// What the canaries do.
     pub workload: WorkloadSpec,
     /// What must hold.

@@ -7,11 +7,12 @@ pub mod roles;
 pub mod up;
 
 use self::roles::StoreRoles;
-use super::canaries::{self, TABLE, Task};
+use super::canaries::{self, Reached, TABLE, Task};
 use super::place::{self, Place};
-use super::{Evidence, System};
+use super::{Evidence, System, life};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use gameday_canary::Endpoint;
 use gameday_chaos::runner::Roles;
 use gameday_chaos::runtime::marks::RunMarks;
 use gameday_chaos::runtime::{Launch, Runtime};
@@ -89,7 +90,7 @@ impl System for Store {
     fn serve(&self) -> BoxFuture<'_, Result<(), String>> {
         async {
             let runtime = self.runtime.as_ref();
-            up::wait_healthy(runtime, &self.topology).await?;
+            life::wait_healthy(runtime, &self.topology).await?;
             for table in &self.tables {
                 up::create_table(runtime, &self.topology, table).await?;
             }
@@ -102,7 +103,8 @@ impl System for Store {
         canaries::launches(&self.topology.azs, task, |canary, az| {
             let router = layout::router_name(az);
             let addr = self.runtime.reach_addr(canary, &router, "public");
-            addr.ok_or_else(|| format!("{canary} has no way to {router}"))
+            let addr = addr.ok_or_else(|| format!("{canary} has no way to {router}"))?;
+            Ok(Reached::at(Endpoint::plain(az, addr)))
         })
     }
 
@@ -130,5 +132,9 @@ impl System for Store {
             }
         }
         .boxed()
+    }
+
+    fn release(&self) -> BoxFuture<'_, Result<(), String>> {
+        life::down(self.runtime.as_ref()).boxed()
     }
 }

@@ -1,51 +1,17 @@
-//! From nodes that run to a store that serves.
+//! From a store that serves to one that canaries can use.
 
 use super::layout;
-use futures_util::future::join_all;
 use gameday_chaos::runtime::Runtime;
 use gameday_cluster::backend::TableSpec;
 use gameday_cluster::client::Client;
 use gameday_record::Topology;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// All nodes must answer their health check in this time.
-const HEALTHY: Duration = Duration::from_secs(60);
 /// A table must serve in this time.
 const TABLE: Duration = Duration::from_secs(30);
 
 /// One call to the control plane.
 const CALL: Duration = Duration::from_secs(5);
-/// Waits until every node answers its health check.
-///
-/// # Errors
-/// Names the nodes that do not, and what they say.
-pub async fn wait_healthy(runtime: &dyn Runtime, topology: &Topology) -> Result<(), String> {
-    let began = Instant::now();
-    let each = topology.nodes.iter().map(|node| async move {
-        loop {
-            match runtime
-                .admin(&node.name, "/health", Duration::from_secs(2))
-                .await
-            {
-                Ok(_) => return None,
-                Err(e) if began.elapsed() > HEALTHY => {
-                    return Some(format!(
-                        "{} does not serve after {HEALTHY:?}: {e}",
-                        node.name
-                    ));
-                }
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
-    });
-    let sick: Vec<String> = join_all(each).await.into_iter().flatten().collect();
-    if sick.is_empty() {
-        Ok(())
-    } else {
-        Err(sick.join("; "))
-    }
-}
-
 /// Creates a table with a string key `pk` and waits until it serves.
 ///
 /// # Errors

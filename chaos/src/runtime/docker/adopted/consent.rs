@@ -6,6 +6,7 @@ use super::CONSENT_LABEL;
 use super::found::Found;
 use super::refuse::{Part, Refusal};
 use std::collections::BTreeSet;
+use std::fmt;
 
 /// Who has agreed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,15 @@ pub enum Consent {
     Label,
     /// Whoever runs the game day, who typed the name of its project, or its own.
     Typed(String),
+}
+
+impl fmt::Display for Consent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Consent::Label => write!(f, "its label {CONSENT_LABEL}=yes"),
+            Consent::Typed(name) => write!(f, "--adopt {name}"),
+        }
+    }
 }
 
 /// Whether this container may be touched; `adopted` are the names that were typed.

@@ -304,6 +304,11 @@ impl Adopted {
         self.adoptees.values().map(|adoptee| &adoptee.target)
     }
 
+    /// Name of the container that is called so here.
+    pub fn container(&self, unit: &str) -> Option<&str> {
+        Some(self.adoptees.get(unit)?.target.found.name.as_str())
+    }
+
     /// Whether these two are in a network together: there is a link between them, else not.
     pub fn are_linked(&self, from: &str, to: &str) -> bool {
         self.rules.addresses().reached(from, to).is_ok()
