@@ -1,7 +1,8 @@
 //! What one canary is told before it begins.
 
 use crate::CanaryError;
-use crate::classify::Tables;
+use crate::service::ServiceSpec;
+use crate::service::dynamodb::Tables;
 use crate::workload::Workload;
 use gameday_record::spec::KeyChoice;
 use gameday_record::{RunClock, WorkloadSpec};
@@ -33,6 +34,9 @@ pub struct CanaryConfig {
     pub seed: u64,
     /// What it calls, its own AZ's endpoint among them; 1 to 64.
     pub endpoints: Vec<Endpoint>,
+    /// What the endpoints speak; DynamoDB's protocol if it is not said.
+    #[serde(default, skip_serializing_if = "ServiceSpec::is_default")]
+    pub service: ServiceSpec,
     /// Table that it uses; the others of `workload.tables` have its name with
     /// `-2`, `-3` … behind.
     pub table: String,
@@ -278,6 +282,7 @@ pub(crate) mod tests {
                 .zip(1..)
                 .map(|(az, n)| Endpoint::plain(*az, SocketAddr::from(([127, 0, 0, n], 8000))))
                 .collect(),
+            service: ServiceSpec::default(),
             table: "canary".into(),
             attributes: Attributes::default(),
             workload: WorkloadSpec::default(),

@@ -193,6 +193,7 @@ pub fn canary_launches(
             clock,
             seed,
             endpoints: endpoints.collect::<Result<_, String>>()?,
+            service: Default::default(),
             table: TABLE.into(),
             attributes: Default::default(),
             workload: workload.clone(),

@@ -1,7 +1,7 @@
 //! Calls as requests of the DynamoDB JSON protocol.
 
+use super::post;
 use crate::config::{Attributes, CanaryConfig, Endpoint};
-use crate::exchange;
 use crate::sign::Sign;
 use crate::workload::Drawn;
 use gameday_record::Call;
@@ -55,7 +55,7 @@ impl Requests {
             Call::Add { .. } => "DynamoDB_20120810.UpdateItem",
         };
         let body = self.body(drawn);
-        exchange::post(
+        post(
             &*self.signer,
             &self.hosts[endpoint],
             target,
