@@ -18,6 +18,7 @@
 
 use gameday_record::operation::Failure;
 use gameday_record::{Call, ErrorClass, Outcome};
+use std::fmt;
 
 /// Longest message of a failure, in bytes.
 const MAX_MESSAGE: usize = 200;
@@ -47,25 +48,33 @@ pub enum NoAnswer {
     Garbled(String),
 }
 
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NoAnswer::NotConnected(why)
+            | NoAnswer::NoMeans(why)
+            | NoAnswer::NotServed(_, why)
+            | NoAnswer::Broken(why)
+            | NoAnswer::Garbled(why) => why,
+            NoAnswer::ConnectTimeout => "no connection in time",
+            NoAnswer::Timeout => "no answer in time",
+            NoAnswer::Closed => "connection closed without an answer",
+            NoAnswer::Unseen => "connection closed before the request came",
+        })
+    }
+}
+
 /// What came of a call without an answer.
 pub fn without_answer(call: &Call, why: &NoAnswer) -> Outcome {
+    let said = why.to_string();
     match why {
-        NoAnswer::NotConnected(why) => failed(ErrorClass::Refused, why),
-        NoAnswer::ConnectTimeout => failed(ErrorClass::ConnectTimeout, "no connection in time"),
-        NoAnswer::NoMeans(why) => failed(ErrorClass::Unsent, why),
-        NoAnswer::NotServed(class, why) => failed(*class, why),
-        NoAnswer::Timeout => uncertain(call, ErrorClass::Timeout, "no answer in time"),
-        NoAnswer::Broken(why) => uncertain(call, ErrorClass::Reset, why),
-        NoAnswer::Closed => uncertain(
-            call,
-            ErrorClass::Reset,
-            "connection closed without an answer",
-        ),
-        NoAnswer::Unseen => failed(
-            ErrorClass::Refused,
-            "connection closed before the request came",
-        ),
-        NoAnswer::Garbled(why) => uncertain(call, ErrorClass::Protocol, why),
+        NoAnswer::NotConnected(_) | NoAnswer::Unseen => failed(ErrorClass::Refused, &said),
+        NoAnswer::ConnectTimeout => failed(ErrorClass::ConnectTimeout, &said),
+        NoAnswer::NoMeans(_) => failed(ErrorClass::Unsent, &said),
+        NoAnswer::NotServed(class, _) => failed(*class, &said),
+        NoAnswer::Timeout => uncertain(call, ErrorClass::Timeout, &said),
+        NoAnswer::Broken(_) | NoAnswer::Closed => uncertain(call, ErrorClass::Reset, &said),
+        NoAnswer::Garbled(_) => uncertain(call, ErrorClass::Protocol, &said),
     }
 }
 

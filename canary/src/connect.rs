@@ -49,7 +49,16 @@ impl Stream for TlsStream<TcpStream> {
 #[derive(Clone, Default)]
 pub struct Connector {
     names: Names,
-    tls: Option<TlsConnector>,
+    tls: Option<Tls>,
+}
+
+/// TLS, with what is said of the protocol within.
+#[derive(Clone)]
+struct Tls {
+    /// That it is HTTP/1.1.
+    http: TlsConnector,
+    /// Nothing: other protocols have no name there, or refuse one that is not theirs.
+    bare: TlsConnector,
 }
 
 impl Debug for Connector {
@@ -85,37 +94,80 @@ impl Connector {
             .map_err(|e| format!("TLS: {e}"))?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        let bare = TlsConnector::from(Arc::new(config.clone()));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let http = TlsConnector::from(Arc::new(config));
         Ok(Connector {
             names,
-            tls: Some(TlsConnector::from(Arc::new(config))),
+            tls: Some(Tls { http, bare }),
         })
     }
 
-    /// Opens a connection to `endpoint`, TLS handshake included. The caller
+    /// Opens a connection of HTTP to `endpoint`, TLS handshake included. The caller
     /// sets the deadline.
     ///
     /// # Errors
     /// What prevented it, so that nothing was sent.
     pub async fn open(&self, endpoint: &Endpoint) -> Result<Box<dyn Stream>, NoAnswer> {
+        let stream = self.tcp(endpoint).await?;
+        match endpoint.tls {
+            false => Ok(Box::new(stream)),
+            true => handshake(stream, self.tls.as_ref().map(|t| &t.http), endpoint).await,
+        }
+    }
+
+    /// The same for a protocol other than HTTP.
+    ///
+    /// # Errors
+    /// As [`Connector::open`].
+    pub async fn open_bare(&self, endpoint: &Endpoint) -> Result<Box<dyn Stream>, NoAnswer> {
+        let stream = self.tcp(endpoint).await?;
+        match endpoint.tls {
+            false => Ok(Box::new(stream)),
+            true => self.secure(stream, endpoint).await,
+        }
+    }
+
+    /// Opens a connection of TCP, whatever will be spoken over it.
+    ///
+    /// # Errors
+    /// As [`Connector::open`].
+    pub async fn tcp(&self, endpoint: &Endpoint) -> Result<TcpStream, NoAnswer> {
         let stream = TcpStream::connect(self.names.address(endpoint))
             .await
             .map_err(no_connection)?;
         // Requests are small and written at once: nothing is gained by waiting.
         stream.set_nodelay(true).map_err(no_connection)?;
-        if !endpoint.tls {
-            return Ok(Box::new(stream));
-        }
-        let Some(tls) = &self.tls else {
-            return Err(NoAnswer::NoMeans("made without TLS".into()));
-        };
-        let name = server_name(endpoint).map_err(NoAnswer::NoMeans)?;
-        let stream = tls
-            .connect(name, stream)
-            .await
-            .map_err(|e| NoAnswer::NotConnected(format!("TLS handshake: {e}")))?;
-        Ok(Box::new(stream))
+        Ok(stream)
     }
+
+    /// Goes over to TLS, for a protocol other than HTTP.
+    ///
+    /// # Errors
+    /// As [`Connector::open`].
+    pub async fn secure(
+        &self,
+        stream: TcpStream,
+        endpoint: &Endpoint,
+    ) -> Result<Box<dyn Stream>, NoAnswer> {
+        handshake(stream, self.tls.as_ref().map(|t| &t.bare), endpoint).await
+    }
+}
+
+async fn handshake(
+    stream: TcpStream,
+    tls: Option<&TlsConnector>,
+    endpoint: &Endpoint,
+) -> Result<Box<dyn Stream>, NoAnswer> {
+    let Some(tls) = tls else {
+        return Err(NoAnswer::NoMeans("made without TLS".into()));
+    };
+    let name = server_name(endpoint).map_err(NoAnswer::NoMeans)?;
+    let stream = tls
+        .connect(name, stream)
+        .await
+        .map_err(|e| NoAnswer::NotConnected(format!("TLS handshake: {e}")))?;
+    Ok(Box::new(stream))
 }
 
 /// Whose certificate the server must have.

@@ -6,7 +6,7 @@
 //! the connection: where an answer ends must never be in doubt, else a later call
 //! would take this one's answer for its own.
 
-use crate::service::Answer;
+use crate::service::{Answer, Stop};
 use httparse::{Error, Header, ParserConfig, Status};
 use std::borrow::Cow;
 use std::io::Write;
@@ -42,8 +42,12 @@ pub(crate) fn request<'a>(
             out.extend_from_slice(part.as_bytes());
         }
     }
-    // Writing to memory does not fail.
-    let _ = write!(out, "content-length: {}\r\n\r\n", body.len());
+    // Nothing is said of a body that a request of this kind never has (RFC 9110, 8.6).
+    if !(body.is_empty() && head.starts_with("GET ")) {
+        // Writing to memory does not fail.
+        let _ = write!(out, "content-length: {}\r\n", body.len());
+    }
+    out.extend_from_slice(b"\r\n");
     out.extend_from_slice(body);
     out
 }
@@ -60,17 +64,8 @@ pub(crate) struct Response<'a> {
 pub(crate) fn answer(bytes: &[u8], closed: bool) -> Answer<Response<'_>> {
     match whole(bytes, closed) {
         Ok((what, used, keep)) => Answer::Done { what, used, keep },
-        Err(Stop::Partial(more)) => Answer::Partial { more },
-        Err(Stop::Garbled(why)) => Answer::Garbled(why),
+        Err(stop) => stop.into(),
     }
-}
-
-/// Why there is no answer in these bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Stop {
-    /// At least so many bytes are missing.
-    Partial(usize),
-    Garbled(String),
 }
 
 /// How the end of a body is found.

@@ -611,6 +611,7 @@ fn info(
         workload: prepared.playbook.measuring.workload.clone(),
         slo: prepared.playbook.measuring.slo.clone(),
         alarms: prepared.playbook.measuring.alarms.clone(),
+        unpromised: Vec::new(),
         versions: identity::versions(runtime.engine_version()),
         replay: identity::replay(
             &args.playbook.display().to_string(),

@@ -9,7 +9,14 @@
 //! anything is measured.
 
 pub mod dynamodb;
+pub mod etcd;
+pub mod http;
+mod once;
+pub mod postgres;
+pub mod redis;
+mod secret;
 mod spec;
+pub mod url;
 
 use crate::classify::NoAnswer;
 use crate::config::Endpoint;
@@ -19,6 +26,7 @@ use gameday_record::{Call, Outcome};
 use std::fmt::Debug;
 use std::pin::Pin;
 
+pub use secret::Secret;
 pub use spec::ServiceSpec;
 
 /// A future of this module's trait.
@@ -101,14 +109,26 @@ impl<T> Answer<T> {
     }
 }
 
+/// Why there is no answer in the bytes that came so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// At least so many bytes are missing.
+    Partial(usize),
+    /// See [`Answer::Garbled`].
+    Garbled(String),
+}
+
+impl<T> From<Stop> for Answer<T> {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Partial(more) => Answer::Partial { more },
+            Stop::Garbled(why) => Answer::Garbled(why),
+        }
+    }
+}
+
 /// What a canary calls.
 pub trait Service: Debug + Send + Sync {
-    /// Whether it has this kind of call.
-    ///
-    /// # Errors
-    /// Why not, and what to do instead.
-    fn can(&self, kind: CallKind) -> Result<(), String>;
-
     /// A connection to `endpoint` that a request can be written to: whoever asks is known
     /// there by then. The caller sets the deadline. Whatever goes wrong, the call that waits
     /// for it has certainly had no effect.

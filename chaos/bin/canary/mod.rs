@@ -66,6 +66,10 @@ pub async fn main(args: CanaryArgs) -> Exit {
     };
     let seed = args.seed.unwrap_or_else(identity::fresh_seed);
     say!("seed {seed} · canary in AZ {}", setup.az);
+    if !setup.left_out.is_empty() {
+        let (name, left_out) = (setup.service.name(), setup.left_out.join(", "));
+        say!("left out of the mix, because {name} has no such calls: {left_out}");
+    }
     let prepared = tokio::select! {
         biased;
         signal = stop.stopped() => return Exit::Code(if signal == libc::SIGTERM { 143 } else { 130 }),
@@ -113,7 +117,7 @@ async fn prepare(args: &CanaryArgs, setup: &Setup, seed: u64) -> Result<Prepared
         clock: RunClock::start(),
         seed,
         endpoints: connected.endpoints,
-        service: Default::default(),
+        service: setup.service.clone(),
         table: setup.table.clone(),
         attributes: Default::default(),
         workload: setup.measuring.workload.clone(),
@@ -202,13 +206,16 @@ async fn run(
         tokio::spawn(serve::serve(listener, publisher.clone()))
     });
     view.line(&format!(
-        "measuring table {} through {} into {}",
+        "measuring {} {} through {} into {}",
+        config.service.place(),
         config.table,
         setup.endpoints.len(),
         folder.path().display()
     ));
     let (judge, finished) = mpsc::unbounded_channel();
-    let judging = tokio::spawn(finish::judge_segments(finished, publisher.clone()));
+    let judging =
+        finish::judge_segments(finished, setup.unpromised.clone().into(), publisher.clone());
+    let judging = tokio::spawn(judging);
     let patience = config.timeout() + DONE;
     let keys = gameday_canary::most_keys(&config.workload, config.endpoints.len());
     let final_reads = gameday_canary::final_reads_within(keys) + FINAL;

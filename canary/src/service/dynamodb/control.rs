@@ -81,19 +81,10 @@ impl Control {
         let (came, _) = call::attempt(open, None, &request, deadline, read).await;
         let (status, body) = match came {
             Ok(answer) => answer,
-            Err(
-                NoAnswer::NotConnected(why)
-                | NoAnswer::NoMeans(why)
-                | NoAnswer::NotServed(_, why)
-                | NoAnswer::Broken(why)
-                | NoAnswer::Garbled(why),
-            ) => return Err(no_answer(why)),
-            Err(NoAnswer::Closed | NoAnswer::Unseen) => {
-                return Err(no_answer("connection closed".into()));
-            }
             Err(NoAnswer::ConnectTimeout | NoAnswer::Timeout) => {
                 return Err(no_answer(format!("nothing within {CALL:?}")));
             }
+            Err(why) => return Err(no_answer(why.to_string())),
         };
         let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
         if status == 200 {

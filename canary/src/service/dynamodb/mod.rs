@@ -6,7 +6,7 @@ mod request;
 
 pub use answer::Tables;
 
-use super::{Answer, CallKind, Fut, Place, Service};
+use super::{Answer, Fut, Place, Service};
 use crate::config::{Attributes, CanaryConfig};
 use crate::exchange;
 use crate::sign::{Sign, Unsigned};
@@ -45,10 +45,6 @@ impl DynamoDb {
 }
 
 impl Service for DynamoDb {
-    fn can(&self, _: CallKind) -> Result<(), String> {
-        Ok(())
-    }
-
     fn request(&self, drawn: &Drawn, endpoint: usize) -> Vec<u8> {
         self.requests.request(drawn, endpoint)
     }
