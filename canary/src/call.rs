@@ -7,17 +7,25 @@
 //! twice: nothing of the request was taken, or the other side closed in order and
 //! its kernel has not acknowledged a byte of it.
 
-use crate::classify::Attempt;
-use crate::config::Endpoint;
-use crate::connect::{Connector, Stream};
-use crate::exchange;
+use crate::classify::NoAnswer;
+use crate::connect::Stream;
+use crate::service::Answer;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout_at};
+
+/// Room that is made for a read, in bytes.
+const READ: usize = 4 << 10;
+
+/// Longest answer, in bytes: a service may say less.
+const MAX_ANSWER: usize = 8 << 20;
+
+/// Largest buffer that a connection keeps from one answer to the next, in bytes.
+const MAX_KEPT: usize = 64 << 10;
 
 /// A connection that carries at most one call at a time. Dropping it closes it.
 #[derive(Debug)]
@@ -36,11 +44,11 @@ pub struct Begun {
 }
 
 impl Connection {
-    async fn open(connector: &Connector, endpoint: &Endpoint) -> Result<Self, Attempt> {
-        Ok(Connection {
-            stream: connector.open(endpoint).await?,
+    fn new(stream: Box<dyn Stream>) -> Self {
+        Connection {
+            stream,
             buffer: Vec::new(),
-        })
+        }
     }
 
     /// False if it was closed meanwhile, or if it says what nobody asked for.
@@ -72,12 +80,16 @@ fn once<T>(poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
 }
 
 impl Begun {
-    /// Writes the rest of `request` and reads the answer.
-    async fn finish(self, request: &[u8]) -> (Attempt, Option<Connection>) {
+    /// Writes the rest of `request` and reads the answer as `read` understands it.
+    async fn finish<T>(
+        self,
+        request: &[u8],
+        read: &mut impl FnMut(&[u8], bool) -> Answer<T>,
+    ) -> (Result<T, NoAnswer>, Option<Connection>) {
         let mut connection = self.connection;
         let stream = &mut connection.stream;
         let Ok(written) = self.written else {
-            return (Attempt::Unseen, None);
+            return (Err(NoAnswer::Unseen), None);
         };
         let sent = async {
             stream.write_all(&request[written..]).await?;
@@ -85,18 +97,62 @@ impl Begun {
         };
         if let Err(e) = sent.await {
             let why = format!("writing the request: {e}");
-            return (Attempt::Broken(why), None);
+            return (Err(NoAnswer::Broken(why)), None);
         }
-        match exchange::answer(stream, &mut connection.buffer).await {
-            Err(Attempt::Closed) if unseen(stream.as_ref(), request) => (Attempt::Unseen, None),
-            Err(attempt) => (attempt, None),
-            Ok(exchange::Answer {
-                status,
-                body,
-                again,
-            }) => {
-                let attempt = Attempt::Answer { status, body };
-                (attempt, again.then_some(connection))
+        match answer(stream, &mut connection.buffer, read).await {
+            Err(NoAnswer::Closed) if unseen(stream.as_ref(), request) => {
+                (Err(NoAnswer::Unseen), None)
+            }
+            Err(why) => (Err(why), None),
+            Ok((what, again)) => {
+                if connection.buffer.capacity() > MAX_KEPT {
+                    connection.buffer = Vec::new();
+                }
+                (Ok(what), again.then_some(connection))
+            }
+        }
+    }
+}
+
+/// Reads the answer to the one request that was written to `from`, and whether the
+/// connection can be used again. `buffer` only saves allocations: what is in it is forgotten.
+///
+/// # Errors
+/// `Closed` if the connection ends before an answer begins, `Broken` if it ends
+/// within one, `Garbled` if it is none that can be understood, or too long.
+pub(crate) async fn answer<T>(
+    from: &mut (impl AsyncRead + Unpin + ?Sized),
+    buffer: &mut Vec<u8>,
+    read: &mut impl FnMut(&[u8], bool) -> Answer<T>,
+) -> Result<(T, bool), NoAnswer> {
+    buffer.clear();
+    let mut wanted = 1;
+    loop {
+        let mut closed = false;
+        while buffer.len() < wanted && !closed {
+            buffer.reserve(READ.max(wanted - buffer.len()));
+            let n = from.read_buf(buffer).await;
+            closed = n.map_err(|e| NoAnswer::Broken(format!("reading the answer: {e}")))? == 0;
+        }
+        if buffer.is_empty() {
+            return Err(NoAnswer::Closed);
+        }
+        match read(buffer, closed) {
+            Answer::Partial { .. } if closed => {
+                let why = "connection closed before the answer was whole";
+                return Err(NoAnswer::Broken(why.into()));
+            }
+            Answer::Partial { more } => {
+                wanted = buffer.len().saturating_add(more.max(1));
+                if wanted > MAX_ANSWER {
+                    let why = format!("answer longer than {MAX_ANSWER} bytes");
+                    return Err(NoAnswer::Garbled(why));
+                }
+            }
+            Answer::Garbled(why) => return Err(NoAnswer::Garbled(why)),
+            // What follows an answer that nobody asked for cannot be trusted.
+            Answer::Done { used, keep, what } => {
+                return Ok((what, keep && !closed && used == buffer.len()));
             }
         }
     }
@@ -110,39 +166,43 @@ fn unseen(stream: &dyn Stream, request: &[u8]) -> bool {
 
 /// Makes the call until `deadline`: goes on with what was `begun` on an idle
 /// connection, or opens one. Returns the connection if it can be used again.
-pub async fn attempt(
-    connector: &Connector,
-    endpoint: &Endpoint,
+pub async fn attempt<T, O>(
+    open: impl FnOnce() -> O,
     begun: Option<Begun>,
     request: &[u8],
     deadline: Instant,
-) -> (Attempt, Option<Connection>) {
+    mut read: impl FnMut(&[u8], bool) -> Answer<T>,
+) -> (Result<T, NoAnswer>, Option<Connection>)
+where
+    O: Future<Output = Result<Box<dyn Stream>, NoAnswer>>,
+{
     // On a timeout the connection is dropped with the exchange: a late answer
     // must not meet the next call.
-    let finish = async |begun: Begun| {
-        let finished = timeout_at(deadline, begun.finish(request)).await;
-        finished.unwrap_or((Attempt::Timeout, None))
+    let mut finish = async |begun: Begun| {
+        let finished = timeout_at(deadline, begun.finish(request, &mut read)).await;
+        finished.unwrap_or((Err(NoAnswer::Timeout), None))
     };
     if let Some(kept) = begun {
         match finish(kept).await {
-            (Attempt::Unseen, _) => {}
+            (Err(NoAnswer::Unseen), _) => {}
             came => return came,
         }
     }
-    match timeout_at(deadline, Connection::open(connector, endpoint)).await {
-        Ok(Ok(connection)) => finish(connection.begin(request)).await,
-        Ok(Err(attempt)) => (attempt, None),
-        Err(_) => (Attempt::ConnectTimeout, None),
+    match timeout_at(deadline, open()).await {
+        Ok(Ok(stream)) => finish(Connection::new(stream).begin(request)).await,
+        Ok(Err(why)) => (Err(why), None),
+        Err(_) => (Err(NoAnswer::ConnectTimeout), None),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
+    use crate::config::Endpoint;
+    use crate::connect::Connector;
+    use crate::exchange;
     use std::net::SocketAddr;
     use std::time::Duration;
-    use tokio::io::AsyncReadExt;
     use tokio::net::{TcpListener, TcpStream};
 
     const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}";
@@ -161,9 +221,31 @@ mod tests {
         addr: SocketAddr,
         begun: Option<Begun>,
         deadline: Instant,
-    ) -> (Attempt, Option<Connection>) {
+    ) -> (Result<u16, NoAnswer>, Option<Connection>) {
+        call(addr, begun, REQUEST, deadline).await
+    }
+
+    /// The status of an answer by HTTP.
+    async fn call(
+        addr: SocketAddr,
+        begun: Option<Begun>,
+        request: &[u8],
+        deadline: Instant,
+    ) -> (Result<u16, NoAnswer>, Option<Connection>) {
         let to = Endpoint::plain("a", addr);
-        attempt(&Connector::default(), &to, begun, REQUEST, deadline).await
+        let connector = Connector::default();
+        attempt(|| connector.open(&to), begun, request, deadline, status).await
+    }
+
+    fn status(bytes: &[u8], closed: bool) -> Answer<u16> {
+        exchange::answer(bytes, closed).map(|r| r.status)
+    }
+
+    async fn opened(listener: &TcpListener) -> (Connection, TcpStream) {
+        let to = Endpoint::plain("a", listener.local_addr().unwrap());
+        let connector = Connector::default();
+        let (stream, accepted) = tokio::join!(connector.open(&to), listener.accept());
+        (Connection::new(stream.unwrap()), accepted.unwrap().0)
     }
 
     fn soon() -> Instant {
@@ -174,10 +256,7 @@ mod tests {
     async fn a_connection_is_used_again_until_the_server_closes_it() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let ok = Attempt::Answer {
-            status: 200,
-            body: Bytes::from_static(b"{}"),
-        };
+        let ok = Ok(200);
         let peer = async {
             let mut stream = asked(&listener).await;
             stream.write_all(ANSWER).await.unwrap();
@@ -207,11 +286,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_speaks_unasked_is_not_usable() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let to = Endpoint::plain("a", listener.local_addr().unwrap());
-        let connector = Connector::default();
-        let (connection, accepted) =
-            tokio::join!(Connection::open(&connector, &to), listener.accept());
-        let (mut connection, (mut stream, _)) = (connection.unwrap(), accepted.unwrap());
+        let (mut connection, mut stream) = opened(&listener).await;
         assert!(connection.usable());
         stream.write_all(b"HTTP/1.1 408 X\r\n").await.unwrap();
         while connection.usable() {
@@ -246,10 +321,7 @@ mod tests {
         };
         let addr = listener.local_addr().unwrap();
         let ((got, _), ()) = tokio::join!(try_at(addr, Some(begun), soon()), peer);
-        assert!(
-            matches!(got, Attempt::Answer { status: 200, .. }),
-            "{got:?}"
-        );
+        assert_eq!(got, Ok(200));
     }
 
     #[tokio::test]
@@ -263,33 +335,33 @@ mod tests {
         let addr = listener.local_addr().unwrap();
         // Nobody takes another connection: a second try would wait for its answer.
         let (got, _) = try_at(addr, Some(begun), soon()).await;
-        assert_eq!(got, Attempt::Closed);
+        assert_eq!(got, Err(NoAnswer::Closed));
     }
 
     #[tokio::test]
     async fn a_server_that_accepts_and_closes_has_certainly_done_nothing() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let to = Endpoint::plain("a", listener.local_addr().unwrap());
-        let connector = Connector::default();
-        let (connection, accepted) =
-            tokio::join!(Connection::open(&connector, &to), listener.accept());
-        drop(accepted.unwrap());
-        let begun = connection.unwrap().begin(REQUEST);
-        let (got, connection) = begun.finish(REQUEST).await;
-        assert_eq!(got, Attempt::Unseen);
+        let (connection, stream) = opened(&listener).await;
+        drop(stream);
+        let begun = connection.begin(REQUEST);
+        let (got, connection) = begun.finish(REQUEST, &mut status).await;
+        assert_eq!(got, Err(NoAnswer::Unseen));
         assert!(connection.is_none());
     }
 
     #[tokio::test]
     async fn what_the_peer_does_is_told_apart() {
         for (answer, expected) in [
-            (&b""[..], "Closed"),
-            (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}", "Broken"),
-            (b"SSH-2.0-x\r\n", "Garbled"),
-            (b"HTTP/1.1 200 OK\r\n\r\n{}", "Answer"),
+            (&b""[..], "Err(Closed"),
+            (
+                b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}",
+                "Err(Broken",
+            ),
+            (b"SSH-2.0-x\r\n", "Err(Garbled"),
+            (b"HTTP/1.1 200 OK\r\n\r\n{}", "Ok(200"),
             (
                 b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n{}",
-                "Garbled",
+                "Err(Garbled",
             ),
         ] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -307,9 +379,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_is_bounded_whoever_reads_it() {
+        let mut endless = |bytes: &[u8], _: bool| Answer::<()>::Partial { more: bytes.len() };
+        let said = [0; 64 << 10].repeat(256);
+        let came = answer(&mut &said[..], &mut Vec::new(), &mut endless).await;
+        let expected = format!("answer longer than {MAX_ANSWER} bytes");
+        assert_eq!(came, Err(NoAnswer::Garbled(expected)));
+    }
+
+    #[tokio::test]
     async fn a_request_that_does_not_fit_the_sockets_is_written_in_parts() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let to = Endpoint::plain("a", listener.local_addr().unwrap());
+        let addr = listener.local_addr().unwrap();
         let long = vec![b'x'; 16 << 20];
         let peer = async {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -321,13 +402,8 @@ mod tests {
             let answer = b"HTTP/1.1 204 X\r\n\r\n";
             stream.write_all(answer).await.unwrap();
         };
-        let connector = Connector::default();
-        let client = attempt(&connector, &to, None, &long, soon());
-        let ((got, _), ()) = tokio::join!(client, peer);
-        assert!(
-            matches!(got, Attempt::Answer { status: 204, .. }),
-            "{got:?}"
-        );
+        let ((got, _), ()) = tokio::join!(call(addr, None, &long, soon()), peer);
+        assert_eq!(got, Ok(204));
     }
 
     #[tokio::test]
@@ -344,7 +420,7 @@ mod tests {
         let ((got, connection), ()) = tokio::join!(try_at(addr, None, deadline), peer);
         // On a machine that stood still, not even the connection was made in time.
         assert!(
-            matches!(got, Attempt::Timeout | Attempt::ConnectTimeout),
+            matches!(got, Err(NoAnswer::Timeout | NoAnswer::ConnectTimeout)),
             "{got:?}"
         );
         assert!(connection.is_none());

@@ -1,50 +1,40 @@
-//! What came of a call: the one place that decides between ok, failed and unknown.
+//! What it means if no answer came to a call, and how outcomes are made: with what each
+//! service says of its answers ([`crate::service`]), the only places that choose between
+//! ok, failed and unknown.
 //!
 //! | what happened | class | a write | a read |
 //! | --- | --- | --- | --- |
-//! | 200, understood | – | ok | ok |
-//! | 400 ConditionalCheckFailedException | condition | failed | – |
-//! | 400 of a throttle, 429 | throttled | failed | failed |
-//! | 408: a gateway gave up waiting | timeout | unknown | failed |
-//! | 400 about credentials, rights, signature, clock, validation, a missing table, of a table that is not the run's own | misconfigured | failed | failed |
-//! | any other 4xx | rejected | failed | failed |
-//! | 5xx | server | unknown | failed |
-//! | anything else, or an answer that makes no sense | protocol | unknown | failed |
 //! | connection refused or unreachable | refused | failed | failed |
 //! | no connection in time | connect-timeout | failed | failed |
 //! | no means to connect on our side | unsent | failed | failed |
+//! | connected, but not let in | what the service said | failed | failed |
 //! | no answer in time | timeout | unknown | failed |
 //! | connection broke after sending began | reset | unknown | failed |
 //! | connection closed before anything of the call came (if it was a kept one, a fresh one is tried) | refused | failed | failed |
+//! | an answer that makes no sense | protocol | unknown | failed |
 //!
 //! A write that may have been sent, even in part, is never failed unless the
 //! service itself said that it had no effect. A read has no effect, ever.
 
-use crate::config::Attributes;
-use bytes::Bytes;
 use gameday_record::operation::Failure;
 use gameday_record::{Call, ErrorClass, Outcome};
-use serde_json::{Map, Value};
+use std::fmt;
 
 /// Longest message of a failure, in bytes.
 const MAX_MESSAGE: usize = 200;
 
-/// What one attempt led to.
+/// Why no answer came to an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attempt {
-    /// An HTTP answer, whole.
-    Answer {
-        /// Status code.
-        status: u16,
-        /// Body.
-        body: Bytes,
-    },
+pub enum NoAnswer {
     /// No connection: nothing was sent.
     NotConnected(String),
     /// No connection in time: nothing was sent.
     ConnectTimeout,
     /// We had no file descriptor, port or memory for a connection: nothing was sent.
     NoMeans(String),
+    /// A connection on which the service does not serve, with its reason: nothing of the
+    /// call was sent.
+    NotServed(ErrorClass, String),
     /// No whole answer in time.
     Timeout,
     /// The connection ended before the answer did.
@@ -54,70 +44,37 @@ pub enum Attempt {
     /// The connection was closed before anything of the request came: certainly
     /// nobody met it.
     Unseen,
-    /// The answer was not HTTP, or too long.
+    /// The answer was none of the protocol, or too long.
     Garbled(String),
 }
 
-/// Whose the tables are that a canary calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tables {
-    /// The run made them on a store of its own: whatever is wrong with them, and
-    /// with who may use them, is the store's doing.
-    OfRun,
-    /// Somebody's, who gave the canary its credentials, its rights and its table.
-    Given,
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NoAnswer::NotConnected(why)
+            | NoAnswer::NoMeans(why)
+            | NoAnswer::NotServed(_, why)
+            | NoAnswer::Broken(why)
+            | NoAnswer::Garbled(why) => why,
+            NoAnswer::ConnectTimeout => "no connection in time",
+            NoAnswer::Timeout => "no answer in time",
+            NoAnswer::Closed => "connection closed without an answer",
+            NoAnswer::Unseen => "connection closed before the request came",
+        })
+    }
 }
 
-/// Errors that say that the one who asks is at fault, as the error reference of
-/// DynamoDB and the common errors of AWS's services name them.
-const MISCONFIGURED: [&str; 21] = [
-    "AccessDenied",
-    "AccessDeniedException",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "IncompleteSignature",
-    "IncompleteSignatureException",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException",
-    "NotAuthorized",
-    "OptInRequired",
-    "RequestExpired",
-    "RequestTimeTooSkewed",
-    "ResourceNotFoundException",
-    "SerializationException",
-    "SignatureDoesNotMatch",
-    "UnknownOperationException",
-    "UnrecognizedClientException",
-    "ValidationError",
-    "ValidationException",
-];
-
-/// Decides.
-pub fn classify(
-    call: &Call,
-    attributes: &Attributes,
-    tables: Tables,
-    attempt: &Attempt,
-) -> Outcome {
-    match attempt {
-        Attempt::Answer { status, body } => answered(call, attributes, tables, *status, body),
-        Attempt::NotConnected(why) => failed(ErrorClass::Refused, why),
-        Attempt::ConnectTimeout => failed(ErrorClass::ConnectTimeout, "no connection in time"),
-        Attempt::NoMeans(why) => failed(ErrorClass::Unsent, why),
-        Attempt::Timeout => uncertain(call, ErrorClass::Timeout, "no answer in time"),
-        Attempt::Broken(why) => uncertain(call, ErrorClass::Reset, why),
-        Attempt::Closed => uncertain(
-            call,
-            ErrorClass::Reset,
-            "connection closed without an answer",
-        ),
-        Attempt::Unseen => failed(
-            ErrorClass::Refused,
-            "connection closed before the request came",
-        ),
-        Attempt::Garbled(why) => uncertain(call, ErrorClass::Protocol, why),
+/// What came of a call without an answer.
+pub fn without_answer(call: &Call, why: &NoAnswer) -> Outcome {
+    let said = why.to_string();
+    match why {
+        NoAnswer::NotConnected(_) | NoAnswer::Unseen => failed(ErrorClass::Refused, &said),
+        NoAnswer::ConnectTimeout => failed(ErrorClass::ConnectTimeout, &said),
+        NoAnswer::NoMeans(_) => failed(ErrorClass::Unsent, &said),
+        NoAnswer::NotServed(class, _) => failed(*class, &said),
+        NoAnswer::Timeout => uncertain(call, ErrorClass::Timeout, &said),
+        NoAnswer::Broken(_) | NoAnswer::Closed => uncertain(call, ErrorClass::Reset, &said),
+        NoAnswer::Garbled(_) => uncertain(call, ErrorClass::Protocol, &said),
     }
 }
 
@@ -129,130 +86,17 @@ pub fn failed(class: ErrorClass, message: &str) -> Outcome {
     }
 }
 
-fn answered(
-    call: &Call,
-    attributes: &Attributes,
-    tables: Tables,
-    status: u16,
-    body: &[u8],
-) -> Outcome {
-    let object = serde_json::from_slice::<Map<String, Value>>(body);
-    if status == 200 {
-        let understood = object
-            .map_err(|e| format!("200 with a body that is no JSON object: {e}"))
-            .and_then(|object| match call {
-                Call::Read { key, .. } => found(&object, attributes, key),
-                Call::Add { .. } => sum(&object, attributes).map(Some),
-                Call::Write { .. } | Call::Insert { .. } | Call::Cas { .. } => Ok(None),
-            });
-        return match understood {
-            Ok(value) => Outcome::Ok { value },
-            Err(why) => uncertain(call, ErrorClass::Protocol, &why),
-        };
+/// A condition that did not hold: an answer. `observed` is what was there, if that was
+/// told.
+pub(crate) fn condition_failed(observed: Option<Option<i64>>) -> Outcome {
+    Outcome::Failed {
+        failure: failure(ErrorClass::Condition, ""),
+        observed,
     }
-    let object = object.unwrap_or_default();
-    let name = error_name(&object);
-    let message = describe(status, name, &object);
-    match (status, name) {
-        (400, "ConditionalCheckFailedException") => condition(call, attributes, &object, &message),
-        (
-            400,
-            "ProvisionedThroughputExceededException"
-            | "ThrottlingException"
-            | "RequestLimitExceeded",
-        )
-        | (429, _) => failed(ErrorClass::Throttled, &message),
-        (408, _) => uncertain(call, ErrorClass::Timeout, &message),
-        (400..=499, name) if tables == Tables::Given && MISCONFIGURED.contains(&name) => {
-            failed(ErrorClass::Misconfigured, &message)
-        }
-        (400..=499, _) => failed(ErrorClass::Rejected, &message),
-        (500..=599, _) => uncertain(call, ErrorClass::Server, &message),
-        _ => uncertain(call, ErrorClass::Protocol, &message),
-    }
-}
-
-/// A condition that did not hold: an answer, which reports the current item.
-fn condition(
-    call: &Call,
-    attributes: &Attributes,
-    object: &Map<String, Value>,
-    message: &str,
-) -> Outcome {
-    let Call::Cas { key, .. } = call else {
-        let why = format!("{message}, but there was no condition");
-        return uncertain(call, ErrorClass::Protocol, &why);
-    };
-    match found(object, attributes, key) {
-        // No `Item` may mean that there is none, or that the service does not
-        // report it: not reported is what is certain.
-        Ok(value) => Outcome::Failed {
-            failure: failure(ErrorClass::Condition, ""),
-            observed: value.map(Some),
-        },
-        Err(why) => uncertain(call, ErrorClass::Protocol, &format!("{message}: {why}")),
-    }
-}
-
-/// The value of the `Item` in an answer about `key`; `None` without item.
-fn found(
-    object: &Map<String, Value>,
-    attributes: &Attributes,
-    key: &str,
-) -> Result<Option<i64>, String> {
-    let item = match object.get("Item") {
-        None => return Ok(None),
-        Some(Value::Object(item)) => item,
-        Some(_) => return Err("Item is no object".into()),
-    };
-    let of = |name: &str, kind: &str| item.get(name)?.as_object()?.get(kind)?.as_str();
-    match of(&attributes.key, "S") {
-        Some(k) if k == key => {}
-        Some(k) => return Err(format!("asked for item '{key}' and got '{k}'")),
-        None => return Err("the item has no key".into()),
-    }
-    let number = of(&attributes.value, "N").ok_or("the item has no value")?;
-    number
-        .parse()
-        .map(Some)
-        .map_err(|_| format!("the item's value '{number}' was not written by a canary"))
-}
-
-/// The sum in the `Attributes` of an answer to an addition that asked for it.
-fn sum(object: &Map<String, Value>, attributes: &Attributes) -> Result<i64, String> {
-    let of = |kind: &str| {
-        let attribute = object.get("Attributes")?.get(&attributes.value)?;
-        attribute.get(kind)?.as_str()
-    };
-    let number = of("N").ok_or("the answer does not say the sum")?;
-    number
-        .parse()
-        .map_err(|_| format!("the sum '{number}' was not made by canaries"))
-}
-
-/// `Name` of `"__type":"namespace#Name"`.
-fn error_name(object: &Map<String, Value>) -> &str {
-    let full = object.get("__type").and_then(Value::as_str).unwrap_or("");
-    full.rsplit('#').next().unwrap_or(full)
-}
-
-fn describe(status: u16, name: &str, object: &Map<String, Value>) -> String {
-    let said = ["message", "Message"]
-        .iter()
-        .find_map(|m| object.get(*m)?.as_str())
-        .unwrap_or("");
-    let mut text = status.to_string();
-    for part in [name, said] {
-        if !part.is_empty() {
-            text.push(' ');
-            text.push_str(part);
-        }
-    }
-    text
 }
 
 /// Unknown for a write; a read had no effect in any case.
-fn uncertain(call: &Call, class: ErrorClass, message: &str) -> Outcome {
+pub(crate) fn uncertain(call: &Call, class: ErrorClass, message: &str) -> Outcome {
     if call.is_write() {
         Outcome::Unknown {
             failure: failure(class, message),
@@ -274,11 +118,11 @@ fn failure(class: ErrorClass, message: &str) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// `ok 5`, `failed throttled`, `failed condition saw 5`, `unknown server`.
-    fn short(o: &Outcome) -> String {
+    pub(crate) fn short(o: &Outcome) -> String {
         let class = |f: &Failure| {
             let name = serde_json::to_value(f.class).unwrap();
             name.as_str().unwrap().to_string()
@@ -298,145 +142,19 @@ mod tests {
         }
     }
 
-    fn answer(status: u16, body: &str) -> Attempt {
-        Attempt::Answer {
-            status,
-            body: Bytes::copy_from_slice(body.as_bytes()),
-        }
-    }
-
-    fn error(status: u16, name: &str) -> Attempt {
-        let body =
-            format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{name}","message":"why"}}"#);
-        answer(status, &body)
-    }
-
-    #[test]
-    fn the_table() {
-        let some = |s: &str| s.to_string();
-        let item = r#"{"Item":{"pk":{"S":"k1"},"v":{"N":"5"},"pad":{"S":"x"}}}"#;
-        let ccf = |rest: &str| {
-            answer(
-                400,
-                &format!(r#"{{"__type":"x#ConditionalCheckFailedException","message":"m"{rest}}}"#),
-            )
-        };
-        let io = |make: fn(String) -> Attempt| make("why".into());
-        // attempt, then the outcomes of a strong read, a write and a compare-and-set.
-        let table: Vec<(Attempt, [&str; 3])> = vec![
-            (answer(200, item), ["ok 5", "ok", "ok"]),
-            (answer(200, "{}"), ["ok", "ok", "ok"]),
-            (
-                answer(200, ""),
-                ["failed protocol", "unknown protocol", "unknown protocol"],
-            ),
-            (
-                answer(200, "[null]"),
-                ["failed protocol", "unknown protocol", "unknown protocol"],
-            ),
-            (
-                answer(200, r#"{"Item":null}"#),
-                ["failed protocol", "ok", "ok"],
-            ),
-            (
-                answer(200, r#"{"Item":{"pk":{"S":"k1"}}}"#),
-                ["failed protocol", "ok", "ok"],
-            ),
-            (
-                answer(200, r#"{"Item":{"pk":{"S":"k2"},"v":{"N":"5"}}}"#),
-                ["failed protocol", "ok", "ok"],
-            ),
-            (
-                answer(200, r#"{"Item":{"pk":{"S":"k1"},"v":{"N":"5.5"}}}"#),
-                ["failed protocol", "ok", "ok"],
-            ),
-            (
-                ccf(r#","Item":{"pk":{"S":"k1"},"v":{"N":"5"}}"#),
-                [
-                    "failed protocol",
-                    "unknown protocol",
-                    "failed condition saw 5",
-                ],
-            ),
-            (
-                ccf(""),
-                ["failed protocol", "unknown protocol", "failed condition"],
-            ),
-            (
-                ccf(r#","Item":{"pk":{"S":"k2"},"v":{"N":"5"}}"#),
-                ["failed protocol", "unknown protocol", "unknown protocol"],
-            ),
-            (
-                error(400, "ProvisionedThroughputExceededException"),
-                ["failed throttled"; 3],
-            ),
-            (error(400, "ThrottlingException"), ["failed throttled"; 3]),
-            (error(400, "RequestLimitExceeded"), ["failed throttled"; 3]),
-            (answer(429, ""), ["failed throttled"; 3]),
-            (error(400, "ValidationException"), ["failed rejected"; 3]),
-            (
-                error(400, "ResourceNotFoundException"),
-                ["failed rejected"; 3],
-            ),
-            (answer(400, "not json"), ["failed rejected"; 3]),
-            (
-                answer(404, "<UnknownOperationException/>\n"),
-                ["failed rejected"; 3],
-            ),
-            (answer(413, ""), ["failed rejected"; 3]),
-            (
-                answer(408, ""),
-                ["failed timeout", "unknown timeout", "unknown timeout"],
-            ),
-            (
-                error(500, "InternalServerError"),
-                ["failed server", "unknown server", "unknown server"],
-            ),
-            (
-                answer(503, "busy"),
-                ["failed server", "unknown server", "unknown server"],
-            ),
-            // A 5xx that names a definite error is still a 5xx.
-            (
-                error(500, "ConditionalCheckFailedException"),
-                ["failed server", "unknown server", "unknown server"],
-            ),
-            (
-                answer(204, ""),
-                ["failed protocol", "unknown protocol", "unknown protocol"],
-            ),
-            (
-                answer(302, ""),
-                ["failed protocol", "unknown protocol", "unknown protocol"],
-            ),
-            (io(Attempt::NotConnected), ["failed refused"; 3]),
-            (Attempt::Unseen, ["failed refused"; 3]),
-            (Attempt::ConnectTimeout, ["failed connect-timeout"; 3]),
-            (io(Attempt::NoMeans), ["failed unsent"; 3]),
-            (
-                Attempt::Timeout,
-                ["failed timeout", "unknown timeout", "unknown timeout"],
-            ),
-            (
-                io(Attempt::Broken),
-                ["failed reset", "unknown reset", "unknown reset"],
-            ),
-            (
-                Attempt::Closed,
-                ["failed reset", "unknown reset", "unknown reset"],
-            ),
-            (
-                io(Attempt::Garbled),
-                ["failed protocol", "unknown protocol", "unknown protocol"],
-            ),
-        ];
-        let key = || some("k1");
-        let calls = [
-            Call::Read {
-                key: key(),
-                strong: true,
-            },
+    /// One of each: a strong read, an eventual read, a write, an insert, a compare-and-set, an
+    /// addition.
+    pub(crate) fn one_of_each(key: &str) -> [Call; 6] {
+        let key = || key.to_string();
+        let read = |strong| Call::Read { key: key(), strong };
+        [
+            read(true),
+            read(false),
             Call::Write {
+                key: key(),
+                value: 9,
+            },
+            Call::Insert {
                 key: key(),
                 value: 9,
             },
@@ -445,122 +163,52 @@ mod tests {
                 expected: Some(4),
                 new: 9,
             },
-        ];
-        let names = Attributes::default();
-        for (attempt, expected) in &table {
-            for (call, expected) in calls.iter().zip(expected) {
-                let got = short(&classify(call, &names, Tables::OfRun, attempt));
-                assert_eq!(&got, expected, "{call:?} {attempt:?}");
-            }
-            let eventual = Call::Read {
+            Call::Add {
                 key: key(),
-                strong: false,
-            };
-            assert_eq!(
-                classify(&eventual, &names, Tables::OfRun, attempt),
-                classify(&calls[0], &names, Tables::OfRun, attempt)
-            );
-        }
+                delta: 2,
+            },
+        ]
     }
 
     #[test]
-    fn whoever_asks_wrongly_is_at_fault_unless_the_table_is_the_runs_own() {
-        let call = Call::Write {
-            key: "k1".into(),
-            value: 9,
-        };
-        let of = |tables, attempt: &Attempt| {
-            short(&classify(&call, &Attributes::default(), tables, attempt))
-        };
-        for name in MISCONFIGURED {
-            let attempt = error(400, name);
-            assert_eq!(
-                of(Tables::Given, &attempt),
-                "failed misconfigured",
-                "{name}"
-            );
-            assert_eq!(of(Tables::OfRun, &attempt), "failed rejected", "{name}");
-        }
-        // Its own trouble, that of a proxy, and one that is the store's although it is a 400.
-        for (attempt, expected) in [
-            (error(500, "AccessDeniedException"), "unknown server"),
-            (answer(400, "Bad Request"), "failed rejected"),
-            (answer(403, ""), "failed rejected"),
+    fn the_table() {
+        let io = |make: fn(String) -> NoAnswer| make("why".into());
+        let let_in = NoAnswer::NotServed(ErrorClass::Misconfigured, "who?".into());
+        // What happened, then the outcomes of reads and of everything that writes.
+        for (why, read, write) in [
             (
-                error(400, "ReplicatedWriteConflictException"),
-                "failed rejected",
+                io(NoAnswer::NotConnected),
+                "failed refused",
+                "failed refused",
             ),
-            (error(400, "ThrottlingException"), "failed throttled"),
+            (NoAnswer::Unseen, "failed refused", "failed refused"),
+            (
+                NoAnswer::ConnectTimeout,
+                "failed connect-timeout",
+                "failed connect-timeout",
+            ),
+            (io(NoAnswer::NoMeans), "failed unsent", "failed unsent"),
+            (let_in, "failed misconfigured", "failed misconfigured"),
+            (NoAnswer::Timeout, "failed timeout", "unknown timeout"),
+            (io(NoAnswer::Broken), "failed reset", "unknown reset"),
+            (NoAnswer::Closed, "failed reset", "unknown reset"),
+            (io(NoAnswer::Garbled), "failed protocol", "unknown protocol"),
         ] {
-            assert_eq!(of(Tables::Given, &attempt), expected, "{attempt:?}");
+            for call in one_of_each("k1") {
+                let expected = if call.is_write() { write } else { read };
+                assert_eq!(short(&without_answer(&call, &why)), expected, "{call:?}");
+            }
         }
     }
 
     #[test]
-    fn an_addition_reports_its_sum_or_is_not_understood() {
-        let add = Call::Add {
-            key: "c1".into(),
-            delta: 2,
+    fn messages_are_short() {
+        let [call, ..] = one_of_each("k1");
+        let message = |why: String| {
+            let outcome = without_answer(&call, &NoAnswer::Broken(why));
+            outcome.failure().unwrap().message.clone()
         };
-        let names = Attributes::default();
-        for (body, expected) in [
-            (r#"{"Attributes":{"v":{"N":"7"}}}"#, "ok 7"),
-            (r#"{"Attributes":{"w":{"N":"7"}}}"#, "unknown protocol"),
-            (r#"{"Attributes":{"v":{"N":"7.5"}}}"#, "unknown protocol"),
-            (r#"{"Attributes":[]}"#, "unknown protocol"),
-            ("{}", "unknown protocol"),
-        ] {
-            let got = classify(&add, &names, Tables::OfRun, &answer(200, body));
-            assert_eq!(short(&got), expected, "{body}");
-        }
-        assert_eq!(
-            short(&classify(&add, &names, Tables::OfRun, &Attempt::Timeout)),
-            "unknown timeout"
-        );
-        let insert = Call::Insert {
-            key: "i1".into(),
-            value: 2,
-        };
-        assert_eq!(
-            short(&classify(
-                &insert,
-                &names,
-                Tables::OfRun,
-                &answer(200, "{}")
-            )),
-            "ok"
-        );
-    }
-
-    #[test]
-    fn messages_are_short_and_say_what_was_answered() {
-        let call = Call::Read {
-            key: "k1".into(),
-            strong: true,
-        };
-        let names = Attributes::default();
-        let o = classify(
-            &call,
-            &names,
-            Tables::OfRun,
-            &error(500, "InternalServerError"),
-        );
-        assert_eq!(o.failure().unwrap().message, "500 InternalServerError why");
-        let long = Attempt::Broken("ü".repeat(300));
-        let message = classify(&call, &names, Tables::OfRun, &long)
-            .failure()
-            .unwrap()
-            .message
-            .clone();
-        assert_eq!(message, "ü".repeat(100));
-        let odd = Attempt::Broken(format!("x{}", "ü".repeat(300)));
-        assert_eq!(
-            classify(&call, &names, Tables::OfRun, &odd)
-                .failure()
-                .unwrap()
-                .message
-                .len(),
-            199
-        );
+        assert_eq!(message("ü".repeat(300)), "ü".repeat(100));
+        assert_eq!(message(format!("x{}", "ü".repeat(300))).len(), 199);
     }
 }

@@ -1,7 +1,8 @@
 //! What one canary is told before it begins.
 
 use crate::CanaryError;
-use crate::classify::Tables;
+use crate::service::ServiceSpec;
+use crate::service::dynamodb::Tables;
 use crate::workload::Workload;
 use gameday_record::spec::KeyChoice;
 use gameday_record::{RunClock, WorkloadSpec};
@@ -12,6 +13,9 @@ use std::time::Duration;
 
 /// Most endpoints of one canary.
 const MAX_ENDPOINTS: usize = 64;
+
+/// Most hosts of one endpoint.
+const MAX_HOSTS: usize = 16;
 
 /// Greatest canary index: keeps values and process ids of all canaries apart.
 const MAX_INDEX: u32 = 999;
@@ -33,6 +37,9 @@ pub struct CanaryConfig {
     pub seed: u64,
     /// What it calls, its own AZ's endpoint among them; 1 to 64.
     pub endpoints: Vec<Endpoint>,
+    /// What the endpoints speak; DynamoDB's protocol if it is not said.
+    #[serde(default, skip_serializing_if = "ServiceSpec::is_default")]
+    pub service: ServiceSpec,
     /// Table that it uses; the others of `workload.tables` have its name with
     /// `-2`, `-3` … behind.
     pub table: String,
@@ -61,6 +68,20 @@ pub struct Endpoint {
     /// True if it is spoken to over TLS.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tls: bool,
+    /// Further hosts of the same endpoint, 0 to 15: those of a URL with several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<Host>,
+}
+
+/// Another host of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// As [`Endpoint::addr`].
+    pub addr: SocketAddr,
+    /// As [`Endpoint::host`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 impl Endpoint {
@@ -71,7 +92,21 @@ impl Endpoint {
             addr,
             host: None,
             tls: false,
+            more: Vec::new(),
         }
+    }
+
+    /// Its hosts in order, each as an endpoint of its own.
+    pub fn hosts(&self) -> impl Iterator<Item = Endpoint> + '_ {
+        let of = |addr: SocketAddr, host: &Option<String>| Endpoint {
+            az: self.az.clone(),
+            addr,
+            host: host.clone(),
+            tls: self.tls,
+            more: Vec::new(),
+        };
+        let more = self.more.iter().map(move |h| of(h.addr, &h.host));
+        std::iter::once(of(self.addr, &self.host)).chain(more)
     }
 
     /// What the `Host` header says.
@@ -156,9 +191,14 @@ impl CanaryConfig {
         must(
             self.endpoints
                 .iter()
-                .filter_map(|e| e.host.as_deref())
+                .flat_map(|e| e.more.iter().map(|h| &h.host).chain([&e.host]))
+                .filter_map(|h| h.as_deref())
                 .all(|h| (1..=255).contains(&h.len()) && h.bytes().all(|b| b.is_ascii_graphic())),
             "endpoint hosts must be 1 to 255 visible ASCII characters",
+        );
+        must(
+            self.endpoints.iter().all(|e| e.more.len() < MAX_HOSTS),
+            "endpoints must have 1 to 16 hosts",
         );
         must(
             azs.contains(&self.az),
@@ -243,6 +283,12 @@ impl CanaryConfig {
         }
     }
 
+    /// Most filler of an item, in bytes.
+    pub fn most_filler(&self) -> usize {
+        let w = &self.workload;
+        w.item_bytes_max.unwrap_or(w.item_bytes).max(w.item_bytes) as usize
+    }
+
     /// The names of all tables, 1 to 8.
     pub fn tables(&self) -> Vec<String> {
         let more = (2..=self.workload.tables).map(|n| format!("{}-{n}", self.table));
@@ -278,6 +324,7 @@ pub(crate) mod tests {
                 .zip(1..)
                 .map(|(az, n)| Endpoint::plain(*az, SocketAddr::from(([127, 0, 0, n], 8000))))
                 .collect(),
+            service: ServiceSpec::default(),
             table: "canary".into(),
             attributes: Attributes::default(),
             workload: WorkloadSpec::default(),
@@ -309,6 +356,11 @@ pub(crate) mod tests {
         c.az = "z".into();
         c.index = 1000;
         c.endpoints[0].host = Some("two lines\r\n".into());
+        let host = Host {
+            addr: c.endpoints[1].addr,
+            host: None,
+        };
+        c.endpoints[1].more = vec![host; 16];
         c.workload.rate = f64::NAN;
         c.workload.keys = 0;
         c.workload.cas = 0.5;
@@ -326,7 +378,8 @@ pub(crate) mod tests {
         for part in [
             "own az",
             "index",
-            "hosts",
+            "endpoint hosts",
+            "1 to 16 hosts",
             "rate",
             "keys",
             "shares",

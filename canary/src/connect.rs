@@ -1,6 +1,6 @@
 //! How a connection is opened: to the address that a name has now, over TCP or TLS.
 
-use crate::classify::Attempt;
+use crate::classify::NoAnswer;
 use crate::config::Endpoint;
 use crate::names::Names;
 use std::fmt::Debug;
@@ -49,7 +49,16 @@ impl Stream for TlsStream<TcpStream> {
 #[derive(Clone, Default)]
 pub struct Connector {
     names: Names,
-    tls: Option<TlsConnector>,
+    tls: Option<Tls>,
+}
+
+/// TLS, with what is said of the protocol within.
+#[derive(Clone)]
+struct Tls {
+    /// That it is HTTP/1.1.
+    http: TlsConnector,
+    /// Nothing: other protocols have no name there, or refuse one that is not theirs.
+    bare: TlsConnector,
 }
 
 impl Debug for Connector {
@@ -85,37 +94,80 @@ impl Connector {
             .map_err(|e| format!("TLS: {e}"))?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        let bare = TlsConnector::from(Arc::new(config.clone()));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let http = TlsConnector::from(Arc::new(config));
         Ok(Connector {
             names,
-            tls: Some(TlsConnector::from(Arc::new(config))),
+            tls: Some(Tls { http, bare }),
         })
     }
 
-    /// Opens a connection to `endpoint`, TLS handshake included. The caller
+    /// Opens a connection of HTTP to `endpoint`, TLS handshake included. The caller
     /// sets the deadline.
     ///
     /// # Errors
-    /// What prevented it, as an attempt of which nothing was sent.
-    pub async fn open(&self, endpoint: &Endpoint) -> Result<Box<dyn Stream>, Attempt> {
+    /// What prevented it, so that nothing was sent.
+    pub async fn open(&self, endpoint: &Endpoint) -> Result<Box<dyn Stream>, NoAnswer> {
+        let stream = self.tcp(endpoint).await?;
+        match endpoint.tls {
+            false => Ok(Box::new(stream)),
+            true => handshake(stream, self.tls.as_ref().map(|t| &t.http), endpoint).await,
+        }
+    }
+
+    /// The same for a protocol other than HTTP.
+    ///
+    /// # Errors
+    /// As [`Connector::open`].
+    pub async fn open_bare(&self, endpoint: &Endpoint) -> Result<Box<dyn Stream>, NoAnswer> {
+        let stream = self.tcp(endpoint).await?;
+        match endpoint.tls {
+            false => Ok(Box::new(stream)),
+            true => self.secure(stream, endpoint).await,
+        }
+    }
+
+    /// Opens a connection of TCP, whatever will be spoken over it.
+    ///
+    /// # Errors
+    /// As [`Connector::open`].
+    pub async fn tcp(&self, endpoint: &Endpoint) -> Result<TcpStream, NoAnswer> {
         let stream = TcpStream::connect(self.names.address(endpoint))
             .await
             .map_err(no_connection)?;
         // Requests are small and written at once: nothing is gained by waiting.
         stream.set_nodelay(true).map_err(no_connection)?;
-        if !endpoint.tls {
-            return Ok(Box::new(stream));
-        }
-        let Some(tls) = &self.tls else {
-            return Err(Attempt::NoMeans("made without TLS".into()));
-        };
-        let name = server_name(endpoint).map_err(Attempt::NoMeans)?;
-        let stream = tls
-            .connect(name, stream)
-            .await
-            .map_err(|e| Attempt::NotConnected(format!("TLS handshake: {e}")))?;
-        Ok(Box::new(stream))
+        Ok(stream)
     }
+
+    /// Goes over to TLS, for a protocol other than HTTP.
+    ///
+    /// # Errors
+    /// As [`Connector::open`].
+    pub async fn secure(
+        &self,
+        stream: TcpStream,
+        endpoint: &Endpoint,
+    ) -> Result<Box<dyn Stream>, NoAnswer> {
+        handshake(stream, self.tls.as_ref().map(|t| &t.bare), endpoint).await
+    }
+}
+
+async fn handshake(
+    stream: TcpStream,
+    tls: Option<&TlsConnector>,
+    endpoint: &Endpoint,
+) -> Result<Box<dyn Stream>, NoAnswer> {
+    let Some(tls) = tls else {
+        return Err(NoAnswer::NoMeans("made without TLS".into()));
+    };
+    let name = server_name(endpoint).map_err(NoAnswer::NoMeans)?;
+    let stream = tls
+        .connect(name, stream)
+        .await
+        .map_err(|e| NoAnswer::NotConnected(format!("TLS handshake: {e}")))?;
+    Ok(Box::new(stream))
 }
 
 /// Whose certificate the server must have.
@@ -135,13 +187,13 @@ fn server_name(endpoint: &Endpoint) -> Result<ServerName<'static>, String> {
 }
 
 /// Nothing was sent; the question is only whose fault it is.
-fn no_connection(e: io::Error) -> Attempt {
+fn no_connection(e: io::Error) -> NoAnswer {
     match e.kind() {
-        ErrorKind::TimedOut => Attempt::ConnectTimeout,
-        ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory => Attempt::NoMeans(e.to_string()),
+        ErrorKind::TimedOut => NoAnswer::ConnectTimeout,
+        ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory => NoAnswer::NoMeans(e.to_string()),
         _ => match e.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS) => Attempt::NoMeans(e.to_string()),
-            _ => Attempt::NotConnected(e.to_string()),
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS) => NoAnswer::NoMeans(e.to_string()),
+            _ => NoAnswer::NotConnected(e.to_string()),
         },
     }
 }
@@ -150,6 +202,7 @@ fn no_connection(e: io::Error) -> Attempt {
 mod tests {
     use super::*;
     use crate::call::{Connection, attempt};
+    use crate::exchange;
     use std::net::SocketAddr;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -174,7 +227,7 @@ mod tests {
     }
 
     /// What came of saying `ping` to `host`, whose server answers `pong`.
-    async fn ping(host: Option<&str>, ca: bool) -> Result<String, Attempt> {
+    async fn ping(host: Option<&str>, ca: bool) -> Result<String, NoAnswer> {
         let (acceptor, pem) = server();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -222,7 +275,7 @@ mod tests {
         for (host, ca) in [("other.test", true), ("store.test", false)] {
             let refused = ping(Some(host), ca).await;
             assert!(
-                matches!(&refused, Err(Attempt::NotConnected(why)) if why.contains("certificate")),
+                matches!(&refused, Err(NoAnswer::NotConnected(why)) if why.contains("certificate")),
                 "{refused:?}"
             );
         }
@@ -263,11 +316,10 @@ mod tests {
                     idle.begin(request)
                 });
                 let deadline = Instant::now() + Duration::from_secs(60);
-                let (came, kept) = attempt(&connector, &endpoint, begun, request, deadline).await;
-                assert!(
-                    matches!(came, Attempt::Answer { status: 200, .. }),
-                    "{came:?}"
-                );
+                let read = |bytes: &[u8], closed| exchange::answer(bytes, closed).map(|r| r.status);
+                let open = || connector.open(&endpoint);
+                let (came, kept) = attempt(open, begun, request, deadline, read).await;
+                assert_eq!(came, Ok(200));
                 idle = kept;
             }
             idle.unwrap()
@@ -316,9 +368,9 @@ mod tests {
             libc::ENETUNREACH,
             libc::ECONNRESET,
         ] {
-            assert!(matches!(of(code), Attempt::NotConnected(_)), "{code}");
+            assert!(matches!(of(code), NoAnswer::NotConnected(_)), "{code}");
         }
-        assert_eq!(of(libc::ETIMEDOUT), Attempt::ConnectTimeout);
+        assert_eq!(of(libc::ETIMEDOUT), NoAnswer::ConnectTimeout);
         for code in [
             libc::EMFILE,
             libc::ENFILE,
@@ -326,7 +378,7 @@ mod tests {
             libc::ENOBUFS,
             libc::ENOMEM,
         ] {
-            assert!(matches!(of(code), Attempt::NoMeans(_)), "{code}");
+            assert!(matches!(of(code), NoAnswer::NoMeans(_)), "{code}");
         }
     }
 }

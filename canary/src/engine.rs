@@ -5,7 +5,7 @@
 
 use crate::blame::Blame;
 use crate::call::{self, Connection};
-use crate::classify::{classify, failed};
+use crate::classify::{failed, without_answer};
 use crate::config::CanaryConfig;
 use crate::connect::Connector;
 use crate::finale::Finale;
@@ -13,9 +13,9 @@ use crate::outbox::Outbox;
 use crate::pacer::{Pacer, Timer};
 use crate::processes::Processes;
 use crate::protocol::{Command, Notice, Totals};
-use crate::request::Requests;
 use crate::retry::{Retries, Used};
 use crate::schedule::{Schedule, Tick};
+use crate::service::{Service, ServiceSpec};
 use crate::vitals::Vitals;
 use crate::waiting::{Again, Waiting};
 use crate::workload::{Drawn, Workload};
@@ -96,7 +96,7 @@ pub(crate) struct Engine {
     /// Names of the tables as histories have them: empty if there is only one.
     tables: Vec<String>,
     out: Outbox,
-    requests: Requests,
+    service: Arc<dyn Service>,
     workload: Workload,
     processes: Processes,
     vitals: Vitals,
@@ -121,7 +121,7 @@ impl Engine {
         Ok(Engine {
             own,
             out,
-            requests: Requests::new(&config, wire.signer),
+            service: ServiceSpec::service(&config, &wire)?,
             workload: config.drawing(),
             processes: Processes::new(config.index, n),
             vitals: Vitals::default(),
@@ -427,7 +427,7 @@ impl Engine {
         used: Used,
         deadline: Nanos,
     ) -> Nanos {
-        let request = self.requests.request(&drawn, endpoint);
+        let request = self.service.request(&drawn, endpoint);
         let idle = self.idle(endpoint, drawn.fresh);
         let invoked = self.config.clock.now();
         op.invoked = invoked;
@@ -442,12 +442,21 @@ impl Engine {
             drawn,
             used,
         });
+        let service = self.service.clone();
         self.calls.push(Box::pin(async move {
             let to = &config.endpoints[endpoint];
-            let (attempt, connection) =
-                call::attempt(&connector, to, begun, &request, deadline).await;
-            let at = config.clock.now();
-            let outcome = classify(&call.op.call, &config.attributes, config.owner(), &attempt);
+            let mut at = None;
+            // It ended when its last bytes came, not when they were understood.
+            let read = |bytes: &[u8], closed| {
+                at = Some(config.clock.now());
+                service.answer(&call.op.call, bytes, closed)
+            };
+            let open = || service.open(&connector, to);
+            let (came, connection) = call::attempt(open, begun, &request, deadline, read).await;
+            let (at, outcome) = match came {
+                Ok(outcome) => (at.unwrap_or_else(|| config.clock.now()), outcome),
+                Err(why) => (config.clock.now(), without_answer(&call.op.call, &why)),
+            };
             Ended {
                 call,
                 at,

@@ -1,19 +1,17 @@
-//! HTTP/1.1 as far as a canary speaks it: a signed `POST /` as bytes, and the
-//! one answer to it (RFC 9112).
+//! HTTP/1.1 as far as a canary speaks it: a request as bytes, and the one answer
+//! to it from bytes (RFC 9112).
 //!
-//! Written for the pace: one write and one read of the connection for an
-//! exchange that fits, no task and no allocation beside the body. What an
-//! answer may be is bounded, and whatever breaks a rule of the format ends the
-//! connection: where an answer ends must never be in doubt, else a later call
+//! Written for the pace: no task, and no copy of a body that came in one piece.
+//! What an answer may be is bounded, and whatever breaks a rule of the format ends
+//! the connection: where an answer ends must never be in doubt, else a later call
 //! would take this one's answer for its own.
 
-use crate::classify::Attempt;
-use crate::sign::{Sign, Unsigned};
-use bytes::Bytes;
-use httparse::{Error, Header, ParserConfig, Response, Status};
+use crate::service::{Answer, Stop};
+use httparse::{Error, Header, ParserConfig, Status};
+use std::borrow::Cow;
 use std::io::Write;
 use std::mem::MaybeUninit;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use std::ops::Range;
 
 /// Longest body of an answer, in bytes. An item has at most 400 KiB.
 const MAX_BODY: usize = 1 << 20;
@@ -27,68 +25,47 @@ const MAX_HEADERS: usize = 100;
 /// Longest line that tells the size of a chunk, in bytes.
 const MAX_SIZE_LINE: usize = 256;
 
-/// Room that is made for a read, in bytes.
-const READ: usize = 4 << 10;
+/// Most chunks of a body: they are looked at again whenever something comes.
+const MAX_CHUNKS: usize = 4096;
 
-/// Largest buffer that a connection keeps from one answer to the next, in bytes.
-const MAX_KEPT: usize = 64 << 10;
-
-const CONTENT: &str = "application/x-amz-json-1.0";
-
-/// A request of the DynamoDB JSON protocol. `host` and `target` are visible
-/// ASCII: nothing in them can end a header.
-pub(crate) fn post(signer: &dyn Sign, host: &str, target: &str, body: &[u8]) -> Vec<u8> {
-    let signature = signer.sign(&Unsigned {
-        host,
-        content_type: CONTENT,
-        target,
-        body,
-    });
+/// A request. Nothing in `head` (method and path) and `headers` ends a line.
+pub(crate) fn request<'a>(
+    head: &str,
+    headers: impl IntoIterator<Item = (&'a str, &'a str)>,
+    body: &[u8],
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(512 + body.len());
-    out.extend_from_slice(b"POST / HTTP/1.1\r\n");
-    let mut header = |name: &str, value: &str| {
+    out.extend_from_slice(head.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    for (name, value) in headers {
         for part in [name, ": ", value, "\r\n"] {
             out.extend_from_slice(part.as_bytes());
         }
-    };
-    header("host", host);
-    header("content-type", CONTENT);
-    header("x-amz-target", target);
-    for (name, value) in &signature {
-        header(name, value);
     }
-    // Writing to memory does not fail.
-    let _ = write!(out, "content-length: {}\r\n\r\n", body.len());
+    // Nothing is said of a body that a request of this kind never has (RFC 9110, 8.6).
+    if !(body.is_empty() && head.starts_with("GET ")) {
+        // Writing to memory does not fail.
+        let _ = write!(out, "content-length: {}\r\n", body.len());
+    }
+    out.extend_from_slice(b"\r\n");
     out.extend_from_slice(body);
     out
 }
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct Response<'a> {
     pub(crate) status: u16,
-    pub(crate) body: Bytes,
-    /// True if the connection can carry another call.
-    pub(crate) again: bool,
+    pub(crate) body: Cow<'a, [u8]>,
 }
 
-/// Reads the answer to the one request that was written to `from`. `buffer`
-/// only saves allocations: what is in it is forgotten.
-///
-/// # Errors
-/// `Closed` if the connection ends before an answer begins, `Broken` if it ends
-/// within one, `Garbled` if it is no answer that can be understood, or too long.
-pub(crate) async fn answer(
-    from: &mut (impl AsyncRead + Unpin + ?Sized),
-    buffer: &mut Vec<u8>,
-) -> Result<Answer, Attempt> {
-    buffer.clear();
-    let mut input = Input { from, buffer };
-    let answer = input.answer().await;
-    if buffer.capacity() > MAX_KEPT {
-        *buffer = Vec::new();
+/// The answer at the beginning of `bytes`, all that came so far; `closed` if nothing
+/// more will come.
+pub(crate) fn answer(bytes: &[u8], closed: bool) -> Answer<Response<'_>> {
+    match whole(bytes, closed) {
+        Ok((what, used, keep)) => Answer::Done { what, used, keep },
+        Err(stop) => stop.into(),
     }
-    answer
 }
 
 /// How the end of a body is found.
@@ -109,152 +86,120 @@ struct Head {
     keep: bool,
 }
 
-/// All that was read so far, and where more comes from.
-struct Input<'a, R: ?Sized> {
-    from: &'a mut R,
-    buffer: &'a mut Vec<u8>,
+/// The answer, the bytes of it and whether the connection can carry another one.
+fn whole(bytes: &[u8], closed: bool) -> Result<(Response<'_>, usize, bool), Stop> {
+    let (head, begin) = final_head(bytes)?;
+    let (body, end) = match head.framing {
+        Framing::Length(n) => {
+            let end = begin + n;
+            if bytes.len() < end {
+                return Err(Stop::Partial(end - bytes.len()));
+            }
+            (Cow::Borrowed(&bytes[begin..end]), end)
+        }
+        Framing::Chunked => chunks(bytes, begin)?,
+        Framing::UntilClose => {
+            within(bytes.len() - begin, MAX_BODY, "body")?;
+            if !closed {
+                return Err(Stop::Partial(1));
+            }
+            (Cow::Borrowed(&bytes[begin..]), bytes.len())
+        }
+    };
+    let status = head.status;
+    Ok((Response { status, body }, end, head.keep))
 }
 
-impl<R: AsyncRead + Unpin + ?Sized> Input<'_, R> {
-    async fn answer(&mut self) -> Result<Answer, Attempt> {
-        let head = self.head().await?;
-        let begin = head.len;
-        let (body, end) = match head.framing {
-            Framing::Length(n) => {
-                let end = begin + n;
-                while self.buffer.len() < end {
-                    self.more(end - self.buffer.len()).await?;
-                }
-                (Bytes::copy_from_slice(&self.buffer[begin..end]), end)
-            }
-            Framing::Chunked => self.chunks(begin).await?,
-            Framing::UntilClose => {
-                while self.read(READ).await? > 0 {
-                    within(self.buffer.len() - begin, MAX_BODY, "body")?;
-                }
-                let end = self.buffer.len();
-                (Bytes::copy_from_slice(&self.buffer[begin..]), end)
-            }
+/// The head of the answer itself, and where it ends; interim ones (1xx) are passed over.
+fn final_head(bytes: &[u8]) -> Result<(Head, usize), Stop> {
+    let mut passed = 0;
+    loop {
+        let Some(head) = parse_head(&bytes[passed..])? else {
+            within(bytes.len(), MAX_HEAD, "head")?;
+            return Err(Stop::Partial(1));
         };
-        Ok(Answer {
-            status: head.status,
-            body,
-            // What follows an answer that nobody asked for cannot be trusted.
-            again: head.keep && self.buffer.len() == end,
-        })
-    }
-
-    /// The head of the answer itself; interim ones (1xx) are passed over.
-    async fn head(&mut self) -> Result<Head, Attempt> {
-        let mut passed = 0;
-        loop {
-            match parse_head(self.buffer)? {
-                Some(head) if (100..200).contains(&head.status) => {
-                    if head.status == 101 {
-                        return Err(garbled("101: it speaks another protocol now"));
-                    }
-                    passed += head.len;
-                    within(passed, MAX_HEAD, "head")?;
-                    self.buffer.drain(..head.len);
-                }
-                Some(head) => return Ok(head),
-                None if passed == 0 && self.buffer.is_empty() => {
-                    if self.read(READ).await? == 0 {
-                        return Err(Attempt::Closed);
-                    }
-                }
-                None => {
-                    within(passed + self.buffer.len(), MAX_HEAD, "head")?;
-                    self.more(READ).await?;
-                }
-            }
+        if head.status == 101 {
+            return Err(garbled("101: it speaks another protocol now"));
         }
+        passed += head.len;
+        if !(100..200).contains(&head.status) {
+            return Ok((head, passed));
+        }
+        within(passed, MAX_HEAD, "head")?;
     }
+}
 
-    /// A chunked body that begins at `at`, and where it ends.
-    async fn chunks(&mut self, mut at: usize) -> Result<(Bytes, usize), Attempt> {
-        let mut body = Vec::new();
-        loop {
-            let (line, size) = loop {
-                match httparse::parse_chunk_size(&self.buffer[at..]) {
-                    // The parser takes no digit at all for a zero.
-                    Ok(Status::Complete(found)) if self.buffer[at].is_ascii_hexdigit() => {
-                        break found;
-                    }
-                    Ok(Status::Partial) => {
-                        within(self.buffer.len() - at, MAX_SIZE_LINE, "size of a chunk")?;
-                        self.more(READ).await?;
-                    }
-                    Ok(Status::Complete(_)) | Err(_) => {
-                        return Err(garbled("a chunk without a size"));
-                    }
-                }
+/// A chunked body that begins at `at`, and where it ends.
+fn chunks(bytes: &[u8], mut at: usize) -> Result<(Cow<'_, [u8]>, usize), Stop> {
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    let mut length = 0_usize;
+    loop {
+        let rest = &bytes[at..];
+        let (line, size) = match httparse::parse_chunk_size(rest) {
+            // The parser takes no digit at all for a zero.
+            Ok(Status::Complete(found)) if rest[0].is_ascii_hexdigit() => found,
+            Ok(Status::Partial) => {
+                within(rest.len(), MAX_SIZE_LINE, "size of a chunk")?;
+                return Err(Stop::Partial(1));
+            }
+            Ok(Status::Complete(_)) | Err(_) => return Err(garbled("a chunk without a size")),
+        };
+        within(line, MAX_SIZE_LINE, "size of a chunk")?;
+        at += line;
+        if size == 0 {
+            let end = trailers(bytes, at)?;
+            let body = match &parts[..] {
+                [one] => Cow::Borrowed(&bytes[one.clone()]),
+                parts => Cow::Owned(
+                    parts
+                        .iter()
+                        .flat_map(|p| &bytes[p.clone()])
+                        .copied()
+                        .collect(),
+                ),
             };
-            within(line, MAX_SIZE_LINE, "size of a chunk")?;
-            at += line;
-            if size == 0 {
-                return Ok((body.into(), self.trailers(at).await?));
-            }
-            let size = usize::try_from(size).unwrap_or(usize::MAX);
-            within(body.len().saturating_add(size), MAX_BODY, "body")?;
-            while self.buffer.len() < at + size + 2 {
-                self.more(at + size + 2 - self.buffer.len()).await?;
-            }
-            body.extend_from_slice(&self.buffer[at..at + size]);
-            at += size;
-            if &self.buffer[at..at + 2] != b"\r\n" {
-                return Err(garbled("a chunk that is longer than its size"));
-            }
-            // What was understood is not kept: the buffer holds one chunk at most.
-            self.buffer.drain(..at + 2);
-            at = 0;
+            return Ok((body, end));
         }
-    }
-
-    /// Passes over the lines that begin at `at` until the empty one; returns
-    /// where that ends.
-    async fn trailers(&mut self, at: usize) -> Result<usize, Attempt> {
-        let mut line = at;
-        loop {
-            match self.buffer[line..].iter().position(|b| *b == b'\n') {
-                Some(n) => {
-                    let text = &self.buffer[line..line + n];
-                    line += n + 1;
-                    within(line - at, MAX_HEAD, "trailers")?;
-                    if matches!(text, b"" | b"\r") {
-                        return Ok(line);
-                    }
-                }
-                None => {
-                    within(self.buffer.len() - at, MAX_HEAD, "trailers")?;
-                    self.more(READ).await?;
-                }
-            }
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        length = length.saturating_add(size);
+        within(length, MAX_BODY, "body")?;
+        if parts.len() >= MAX_CHUNKS {
+            return Err(garbled(&format!("more than {MAX_CHUNKS} chunks")));
         }
-    }
-
-    /// Reads something.
-    async fn more(&mut self, room: usize) -> Result<(), Attempt> {
-        match self.read(room).await? {
-            0 => Err(Attempt::Broken(
-                "connection closed before the answer was whole".into(),
-            )),
-            _ => Ok(()),
+        let end = at + size;
+        if bytes.len() < end + 2 {
+            return Err(Stop::Partial(end + 2 - bytes.len()));
         }
+        if &bytes[end..end + 2] != b"\r\n" {
+            return Err(garbled("a chunk that is longer than its size"));
+        }
+        parts.push(at..end);
+        at = end + 2;
     }
+}
 
-    /// Reads once, with room for this many bytes and some; 0 at the end.
-    async fn read(&mut self, room: usize) -> Result<usize, Attempt> {
-        self.buffer.reserve(room.max(READ));
-        let read = self.from.read_buf(self.buffer).await;
-        read.map_err(|e| Attempt::Broken(format!("reading the answer: {e}")))
+/// Passes over the lines that begin at `at` until the empty one; returns where
+/// that ends.
+fn trailers(bytes: &[u8], at: usize) -> Result<usize, Stop> {
+    let mut line = at;
+    loop {
+        let Some(n) = bytes[line..].iter().position(|b| *b == b'\n') else {
+            within(bytes.len() - at, MAX_HEAD, "trailers")?;
+            return Err(Stop::Partial(1));
+        };
+        let text = &bytes[line..line + n];
+        line += n + 1;
+        within(line - at, MAX_HEAD, "trailers")?;
+        if matches!(text, b"" | b"\r") {
+            return Ok(line);
+        }
     }
 }
 
 /// The head at the beginning of `bytes`; `None` if it is not whole yet.
-fn parse_head(bytes: &[u8]) -> Result<Option<Head>, Attempt> {
+fn parse_head(bytes: &[u8]) -> Result<Option<Head>, Stop> {
     let mut headers = [const { MaybeUninit::<Header>::uninit() }; MAX_HEADERS];
-    let mut response = Response::new(&mut []);
+    let mut response = httparse::Response::new(&mut []);
     let parsed = ParserConfig::default().parse_response_with_uninit_headers(
         &mut response,
         bytes,
@@ -307,7 +252,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, Attempt> {
     }))
 }
 
-fn content_length(value: &[u8]) -> Result<usize, Attempt> {
+fn content_length(value: &[u8]) -> Result<usize, Stop> {
     let digits = (1..=19).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
     let number = std::str::from_utf8(value).ok().filter(|_| digits);
     let Some(n) = number.and_then(|n| n.parse().ok()) else {
@@ -317,15 +262,15 @@ fn content_length(value: &[u8]) -> Result<usize, Attempt> {
     Ok(n)
 }
 
-fn within(n: usize, most: usize, what: &str) -> Result<(), Attempt> {
+fn within(n: usize, most: usize, what: &str) -> Result<(), Stop> {
     if n > most {
         return Err(garbled(&format!("{what} longer than {most} bytes")));
     }
     Ok(())
 }
 
-fn garbled(why: &str) -> Attempt {
-    Attempt::Garbled(why.into())
+fn garbled(why: &str) -> Stop {
+    Stop::Garbled(why.into())
 }
 
 #[cfg(test)]

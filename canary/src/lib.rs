@@ -8,8 +8,9 @@
 //! kernel timer that is set to absolute times keeps it ([`pacer`]), because the
 //! timer of an async runtime is a millisecond late. Calls ([`call`]) are made on
 //! a thread of their own: one attempt each, on an idle or a fresh connection, so
-//! a server that hangs delays nothing but its own answers. What came of a call
-//! is decided in one pure function, [`classify::classify`].
+//! a server that hangs delays nothing but its own answers. What is said, and what
+//! came of a call by its answer, are pure functions of the [`service`] that is called;
+//! what it means if no answer came is one for all of them, [`classify::without_answer`].
 //!
 //! A canary does not know what is done to the service that it calls.
 
@@ -23,7 +24,6 @@ mod choice;
 pub mod classify;
 pub mod config;
 pub mod connect;
-pub mod control;
 pub mod credentials;
 mod dice;
 mod engine;
@@ -36,10 +36,10 @@ pub mod pacer;
 mod processes;
 pub mod protocol;
 pub mod publish;
-pub mod request;
 mod retry;
 mod run;
 pub mod schedule;
+pub mod service;
 pub mod sign;
 pub mod sigv4;
 mod vitals;
@@ -51,6 +51,7 @@ pub use finale::deadline as final_reads_within;
 pub use inserts::{most_keys, spread as spread_inserts};
 pub use protocol::{Command, Line, Notice};
 pub use run::run;
+pub use service::ServiceSpec;
 pub use workload::Workload;
 
 /// How a canary speaks to what it calls.

@@ -12,7 +12,7 @@
 //! one has; it is asked again at every look-up, and once it has answered it stays.
 //! What has answered before and does not any more is never left out.
 
-use crate::config::Endpoint;
+use crate::config::{Endpoint, Host};
 use futures_util::future::join_all;
 use http::Uri;
 use std::collections::BTreeMap;
@@ -104,7 +104,27 @@ impl EndpointUrl {
             addr: found[0],
             host: Some(self.host_header()),
             tls: self.tls,
+            more: Vec::new(),
         })
+    }
+}
+
+impl EndpointUrl {
+    /// One endpoint of all of these hosts, at least one, in this order.
+    ///
+    /// # Errors
+    /// A name has no address now.
+    pub async fn resolve_all(hosts: &[EndpointUrl], az: &str) -> Result<Endpoint, String> {
+        let mut all = Vec::new();
+        for host in hosts {
+            all.push(host.resolve(az).await?);
+        }
+        let mut all = all.into_iter();
+        let mut first = all.next().ok_or("an endpoint without a host")?;
+        first.more = all
+            .map(|Endpoint { addr, host, .. }| Host { addr, host })
+            .collect();
+        Ok(first)
     }
 }
 

@@ -41,6 +41,7 @@ impl Canary {
                 .iter()
                 .map(|(az, addr)| Endpoint::plain(*az, *addr))
                 .collect(),
+            service: Default::default(),
             table: "canary".into(),
             attributes: Attributes::default(),
             workload,

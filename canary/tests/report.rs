@@ -75,6 +75,7 @@ async fn record() -> Recorded {
         clock,
         seed: 42,
         endpoints: vec![Endpoint::plain("b", addr)],
+        service: Default::default(),
         table: "canary".into(),
         attributes: Attributes::default(),
         workload: workload(),

@@ -170,6 +170,7 @@ fn one(path: &Path, args: &CheckArgs, options: &Options) -> Result<Judged, Refus
     budget.time = args.timeout.unwrap_or(budget.time);
     let mut checks = check(&reading.log, &budget);
     if let Some(folder) = &folder {
+        checks = judge::promised(checks, &judge::unpromised(folder));
         checks.extend(judge::replicas(folder));
     }
     let mut verdict = DataVerdict::new(checks);

@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use gameday_cluster::config::Bug;
 use std::path::PathBuf;
 
@@ -324,15 +324,71 @@ pub struct BenchArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = CANARY_HELP)]
+#[command(group = ArgGroup::new("called").required(true).args(["endpoints", "etcd", "http", "postgres", "redis"]))]
 pub struct CanaryArgs {
-    /// What to call: http://host:port or https://host, with its AZ before it if it is another
-    /// one's (b=http://…); may be repeated
-    #[arg(long = "endpoint", required = true, value_name = "[AZ=]URL")]
+    /// What to call, a store that speaks DynamoDB's protocol: http://host:port or https://host,
+    /// with its AZ before it if it is another one's (b=http://…); may be repeated
+    #[arg(long = "endpoint", value_name = "[AZ=]URL")]
     pub endpoints: Vec<String>,
+    /// Or a member of etcd: http://host[:port] or https://host; may be repeated
+    #[arg(long, value_name = "[AZ=]URL")]
+    pub etcd: Vec<String>,
+    /// Or any service over HTTP: http://host[:port][/path] or https://…, where {key} in the path
+    /// stands for a key; only read, unless there is a method for writing; may be repeated
+    #[arg(long, value_name = "[AZ=]URL")]
+    pub http: Vec<String>,
+    /// Method that reads over HTTP (default: GET)
+    #[arg(long, value_name = "METHOD", requires = "http")]
+    pub http_read: Option<String>,
+    /// Method that writes over HTTP, such as PUT
+    #[arg(long, value_name = "METHOD", requires = "http")]
+    pub http_write: Option<String>,
+    /// Body of what writes, where {key}, {value} and {pad} stand for the key, the number and filler
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "{value}",
+        requires = "http_write"
+    )]
+    pub http_body: String,
+    /// Method that deletes, before anything is measured
+    #[arg(
+        long,
+        value_name = "METHOD",
+        default_value = "DELETE",
+        requires = "http_write"
+    )]
+    pub http_delete: String,
+    /// Where the number is in what is read: a JSON pointer, empty if all of the body is the number
+    #[arg(
+        long,
+        value_name = "POINTER",
+        default_value = "",
+        hide_default_value = true,
+        requires = "http_write"
+    )]
+    pub http_value: String,
+    /// Header of every request, such as 'authorization: Bearer …'; may be repeated
+    #[arg(long = "http-header", value_name = "NAME: VALUE", requires = "http")]
+    pub http_headers: Vec<String>,
+    /// Statuses that count as success (default: 200-299)
+    #[arg(long, value_name = "LIST", requires = "http")]
+    pub http_success: Option<String>,
+    /// Or PostgreSQL: postgres://user[:password]@host[:port][,host…]/database, with
+    /// ?sslmode=verify-full for TLS, &target_session_attrs=read-write for a server that takes
+    /// writes; may be repeated
+    #[arg(long, value_name = "[AZ=]URL")]
+    pub postgres: Vec<String>,
+    /// Or Redis: redis://[[user]:password@]host[:port][/database], rediss:// over TLS, or
+    /// redis+sentinel://host[:port],…/primary; may be repeated
+    #[arg(long, value_name = "[AZ=]URL")]
+    pub redis: Vec<String>,
     /// The AZ that this canary stands in
     #[arg(long, default_value = "local", value_name = "NAME")]
     pub az: String,
-    /// The table; a partition key pk of strings, nobody else's (default: gameday-canary-<AZ>)
+    /// The table; in DynamoDB with a partition key pk of strings, in PostgreSQL with columns pk
+    /// text, v bigint, pad text, in etcd and Redis what keys begin with; nobody else's (default:
+    /// gameday-canary-<AZ>)
     #[arg(long, value_name = "NAME")]
     pub table: Option<String>,
     /// Make the table if it is missing
@@ -378,14 +434,17 @@ pub struct CanaryArgs {
     /// Serve Prometheus metrics at http://ADDR/metrics, such as 127.0.0.1:9477 (default: no)
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<std::net::SocketAddr>,
+    /// Check linearizability of what does not promise it
+    #[arg(long)]
+    pub linearizability: bool,
     /// Region that requests are signed for (default: AWS_REGION, AWS_DEFAULT_REGION, the profile's)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "endpoints")]
     pub region: Option<String>,
     /// Profile of the AWS credentials files
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "endpoints")]
     pub profile: Option<String>,
     /// Send placeholders instead of signatures
-    #[arg(long, conflicts_with_all = ["region", "profile"])]
+    #[arg(long, conflicts_with_all = ["region", "profile"], requires = "endpoints")]
     pub unsigned: bool,
     /// Trust the certificates in this PEM file too
     #[arg(long, value_name = "FILE")]
@@ -408,6 +467,8 @@ const CANARY_HELP: &str = "\
 Credentials come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or from
 the profile files of the AWS tools, which are read again when they change. Without any,
 placeholders are sent, which stores for tests accept.
+
+Passwords that are in no URL come from PGPASSWORD and REDISCLI_AUTH. Reports show none.
 
 The canary writes to its table, and deletes its items there before it begins: give it a table
 of its own. It inserts at most 500 new keys through each endpoint, so that the table stays small;

@@ -7,7 +7,9 @@ use gameday_checker::{Options, check, replicas_equal, resolve};
 use gameday_record::applied::{AppliedWrites, Fate};
 use gameday_record::folder::{read_json, write_json};
 use gameday_record::history::{self, MAX_LINE};
-use gameday_record::{Check, DataVerdict, Nanos, PartitionDigests, Resolution, RunFolder, Verdict};
+use gameday_record::{
+    Check, DataVerdict, Nanos, PartitionDigests, Resolution, RunFolder, Unpromised, Verdict,
+};
 use gameday_reports::Report;
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
@@ -19,7 +21,10 @@ use std::path::{Path, PathBuf};
 /// check, not an error.
 pub fn data(folder: &RunFolder) -> Result<DataVerdict, String> {
     let (mut checks, resolution) = match read_log(&folder.history()) {
-        Ok(log) => (of_log(&log), Some(resolution(folder, &log))),
+        Ok(log) => {
+            let checks = promised(of_log(&log), &unpromised(folder));
+            (checks, Some(resolution(folder, &log)))
+        }
         Err(why) => (
             vec![unknown("history", format!("no history to judge: {why}"))],
             None,
@@ -84,6 +89,17 @@ pub fn resolution(folder: &RunFolder, log: &Log) -> Resolution {
             Fate::Open => None,
         }
     })
+}
+
+/// Checks that are left out of a run's verdict; none in doubt.
+pub fn unpromised(folder: &RunFolder) -> Vec<Unpromised> {
+    folder.read_run().map_or(Vec::new(), |run| run.unpromised)
+}
+
+/// Without the checks that are left out.
+pub fn promised(mut checks: Vec<Check>, unpromised: &[Unpromised]) -> Vec<Check> {
+    checks.retain(|c| !unpromised.iter().any(|u| u.check == c.name));
+    checks
 }
 
 /// Judges a history alone.

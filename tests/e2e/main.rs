@@ -10,6 +10,7 @@ mod support;
 mod again;
 mod canary_cmd;
 mod canary_load;
+mod canary_services;
 mod clocks;
 mod day;
 mod docker;
@@ -147,6 +148,13 @@ fn trials() -> Vec<Trial> {
             canary_load::fresh_connections_are_opened_for_one_call_each,
             canary_load::retries_answer_requests_whose_first_attempt_failed,
             canary_load::a_name_that_gets_another_address_is_followed,
+            canary_services::redis_is_measured_and_judged,
+            canary_services::a_redis_that_forgets_is_found,
+            canary_services::the_primary_that_sentinels_name_is_followed,
+            canary_services::etcd_is_measured_and_judged,
+            canary_services::http_is_measured_and_judged,
+            canary_services::postgres_is_measured_and_judged,
+            canary_services::a_commit_that_waits_for_a_standby_in_vain_is_unknown,
             resources::bounds_are_refused_where_they_cannot_be_made,
             killed::every_fault_has_a_playbook_here,
             doctor::without_docker_processes_are_offered_and_why_is_said,

@@ -6,6 +6,7 @@
 pub mod canary;
 pub mod engine;
 pub mod marked;
+pub mod servers;
 pub mod stub;
 
 use std::os::unix::process::CommandExt;

@@ -96,6 +96,7 @@ fn measure(
         clock,
         seed: 1,
         endpoints: vec![Endpoint::plain("a", server.addr)],
+        service: Default::default(),
         table: "canary".into(),
         attributes: Default::default(),
         alone: false,

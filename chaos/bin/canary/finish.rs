@@ -4,11 +4,14 @@ use super::publisher::{Judged, Publisher};
 use super::setup::Setup;
 use crate::exit::Exit;
 use crate::{identity, judge, print};
+use gameday_canary::names::EndpointUrl;
 use gameday_canary::publish::segments::{Segment, merge};
+use gameday_canary::service::url::redacted;
 use gameday_chaos::runtime::marks::{Kind, RunMarks};
 use gameday_record::folder::write_json;
 use gameday_record::{
-    Anomaly, Check, ClusterSpec, Replay, RunClock, RunFolder, RunInfo, Topology, Verdict,
+    Anomaly, Check, ClusterSpec, Replay, RunClock, RunFolder, RunInfo, Topology, Unpromised,
+    Verdict,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -27,11 +30,8 @@ pub fn info(
     epoch_utc: &str,
 ) -> Result<RunInfo, String> {
     let marks = RunMarks::new(id, Kind::Run, folder.path())?;
-    let where_to: Vec<String> = setup
-        .endpoints
-        .iter()
-        .map(|(_, url)| url.host_header())
-        .collect();
+    let hosts = setup.endpoints.iter().flat_map(|(_, hosts)| hosts);
+    let where_to: Vec<String> = hosts.map(EndpointUrl::host_header).collect();
     let azs = setup.endpoints.iter().map(|(az, _)| az.clone()).collect();
     Ok(RunInfo {
         id: id.into(),
@@ -50,6 +50,7 @@ pub fn info(
         workload: setup.measuring.workload.clone(),
         slo: setup.measuring.slo.clone(),
         alarms: setup.measuring.alarms.clone(),
+        unpromised: setup.unpromised.clone(),
         versions: identity::versions(None),
         replay: Replay {
             command: command(std::env::args().skip(1), seed),
@@ -63,7 +64,15 @@ pub fn info(
 
 /// The command line that measures the same again, quoted for a shell.
 fn command(words: impl Iterator<Item = String>, seed: u64) -> String {
-    let mut words: Vec<String> = words.collect();
+    let mut words: Vec<String> = words.map(|w| redacted(&w)).collect();
+    // Headers may hold keys; their names are enough.
+    for n in 1..words.len() {
+        if words[n - 1] == "--http-header" {
+            words[n] = without_value(&words[n]);
+        } else if let Some(header) = words[n].strip_prefix("--http-header=") {
+            words[n] = format!("--http-header={}", without_value(header));
+        }
+    }
     if !words
         .iter()
         .any(|w| w == "--seed" || w.starts_with("--seed="))
@@ -73,13 +82,22 @@ fn command(words: impl Iterator<Item = String>, seed: u64) -> String {
     identity::command(&words)
 }
 
+/// A header without its value.
+fn without_value(header: &str) -> String {
+    let name = header.split(':').next().unwrap_or_default();
+    format!("{name}: ***")
+}
+
 /// Judges segments as they are finished, one after the other.
 pub async fn judge_segments(
     mut finished: mpsc::UnboundedReceiver<Segment>,
+    unpromised: Arc<[Unpromised]>,
     publisher: Arc<Publisher>,
 ) {
     while let Some(segment) = finished.recv().await {
-        let judged = tokio::task::spawn_blocking(move || of_segment(&segment.path)).await;
+        let unpromised = unpromised.clone();
+        let judged = move || of_segment(&segment.path, &unpromised);
+        let judged = tokio::task::spawn_blocking(judged).await;
         let (verdict, total, examples) = judged.unwrap_or((Verdict::Unknown, 0, Vec::new()));
         if total > 0 {
             say!("the checker found {total} anomalies in a segment of the history");
@@ -88,11 +106,11 @@ pub async fn judge_segments(
     }
 }
 
-fn of_segment(path: &Path) -> (Verdict, u64, Vec<Anomaly>) {
+fn of_segment(path: &Path, unpromised: &[Unpromised]) -> (Verdict, u64, Vec<Anomaly>) {
     let Ok(log) = judge::read_log(path) else {
         return (Verdict::Unknown, 0, Vec::new());
     };
-    let checks = judge::of_log(&log);
+    let checks = judge::promised(judge::of_log(&log), unpromised);
     // What these say without the final reads, which are made at the end, is
     // only what is wrong.
     let at_the_end = |c: &Check| c.name == "lost-writes" || c.name == "durable-set";
@@ -197,6 +215,20 @@ mod tests {
         );
         let words = ["canary", "--seed", "3"].map(String::from);
         assert_eq!(command(words.into_iter(), 3), "gameday canary --seed 3");
+        let words = [
+            "canary",
+            "--seed=1",
+            "--redis",
+            "redis://u:secret@h",
+            "--http-header",
+            "key: secret",
+            "--http-header=a: secret",
+        ];
+        assert_eq!(
+            command(words.map(String::from).into_iter(), 3),
+            "gameday canary --seed=1 --redis 'redis://u:***@h' --http-header 'key: ***' \
+             '--http-header=a: ***'"
+        );
     }
 
     #[test]

@@ -13,12 +13,12 @@ use crate::cli::CanaryArgs;
 use crate::exit::Exit;
 use crate::stop::Stop;
 use crate::{ask, identity, print};
-use gameday_canary::control::Control;
 use gameday_canary::protocol::Command;
 use gameday_canary::publish::hlog::LatencyLog;
 use gameday_canary::publish::rotate::Limits;
 use gameday_canary::publish::segments::{Segment, Segments};
-use gameday_canary::{CanaryConfig, Wire};
+use gameday_canary::service::Place;
+use gameday_canary::{CanaryConfig, ServiceSpec, Wire};
 use gameday_record::history::HISTORY_VERSION;
 use gameday_record::timeline::TimelineWriter;
 use gameday_record::{
@@ -66,6 +66,10 @@ pub async fn main(args: CanaryArgs) -> Exit {
     };
     let seed = args.seed.unwrap_or_else(identity::fresh_seed);
     say!("seed {seed} · canary in AZ {}", setup.az);
+    if !setup.left_out.is_empty() {
+        let (name, left_out) = (setup.service.name(), setup.left_out.join(", "));
+        say!("left out of the mix, because {name} has no such calls: {left_out}");
+    }
     let prepared = tokio::select! {
         biased;
         signal = stop.stopped() => return Exit::Code(if signal == libc::SIGTERM { 143 } else { 130 }),
@@ -113,6 +117,7 @@ async fn prepare(args: &CanaryArgs, setup: &Setup, seed: u64) -> Result<Prepared
         clock: RunClock::start(),
         seed,
         endpoints: connected.endpoints,
+        service: setup.service.clone(),
         table: setup.table.clone(),
         attributes: Default::default(),
         workload: setup.measuring.workload.clone(),
@@ -121,19 +126,21 @@ async fn prepare(args: &CanaryArgs, setup: &Setup, seed: u64) -> Result<Prepared
     config.validate().map_err(|e| e.to_string())?;
     let own = config.endpoints.iter().find(|e| e.az == config.az);
     let own = own.ok_or("no endpoint in the canary's own AZ")?.clone();
-    let control = Control::new(connected.wire.clone(), own);
-    for (number, table) in config.tables().into_iter().enumerate() {
-        let made = control
-            .ensure_table(&table, &config.attributes, args.create_table)
-            .await?;
-        if made {
+    let service = ServiceSpec::service(&config, &connected.wire).map_err(|e| e.to_string())?;
+    for (number, table) in config.tables().iter().enumerate() {
+        let at = Place {
+            connector: &connected.wire.connector,
+            endpoint: &own,
+            table,
+        };
+        if service.prepare(at, args.create_table).await? {
             say!("made table {table}");
             continue;
         }
         let keys = config.drawing().ever();
         let keys = keys.filter_map(|(of, key)| (of == number).then_some(key));
-        control
-            .clear(&table, &config.attributes, keys)
+        service
+            .clear(at, keys.collect())
             .await
             .map_err(|e| format!("table {table} cannot be cleared of this canary's items: {e}"))?;
     }
@@ -199,13 +206,16 @@ async fn run(
         tokio::spawn(serve::serve(listener, publisher.clone()))
     });
     view.line(&format!(
-        "measuring table {} through {} into {}",
+        "measuring {} {} through {} into {}",
+        config.service.place(),
         config.table,
         setup.endpoints.len(),
         folder.path().display()
     ));
     let (judge, finished) = mpsc::unbounded_channel();
-    let judging = tokio::spawn(finish::judge_segments(finished, publisher.clone()));
+    let judging =
+        finish::judge_segments(finished, setup.unpromised.clone().into(), publisher.clone());
+    let judging = tokio::spawn(judging);
     let patience = config.timeout() + DONE;
     let keys = gameday_canary::most_keys(&config.workload, config.endpoints.len());
     let final_reads = gameday_canary::final_reads_within(keys) + FINAL;

@@ -2,11 +2,17 @@
 //! wrong is said so that it can be put right.
 
 use crate::cli::CanaryArgs;
+use gameday_canary::ServiceSpec;
 use gameday_canary::names::{EndpointUrl, is_az};
+use gameday_canary::service::etcd;
+use gameday_canary::service::http::{HttpSpec, HttpWrite};
+use gameday_canary::service::postgres::PostgresSpec;
+use gameday_canary::service::redis::RedisSpec;
+use gameday_canary::service::url::{ServiceUrl, redacted};
 use gameday_chaos::playbook::diagnostic;
 use gameday_chaos::playbook::values;
 use gameday_chaos::playbook::{Diagnostic, Measuring};
-use gameday_record::{AlarmRule, AlarmSpec, Kind, Selection, Target};
+use gameday_record::{AlarmRule, AlarmSpec, Kind, Selection, Target, Unpromised};
 use gameday_reports::burn;
 use std::io::Read;
 use std::path::Path;
@@ -18,8 +24,14 @@ const MAX_CONFIG: u64 = 256 << 10;
 /// What was asked for, checked as far as it can be without asking anybody.
 #[derive(Debug)]
 pub struct Setup {
-    /// Endpoints with their AZs; each AZ once.
-    pub endpoints: Vec<(String, EndpointUrl)>,
+    /// Endpoints with their AZs; each AZ once, each endpoint with one host or more.
+    pub endpoints: Vec<(String, Vec<EndpointUrl>)>,
+    /// What they speak.
+    pub service: ServiceSpec,
+    /// Shares of the default mix that are left out, because the service has no such calls.
+    pub left_out: Vec<&'static str>,
+    /// Checks that are left out.
+    pub unpromised: Vec<Unpromised>,
     /// AZ of the canary.
     pub az: String,
     /// Name of the (first) table.
@@ -44,7 +56,23 @@ impl Setup {
                 args.az
             ));
         }
-        let endpoints = endpoints(&args.endpoints, &args.az)?;
+        let (endpoints, service) = endpoints(args)?;
+        if args.create_table && !service.has_tables() {
+            let name = service.name();
+            return Err(format!(
+                "{name} has no tables to make: leave --create-table out"
+            ));
+        }
+        let unpromised = match (args.linearizability, service.unpromised()) {
+            (false, all) => all,
+            (true, all) if all.iter().any(|u| u.check == "linearizability") => Vec::new(),
+            (true, _) => {
+                let name = service.name();
+                return Err(format!(
+                    "linearizability of {name} is checked anyway: leave --linearizability out"
+                ));
+            }
+        };
         let table = args
             .table
             .clone()
@@ -60,7 +88,14 @@ impl Setup {
             }
             None => (String::new(), Measuring::default()),
         };
+        let left_out = match args.config.is_none() && args.mix.is_none() {
+            true => service.fit(&mut measuring.workload),
+            false => Vec::new(),
+        };
         workload(args, &mut measuring)?;
+        service
+            .can_all(&measuring.workload)
+            .map_err(|why| format!("the mix has what {} has not: {why}", service.name()))?;
         let promise = |name: &str, text: &Option<String>| match text {
             None => Ok(None),
             Some(t) => values::promised(t)
@@ -78,6 +113,9 @@ impl Setup {
         all_fed(&measuring)?;
         Ok(Setup {
             endpoints,
+            service,
+            left_out,
+            unpromised,
             az: args.az.clone(),
             table,
             measuring,
@@ -96,25 +134,108 @@ fn duration(name: &str, text: &Option<String>) -> Result<Option<Duration>, Strin
     }
 }
 
-fn endpoints(texts: &[String], own: &str) -> Result<Vec<(String, EndpointUrl)>, String> {
-    let mut all: Vec<(String, EndpointUrl)> = Vec::new();
-    for text in texts {
-        let url = EndpointUrl::parse(text).map_err(|e| format!("--endpoint {e}"))?;
-        let az = url.az.clone().unwrap_or_else(|| own.to_string());
-        if all.iter().any(|(known, _)| *known == az) {
-            return Err(format!(
-                "--endpoint {text}: AZ {az} has an endpoint already; write another AZ before it, \
-                 such as {az}2={text}"
-            ));
+/// One endpoint as it was named.
+struct Named {
+    az: Option<String>,
+    hosts: Vec<EndpointUrl>,
+    service: ServiceSpec,
+}
+
+impl From<ServiceUrl> for Named {
+    fn from(url: ServiceUrl) -> Self {
+        Named {
+            az: url.az,
+            hosts: url.hosts,
+            service: url.service,
         }
-        all.push((az, url));
     }
-    if !all.iter().any(|(az, _)| az == own) {
+}
+
+/// Endpoints with their AZs.
+type Endpoints = Vec<(String, Vec<EndpointUrl>)>;
+
+/// What is called, and what it speaks.
+fn endpoints(args: &CanaryArgs) -> Result<(Endpoints, ServiceSpec), String> {
+    let dynamodb = |text: &str| {
+        let url = EndpointUrl::parse(text)?;
+        Ok(Named {
+            az: url.az.clone(),
+            hosts: vec![url],
+            service: ServiceSpec::default(),
+        })
+    };
+    let redis = |text: &str| RedisSpec::parse(text).map(Named::from);
+    type Parse<'a> = &'a dyn Fn(&str) -> Result<Named, String>;
+    let etcd = |text: &str| etcd::parse(text).map(Named::from);
+    let postgres = |text: &str| PostgresSpec::parse(text).map(Named::from);
+    let http = |text: &str| {
+        let mut url = HttpSpec::parse(text)?;
+        if let ServiceSpec::Http(spec) = &mut url.service {
+            over_http(args, spec)?;
+        }
+        Ok(Named::from(url))
+    };
+    let options: [(&str, &[String], Parse); 5] = [
+        ("--endpoint", &args.endpoints, &dynamodb),
+        ("--etcd", &args.etcd, &etcd),
+        ("--http", &args.http, &http),
+        ("--postgres", &args.postgres, &postgres),
+        ("--redis", &args.redis, &redis),
+    ];
+    let mut all: Endpoints = Vec::new();
+    let mut known: Option<ServiceSpec> = None;
+    for (option, texts, parse) in options {
+        for text in texts {
+            let shown = redacted(text);
+            let mut named = parse(text).map_err(|e| match option {
+                // It repeats the text itself.
+                "--endpoint" => format!("{option} {e}"),
+                _ => format!("{option} {shown}: {e}"),
+            })?;
+            named
+                .service
+                .password_of_environment(|name| std::env::var(name).ok());
+            let az = named.az.unwrap_or_else(|| args.az.clone());
+            if all.iter().any(|(known, _)| *known == az) {
+                return Err(format!(
+                    "{option} {shown}: AZ {az} has an endpoint already; write another AZ before \
+                     it, such as {az}2={shown}"
+                ));
+            }
+            if known.get_or_insert_with(|| named.service.clone()) != &named.service {
+                return Err(format!(
+                    "{option} {shown}: all endpoints have the same user, password and path"
+                ));
+            }
+            all.push((az, named.hosts));
+        }
+    }
+    if !all.iter().any(|(az, _)| *az == args.az) {
         return Err(format!(
-            "no endpoint is in the canary's own AZ {own}: write one without 'AZ=', or say --az"
+            "no endpoint is in the canary's own AZ {}: write one without 'AZ=', or say --az",
+            args.az
         ));
     }
-    Ok(all)
+    Ok((all, known.unwrap_or_default()))
+}
+
+/// What the options say of a service over HTTP.
+fn over_http(args: &CanaryArgs, spec: &mut HttpSpec) -> Result<(), String> {
+    if let Some(method) = &args.http_read {
+        spec.read = method.clone();
+    }
+    let headers = args.http_headers.iter().map(|h| HttpSpec::header(h));
+    spec.headers = headers.collect::<Result<_, _>>()?;
+    if let Some(list) = &args.http_success {
+        spec.success = HttpSpec::statuses(list)?;
+    }
+    spec.write = args.http_write.as_ref().map(|method| HttpWrite {
+        method: method.clone(),
+        body: args.http_body.clone(),
+        delete: args.http_delete.clone(),
+        value: args.http_value.clone(),
+    });
+    spec.validate()
 }
 
 fn config_text(path: &Path) -> Result<String, String> {
@@ -335,10 +456,65 @@ mod tests {
                 "/nowhere.toml",
             ),
             ("--az a", "--endpoint"),
+            (
+                "--endpoint http://x --redis redis://y",
+                "cannot be used with",
+            ),
+            (
+                "--redis redis://u:secret@x:y",
+                "--redis redis://u:***@x:y: the port",
+            ),
+            ("--redis redis://x --create-table", "no tables"),
+            ("--redis redis://x --redis b=redis://y/1", "the same user"),
+            ("--redis redis://x --region eu-west-1", "--endpoint"),
+            ("--endpoint http://x --linearizability", "checked anyway"),
+            ("--http http://x --mix writes=1", "--http-write METHOD"),
+            ("--http http://x --http-write PUT", "{key}"),
+            ("--http http://x/{key} --http-body x", "--http-write"),
+            ("--etcd http://x --http-read GET", "--http"),
+            ("--etcd http://x --mix adds=1", "share of cas"),
+            (
+                "--postgres postgres://u:secret@x/a/b",
+                "postgres://u:***@x/a/b: the path",
+            ),
         ] {
             let e = read(line).unwrap_err();
             assert!(e.contains(expected), "{line}: {e}");
         }
+    }
+
+    #[test]
+    fn what_a_service_does_not_promise_is_checked_if_it_is_asked_for() {
+        let s = read("--redis redis://x --redis b=redis://y").unwrap();
+        assert_eq!((s.service.name(), s.endpoints.len()), ("Redis", 2));
+        assert_eq!(s.unpromised[0].check, "linearizability");
+        let s = read("--redis redis://x --linearizability").unwrap();
+        assert_eq!(s.unpromised, []);
+        let s = read("--endpoint http://x").unwrap();
+        assert_eq!((s.service.name(), s.unpromised), ("DynamoDB", vec![]));
+    }
+
+    #[test]
+    fn what_a_service_has_not_is_left_out_of_the_default_mix() {
+        let shares = |s: &Setup| {
+            let w = &s.measuring.workload;
+            [
+                w.writes,
+                w.inserts,
+                w.cas,
+                w.adds,
+                w.strong_reads,
+                w.eventual_reads,
+            ]
+        };
+        let s = read("--http http://x/").unwrap();
+        assert_eq!(s.left_out, ["writes", "inserts", "cas"]);
+        let [.., strong, eventual] = shares(&s);
+        assert!((strong + eventual - 1.0).abs() < 1e-9, "{:?}", shares(&s));
+        let s = read("--http http://x/{key} --http-write PUT").unwrap();
+        assert_eq!(s.left_out, ["cas"]);
+        let s = read("--etcd http://x").unwrap();
+        assert_eq!(s.left_out, [""; 0]);
     }
 
     #[test]

@@ -36,15 +36,18 @@ pub struct Connected {
 /// # Errors
 /// What cannot be had, for people.
 pub async fn connect(args: &CanaryArgs, setup: &Setup) -> Result<Connected, String> {
-    let real = setup.endpoints.iter().any(|(_, url)| url.tls);
-    let (signer, renewing) = credentials(args, real).await?;
+    let all = || setup.endpoints.iter().flat_map(|(_, hosts)| hosts);
+    let (signer, renewing) = match setup.service.is_default() {
+        true => credentials(args, all().any(|url| url.tls)).await?,
+        false => (Arc::new(Dummy) as Arc<dyn Sign>, None),
+    };
     let names = Names::default();
     let connector = Connector::new(names.clone(), args.ca_file.as_deref())?;
     let mut endpoints = Vec::new();
-    for (az, url) in &setup.endpoints {
-        endpoints.push(url.resolve(az).await?);
+    for (az, hosts) in &setup.endpoints {
+        endpoints.push(EndpointUrl::resolve_all(hosts, az).await?);
     }
-    let urls: Vec<EndpointUrl> = setup.endpoints.iter().map(|(_, url)| url.clone()).collect();
+    let urls: Vec<EndpointUrl> = all().cloned().collect();
     let (say, news) = mpsc::channel(16);
     // Before anything is called: what leads nowhere is not called even once.
     for news in names.refresh(&urls).await {

@@ -124,6 +124,7 @@ fn info(size: &Size, day: &Day, seed: u64) -> RunInfo {
             stop: false,
             expect: (size.injections > 0).then_some(true),
         }],
+        unpromised: Vec::new(),
         versions: Versions {
             gameday: env!("CARGO_PKG_VERSION").into(),
             ..Versions::default()

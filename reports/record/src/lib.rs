@@ -30,7 +30,7 @@ pub use applied::{AppliedMemory, AppliedWrites, Fate, PartitionApplied, ReplicaA
 pub use folder::RunFolder;
 pub use history::{Event, EventKind, HistoryHeader, HistoryLine};
 pub use operation::{Attempt, Call, ErrorClass, Failure, Kind, Operation, Outcome};
-pub use run::{Replay, RunInfo, RunState, Versions};
+pub use run::{Replay, RunInfo, RunState, Unpromised, Versions};
 pub use spec::{
     AlarmRule, AlarmSpec, ClusterSpec, KeyChoice, Objective, Scope, Selection, SloSpec, Target,
     WorkloadSpec,

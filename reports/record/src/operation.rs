@@ -131,11 +131,12 @@ pub enum ErrorClass {
     ConnectTimeout,
     /// The connection broke after the request was (partly) sent.
     Reset,
-    /// HTTP 5xx.
+    /// The service could not: HTTP 5xx, or what stands for it elsewhere.
     Server,
     /// Throttled by design.
     Throttled,
-    /// HTTP 4xx that is not one of the above: a bug of the canary or the store.
+    /// Refused for another reason, such as an HTTP 4xx that is none of the above: a bug of the
+    /// canary or the store.
     Rejected,
     /// The service refused whom it does not know, or what is wrong: credentials,
     /// signature, clock, rights, a table that is not there. The canary's own fault,

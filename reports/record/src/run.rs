@@ -49,6 +49,9 @@ pub struct RunInfo {
     /// Alarms of the playbook.
     #[serde(default)]
     pub alarms: Vec<AlarmSpec>,
+    /// Checks that are left out, because what was measured does not promise what they ask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unpromised: Vec<Unpromised>,
     /// Versions of everything that took part.
     pub versions: Versions,
     /// How to do it again.
@@ -57,6 +60,15 @@ pub struct RunInfo {
     pub plan: Vec<String>,
     /// The runner, as `boot id/pid/start time`, so that a dead run can be told from a live one.
     pub runner: String,
+}
+
+/// A check that is left out of the verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unpromised {
+    /// Its name.
+    pub check: String,
+    /// Why, as a sentence.
+    pub why: String,
 }
 
 /// Versions of everything that took part.

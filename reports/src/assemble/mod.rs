@@ -20,7 +20,7 @@ use crate::report::{
     RunSummary, SliGroup, SliRow,
 };
 use gameday_record::folder::read_json;
-use gameday_record::{DataVerdict, Nanos, RunFolder, RunInfo, RunState, Verdict};
+use gameday_record::{DataVerdict, Nanos, RunFolder, RunInfo, RunState, Unpromised, Verdict};
 use intake::Intake;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -122,6 +122,10 @@ fn limits(
         let newest = "Only the newest part of the history was kept: availability, latency and alarms are \
                       those of this part. Of what was before, only the data were judged.";
         all.insert(0, newest.into());
+    }
+    for left_out in &run.unpromised {
+        let Unpromised { check, why } = left_out;
+        all.push(format!("'{check}' was not checked: {why}"));
     }
     // Ten turns of a pair without an insert are no chance.
     let rate = run.workload.rate * run.workload.inserts;

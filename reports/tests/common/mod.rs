@@ -99,6 +99,7 @@ pub fn info() -> RunInfo {
             ..SloSpec::default()
         },
         alarms: vec![],
+        unpromised: vec![],
         versions: Versions {
             gameday: "0.1.0".into(),
             docker: None,

@@ -1,7 +1,7 @@
 //! Calls as requests of the DynamoDB JSON protocol.
 
+use super::post;
 use crate::config::{Attributes, CanaryConfig, Endpoint};
-use crate::exchange;
 use crate::sign::Sign;
 use crate::workload::Drawn;
 use gameday_record::Call;
@@ -27,8 +27,6 @@ impl Requests {
     /// For the endpoints, the table, the attributes and the item size of `config`.
     pub fn new(config: &CanaryConfig, signer: Arc<dyn Sign>) -> Self {
         let Attributes { key, value, filler } = &config.attributes;
-        let w = &config.workload;
-        let most = w.item_bytes_max.unwrap_or(w.item_bytes).max(w.item_bytes);
         let name = format!(",{}:{{\"S\":\"", quoted(filler));
         let tables = config.tables();
         Requests {
@@ -39,7 +37,7 @@ impl Requests {
             key: quoted(key),
             value: quoted(value),
             filler_name: name.len(),
-            filler: name + &"x".repeat(most as usize),
+            filler: name + &"x".repeat(config.most_filler()),
             hosts: config.endpoints.iter().map(Endpoint::host).collect(),
             signer,
         }
@@ -55,7 +53,7 @@ impl Requests {
             Call::Add { .. } => "DynamoDB_20120810.UpdateItem",
         };
         let body = self.body(drawn);
-        exchange::post(
+        post(
             &*self.signer,
             &self.hosts[endpoint],
             target,

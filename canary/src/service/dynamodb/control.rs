@@ -1,11 +1,14 @@
 //! The few calls that prepare a table before anything is measured.
 
-use crate::Wire;
+use super::post;
 use crate::call;
-use crate::classify::Attempt;
+use crate::classify::NoAnswer;
 use crate::config::{Attributes, Endpoint};
+use crate::connect::Connector;
 use crate::exchange;
+use crate::sign::Sign;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -25,7 +28,8 @@ const TRIES: usize = 5;
 /// Speaks to one endpoint.
 #[derive(Clone, Debug)]
 pub struct Control {
-    wire: Wire,
+    connector: Connector,
+    signer: Arc<dyn Sign>,
     endpoint: Endpoint,
 }
 
@@ -41,8 +45,12 @@ pub struct ControlError {
 
 impl Control {
     /// Speaks to `endpoint` as the canary will.
-    pub fn new(wire: Wire, endpoint: Endpoint) -> Self {
-        Control { wire, endpoint }
+    pub fn new(connector: Connector, signer: Arc<dyn Sign>, endpoint: Endpoint) -> Self {
+        Control {
+            connector,
+            signer,
+            endpoint,
+        }
     }
 
     /// One call of the DynamoDB JSON protocol, one attempt.
@@ -64,21 +72,19 @@ impl Control {
         {
             return Err(no_answer(format!("not sent: {odd:?} fits no header")));
         }
-        let signer = &*self.wire.signer;
-        let request = exchange::post(signer, &host, &target, body.to_string().as_bytes());
+        let request = post(&*self.signer, &host, &target, body.to_string().as_bytes());
         let deadline = Instant::now() + CALL;
-        let connector = &self.wire.connector;
-        let (attempt, _) = call::attempt(connector, &self.endpoint, None, &request, deadline).await;
-        let (status, body) = match attempt {
-            Attempt::Answer { status, body } => (status, body),
-            Attempt::NotConnected(why)
-            | Attempt::NoMeans(why)
-            | Attempt::Broken(why)
-            | Attempt::Garbled(why) => return Err(no_answer(why)),
-            Attempt::Closed | Attempt::Unseen => return Err(no_answer("connection closed".into())),
-            Attempt::ConnectTimeout | Attempt::Timeout => {
+        let open = || self.connector.open(&self.endpoint);
+        let read = |bytes: &[u8], closed| {
+            exchange::answer(bytes, closed).map(|r| (r.status, r.body.into_owned()))
+        };
+        let (came, _) = call::attempt(open, None, &request, deadline, read).await;
+        let (status, body) = match came {
+            Ok(answer) => answer,
+            Err(NoAnswer::ConnectTimeout | NoAnswer::Timeout) => {
                 return Err(no_answer(format!("nothing within {CALL:?}")));
             }
+            Err(why) => return Err(no_answer(why.to_string())),
         };
         let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
         if status == 200 {
@@ -219,6 +225,11 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
+    fn control(endpoint: Endpoint) -> Control {
+        let signer = Arc::new(crate::sign::Dummy);
+        Control::new(Connector::default(), signer, endpoint)
+    }
+
     /// Answers with these in turn, and returns the bodies that it got.
     async fn serve(listener: TcpListener, answers: Vec<(u16, Value)>, got: &Mutex<Vec<String>>) {
         for (status, answer) in answers {
@@ -247,7 +258,7 @@ mod tests {
     ) -> (Result<bool, String>, Vec<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = Endpoint::plain("a", listener.local_addr().unwrap());
-        let control = Control::new(Wire::default(), endpoint);
+        let control = control(endpoint);
         let got = Mutex::new(Vec::new());
         let attributes = Attributes::default();
         let (made, ()) = tokio::join!(
@@ -313,7 +324,7 @@ mod tests {
     async fn items_are_deleted_and_a_deletion_is_tried_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = Endpoint::plain("a", listener.local_addr().unwrap());
-        let control = Control::new(Wire::default(), endpoint);
+        let control = control(endpoint);
         let got = Mutex::new(Vec::new());
         let answers = vec![(500, json!({})), (200, json!({})), (200, json!({}))];
         let keys = ["k1".to_string(), "k2".to_string()];
