@@ -3,7 +3,7 @@
 use super::adopted::undo;
 use super::attach::{Stderr, attach};
 use super::engine::{self, is_missing, status};
-use super::{bounded, containers};
+use super::{bounded, containers, volume};
 use crate::runtime::agent::{AgentAnswer, AgentRequest};
 use crate::runtime::control::Control;
 use crate::runtime::leftovers::{Leftover, Thing};
@@ -174,22 +174,36 @@ async fn removed<F: Future<Output = Result<(), Error>>>(
     }
 }
 
+/// Removes a container as it is; fine if it is gone.
+pub(super) async fn remove_container(docker: &Docker, id: &str) -> Result<(), String> {
+    let options = RemoveContainerOptions {
+        force: true,
+        v: true,
+        link: false,
+    };
+    removed(|| docker.remove_container(id, Some(options.clone()))).await
+}
+
 /// Removes one thing; fine if it is gone. The agent of a container that is somebody else's goes
 /// when that is as it was, and not before: it has what is to be known for it.
 pub(super) async fn remove(docker: &Docker, thing: &Thing) -> Result<(), String> {
     match thing {
         Thing::Container { id, name } => {
-            if name.ends_with(containers::AGENT) {
+            // With an agent it goes when that has put its container back, at the same time.
+            if let Some(unit) = name.strip_suffix(containers::POWER) {
+                let agent = format!("{unit}{}", containers::AGENT);
+                if adopted_agent_is_there(docker, &agent).await? {
+                    return Ok(());
+                }
+                volume::back(docker, id).await?;
+            }
+            if let Some(unit) = name.strip_suffix(containers::AGENT) {
+                volume::back(docker, &format!("{unit}{}", containers::POWER)).await?;
                 for done in undo::release(docker, id).await.map_err(|e| e.0)? {
                     tracing::info!("{done}");
                 }
             }
-            let options = RemoveContainerOptions {
-                force: true,
-                v: true,
-                link: false,
-            };
-            removed(|| docker.remove_container(id, Some(options.clone()))).await
+            remove_container(docker, id).await
         }
         Thing::Volume(name) => {
             let options = RemoveVolumeOptions { force: false };
@@ -198,6 +212,11 @@ pub(super) async fn remove(docker: &Docker, thing: &Thing) -> Result<(), String>
         Thing::Network { id, .. } => removed(|| docker.remove_network(id)).await,
         Thing::Process { .. } | Thing::Folder(_) => Err("not one of Docker's things".into()),
     }
+}
+
+async fn adopted_agent_is_there(docker: &Docker, name: &str) -> Result<bool, String> {
+    let found = undo::inspect(docker, name).await;
+    Ok(found.map_err(|e| e.0)?.is_some())
 }
 
 /// Removes one thing on whatever engine answers.
