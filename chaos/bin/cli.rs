@@ -36,6 +36,11 @@ pub enum Command {
         #[command(subcommand)]
         action: ClusterAction,
     },
+    /// Docker volumes that can lose power: each has a file system of its own
+    Volume {
+        #[command(subcommand)]
+        action: VolumeAction,
+    },
     /// Ask a run in progress to revert, to judge what was measured, and to end
     Stop(StopArgs),
     /// Undo whatever an interrupted run left behind
@@ -255,6 +260,25 @@ pub enum ClusterAction {
     Down {
         /// Cluster id, as `cluster status` prints it
         id: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum VolumeAction {
+    /// Make one: an ext4 file system in a file, as a disk of its own (needs mke2fs)
+    Create {
+        /// Name of the Docker volume
+        name: String,
+        /// How much it holds, for example 1g or 512m
+        #[arg(long, value_parser = gameday_chaos::runtime::docker::volume::parse_size)]
+        size: u64,
+    },
+    /// Show them, and which containers have them
+    List,
+    /// Remove one and what is in it, if no container has it
+    Remove {
+        /// Its name
+        name: String,
     },
 }
 
@@ -488,6 +512,8 @@ pub enum Internal {
     Agent,
     /// Tries what faults are made of
     Probe,
+    /// Does one thing to the disk of a volume
+    Volume,
     /// Reverts what a dead runner left
     Watchdog,
 }

@@ -32,6 +32,7 @@ mod stop;
 mod stop_cmd;
 mod system;
 mod undo;
+mod volume_cmd;
 mod watchdog;
 
 use clap::Parser;
@@ -77,6 +78,7 @@ fn carry_out(command: Command) -> Exit {
         Command::Shrink(args) => concurrent(shrink::main(args)),
         Command::Run(args) => concurrent(run::main(args)),
         Command::Cluster { action } => concurrent(cluster_cmd::main(action)),
+        Command::Volume { action } => concurrent(to_its_end(volume_cmd::main(action))),
         Command::Stop(args) => concurrent(stop_cmd::main(args)),
         Command::Revert(args) => concurrent(revert::main(args)),
         Command::Doctor(args) => concurrent(to_its_end(doctor::main(args))),

@@ -27,6 +27,7 @@ pub fn main(what: Internal) -> Exit {
         Internal::Links => gameday_chaos::runtime::links::main(),
         Internal::Watchdog => crate::watchdog::main(),
         Internal::Agent => gameday_chaos::runtime::agent::main(),
+        Internal::Volume => gameday_chaos::runtime::docker::volume::main(),
         Internal::Probe => gameday_chaos::runtime::facilities::main(),
     };
     match outcome {

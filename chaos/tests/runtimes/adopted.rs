@@ -9,7 +9,7 @@ use gameday_chaos::runtime::docker::adopted::discover::{
 use gameday_chaos::runtime::docker::adopted::health::Check;
 use gameday_chaos::runtime::docker::adopted::refuse::Part;
 use gameday_chaos::runtime::docker::adopted::{AZ_LABEL, Adopted, Plan, snapshot};
-use gameday_chaos::runtime::docker::{DockerRuntime, Techniques};
+use gameday_chaos::runtime::docker::{DockerRuntime, Techniques, volume};
 use gameday_chaos::runtime::limits::Limits;
 use gameday_chaos::runtime::marks::Kind;
 use gameday_chaos::runtime::traffic::{Sounding, Traffic};
@@ -95,6 +95,11 @@ const CONTAINERS: [(&str, &[&str]); 4] = [
 
 impl Shop {
     async fn open(what: &str) -> Self {
+        Self::open_on(what, None).await
+    }
+
+    /// The data of `db-1` are on this volume, if it is given.
+    async fn open_on(what: &str, volume: Option<&str>) -> Self {
         let image = image().await;
         let shop = Shop {
             name: format!("shop{}{what}", std::process::id()),
@@ -134,8 +139,6 @@ impl Shop {
                 &back,
                 "--ip",
                 &ip,
-                "--tmpfs",
-                "/data",
                 "-e",
                 "LD_LIBRARY_PATH=/lib",
                 "-e",
@@ -147,8 +150,13 @@ impl Shop {
                 "--entrypoint",
                 "/gameday",
             ];
+            let own = volume.map(|volume| format!("{volume}:/data"));
+            let data = match &own {
+                Some(own) if number == 0 => ["-v", own],
+                _ => ["--tmpfs", "/data"],
+            };
             let program = [image.as_str(), "internal", "dummy-node"];
-            cli(&[&create[..], more, &program].concat());
+            cli(&[&create[..], &data, more, &program].concat());
         }
         cli(&["network", "connect", &shop.of("front"), &shop.of("web")]);
         for (service, _) in CONTAINERS {
@@ -586,7 +594,7 @@ pub fn runner(args: &[String]) -> Result<(), String> {
         return Err("adopted <project> <folder>".into());
     };
     let tokio = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
-    let done = tokio.block_on(async {
+    tokio.block_on(async {
         let shop = std::mem::ManuallyDrop::new(Shop {
             name: project.clone(),
         });
@@ -600,7 +608,10 @@ pub fn runner(args: &[String]) -> Result<(), String> {
             adopted
                 .cut(&[link("web", "db-2"), link("db-2", "web")])
                 .await?;
-            adopted.kill("db-1").await?;
+            match adopted.can_lose_power("db-1") {
+                Ok(()) => adopted.power_off("db-1").await?,
+                Err(_) => adopted.kill("db-1").await?,
+            }
             let bounds = Limits {
                 cpu_percent: Some(20),
                 memory: Some(64 << 20),
@@ -611,14 +622,98 @@ pub fn runner(args: &[String]) -> Result<(), String> {
         done.await.map_err(|e| e.0)?;
         println!("{run}");
         std::future::pending::<Result<(), String>>().await
-    });
-    done
+    })
+}
+
+/// What is synced is there after a power-off, and nothing else; the volume is as good as new.
+pub async fn lose_power() {
+    let disk = format!("gameday-disk-{}", std::process::id());
+    let made = volume::create(&disk, 64 << 20).await.expect("a volume");
+    println!("{made:?}");
+    assert!(volume::create(&disk, 64 << 20).await.is_err());
+    let shop = Shop::open_on("power", Some(&disk)).await;
+    let before = shop.inspected();
+    let folder = tempfile::tempdir().expect("a folder");
+    let marks = suite::marks("adopted-power", Kind::Run);
+    let plan = plan(shop.chosen().await, Techniques::default());
+    let adopted = Adopted::adopt(marks, plan, folder.path())
+        .await
+        .expect("adopted");
+    healthy(&adopted, "db-1").await;
+    adopted.can_lose_power("db-1").expect("its disk is its own");
+    let why = adopted.can_lose_power("db-2").unwrap_err();
+    assert!(why.contains("gameday volume create"), "{why}");
+
+    for round in ["1", "2"] {
+        let (kept, lost) = (format!("kept{round}"), format!("lost{round}"));
+        let says = async |path: String| shop.says("db-1", &path).await.expect("an answer");
+        assert_eq!(says(format!("/save/{kept}")).await, "saved");
+        assert_eq!(says(format!("/note/{lost}")).await, "noted");
+        assert_eq!(says(format!("/read/{lost}")).await, "all of it");
+        let began = Instant::now();
+        adopted.power_off("db-1").await.expect("powered off");
+        println!("powered off in {:?}", began.elapsed());
+        assert_eq!(is_exited(&adopted, "db-1").await, Exit::Code(137));
+        adopted.start("db-1").await.expect("powered on");
+        healthy(&adopted, "db-1").await;
+        assert_eq!(says(format!("/read/{kept}")).await, "all of it");
+        let rest = says(format!("/read/{lost}")).await;
+        assert!(["", "NotFound"].contains(&rest.as_str()), "{rest}");
+        assert_eq!(says("/save/again".into()).await, "saved");
+    }
+    // A kill loses nothing.
+    assert_eq!(
+        shop.says("db-1", "/note/killed").await.expect("an answer"),
+        "noted"
+    );
+    adopted.kill("db-1").await.expect("killed");
+    adopted.start("db-1").await.expect("started");
+    healthy(&adopted, "db-1").await;
+    assert_eq!(
+        shop.says("db-1", "/read/killed").await.expect("an answer"),
+        "all of it"
+    );
+    adopted.power_off("db-1").await.expect("powered off");
+    adopted.down().await.expect("let go");
+    assert_eq!(shop.changed(&before), []);
+
+    // Of a runner that died meanwhile.
+    dies_and_is_made_up_for(&shop, &before).await;
+    let begun = Instant::now();
+    while shop.says("db-1", "/save/after").await != Ok("saved".into()) {
+        assert!(begun.elapsed() < SOON, "its disk is not writable");
+        sleep(Duration::from_millis(100)).await;
+    }
+
+    let used = volume::remove(&disk).await.unwrap_err();
+    assert!(used.contains(&shop.of("db-1")), "{used}");
+    drop(shop);
+    volume::remove(&disk).await.expect("removed");
+    let left = volume::list().await.expect("a list");
+    assert!(left.iter().all(|volume| volume.name != disk), "{left:?}");
+    let device = made.device.trim_start_matches("/dev/");
+    let bound = format!("/sys/block/{device}/loop/backing_file");
+    assert!(!std::path::Path::new(&bound).exists(), "{bound}");
+    assert!(
+        volume::remove(&disk)
+            .await
+            .unwrap_err()
+            .contains("no volume")
+    );
 }
 
 /// A runner that was killed amid all of that: what its agents know is enough.
 pub async fn a_dead_runner_is_made_up_for() {
     let shop = Shop::open("dead").await;
     let before = shop.inspected();
+    dies_and_is_made_up_for(&shop, &before).await;
+    assert_eq!(shop.tries("web", "db-2", "ipv4").await, "echo");
+    for (service, _) in CONTAINERS {
+        assert_eq!(tables(&shop.of(service)), "");
+    }
+}
+
+async fn dies_and_is_made_up_for(shop: &Shop, before: &BTreeMap<String, Value>) {
     let folder = tempfile::tempdir().expect("a folder");
     let exe = std::env::current_exe().expect("this program");
     let mut runner = tokio::process::Command::new(exe)
@@ -635,19 +730,15 @@ pub async fn a_dead_runner_is_made_up_for() {
         .expect("in time")
         .expect("a line");
     let run = said.expect("a run");
-    assert_ne!(shop.changed(&before), []);
+    assert_ne!(shop.changed(before), []);
     runner.kill().await.expect("killed");
     // The folder is not needed.
     drop(folder);
     let left = leftovers::find(Some(&run)).await.things;
-    assert_eq!(left.len(), 3, "{left:?}");
+    assert!(left.len() >= 3, "{left:?}");
     assert!(left.iter().all(|l| !l.runner.is_alive()), "{left:?}");
     let removed = leftovers::remove(&left).await;
     assert!(removed.iter().all(Result::is_ok), "{removed:?}");
-    assert_eq!(shop.changed(&before), []);
-    assert_eq!(shop.tries("web", "db-2", "ipv4").await, "echo");
+    assert_eq!(shop.changed(before), []);
     assert_eq!(leftovers::find(Some(&run)).await.things, []);
-    for (service, _) in CONTAINERS {
-        assert_eq!(tables(&shop.of(service)), "");
-    }
 }

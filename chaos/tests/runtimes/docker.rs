@@ -106,6 +106,15 @@ pub async fn adopted_are_hurt_and_put_back() -> Outcome {
     Outcome::Passed
 }
 
+pub async fn adopted_lose_power() -> Outcome {
+    let _alone = match alone().await {
+        Ok(lock) => lock,
+        Err(skipped) => return skipped,
+    };
+    adopted::lose_power().await;
+    Outcome::Passed
+}
+
 pub async fn adopted_of_a_dead_runner() -> Outcome {
     let _alone = match alone().await {
         Ok(lock) => lock,

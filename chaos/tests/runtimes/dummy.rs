@@ -4,8 +4,9 @@
 //! `/health`, `/boots` (how often it was started on its data folder),
 //! `/dial/<addr>` (opens a connection and keeps it), `/talk/<text>` (says
 //! something over that connection and waits for the echo), `/try/<addr>` (a
-//! fresh connection and one echo) and `/bench/<addr>` (how many echoes in a
-//! row, and how many bytes, a connection carries for a second each).
+//! fresh connection and one echo), `/bench/<addr>` (how many echoes in a
+//! row, and how many bytes, a connection carries for a second each), `/save/<file>`
+//! and `/note/<file>` (writes one, and syncs it or not) and `/read/<file>`.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -93,6 +94,9 @@ fn answer(
             Some(stream) => talk(stream, argument).map_or_else(|e| name(&e), |()| "echo".into()),
             None => "not connected".into(),
         },
+        "save" => write(argument, true).map_or_else(|e| name(&e), |()| "saved".into()),
+        "note" => write(argument, false).map_or_else(|e| name(&e), |()| "noted".into()),
+        "read" => read(argument),
         "try" => try_out(argument),
         "bench" => bench(argument).unwrap_or_else(|e| name(&e)),
         _ => "what?".into(),
@@ -102,6 +106,25 @@ fn answer(
         body.len()
     );
     stream.write_all((head + &body).as_bytes())
+}
+
+fn data(file: &str) -> PathBuf {
+    PathBuf::from(std::env::var_os("GAMEDAY_DATA").unwrap_or_default()).join(file)
+}
+
+/// Writes a file, and waits for the disk or not.
+fn write(file: &str, sync: bool) -> io::Result<()> {
+    let path = data(file);
+    std::fs::write(&path, "all of it")?;
+    if sync {
+        std::fs::File::open(&path)?.sync_all()?;
+        std::fs::File::open(data(""))?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(data(file)).unwrap_or_else(|e| format!("{:?}", e.kind()))
 }
 
 fn dial(addr: &str) -> io::Result<TcpStream> {

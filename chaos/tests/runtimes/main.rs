@@ -24,7 +24,7 @@ pub enum Outcome {
 
 type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = Outcome>>>);
 
-const TESTS: [Test; 16] = [
+const TESTS: [Test; 17] = [
     ("process_runtime_does_what_it_says", || {
         Box::pin(process::does_what_it_says())
     }),
@@ -63,6 +63,9 @@ const TESTS: [Test; 16] = [
     }),
     ("docker_queue_overhead", || {
         Box::pin(docker::queue_overhead())
+    }),
+    ("docker_adopted_containers_lose_power", || {
+        Box::pin(docker::adopted_lose_power())
     }),
     ("docker_old_images_go", || Box::pin(docker::old_images_go())),
     ("docker_adopted_containers_are_hurt_and_put_back", || {
@@ -123,6 +126,7 @@ fn start(what: &str, rest: &[String]) -> ExitCode {
     let done = match what {
         "links" => gameday_chaos::runtime::links::main(),
         "agent" => gameday_chaos::runtime::agent::main(),
+        "volume" => gameday_chaos::runtime::docker::volume::main(),
         "dummy-node" => dummy::node(),
         "dummy-instrument" => dummy::instrument(),
         "runner" => match rest {

@@ -2,9 +2,9 @@
 
 use super::adopted::snapshot::BEFORE_LABEL;
 use super::subnet::Subnet;
-use super::{bounded, engine, host, image};
+use super::{IMAGE, bounded, bounded_by, engine, host, image};
 use crate::runtime::liveness::Liveness;
-use crate::runtime::marks::{Kind, RunMarks};
+use crate::runtime::marks::{Kind, RunMarks, RunnerId};
 use crate::runtime::wanted::LEASE;
 use crate::runtime::{Launch, agent, facilities};
 use bollard::Docker;
@@ -34,6 +34,10 @@ const LOG_FILE_SIZE: &str = "10m";
 pub(super) const NAME_LABEL: &str = "gameday.container";
 /// How the names of agents end.
 pub(super) const AGENT: &str = "-agent";
+/// How the names of those end that have taken an adopted container's power.
+pub(super) const POWER: &str = "-power";
+/// Label of those that holds the container's id.
+pub(super) const TARGET_LABEL: &str = "gameday.power";
 /// How long the bridge of a network may take to be there.
 const BRIDGE: Duration = Duration::from_secs(3);
 /// Most processes and threads in a container.
@@ -113,7 +117,8 @@ impl Maker {
         }
     }
 
-    fn name(&self, unit: &str) -> String {
+    /// Name of a unit's node, and first part of the names of all its containers.
+    pub fn name(&self, unit: &str) -> String {
         unit_name(&self.marks, unit)
     }
 
@@ -137,7 +142,8 @@ impl Maker {
         }
     }
 
-    fn host() -> HostConfig {
+    /// What all of them may do: as little as can be.
+    pub fn host() -> HostConfig {
         HostConfig {
             cap_drop: Some(vec!["ALL".into()]),
             security_opt: Some(vec!["no-new-privileges".into()]),
@@ -281,6 +287,23 @@ impl Maker {
             .await
     }
 
+    /// Makes containers for what belongs to no run, but to this process; their network is none.
+    pub async fn alone(docker: &Docker, what: &str) -> Result<Self, String> {
+        let image = bounded_by(IMAGE, "image", image::ensure(docker)).await;
+        let runner = RunnerId::current()?;
+        let run = format!("{what}-{}-{}", runner.pid, runner.start_ticks);
+        // There is no run folder; what revert would look for in it is then not there.
+        let folder = std::env::temp_dir().join(format!("gameday-{run}"));
+        Ok(Maker {
+            marks: RunMarks::new(&run, Kind::Run, folder)?,
+            image: image.map_err(|e| e.0)?,
+            // A loopback interface and nothing else.
+            network: "none".into(),
+            closed: AtomicBool::new(false),
+            docker: docker.clone(),
+        })
+    }
+
     /// A container with an agent's rights that tries what can be done with them. The engine
     /// removes it when it ends, whether or not we still live.
     pub async fn prober(&self) -> Result<String, String> {
@@ -290,10 +313,25 @@ impl Maker {
             auto_remove: Some(true),
             ..Self::host()
         };
-        let args = ["internal", "probe"].map(String::from);
         let env = format!("{}={}", facilities::CONFIG_VAR, facilities::HERE);
-        let body = Self::attached(self.body("probe", &args, vec![env], host), true);
-        self.create(&base_name(&self.marks), body).await
+        let name = base_name(&self.marks);
+        self.short_lived(&name, "probe", env, host, HashMap::new())
+            .await
+    }
+
+    /// A container with a single task of ours, by the name of its program.
+    pub async fn short_lived(
+        &self,
+        name: &str,
+        program: &str,
+        env: String,
+        host: HostConfig,
+        labels: HashMap<String, String>,
+    ) -> Result<String, String> {
+        let args = ["internal", program].map(String::from);
+        let mut body = Self::attached(self.body(program, &args, vec![env], host), true);
+        body.labels.get_or_insert_default().extend(labels);
+        self.create(name, body).await
     }
 
     /// The node's container in the agent's network namespace, with its volume.

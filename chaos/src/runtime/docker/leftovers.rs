@@ -3,7 +3,7 @@
 use super::adopted::undo;
 use super::attach::{Stderr, attach};
 use super::engine::{self, is_missing, status};
-use super::{bounded, containers, endpoints};
+use super::{bounded, containers, endpoints, volume};
 use crate::runtime::agent::{AgentAnswer, AgentRequest};
 use crate::runtime::control::Control;
 use crate::runtime::leftover::{Leftover, Thing};
@@ -192,30 +192,48 @@ async fn removed<F: Future<Output = Result<(), Refusal>>>(
     }
 }
 
+/// Removes a container as it is; fine if it is gone. `endpoint`: it holds one in a network, see
+/// [`endpoints`].
+pub(super) async fn remove_container(
+    docker: &Docker,
+    id: &str,
+    endpoint: bool,
+) -> Result<(), String> {
+    let options = RemoveContainerOptions {
+        force: true,
+        v: true,
+        link: false,
+    };
+    let ask = || async {
+        let _turn = match endpoint {
+            true => Some(endpoints::going().await),
+            false => None,
+        };
+        answered(docker.remove_container(id, Some(options.clone())).await)
+    };
+    removed(ask).await
+}
+
 /// Removes one thing; fine if it is gone. The agent of a container that is somebody else's goes
 /// when that is as it was, and not before: it has what is to be known for it.
 pub(super) async fn remove(docker: &Docker, thing: &Thing) -> Result<(), String> {
     match thing {
         Thing::Container { id, name } => {
-            if name.ends_with(containers::AGENT) {
+            // With an agent it goes when that has put its container back, at the same time.
+            if let Some(unit) = name.strip_suffix(containers::POWER) {
+                let agent = format!("{unit}{}", containers::AGENT);
+                if adopted_agent_is_there(docker, &agent).await? {
+                    return Ok(());
+                }
+                volume::back(docker, id).await?;
+            }
+            if let Some(unit) = name.strip_suffix(containers::AGENT) {
+                volume::back(docker, &format!("{unit}{}", containers::POWER)).await?;
                 for done in undo::release(docker, id).await.map_err(|e| e.0)? {
                     tracing::info!("{done}");
                 }
             }
-            let options = RemoveContainerOptions {
-                force: true,
-                v: true,
-                link: false,
-            };
-            let holds_an_endpoint = name.ends_with(containers::AGENT);
-            let ask = || async {
-                let _turn = match holds_an_endpoint {
-                    true => Some(endpoints::going().await),
-                    false => None,
-                };
-                answered(docker.remove_container(id, Some(options.clone())).await)
-            };
-            removed(ask).await
+            remove_container(docker, id, name.ends_with(containers::AGENT)).await
         }
         Thing::Volume(name) => {
             let options = RemoveVolumeOptions { force: false };
@@ -248,6 +266,11 @@ fn in_use(why: String, known: Option<usize>, since: Duration) -> Refusal {
         )),
         _ => Refusal::Busy(why),
     }
+}
+
+async fn adopted_agent_is_there(docker: &Docker, name: &str) -> Result<bool, String> {
+    let found = undo::inspect(docker, name).await;
+    Ok(found.map_err(|e| e.0)?.is_some())
 }
 
 /// Removes one thing on whatever engine answers.

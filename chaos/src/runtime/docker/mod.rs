@@ -33,6 +33,7 @@ mod rules;
 mod state;
 mod subnet;
 mod techniques;
+pub mod volume;
 
 pub use containers::subnet_is_free;
 pub use engine::{EngineDetails, EngineInfo, available, details};

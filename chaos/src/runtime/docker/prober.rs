@@ -3,12 +3,10 @@
 
 use super::attach::{Stderr, attach};
 use super::containers::Maker;
-use super::{IMAGE, bounded, bounded_by, containers, engine, image, leftovers};
+use super::{bounded, containers, engine, leftovers};
 use crate::runtime::control::lock;
 use crate::runtime::facilities::{Facilities, MAX_ANSWER};
 use crate::runtime::leftover::Thing;
-use crate::runtime::marks::{Kind, RunMarks, RunnerId};
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::sync::OnceCell;
@@ -30,19 +28,7 @@ pub async fn facilities() -> &'static Facilities {
 
 async fn probe() -> Result<Facilities, String> {
     let (docker, _) = engine::connect().await?;
-    let image = bounded_by(IMAGE, "image", image::ensure(&docker)).await;
-    let runner = RunnerId::current()?;
-    let run = format!("probe-{}-{}", runner.pid, runner.start_ticks);
-    // There is no run folder; what revert would look for in it is then not there.
-    let folder = std::env::temp_dir().join(format!("gameday-{run}"));
-    let maker = Maker {
-        marks: RunMarks::new(&run, Kind::Run, folder)?,
-        image: image.map_err(|e| e.0)?,
-        // A loopback interface and nothing else.
-        network: "none".into(),
-        closed: AtomicBool::new(false),
-        docker: docker.clone(),
-    };
+    let maker = Maker::alone(&docker, "probe").await?;
     let made = bounded("probe", maker.prober()).await.map_err(|e| e.0)?;
     let answer = tokio::time::timeout(ANSWER, ask(&maker, &made)).await;
     // The engine removes it at its end; one that never started, or hangs, has none.

@@ -51,8 +51,8 @@ pub fn consent(found: &Found, adopted: &BTreeSet<String>) -> Result<Consent, Ref
         }
         None => {}
     }
-    let names = project.into_iter().chain([found.name.as_str()]);
-    match names.filter(|name| adopted.contains(*name)).next() {
+    let mut names = project.into_iter().chain([found.name.as_str()]);
+    match names.find(|name| adopted.contains(*name)) {
         Some(name) => Ok(Consent::Typed(name.into())),
         None => Err(refuse("nobody has lent it to a game day".into(), help)),
     }

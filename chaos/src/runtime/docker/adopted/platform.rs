@@ -22,9 +22,10 @@ use crate::runtime::docker::peers::{Addresses, Peers};
 use crate::runtime::docker::pod::Pod;
 use crate::runtime::docker::rules::Rules;
 use crate::runtime::docker::techniques::Techniques;
+use crate::runtime::docker::volume::OwnDisk;
 use crate::runtime::docker::{
-    DockerRuntime, ENGINE, IMAGE, bounded, bounded_by, err, image, leftovers, limits, logs,
-    measure, probe,
+    DockerRuntime, ENGINE, Ends, IMAGE, bounded, bounded_by, err, image, leftovers, limits, logs,
+    measure, probe, volume,
 };
 use crate::runtime::files::{FilesAnswer, FilesRequest};
 use crate::runtime::limits::{Limits, Usage};
@@ -56,9 +57,25 @@ struct Adoptee {
     followed: Arc<Followed>,
     pod: Arc<Pod>,
     turn: Turn,
+    /// Its volumes that can lose power, or why they cannot.
+    disks: Result<Vec<OwnDisk>, String>,
 }
 
 impl Adoptee {
+    /// Its volumes that can lose power.
+    fn disks(&self) -> Result<&[OwnDisk], String> {
+        let name = &self.target.found.name;
+        match self.disks.as_deref() {
+            Ok([]) => Err(format!(
+                "{name} has no volume with a file system of its own: what it has not synced would \
+                 survive in the host's page cache, as after a kill; what helps: `gameday volume \
+                 create`"
+            )),
+            Ok(disks) => Ok(disks),
+            Err(why) => Err(format!("{name}: {why}")),
+        }
+    }
+
     fn allows(&self, part: Part) -> Result<(), RuntimeError> {
         match self.target.refusal(part) {
             Some(refusal) => Err(err(refusal.to_string())),
@@ -270,7 +287,9 @@ impl Adopted {
         // If it was started anew meanwhile, this is seen, and the agent follows.
         followed.joined(&target.found);
         followed.join(&self.docker, &self.rules, &pod).await?;
+        let disks = volume::disks(&self.docker, &target.found).await;
         Ok(Adoptee {
+            disks,
             turn: Turn::new(&target.unit),
             target,
             record,
@@ -312,6 +331,14 @@ impl Adopted {
     /// Whether these two are in a network together: there is a link between them, else not.
     pub fn are_linked(&self, from: &str, to: &str) -> bool {
         self.rules.addresses().reached(from, to).is_ok()
+    }
+
+    /// Why the power of a unit cannot be taken, if so.
+    ///
+    /// # Errors
+    /// The reason, and what helps.
+    pub fn can_lose_power(&self, unit: &str) -> Result<(), String> {
+        self.adoptee(unit).map_err(|e| e.0)?.disks().map(drop)
     }
 
     /// How the containers differ now from what they were.
@@ -362,7 +389,8 @@ impl Adopted {
         pod.ok_or_else(|| err(format!("there is no unit {unit}")))
     }
 
-    fn ends(&self, links: &[Link]) -> Result<Vec<(Arc<Pod>, Arc<Pod>)>, RuntimeError> {
+    /// Senders and receivers of these links.
+    fn ends(&self, links: &[Link]) -> Result<Vec<Ends>, RuntimeError> {
         let ends = |link: &Link| Ok((self.pod(&link.from)?, self.pod(&link.to)?));
         links.iter().map(ends).collect()
     }
@@ -540,12 +568,25 @@ impl Runtime for Adopted {
         })
     }
 
+    /// Its network falls silent, what it has on volumes of ours is shut down, and it is killed.
     fn power_off<'a>(&'a self, node: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
-            Err(err(format!(
-                "{node} has no volume with a file system of its own: what it has not synced would \
-                 survive in the host's page cache, as after a kill"
-            )))
+            let adoptee = self.adoptee(node)?;
+            let disks = adoptee.disks().map_err(err)?.to_vec();
+            adoptee.allows(Part::Ending)?;
+            self.silence(node).await?;
+            let maker = self.maker.clone();
+            self.act(
+                node,
+                Part::Ending,
+                "power-off",
+                |life, adoptee| async move {
+                    let (unit, id) = (&adoptee.target.unit, &adoptee.target.found.id);
+                    volume::off(&maker, unit, id, &disks).await.map_err(err)?;
+                    life.kill().await
+                },
+            )
+            .await
         })
     }
 
@@ -559,8 +600,15 @@ impl Runtime for Adopted {
                 .map_err(late)?
                 .map_err(err)?;
             self.act(node, Part::Ending, "start", |life, adoptee| {
+                let power = adoptee.disks().is_ok().then(|| {
+                    let helper = volume::helper(&self.maker, &adoptee.target.unit);
+                    (self.maker.docker.clone(), helper)
+                });
                 let follows = self.following(adoptee);
                 async move {
+                    if let Some((docker, helper)) = power {
+                        volume::back(&docker, &helper).await.map_err(err)?;
+                    }
                     life.start().await?;
                     follows.await
                 }

@@ -54,7 +54,7 @@ fn steps(before: &Before, now: &Found) -> Vec<Step> {
 ///
 /// # Errors
 /// The engine does not answer.
-pub(super) async fn inspect(
+pub(in crate::runtime::docker) async fn inspect(
     docker: &Docker,
     id: &str,
 ) -> Result<Option<ContainerInspectResponse>, RuntimeError> {
