@@ -9,6 +9,9 @@ use std::collections::{BTreeSet, HashSet};
 
 #[derive(Clone, Debug)]
 enum Op {
+    Write(i64),
+    Read(Option<i64>),
+    Cas(Option<i64>, i64),
     Put(String),
     Append(String),
     Get(String),
@@ -31,6 +34,7 @@ struct Call {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct State {
+    value: Option<i64>,
     text: String,
     set: BTreeSet<i64>,
     sum: i64,
@@ -41,6 +45,12 @@ struct State {
 fn apply(op: &Op, state: &State) -> Option<State> {
     let mut next = state.clone();
     match op {
+        Op::Write(v) => next.value = Some(*v),
+        Op::Read(v) => return (*v == state.value).then_some(next),
+        Op::Cas(expected, new) => {
+            next.value = Some(*new);
+            return (*expected == state.value).then_some(next);
+        }
         Op::Put(s) => next.text = s.clone(),
         Op::Append(s) => next.text.push_str(s),
         Op::Get(s) => return (*s == state.text).then_some(next),
@@ -94,6 +104,16 @@ fn log(calls: &[Call]) -> Log {
     for (i, c) in (0u64..).zip(calls) {
         let elements: Vec<i64>;
         let act = match &c.op {
+            Op::Write(v) => Act::Write(*v),
+            Op::Read(found) => Act::Read {
+                strong: true,
+                found: *found,
+            },
+            Op::Cas(expected, new) => Act::Cas {
+                expected: *expected,
+                new: *new,
+                found: None,
+            },
             Op::Put(s) => Act::Put(s),
             Op::Append(s) => Act::Append(s),
             Op::Get(s) => Act::Get(s),
@@ -147,7 +167,7 @@ fn history(seed: u64, draw: fn(&mut Random, u64, &State) -> Op) -> Vec<Call> {
             false => state.clone(),
         };
         let op = draw(&mut r, i, &seen);
-        let pure = matches!(op, Op::Get(_) | Op::ReadSet(_) | Op::Sum(_));
+        let pure = matches!(op, Op::Read(_) | Op::Get(_) | Op::ReadSet(_) | Op::Sum(_));
         let unknown = !pure && r.chance(0.15);
         let op = match op {
             Op::Add(delta, _) if unknown => Op::Add(delta, None),
@@ -212,8 +232,13 @@ fn agree(draw: fn(&mut Random, u64, &State) -> Op) {
         let found = verdict(&calls, "linearizability");
         if found == Some(Verdict::Unknown) {
             // Nothing says what it found.
-            let reads =
-                |c: &Call| c.finish.is_some() && matches!(c.op, Op::Get(_) | Op::ReadSet(_));
+            let finds = |c: &Call| {
+                matches!(
+                    c.op,
+                    Op::Read(_) | Op::Cas(..) | Op::Get(_) | Op::ReadSet(_)
+                )
+            };
+            let reads = |c: &Call| c.finish.is_some() && finds(c);
             assert!(!calls.iter().any(reads), "{calls:#?}");
             continue;
         }
@@ -225,6 +250,20 @@ fn agree(draw: fn(&mut Random, u64, &State) -> Op) {
         if truth { ok += 1 } else { bad += 1 }
     }
     assert!(ok > 1000 && bad > 400, "{ok} legal, {bad} not");
+}
+
+/// Few values, so that it is never known which write a read found.
+#[test]
+fn registers_of_repeated_values_and_oracle_agree() {
+    agree(|r, _, s| match r.below(4) {
+        0 | 1 => Op::Write(r.below(3) as i64),
+        _ => Op::Read(s.value),
+    });
+    agree(|r, _, s| match r.below(6) {
+        0 | 1 => Op::Write(r.below(2) as i64),
+        2 => Op::Cas(s.value, r.below(3) as i64),
+        _ => Op::Read(s.value),
+    });
 }
 
 #[test]
