@@ -309,7 +309,7 @@ mod tests {
     use std::io::BufRead;
 
     /// Enough for several frames of a packed history.
-    const WRITES: u64 = 15_000;
+    const WRITES: u64 = 25_000;
 
     fn events() -> Vec<Event> {
         let write = |i: u64| Operation {
