@@ -309,7 +309,7 @@ mod tests {
     use std::io::BufRead;
 
     /// Enough for several frames of a packed history.
-    const WRITES: u64 = 15_000;
+    const WRITES: u64 = 25_000;
 
     fn events() -> Vec<Event> {
         let write = |i: u64| Operation {
@@ -364,7 +364,7 @@ mod tests {
             stdin: Box::new(tokio::io::sink()),
             stdout: Box::new(std::io::Cursor::new(said)),
         };
-        let canary = recorder.attach("canary-a", instrument);
+        let mut canary = recorder.attach("canary-a", instrument);
         let limit = Duration::from_secs(60);
         canary
             .wait("over", limit, |p| p.ended.is_some())
@@ -396,7 +396,8 @@ mod tests {
         };
         let gameday_end = 2 * WRITES;
         assert_eq!(end, &HistoryLine::End { gameday_end });
-        let same = |(line, event): (_, &Event)| *line == HistoryLine::Event(event.clone());
+        let same =
+            |(line, event): (&HistoryLine, &Event)| *line == HistoryLine::Event(event.clone());
         assert!(back.len() == events.len() && back.iter().zip(&events).all(same));
 
         // What a power failure leaves is read as far as it goes.

@@ -27,7 +27,7 @@ fn a_byte_order_mark_changes_nothing() {
         assert_eq!(errors(&format!("\u{feff}{text}")), errors(text));
     }
     let text = "[playbook]\ntitle = \"t\"\n[[step]]\nname = \"s\"\nfault = \"kill\"\n\
-                target = { az = \"b\" }\nat = \"0s\"\n";
+                target = { az = \"b\" }\nat = \"0s\"\nfor = \"5s\"\n";
     let plain = Playbook::parse("p.toml", text).unwrap();
     let marked = Playbook::parse("p.toml", &format!("\u{feff}{text}")).unwrap();
     assert_eq!(marked, plain);

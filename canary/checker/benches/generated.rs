@@ -31,6 +31,13 @@ fn main() {
             2_000,
         ),
         (
+            "registers of 20 values, 1 key",
+            Keys::Registers(20),
+            1,
+            20,
+            2_000,
+        ),
+        (
             "registers of 5 values, 100 keys",
             Keys::Registers(5),
             100,

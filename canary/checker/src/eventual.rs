@@ -36,6 +36,9 @@ use gameday_record::verdict::Check;
 ///
 /// v itself is found again and again while it is the newest, so s(v) > f(v):
 /// were it not left out, its age would be taken for staleness.
+///
+/// Where values repeat, it is not known which version a read found: how old it
+/// was is not judged, and said to be so.
 #[derive(Debug)]
 pub(crate) struct EventualReads {
     findings: Findings,
@@ -193,10 +196,17 @@ impl EventualReads {
         if self.judged == 0 {
             self.findings.unknown("no eventual read succeeded");
         }
-        let examined = format!(
-            "{} eventual reads, {} of them stale. {sessions}",
+        let mut examined = format!(
+            "{} eventual reads, {} of them stale",
             self.judged, self.stale
         );
+        let unplaced = self.judged - self.versions.len() as u64;
+        if unplaced > 0 {
+            examined.push_str(&format!(
+                "; of {unplaced} it is not known how old what they found was"
+            ));
+        }
+        examined.push_str(&format!(". {sessions}"));
         let mut measures = Vec::new();
         if log.clock == Clock::Nanoseconds {
             measures.push(measure("staleness of eventual reads", "ms", self.ages));

@@ -9,16 +9,21 @@
 //! none is left, no order explains the history, and the operation that
 //! returned is the first to prove it.
 //!
-//! Three reductions of ours keep the frontier small:
+//! Four reductions of ours keep the frontier small:
 //!
 //! 1. An operation that changes nothing (a read, a failed conditional write)
 //!    takes effect as soon as it can: waiting gains nothing.
 //! 2. Of identical open operations the one that returns first takes effect
 //!    first, those of unknown outcome last and as they were invoked: which of
 //!    them it was cannot be told, and this order leaves the most room.
-//! 3. Of two configurations that differ only in the unknown writes that they
-//!    used, the one that used fewer can do all that the other can. Only
-//!    minimal sets are kept, and explored in order of their size.
+//! 3. A write can take effect right before another one, where nobody sees it.
+//!    So whenever one is seen, all other open ones may return: it is decided
+//!    later, at the latest when they do, whether they are seen themselves. What
+//!    is seen is so because an operation waits for it, or because it returns.
+//! 4. Of two configurations in one state, the one in which more operations may
+//!    return, and fewer were seen and are used up, can do all that the other
+//!    can. Only such are kept, and explored in order of the unknown writes that
+//!    they used.
 //!
 //! Both searches look at the same configurations. In depth a legal history is
 //! mostly explained at once, where in breadth all that could also have been is
@@ -343,27 +348,24 @@ struct Search<'a, const W: usize> {
     /// Open operations that change nothing, and those that may, by rank.
     pure: Vec<u32>,
     effectful: Vec<u32>,
+    /// Open writes of known outcome.
+    writes: Mask<W>,
 }
 
 impl<'a, const W: usize> Search<'a, W> {
     fn new(plan: &'a Plan, states: States) -> Self {
-        let start = Configuration {
-            point: 0,
-            state: plan.initial,
-            done: Mask::EMPTY,
-            used: Mask::EMPTY,
-        };
         Search {
             plan,
             states,
             classes: Classes::new(plan),
-            frontier: vec![start],
+            frontier: vec![Configuration::first(plan.initial)],
             next: Antichains::new(),
             seen: Antichains::new(),
             queue: Vec::new(),
             queued: 0,
             pure: Vec::new(),
             effectful: Vec::new(),
+            writes: Mask::EMPTY,
         }
     }
 
@@ -379,6 +381,9 @@ impl<'a, const W: usize> Search<'a, W> {
                         let at = self.effectful.partition_point(|o| rank(o) < rank(&op));
                         self.effectful.insert(at, op);
                     }
+                    if self.plan.hides(op) {
+                        self.writes.insert(self.plan.slot[op as usize]);
+                    }
                 }
                 Event::Return(op) => {
                     if let Err(e) = self.complete(op, budget) {
@@ -391,6 +396,7 @@ impl<'a, const W: usize> Search<'a, W> {
                     }
                     self.pure.retain(|o| *o != op);
                     self.effectful.retain(|o| *o != op);
+                    self.writes.remove(self.plan.slot[op as usize]);
                     explained += 1;
                 }
             }
@@ -402,8 +408,12 @@ impl<'a, const W: usize> Search<'a, W> {
     fn complete(&mut self, op: u32, budget: &mut Budget) -> Result<(), Exhausted> {
         self.next.clear();
         self.seen.clear();
-        for c in std::mem::take(&mut self.frontier) {
+        for mut c in std::mem::take(&mut self.frontier) {
             budget.spend()?;
+            self.meet(&mut c);
+            if c.met.has(self.plan.slot[op as usize]) {
+                self.next(c, op);
+            }
             self.put(c, op);
         }
         let mut level = 0;
@@ -421,55 +431,54 @@ impl<'a, const W: usize> Search<'a, W> {
             for i in 0..self.effectful.len() {
                 let e = self.effectful[i];
                 budget.spend()?;
-                if let Some(further) = self.extend(&c, e) {
+                if let Some(mut further) = self.extend(&c, e, op) {
+                    self.meet(&mut further);
                     self.put(further, op);
                 }
             }
         }
-        for ((point, state, done), sets) in self.next.map.drain() {
-            let all = sets.into_iter().map(|used| Configuration {
-                point,
-                state,
-                done,
-                used,
-            });
-            self.frontier.extend(all);
-        }
+        self.frontier.extend(self.next.drain());
         Ok(())
     }
 
-    fn extend(&mut self, c: &Configuration<W>, e: u32) -> Option<Configuration<W>> {
+    /// The configuration after `e` is seen to take effect, if that is of use
+    /// to anybody but `op`, which is about to return.
+    fn extend(&mut self, c: &Configuration<W>, e: u32, op: u32) -> Option<Configuration<W>> {
         let plan = self.plan;
         let slot = plan.slot[e as usize];
-        if c.done.has(slot) || c.used.has(slot) {
+        if c.took(slot) {
             return None;
         }
         if !self.classes.first(plan.class[e as usize]) {
             return None;
         }
-        let step = plan.steps[e as usize];
-        let state = step.apply(c.state, &mut self.states)?;
-        let mut further = Configuration { state, ..*c };
-        if plan.unknown[e as usize] {
-            further.used.insert(slot);
-        } else {
-            further.done.insert(slot);
+        let state = plan.steps[e as usize].apply(c.state, &mut self.states)?;
+        if e != op && !plan.of_use(e, state, c, &self.pure, &self.effectful) {
+            return None;
         }
-        Some(further)
+        Some(plan.seen(c, e, state, &self.writes))
     }
 
-    /// Lets everything that changes nothing take effect where it can; then
-    /// files the configuration as one that has `op` behind it, or that must go on.
-    fn put(&mut self, mut c: Configuration<W>, op: u32) {
+    /// Lets everything that changes nothing take effect where it can.
+    fn meet(&self, c: &mut Configuration<W>) {
         for p in &self.pure {
             if self.plan.steps[*p as usize].holds(c.state) {
-                c.done.insert(self.plan.slot[*p as usize]);
+                c.met.insert(self.plan.slot[*p as usize]);
             }
         }
-        let slot = self.plan.slot[op as usize];
-        if c.done.has(slot) {
-            c.done.remove(slot);
-            self.next.insert(&c);
+    }
+
+    /// Files a configuration in which `op` may return.
+    fn next(&mut self, mut c: Configuration<W>, op: u32) {
+        c.release(self.plan.slot[op as usize]);
+        self.next.insert(&c);
+    }
+
+    /// Files a configuration that has `op` behind it, or one that must go on
+    /// or can: a write that nobody saw may yet be seen.
+    fn put(&mut self, c: Configuration<W>, op: u32) {
+        if self.plan.over(&c, op) {
+            self.next(c, op);
         } else if self.seen.insert(&c) {
             let level = c.used.count();
             if self.queue.len() <= level {

@@ -264,7 +264,7 @@ impl Judge {
         };
         for violation in &found.kept {
             let violates = match violation.kind {
-                Kind::FutureRead => Model::LinearizabilityAtLeast,
+                Kind::FutureRead | Kind::StaleRead => Model::LinearizabilityAtLeast,
                 _ => Model::ReadCommitted,
             };
             self.order

@@ -144,15 +144,22 @@ fn hard(keys: u64) -> Log {
             push(&mut log, process, &key, (10 * i, 10 * i + 5), act);
         }
         let end = 1_000_000;
+        push(&mut log, process, &key, (end, end + 10), Act::Write(100));
+        // From each of six values to another, but no trail takes all.
         for i in 0..60 {
-            let act = Act::Write(100 + i as i64 % 30);
-            push(&mut log, process + i, &key, (end + i, end + 1000 + i), act);
-        }
-        // One of them was the last, but not both.
-        for (at, found) in [(2000, Some(129)), (2010, Some(128))] {
-            let strong = true;
-            let read = Act::Read { strong, found };
-            push(&mut log, process, &key, (end + at, end + at + 1), read);
+            let (from, by) = (i as i64 % 6, 1 + i as i64 / 6 % 3);
+            let to = if i < 12 && from == 0 {
+                3
+            } else {
+                (from + by) % 6
+            };
+            let act = Act::Cas {
+                expected: Some(100 + from),
+                new: 100 + to,
+                found: None,
+            };
+            let span = (end + 20 + i, end + 1000 + i);
+            push(&mut log, process + i, &key, span, act);
         }
     }
     log

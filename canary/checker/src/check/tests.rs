@@ -138,8 +138,9 @@ fn generated_histories_are_decided_with_little_work() {
     }
 }
 
-/// Writes that all overlap, and two reads after them that cannot both be
-/// right: every set of the writes has to be tried.
+/// Changes that all overlap, from one of six values to another, two more of
+/// them from the first value than to it: no trail takes all, and every set of
+/// them has to be tried.
 fn hard(log: &mut Log, key: &str, from: u64) {
     let mut push = |process: u64, start: u64, finish: u64, act: Act<'_>| {
         let push = Push {
@@ -157,12 +158,20 @@ fn hard(log: &mut Log, key: &str, from: u64) {
         };
         log.push(&push).expect("small");
     };
+    push(from, 0, 10, Act::Write(0));
     for i in 0..60 {
-        push(from + i, i, 1000 + i, Act::Write(i as i64 % 30));
-    }
-    for (at, found) in [(2000, 29), (2010, 28)] {
-        let (strong, found) = (true, Some(found));
-        push(from + 70, at, at + 1, Act::Read { strong, found });
+        let (value, by) = (i % 6, 1 + i / 6 % 3);
+        let to = if i < 12 && value == 0 {
+            3
+        } else {
+            (value + by) % 6
+        };
+        let change = Act::Cas {
+            expected: Some(value),
+            new: to,
+            found: None,
+        };
+        push(from + i as u64, 20 + i as u64, 1000 + i as u64, change);
     }
 }
 
@@ -171,17 +180,22 @@ fn hard(log: &mut Log, key: &str, from: u64) {
 fn a_hard_key_starves_no_other() {
     let mut log = Log::default();
     hard(&mut log, "hard", 0);
-    let of = Calls {
-        seed: 3,
-        keys_hold: Keys::Registers(3),
-        keys: 1,
-        clients: 12,
-        operations: 400,
-        broken: false,
-    };
     let checks = |log: &Log| check_within(log, Budget::unlimited().steps(3_000_000), 1);
-    // A key that one slice is not enough for.
-    let only = generate::calls(&of).expect("small");
+    // A key that one slice is not enough for: in depth and in breadth it is less than this.
+    let slice = |log: &Log| check_within(log, Budget::unlimited().steps(60_000), 1);
+    let only = (0..200).find_map(|seed| {
+        let of = Calls {
+            seed,
+            keys_hold: Keys::Registers(30),
+            keys: 1,
+            clients: 50,
+            operations: 800,
+            broken: false,
+        };
+        let only = generate::calls(&of).expect("small");
+        (slice(&only)[0].verdict == Verdict::Unknown).then_some(only)
+    });
+    let only = only.expect("there are such");
     let mut with = log.clone();
     for at in 0..only.len() as u32 {
         let e = only.entry(at);

@@ -4,8 +4,9 @@
 //! After J. Wing and C. Gong, "Testing and verifying concurrent objects" (J.
 //! Parallel Distrib. Comput. 1993), with the cache of G. Lowe: a configuration
 //! that led nowhere is not followed again, nor one that it dominates.
-//! Operations take effect as late as they can, and what the operation that
-//! returns next waits for is tried first, so that a legal history is mostly
+//! Operations take effect as late as they can, what the operation that returns
+//! next waits for is tried first, and a write that returns is hidden if the
+//! next read wants what is there already: so a legal history is mostly
 //! explained without a wrong turn.
 
 use super::plan::{Classes, Event, Plan, Step};
@@ -15,7 +16,7 @@ use super::{Answer, Why};
 use crate::budget::{Budget, Exhausted};
 
 /// What is open when an operation returns.
-struct Point {
+struct Point<const W: usize> {
     op: u32,
     /// In [`Depth::open`]: those that change nothing, then those that do, by rank.
     first: u32,
@@ -23,13 +24,28 @@ struct Point {
     end: u32,
     /// Operations of unknown outcome that had been invoked.
     unknowns: u32,
+    /// Open writes of known outcome.
+    writes: Mask<W>,
+}
+
+/// So many returns are looked at for one that waits.
+const SOON: usize = 64;
+
+/// A way on from a configuration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Nobody saw the write that returns.
+    Hidden,
+    /// What the operation that returns waits for.
+    Direct,
+    /// What others wait for, first.
+    Chain,
 }
 
 /// A configuration and the next choice to be tried in it.
 struct Frame<const W: usize> {
     configuration: Configuration<W>,
-    /// Whether what the returning operation waits for was tried already.
-    second: bool,
+    ways: &'static [Way],
     next: u32,
 }
 
@@ -37,7 +53,7 @@ struct Frame<const W: usize> {
 pub(super) struct Depth<'a, const W: usize> {
     plan: &'a Plan,
     states: States,
-    points: Vec<Point>,
+    points: Vec<Point<W>>,
     open: Vec<u32>,
     unknowns: Vec<u32>,
     stack: Vec<Frame<W>>,
@@ -65,6 +81,7 @@ impl<'a, const W: usize> Depth<'a, W> {
             furthest: 0,
         };
         let (mut pure, mut effectful): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
+        let mut writes = Mask::EMPTY;
         let rank = |op: &u32| plan.rank[*op as usize];
         for event in &plan.events {
             match *event {
@@ -73,6 +90,9 @@ impl<'a, const W: usize> Depth<'a, W> {
                 Event::Invoke(op) => {
                     let at = effectful.partition_point(|o| rank(o) < rank(&op));
                     effectful.insert(at, op);
+                    if plan.hides(op) {
+                        writes.insert(plan.slot[op as usize]);
+                    }
                 }
                 Event::Return(op) => {
                     budget.spend()?;
@@ -86,7 +106,9 @@ impl<'a, const W: usize> Depth<'a, W> {
                         effectful: middle,
                         end: depth.open.len() as u32,
                         unknowns: depth.unknowns.len() as u32,
+                        writes,
                     });
+                    writes.remove(plan.slot[op as usize]);
                     pure.retain(|o| *o != op);
                     effectful.retain(|o| *o != op);
                     budget.holds(depth.bytes())?;
@@ -98,13 +120,7 @@ impl<'a, const W: usize> Depth<'a, W> {
 
     /// Searches until it knows or the budget runs out.
     pub fn run(mut self, budget: &mut Budget) -> Answer {
-        let start = Configuration {
-            point: 0,
-            state: self.plan.initial,
-            done: Mask::EMPTY,
-            used: Mask::EMPTY,
-        };
-        let found = self.search(start, budget);
+        let found = self.search(Configuration::first(self.plan.initial), budget);
         let at = self.points.get(self.furthest as usize).map(|p| p.op);
         match (found, at) {
             (Ok(true), _) | (Ok(false), None) => Answer::Linearizable,
@@ -118,7 +134,7 @@ impl<'a, const W: usize> Depth<'a, W> {
     }
 
     fn search(&mut self, start: Configuration<W>, budget: &mut Budget) -> Result<bool, Exhausted> {
-        if self.enter(start, budget)? {
+        if self.enter(start, true, budget)? {
             return Ok(true);
         }
         while let Some(mut frame) = self.stack.pop() {
@@ -126,9 +142,10 @@ impl<'a, const W: usize> Depth<'a, W> {
             let Some(further) = self.choose(&mut frame, budget)? else {
                 continue;
             };
+            let returned = further.point > frame.configuration.point;
             self.stack.push(frame);
             budget.holds(self.bytes())?;
-            if self.enter(further, budget)? {
+            if self.enter(further, returned, budget)? {
                 return Ok(true);
             }
         }
@@ -136,32 +153,61 @@ impl<'a, const W: usize> Depth<'a, W> {
     }
 
     /// Goes on from a configuration as far as there is no choice; true at the
-    /// end of the history. Where there is one it is left on the stack.
-    fn enter(&mut self, mut c: Configuration<W>, budget: &mut Budget) -> Result<bool, Exhausted> {
+    /// end of the history. Where there is one it is left on the stack. `fresh`:
+    /// nothing was tried yet at this return.
+    fn enter(
+        &mut self,
+        mut c: Configuration<W>,
+        mut fresh: bool,
+        budget: &mut Budget,
+    ) -> Result<bool, Exhausted> {
         let plan = self.plan;
         while let Some(point) = self.points.get(c.point as usize) {
             budget.spend()?;
             for p in &self.open[point.first as usize..point.effectful as usize] {
                 if plan.steps[*p as usize].holds(c.state) {
-                    c.done.insert(plan.slot[*p as usize]);
+                    c.met.insert(plan.slot[*p as usize]);
                 }
             }
-            let slot = plan.slot[point.op as usize];
-            if !c.done.has(slot) {
+            if !plan.over(&c, point.op) {
+                let ways = match fresh && c.met.has(plan.slot[point.op as usize]) {
+                    false => &[Way::Direct, Way::Chain][..],
+                    true if self.wanted(&c) => &[Way::Hidden, Way::Direct, Way::Chain],
+                    true => &[Way::Direct, Way::Hidden, Way::Chain],
+                };
                 if self.seen.insert(&c) {
                     self.stack.push(Frame {
                         configuration: c,
-                        second: false,
+                        ways,
                         next: 0,
                     });
                 }
                 return Ok(false);
             }
-            c.done.remove(slot);
-            c.point += 1;
-            self.furthest = self.furthest.max(c.point);
+            self.pass(&mut c);
+            fresh = true;
         }
         Ok(true)
+    }
+
+    /// Whether the next read that returns and has found nothing yet finds the
+    /// state as it is.
+    fn wanted(&self, c: &Configuration<W>) -> bool {
+        let plan = self.plan;
+        let soon = self.points[c.point as usize..].iter().take(SOON);
+        let mut soon = soon.map(|p| p.op as usize);
+        let waits =
+            |op: &usize| matches!(plan.steps[*op], Step::Is(_)) && !c.met.has(plan.slot[*op]);
+        let next = soon.find(waits);
+        next.is_some_and(|op| plan.steps[op].holds(c.state))
+    }
+
+    /// Moves over a return.
+    fn pass(&mut self, c: &mut Configuration<W>) {
+        let op = self.points[c.point as usize].op;
+        c.release(self.plan.slot[op as usize]);
+        c.point += 1;
+        self.furthest = self.furthest.max(c.point);
     }
 
     /// The next way on from a configuration.
@@ -173,6 +219,7 @@ impl<'a, const W: usize> Depth<'a, W> {
         let plan = self.plan;
         let c = frame.configuration;
         let point = &self.points[c.point as usize];
+        let pure = &self.open[point.first as usize..point.effectful as usize];
         let certain = &self.open[point.effectful as usize..point.end as usize];
         let unknown = &self.unknowns[..point.unknowns as usize];
         let awaited = plan.steps[point.op as usize];
@@ -180,13 +227,19 @@ impl<'a, const W: usize> Depth<'a, W> {
             return Ok(None);
         }
         let waits = awaited.pure() || matches!(awaited, Step::Cas(..));
-        loop {
+        while let Some((&way, rest)) = frame.ways.split_first() {
+            if way == Way::Hidden {
+                frame.ways = rest;
+                let mut further = c;
+                self.pass(&mut further);
+                return Ok(Some(further));
+            }
             self.classes.walk();
             let all = certain.iter().chain(unknown);
             for (i, &e) in (0u32..).zip(all) {
                 let at = e as usize;
                 let slot = plan.slot[at];
-                if c.done.has(slot) && !plan.unknown[at] || c.used.has(slot) {
+                if c.took(slot) {
                     continue;
                 }
                 if !self.classes.first(plan.class[at]) || i < frame.next {
@@ -197,30 +250,29 @@ impl<'a, const W: usize> Depth<'a, W> {
                     continue;
                 };
                 let direct = e == point.op || waits && awaited.holds(state);
-                if direct == frame.second {
+                if direct != (way == Way::Direct) {
+                    continue;
+                }
+                if !direct
+                    && !plan.of_use(e, state, &c, pure, certain)
+                    && !plan.of_use(e, state, &c, &[], unknown)
+                {
                     continue;
                 }
                 frame.next = i + 1;
-                let mut further = Configuration { state, ..c };
-                match plan.unknown[at] {
-                    true => further.used.insert(slot),
-                    false => further.done.insert(slot),
-                }
-                return Ok(Some(further));
+                return Ok(Some(plan.seen(&c, e, state, &point.writes)));
             }
-            if frame.second {
-                return Ok(None);
-            }
-            frame.second = true;
+            frame.ways = rest;
             frame.next = 0;
         }
+        Ok(None)
     }
 
     /// About what is held at the moment.
     fn bytes(&self) -> usize {
         let one = size_of::<Configuration<W>>();
         Plan::bytes(self.plan.steps.len())
-            + self.points.len() * size_of::<Point>()
+            + self.points.len() * size_of::<Point<W>>()
             + (self.open.len() + self.unknowns.len()) * size_of::<u32>()
             + self.seen.len * (2 * one + 64)
             + self.stack.len() * size_of::<Frame<W>>()

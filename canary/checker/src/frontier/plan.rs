@@ -1,5 +1,6 @@
 //! A history, prepared for the search.
 
+use super::sets::{Configuration, Mask};
 use super::states::States;
 use crate::budget::{Budget, Exhausted};
 use crate::register::{Action, Operations, Value};
@@ -71,6 +72,8 @@ pub(super) struct Plan {
     /// then those of unknown outcome as they were invoked.
     pub rank: Vec<u32>,
     pub slots: usize,
+    /// Whether any operation changes the state depending on it.
+    changes: bool,
 }
 
 impl Plan {
@@ -158,9 +161,83 @@ impl Plan {
             classes: 0,
             rank: vec![0; n],
             slots: 0,
+            changes: false,
         };
+        let changes = |s: &Step| matches!(s, Step::Cas(..) | Step::Grow(_));
+        plan.changes = plan.steps.iter().any(changes);
         plan.order_events(ops, budget)?;
         Ok(plan)
+    }
+
+    /// Whether it can take effect where nobody sees it.
+    pub fn hides(&self, op: u32) -> bool {
+        matches!(self.steps[op as usize], Step::Write(_)) && !self.unknown[op as usize]
+    }
+
+    /// Whether nothing is left to be tried before `op` returns.
+    pub fn over<const W: usize>(&self, c: &Configuration<W>, op: u32) -> bool {
+        let slot = self.slot[op as usize];
+        match self.hides(op) {
+            true => c.spent.has(slot),
+            false => c.met.has(slot),
+        }
+    }
+
+    /// Whether anybody waits for the state that `e` makes, now: one of the
+    /// `pure` operations, or of the `effectful` ones. What nobody waits for now
+    /// can as well be seen later.
+    pub fn of_use<const W: usize>(
+        &self,
+        e: u32,
+        state: u32,
+        c: &Configuration<W>,
+        pure: &[u32],
+        effectful: &[u32],
+    ) -> bool {
+        if !matches!(self.steps[e as usize], Step::Write(_)) {
+            return true;
+        }
+        let waits = |p: &u32| {
+            let slot = self.slot[*p as usize];
+            self.steps[*p as usize].holds(state) && !c.met.has(slot)
+        };
+        let changes = |o: &u32| {
+            let slot = self.slot[*o as usize];
+            match self.steps[*o as usize] {
+                Step::Cas(expected, _) => expected == state && !c.took(slot),
+                Step::Grow(_) => !c.took(slot),
+                _ => false,
+            }
+        };
+        pure.iter().any(waits) || self.changes && effectful.iter().any(changes)
+    }
+
+    /// The configuration after `e` is seen to take effect; `writes`: those that
+    /// can have been hidden by it if it is one.
+    pub fn seen<const W: usize>(
+        &self,
+        c: &Configuration<W>,
+        e: u32,
+        state: u32,
+        writes: &Mask<W>,
+    ) -> Configuration<W> {
+        let at = e as usize;
+        let slot = self.slot[at];
+        let mut further = Configuration { state, ..*c };
+        let write = matches!(self.steps[at], Step::Write(_));
+        if write {
+            further.met.include(writes);
+        }
+        if self.unknown[at] {
+            further.used.insert(slot);
+            return further;
+        }
+        further.met.insert(slot);
+        match write {
+            true => further.spent.insert(slot),
+            false => further.changed.insert(slot),
+        }
+        further
     }
 
     /// About what a plan of so many operations needs while it is made.

@@ -137,6 +137,33 @@ fn broken_preconditions_are_unknown_never_a_violation() {
     }
 }
 
+/// A read has no effect that could still come, and hinders nobody.
+#[test]
+fn a_process_goes_on_after_a_read_of_unknown_outcome() {
+    let gone_on = |from| {
+        let mut s = Script::default();
+        s.write(0, 10, 1);
+        s.add(20, Some(30), read(true), unknown());
+        s.read(from, 50, 1);
+        for op in &mut s.operations {
+            op.process = 7;
+        }
+        s
+    };
+    passes(&gone_on(30).check("linearizability"));
+    undecided(
+        &gone_on(29).check("linearizability"),
+        "outcome of its last call is unknown",
+    );
+    // One that never returned is still open.
+    let mut open = gone_on(40);
+    open.operations[1].returned = None;
+    undecided(
+        &open.check("linearizability"),
+        "outcome of its last call is unknown",
+    );
+}
+
 #[test]
 fn a_process_may_call_again_in_the_instant_of_its_return() {
     let mut s = Script::default();
