@@ -3,7 +3,7 @@
 //! down and what was measured is judged and rendered.
 
 use crate::alarms::Alarms;
-use crate::cli::RunArgs;
+use crate::cli::{HistoryChoice, RunArgs};
 use crate::exit::Exit;
 use crate::live::Live;
 use crate::prepare::{Prepared, prepare, stage};
@@ -148,7 +148,11 @@ pub async fn main(args: RunArgs) -> Exit {
         forgotten: None,
     };
     let opened = write_json(&folder.run_json(), &info).and_then(|()| {
-        let history = folder.new_history(is_long(&prepared));
+        let packed = match args.history {
+            None => is_long(&prepared),
+            Some(choice) => choice == HistoryChoice::Packed,
+        };
+        let history = folder.new_history(packed);
         let fold = Fold::bounded(look_back(&prepared).as_secs());
         let fold = fold.with(Patience::of(&info.workload));
         Recorder::create(&history, header, fold, recording.clone())
@@ -630,7 +634,8 @@ fn look_back(prepared: &Prepared) -> Duration {
     prepared.plan.baseline.within + timeout + Duration::from_secs(60)
 }
 
-/// Operations from which a run's history is packed: some 270 MB of plain lines.
+/// Operations from which a run's history is packed, if nobody says how it is to be: some 270 MB
+/// of plain lines.
 const LONG: f64 = 1e6;
 
 /// Whether so many operations are planned that the history is packed.

@@ -14,6 +14,7 @@ mod clocks;
 mod day;
 mod docker;
 mod doctor;
+mod histories;
 mod killed;
 mod links;
 mod output;

@@ -123,6 +123,7 @@ fn info(size: &Size, day: &Day, seed: u64) -> RunInfo {
             rule: AlarmRule::default(),
             stop: false,
             expect: (size.injections > 0).then_some(true),
+            within_ms: None,
         }],
         versions: Versions {
             gameday: env!("CARGO_PKG_VERSION").into(),
