@@ -77,6 +77,14 @@ pub enum TrafficChoice {
     Nfqueue,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HistoryChoice {
+    /// Lines of JSON: history.jsonl
+    Plain,
+    /// The same lines in less room: history.jsonl.zst
+    Packed,
+}
+
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// The playbook, a TOML file
@@ -104,6 +112,9 @@ pub struct RunArgs {
     /// IPv4 network of the docker runtime (default: the playbook's, else 198.18.0.0/16)
     #[arg(long, value_name = "CIDR")]
     pub subnet: Option<String>,
+    /// How the history is written (default: packed if more than a million operations are planned)
+    #[arg(long, value_enum)]
+    pub history: Option<HistoryChoice>,
     /// Plain lines instead of a live view, even on a terminal
     #[arg(long)]
     pub plain: bool,

@@ -100,6 +100,21 @@ attempts = 0
             "7:12 'attempts' is a whole number from 1 to 10",
         ]
     );
+    // Whoever waits no longer than the timeout never sees a later answer.
+    let slow = |slow: &str| {
+        told(&format!(
+            "[workload]\ntimeout = \"2s\"\nslow_after = {slow}"
+        ))
+    };
+    for not_below in ["\"2s\"", "\"2001ms\"", "\"1h\"", "\"0ms\""] {
+        let range = "3:14 'slow_after' is from 1ms to 1999ms";
+        assert_eq!(slow(not_below), [range], "{not_below}");
+    }
+    assert_eq!(slow("\"1999ms\""), [""; 0]);
+    assert_eq!(
+        slow("250"),
+        ["3:14 a duration needs its unit, in quotes: \"250s\""]
+    );
     let choice = |text: &str| told(&format!("[workload]\nkeys = 5\nchoice = {text}")).join("\n");
     assert!(choice("\"unifrom\"").contains("cannot be 'unifrom'"));
     assert!(choice("{ zipfian = 0 }").contains("from 0.01 to 2"));
@@ -324,6 +339,7 @@ burn_rate = {}
 name = "4"
 burn_rate = { objective = "99%", factor = 6, long = "6h", short = "30m", clean_before = false }
 expect = true
+within = "12.5s"
 "#,
     );
     let rules: Vec<AlarmRule> = m.alarms.iter().map(|a| a.rule.clone()).collect();
@@ -354,6 +370,8 @@ expect = true
         ]
     );
     assert_eq!(m.alarms[1].selection.endpoint.as_deref(), Some("b"));
+    let within: Vec<_> = m.alarms.iter().map(|a| a.within_ms).collect();
+    assert_eq!(within, [None, None, None, Some(12_500)]);
     let flags: Vec<_> = m.alarms.iter().map(|a| (a.stop, a.expect)).collect();
     assert_eq!(
         flags,
@@ -393,6 +411,17 @@ burn_rate = { objective = "100%" }
 name = "f"
 [[alarm]]
 name = "f"
+[[alarm]]
+name = "g"
+within = "5s"
+[[alarm]]
+name = "h"
+expect = false
+within = "5s"
+[[alarm]]
+name = "i"
+expect = true
+within = "999ms"
 "#
         ),
         [
@@ -406,6 +435,9 @@ name = "f"
             "13:57 unknown key 'clean' in an alarm's 'burn_rate'",
             "16:12 'failures' is a table such as { above = \"1%\", bad = 3, of = 5, at_least = 5 }, not a whole number",
             "19:27 this share is written in percent, above 0 and below 100: \"99.9%\"",
+            "26:1 'within' says how soon an alarm fires that is to fire",
+            "30:1 'within' says how soon an alarm fires that is to fire",
+            "34:10 'within' is from 1s to 1d",
             "23:8 there is already an alarm 'f'",
         ]
     );
@@ -498,6 +530,7 @@ at_most = "200ms"
 name = "notice"
 endpoint = "b"
 expect = true
+within = "10s"
 [[alarm]]
 name = "budget"
 of = "writes"
@@ -514,7 +547,7 @@ expect = false
             "promise   max_write_gap: no longer than 3s without writes answered",
             "promise   reads are fast: 99 % of strong reads where no fault touches AZ or endpoint answered within 200ms",
             "alarm     notice: if more than 1 % of all operations through endpoint b fail in 3 of 5 seconds through \
-             any one pair, 5 of them at least; this run should make it fire",
+             any one pair, 5 of them at least; this run should make it fire within 10s of a fault",
             "alarm     budget: if writes burn the error budget of 99.9 % 14.4 times too fast over 1m and 5s, the \
              time before the run taken as free of errors; this run should not make it fire; it ends the run",
         ]

@@ -397,6 +397,7 @@ mod tests {
             rule,
             stop: true,
             expect: None,
+            within_ms: None,
         }
     }
 

@@ -15,6 +15,7 @@ mod clocks;
 mod day;
 mod docker;
 mod doctor;
+mod histories;
 mod killed;
 mod links;
 mod output;

@@ -1,5 +1,6 @@
 //! Game days on local processes, with the real binary.
 
+use crate::histories;
 use crate::support::*;
 use std::process::Stdio;
 use std::time::Duration;
@@ -48,6 +49,9 @@ pub fn a_partition_is_survived_proven_and_reported() {
         passes >= 2,
         "both sides of the injection are proven:\n{timeline}"
     );
+
+    let stale = histories::staleness_is_what_the_operations_show(&folder);
+    assert!(stale > 0, "who was cut off read what was there before");
 
     // An old run can be judged and rendered again.
     std::fs::remove_file(folder.join("report.html")).unwrap();
@@ -134,7 +138,7 @@ pub fn an_upgrade_rolls_over_the_nodes_and_back() {
 pub fn an_outage_is_measured_within_one_probe_interval() {
     use gameday_record::{ErrorClass, ProofSide, RunFolder, TimelineEvent};
     let day = Short::new("process", &step("kill", "{ node = \"router-b\" }", 5));
-    let done = finish(&mut day.command(), LIMIT);
+    let done = finish(day.command().args(["--history", "packed"]), LIMIT);
     assert_eq!(done.status.code(), Some(0), "{}", text(&done));
     let folder = RunFolder::at(day.folder().0);
     let timeline = folder.read_timeline().unwrap();
@@ -185,6 +189,7 @@ pub fn an_outage_is_measured_within_one_probe_interval() {
         let most = (2.0 / rate * 1e9) as u64 + 1_000;
         assert!(high - low <= most, "{az}: {low} to {high} ns");
     }
+    histories::a_packed_one_says_what_its_lines_say(folder.path());
 }
 
 pub fn a_wrong_playbook_is_refused_with_all_its_errors() {

@@ -10,7 +10,7 @@ use gameday_canary::service::url::redacted;
 use gameday_chaos::runtime::marks::{Kind, RunMarks};
 use gameday_record::folder::write_json;
 use gameday_record::{
-    Anomaly, Check, ClusterSpec, Replay, RunClock, RunFolder, RunInfo, Topology, Unpromised,
+    Anomaly, Check, Replay, RunClock, RunFolder, RunInfo, Topology, Unpromised,
     Verdict,
 };
 use std::path::Path;
@@ -46,7 +46,7 @@ pub fn info(
             azs,
             ..Topology::default()
         },
-        cluster: ClusterSpec::default(),
+        cluster: None,
         workload: setup.measuring.workload.clone(),
         slo: setup.measuring.slo.clone(),
         alarms: setup.measuring.alarms.clone(),

@@ -351,6 +351,7 @@ fn default_alarms(measuring: &Measuring) -> Vec<AlarmSpec> {
         rule,
         stop: false,
         expect: None,
+        within_ms: None,
     };
     let mut all = vec![alarm(
         "failures".into(),

@@ -1,7 +1,7 @@
 //! Everything that must stand before a run begins: what cannot be recorded or undone is not begun.
 
 use super::{Run, info};
-use crate::cli::RunArgs;
+use crate::cli::{HistoryChoice, RunArgs};
 use crate::exit::Exit;
 use crate::live::Live;
 use crate::prepare::{Chosen, Lent, Prepared, Stage, prepare, stage};
@@ -108,7 +108,11 @@ pub async fn open(args: RunArgs) -> Result<Opened, Exit> {
         forgotten: None,
     };
     let recorder = write_json(&folder.run_json(), &info).and_then(|()| {
-        let history = folder.new_history(is_long(&prepared));
+        let packed = match args.history {
+            None => is_long(&prepared),
+            Some(choice) => choice == HistoryChoice::Packed,
+        };
+        let history = folder.new_history(packed);
         let fold = Fold::bounded(look_back(&prepared).as_secs());
         let fold = fold.with(Patience::of(&info.workload));
         Recorder::create(&history, header, fold, recording.clone())
@@ -191,7 +195,8 @@ fn look_back(prepared: &Prepared) -> Duration {
     prepared.plan.baseline.within + timeout + Duration::from_secs(60)
 }
 
-/// Operations from which a run's history is packed: some 270 MB of plain lines.
+/// Operations from which a run's history is packed, if nobody says how it is to be: some 270 MB
+/// of plain lines.
 const LONG: f64 = 1e6;
 
 /// Whether so many operations are planned that the history is packed.

@@ -16,6 +16,8 @@ const FACTOR: f64 = 14.4;
 const LONG: Duration = Duration::from_secs(60);
 /// The short window is this part of the long one, as in the workbook.
 const SHORT_PART: u64 = 12;
+/// Alarms look at whole seconds: none can be known of sooner.
+const SOONEST: Duration = Duration::from_secs(1);
 /// What is promised if the alarm does not say.
 const OBJECTIVE: f64 = 0.999;
 
@@ -26,7 +28,7 @@ pub(super) fn alarm(
     fed: &Fed<'_>,
     m: &mut Mistakes<'_>,
 ) -> Option<(AlarmSpec, Places)> {
-    let known: Vec<&str> = ["name", "failures", "burn_rate", "stop", "expect"]
+    let known: Vec<&str> = ["name", "failures", "burn_rate", "stop", "expect", "within"]
         .into_iter()
         .chain(selection::KEYS)
         .collect();
@@ -45,9 +47,19 @@ pub(super) fn alarm(
         (None, Some((t, span))) => burn_rate(t, span, m),
         (None, None) => Some(AlarmRule::default()),
     };
+    let expect = f.flag("expect", m);
+    let within = f.duration("within", SOONEST..=MAX_DURATION, m);
+    if f.get("within").is_some() && expect != Some(true) {
+        m.wrong_help(
+            f.key_span("within"),
+            "'within' says how soon an alarm fires that is to fire",
+            "expect = true",
+        );
+    }
     let alarm = AlarmSpec {
         stop: f.flag("stop", m).unwrap_or(false),
-        expect: f.flag("expect", m),
+        expect,
+        within_ms: within.map(|d| d.as_millis() as u64),
         rule: rule?,
         name: name?,
         selection,

@@ -163,7 +163,12 @@ fn alarm(a: &AlarmSpec) -> String {
     };
     let mut out = format!("{}: {when}", a.name);
     match a.expect {
-        Some(true) => out.push_str("; this run should make it fire"),
+        Some(true) => {
+            out.push_str("; this run should make it fire");
+            if let Some(within) = a.within_ms {
+                out.push_str(&format!(" within {} of a fault", ms(within)));
+            }
+        }
         Some(false) => out.push_str("; this run should not make it fire"),
         None => {}
     }

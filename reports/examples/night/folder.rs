@@ -103,7 +103,7 @@ fn info(size: &Size, day: &Day, seed: u64) -> RunInfo {
         epoch_utc: EPOCH.into(),
         epoch_monotonic_ns: 0,
         topology: topology(),
-        cluster: ClusterSpec::default(),
+        cluster: Some(ClusterSpec::default()),
         workload: WorkloadSpec {
             rate: size.rate,
             inserts,
@@ -123,6 +123,7 @@ fn info(size: &Size, day: &Day, seed: u64) -> RunInfo {
             rule: AlarmRule::default(),
             stop: false,
             expect: (size.injections > 0).then_some(true),
+            within_ms: None,
         }],
         unpromised: Vec::new(),
         versions: Versions {

@@ -338,6 +338,10 @@ pub struct AlarmSpec {
     /// Whether this run should make it fire; `None`: it is only told.
     #[serde(default)]
     pub expect: Option<bool>,
+    /// Of one that should fire: how long after an injection's act it may be until that can be
+    /// known, at most, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within_ms: Option<u64>,
 }
 
 /// When an alarm fires.

@@ -107,6 +107,7 @@ fn asked(o: &Observed<'_>) -> Vec<Asked> {
                         rule,
                         stop: false,
                         expect: None,
+                        within_ms: None,
                     },
                     source,
                     severity: s.severity,
@@ -159,6 +160,7 @@ fn row<'a>(a: Asked, changes: impl Iterator<Item = &'a Change>, o: &Observed<'_>
         rule: a.spec.rule,
         stop: a.spec.stop,
         expect: a.spec.expect,
+        within_ms: a.spec.within_ms,
         firings,
         after,
         outcome,
@@ -280,6 +282,20 @@ fn lateness(firings: &[Firing], after: &AlarmAfter, o: &Observed<'_>) -> Option<
     }
 }
 
+/// The firing that could be known latest after its injection, if that was later than
+/// `most` milliseconds, and by how many.
+fn over<'a>(firings: &'a [Firing], after: &[AlarmAfter], most: u64) -> Option<(&'a Firing, u64)> {
+    let latest = after.iter().max_by_key(|x| x.fired_ms)?;
+    let mut of = firings
+        .iter()
+        .filter(|f| f.injection == Some(latest.injection));
+    let first = of.find(|f| f.after_ms == latest.fired_ms)?;
+    Some((
+        first,
+        first.after_ms?.checked_sub(most).filter(|by| *by > 0)?,
+    ))
+}
+
 fn judge(
     a: &Asked,
     firings: &[Firing],
@@ -311,6 +327,16 @@ fn judge(
         _ => format!("fired at {}", f.known_at),
     };
     let part = if o.whole { "" } else { " in a part of the run" };
+    let over = a.spec.within_ms.and_then(|most| over(firings, after, most));
+    if let Some((f, by)) = over {
+        let why = format!(
+            "It {}, {} later than it was to.",
+            when(f),
+            crate::numbers::millis(by)
+        );
+        return (O::Late, Verdict::Fail, why);
+    }
+    let late = late.filter(|_| a.spec.within_ms.is_none());
     match (a.spec.expect, due) {
         (Some(true), Some(f)) => (
             late.as_ref().map_or(O::Fired, |_| O::Late),

@@ -54,14 +54,14 @@ fn one(
         return (
             Verdict::Unknown,
             None,
-            format!("the revert of {name} was not proven"),
+            format!("unknown: the revert of {name} was not proven"),
         );
     };
     if i.impact.is_none() {
         return (
             Verdict::Unknown,
             None,
-            format!("recovery from {name} is unknown (never injected)"),
+            format!("unknown: {name} was never injected"),
         );
     }
     match health.from(reverted) {
@@ -90,7 +90,7 @@ fn one(
             Verdict::Unknown,
             None,
             format!(
-                "recovery from {name} is unknown ({})",
+                "unknown: recovery from {name}: {}",
                 super::injections::timing(reverted, Err(why)).why
             ),
         ),

@@ -28,8 +28,9 @@ pub enum AlarmOutcome {
     Quiet,
     /// It was expected, or the formula says that it had to fire, and it did not.
     Missed,
-    /// It fired, but more than twice as late as the formula says; for rules
-    /// without a formula, only after the fault had been reverted.
+    /// It fired, but later than the playbook lets it; or, if that says nothing, more than twice
+    /// as late as the formula says, and for rules without a formula only after the fault had
+    /// been reverted.
     Late,
     /// It fired although it was expected not to, or while nothing was injected.
     False,
@@ -57,6 +58,10 @@ pub struct AlarmRow {
     pub stop: bool,
     /// Whether it should fire, if the playbook says.
     pub expect: Option<bool>,
+    /// How soon after a fault it may be known to fire at the latest, if the playbook says;
+    /// milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within_ms: Option<u64>,
     /// When it fired, in order.
     pub firings: Vec<Firing>,
     /// For every injection: how soon, and how soon by the formula.

@@ -13,8 +13,9 @@ use zstd::stream::raw::{Encoder, Operation};
 use zstd::stream::read::Decoder;
 use zstd::zstd_safe::{CParameter, InBuffer, OutBuffer};
 
-/// Level of compression: see the measurements in the tests of sizes.
-const LEVEL: i32 = 6;
+/// Level of compression. Of a day with many outages level 6 makes 40 bytes per operation, this
+/// one 37, still at 100 MB of lines a second; levels up to 12 save one byte more.
+const LEVEL: i32 = 8;
 
 /// A frame ends with the line that takes it over so many bytes of content.
 const FRAME: u32 = 4 << 20;

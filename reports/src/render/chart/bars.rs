@@ -1,7 +1,7 @@
 //! What happened: phases, faults and alarms as bars over the same time axis.
 
 use super::{Area, Axis, BAR, Drawn, FAIL, FAULT, LEFT, MUTED, ON_FAULT, RIGHT, TEXT, WIDTH, font};
-use crate::report::{AlarmRow, AlarmSource, InjectionReport, Report};
+use crate::report::{AlarmRow, AlarmSource, Firing, InjectionReport, Report};
 use gameday_record::Nanos;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
@@ -16,6 +16,10 @@ const MAX_ROWS: usize = 8;
 const MAX_GAPS: usize = 20;
 /// Alarms drawn.
 pub const MAX_ALARMS: usize = 5;
+/// Stretches of a row that are drawn apart.
+const MAX_STRETCHES: usize = 200;
+/// Width of the mark where an alarm fired.
+const MARK: i32 = 6;
 
 /// True if there are too many injections to tell them apart: then they are drawn as stretches of
 /// time in which any was in force, in one row and without names.
@@ -35,16 +39,29 @@ pub fn bands(report: &Report, axis: Axis) -> Vec<(i32, i32)> {
         })
         .collect();
     if crowded(report) {
-        all.sort_unstable();
+        all = united(all, MAX_STRETCHES);
+    }
+    all
+}
+
+/// Stretches of the axis as they look, in order: those that nothing can be seen between are one.
+/// If there are more than `most`, so are those with little between them.
+pub fn united(mut all: Vec<(i32, i32)>, most: usize) -> Vec<(i32, i32)> {
+    all.sort_unstable();
+    let mut apart = APART;
+    loop {
         all.dedup_by(|next, kept| {
-            let touch = next.0 <= kept.1 + APART;
+            let touch = next.0 <= kept.1 + apart;
             if touch {
                 kept.1 = kept.1.max(next.1);
             }
             touch
         });
+        if all.len() <= most.max(1) {
+            return all;
+        }
+        apart *= 2;
     }
-    all
 }
 
 /// Which row each injection's bar stands in: the first where it does not
@@ -205,23 +222,25 @@ pub fn alarms(root: &Area<'_>, shown: &[&AlarmRow], to: Nanos, axis: Axis, top: 
     for (row, a) in shown.iter().enumerate() {
         let y0 = top + row as i32 * BAR + 10;
         let (y1, middle) = (y0 + BAR - 24, y0 + (BAR - 24) / 2);
-        let mut end = LEFT;
-        for f in a.firings.iter().take(50) {
-            let x0 = axis.x(f.at.as_secs_f64());
-            let x1 = axis.x(f.cleared.unwrap_or(to).as_secs_f64()).max(x0 + 6);
-            root.draw(&Rectangle::new(
-                [(x0, y0), (x1, y1)],
-                FAIL.mix(0.25).filled(),
-            ))?;
-            root.draw(&Rectangle::new([(x0, y0), (x0 + 6, y1)], FAIL.filled()))?;
-            end = end.max(x1);
+        let from = |f: &Firing| axis.x(f.at.as_secs_f64());
+        let until = |f: &Firing| axis.x(f.cleared.unwrap_or(to).as_secs_f64());
+        let bars = a
+            .firings
+            .iter()
+            .map(|f| (from(f), until(f).max(from(f) + MARK)));
+        let bars = united(bars.collect(), MAX_STRETCHES);
+        let marks = a.firings.iter().map(|f| (from(f), from(f) + MARK));
+        for (x0, x1) in &bars {
+            let bar = [(*x0, y0), (*x1, y1)];
+            root.draw(&Rectangle::new(bar, FAIL.mix(0.25).filled()))?;
         }
+        for (x0, x1) in united(marks.collect(), MAX_STRETCHES) {
+            root.draw(&Rectangle::new([(x0, y0), (x1, y1)], FAIL.filled()))?;
+        }
+        let end = bars.last().map_or(LEFT, |(_, end)| *end);
         let name = crate::render::ascii(&a.name, 40);
         let width = text_width(&name) + 24;
-        let first = a
-            .firings
-            .first()
-            .map_or(LEFT, |f| axis.x(f.at.as_secs_f64()));
+        let first = bars.first().map_or(LEFT, |(first, _)| *first);
         // Inside the first bar if nothing is in the way, else beside.
         let (h, x) = if a.firings.len() == 1 && end - first > width {
             (HPos::Left, first + 18)
@@ -230,6 +249,12 @@ pub fn alarms(root: &Area<'_>, shown: &[&AlarmRow], to: Nanos, axis: Axis, top: 
         } else {
             (HPos::Right, first - 12)
         };
+        // Before the first bar there may be little room, and the lane's own name in it.
+        let room = match h {
+            HPos::Right => (x - text_width("Alarms ")).max(0) as usize / text_width(" ") as usize,
+            _ => name.len(),
+        };
+        let name = crate::render::ascii(&name, room);
         root.draw_text(&name, &font(24.0, TEXT, h, VPos::Center), (x, middle))?;
     }
     if !shown.is_empty() {
@@ -240,4 +265,21 @@ pub fn alarms(root: &Area<'_>, shown: &[&AlarmRow], to: Nanos, axis: Axis, top: 
         )?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_that_touch_are_one_and_more_are_if_there_are_many() {
+        let united_of = |most| united(vec![(50, 60), (10, 30), (34, 40), (20, 30)], most);
+        assert_eq!(united_of(9), [(10, 40), (50, 60)]);
+        assert_eq!(united_of(1), [(10, 60)]);
+        assert_eq!(united(vec![], 1), []);
+        let many = (0..2_000).map(|i| (i * 10, i * 10 + 2)).collect();
+        let few = united(many, 200);
+        assert_eq!((few[0].0, few[few.len() - 1].1), (0, 19_992));
+        assert!(few.len() <= 200);
+    }
 }

@@ -1,5 +1,6 @@
 //! What clients got: a lane of answered calls per kind, and one of latency.
 
+use super::bars::united;
 use super::{
     Area, Axis, Drawn, FAIL, GRID, LANE, LATENCY, LEFT, MUTED, READ, RIGHT, TEXT, TICKS, Take,
     WIDTH, WRITE, font,
@@ -15,7 +16,7 @@ type Microseconds = fn(Quantiles) -> u64;
 
 /// Points of a line of latency.
 const MAX_LATENCIES: usize = 400;
-/// Suspect stretches that are hatched.
+/// Suspect stretches that are hatched apart: each takes some lines.
 const MAX_SUSPECT: usize = 60;
 
 pub fn success(
@@ -250,8 +251,8 @@ fn apart(ends: &mut [(&str, RGBColor, i32)], bottom: i32) {
 /// its own.
 fn suspect(root: &Area<'_>, report: &Report, axis: Axis, top: i32) -> Drawn {
     let all = report.trust.canaries.iter().flat_map(|c| &c.suspect);
-    for (from, to) in merged(all.copied().collect()).into_iter().take(MAX_SUSPECT) {
-        let (x0, x1) = (axis.x(from as f64), axis.x(to as f64));
+    let all = all.map(|(from, to)| (axis.x(*from as f64), axis.x(*to as f64)));
+    for (x0, x1) in united(all.collect(), MAX_SUSPECT) {
         for line in hatching((x0, x1), (top, top + LATENCY)) {
             root.draw(&PathElement::new(line, MUTED.mix(0.5).stroke_width(2)))?;
         }
@@ -274,19 +275,6 @@ fn hatching((left, right): (i32, i32), (top, bottom): (i32, i32)) -> Vec<[(i32, 
         .collect()
 }
 
-/// Stretches in order, those that touch as one.
-fn merged(mut all: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
-    all.sort_unstable();
-    let mut out: Vec<(u64, u64)> = Vec::new();
-    for (from, to) in all {
-        match out.last_mut() {
-            Some(last) if from <= last.1 => last.1 = last.1.max(to),
-            _ => out.push((from, to)),
-        }
-    }
-    out
-}
-
 fn tick_latency(us: f64) -> String {
     if us < 1000.0 {
         format!("{us:.0} us")
@@ -299,7 +287,7 @@ fn tick_latency(us: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{TEXT, apart, hatching, joined, merged, steps};
+    use super::{TEXT, apart, hatching, joined, steps};
 
     #[test]
     fn joined_lines_break_where_nothing_was_measured() {
@@ -338,14 +326,6 @@ mod tests {
                 assert!((50..=50 + high).contains(&y), "{y}");
             }
         }
-    }
-
-    #[test]
-    fn stretches_that_touch_are_one() {
-        assert_eq!(
-            merged(vec![(5, 6), (1, 3), (3, 4), (2, 3)]),
-            vec![(1, 4), (5, 6)]
-        );
     }
 
     #[test]

@@ -186,7 +186,7 @@ fn cell(r: &Report, c: &CellRow) -> Markup {
     html! {
         div.cell.none[none].all[heat == 0 && !none] style={ "--heat:" (heat) } {
             b { (c.text) } @if c.touched { " " span.tgt { span aria-hidden="true" { "◆" } span.vh { " (an AZ with a target)" } } }
-            small { (count(c.counts.missed())) " of " (count(c.counts.attempts())) }
+            small { (count(c.counts.missed())) " of\u{a0}" (count(c.counts.attempts())) }
             (strip(r, c))
         }
     }

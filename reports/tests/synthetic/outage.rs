@@ -1,9 +1,8 @@
 //! A scripted outage of known length, measured by the canaries' recorded
 //! times: from the folder to the report.
 
-mod common;
-
-use common::*;
+use crate::common::*;
+use crate::truth::*;
 use gameday_record::*;
 use gameday_reports::Kind;
 use gameday_reports::formulas::longest_outage;

@@ -1,7 +1,6 @@
 //! A whole canary against a stub of the service.
 
-mod support;
-
+use crate::support::{Mode, Stub};
 use gameday_canary::protocol::Totals;
 use gameday_canary::{
     Attributes, CanaryConfig, CanaryError, Command, Endpoint, Line, Notice, Wire, run,
@@ -13,7 +12,6 @@ use gameday_record::{
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
-use support::{Mode, Stub};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines};
 use tokio::task::JoinHandle;
 

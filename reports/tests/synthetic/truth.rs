@@ -1,18 +1,9 @@
-//! A synthetic run whose truth is known: three AZs, 20 operations per second
-//! and pair from 5 to 60 s, AZ b powered off from 20 to 40 s.
+//! Runs whose truth is known: three AZs, 20 operations per second and pair from 5
+//! to 60 s, and in one of them AZ b powered off from 20 to 40 s.
 
-// Each test binary uses a part of this.
-#![allow(dead_code)]
-
-use gameday_record::history::{HISTORY_VERSION, HistoryWriter};
-use gameday_record::timeline::TimelineWriter;
+use crate::common::*;
 use gameday_record::*;
-use std::io::BufWriter;
-use std::path::Path;
 
-pub mod full;
-
-pub const AZS: [&str; 3] = ["a", "b", "c"];
 pub const FROM_MS: u64 = 5_000;
 pub const FAULT_MS: u64 = 20_000;
 pub const REVERT_MS: u64 = 40_000;
@@ -21,100 +12,6 @@ pub const BACK_MS: u64 = 41_600;
 pub const TO_MS: u64 = 60_000;
 /// Operations of any pair due in this stretch time out, whatever the endpoint.
 pub const ELECTION_MS: (u64, u64) = (20_000, 21_500);
-
-pub struct Synthetic {
-    pub run: RunInfo,
-    pub operations: Vec<Operation>,
-    pub timeline: Vec<TimelineLine>,
-    pub verdict: Option<DataVerdict>,
-    pub complete: bool,
-}
-
-pub fn ms(t: u64) -> Nanos {
-    Nanos(t * 1_000_000)
-}
-
-pub fn line(at: u64, event: TimelineEvent) -> TimelineLine {
-    TimelineLine {
-        time: ms(at),
-        event,
-    }
-}
-
-pub fn proof(verdict: Verdict, evidence: &str) -> Proof {
-    Proof {
-        verdict,
-        evidence: vec![evidence.into()],
-    }
-}
-
-pub fn check(name: &str, verdict: Verdict, detail: &str) -> Check {
-    Check {
-        name: name.into(),
-        verdict,
-        detail: detail.into(),
-        anomalies: vec![],
-        anomalies_total: 0,
-        measures: vec![],
-    }
-}
-
-pub fn info() -> RunInfo {
-    let node = |name: String, az: &str, role: &str| Node {
-        name,
-        az: az.into(),
-        role: role.into(),
-    };
-    RunInfo {
-        id: "20261123T221500Z-az-power-off-7".into(),
-        playbook: "az-power-off".into(),
-        title: "Power off one AZ and bring it back".into(),
-        playbook_text: "# What it shows: an AZ may vanish.\ntitle = \"Power off one AZ\"\n".into(),
-        seed: 7,
-        runtime: "process".into(),
-        epoch_utc: "2026-11-23T22:15:00Z".into(),
-        epoch_monotonic_ns: 1,
-        topology: Topology {
-            azs: AZS.map(String::from).to_vec(),
-            nodes: AZS
-                .iter()
-                .flat_map(|az| {
-                    [
-                        node(format!("storage-{az}1"), az, "storage"),
-                        node(format!("storage-{az}2"), az, "storage"),
-                        node(format!("router-{az}"), az, "router"),
-                    ]
-                })
-                .collect(),
-            ..Topology::default()
-        },
-        cluster: ClusterSpec::default(),
-        workload: WorkloadSpec::default(),
-        slo: SloSpec {
-            write_availability: Some(0.8),
-            read_availability: Some(0.8),
-            eventual_read_availability: None,
-            max_write_gap_ms: Some(5_000),
-            recover_within_ms: Some(10_000),
-            ..SloSpec::default()
-        },
-        alarms: vec![],
-        unpromised: vec![],
-        versions: Versions {
-            gameday: "0.1.0".into(),
-            docker: None,
-            kernel: "6.18.0".into(),
-            cpus: 2,
-        },
-        replay: Replay {
-            command: "gameday run playbooks/az-power-off.toml --seed 7 --runtime process".into(),
-            options: vec![],
-            features: vec![],
-        },
-        plan: vec!["at 15 s: power-off az b, for 20 s".into()],
-        runner: "boot/1/2".into(),
-    }
-}
 
 /// A write that is answered after a millisecond.
 pub fn answered_write(az: &str, endpoint: &str, due: Nanos, n: u64) -> Operation {
@@ -207,18 +104,6 @@ pub fn spoil(o: &mut Operation, class: ErrorClass, message: &str, unknown: bool,
             observed: None,
         }
     };
-}
-
-/// The longest time between two completions of answered writes, in whole milliseconds, rounded up.
-pub fn longest_write_gap(operations: &[Operation]) -> (Nanos, Nanos) {
-    let writes = operations.iter().filter(|o| o.call.is_write());
-    let mut ends: Vec<Nanos> = writes
-        .filter(|o| matches!(o.outcome, Outcome::Ok { .. }))
-        .filter_map(|o| o.returned)
-        .collect();
-    ends.sort();
-    let gaps = ends.windows(2).map(|w| (w[0], w[1]));
-    gaps.max_by_key(|(a, b)| b.since(*a)).unwrap()
 }
 
 impl Synthetic {
@@ -378,108 +263,5 @@ impl Synthetic {
         ];
         s.timeline.splice(2..2, more);
         s
-    }
-
-    pub fn write(&self, root: &Path) -> RunFolder {
-        let folder = RunFolder::create(root).unwrap();
-        folder::write_json(&folder.run_json(), &self.run).unwrap();
-        let mut events: Vec<Event> = Vec::new();
-        for o in &self.operations {
-            events.push(Event::invoke(o));
-            events.extend(o.returned.map(|at| Event::complete(o, at)));
-        }
-        events.sort_by_key(|e| e.time);
-        let file = BufWriter::new(std::fs::File::create(folder.history()).unwrap());
-        let mut out = HistoryWriter::new(
-            file,
-            HistoryHeader {
-                version: HISTORY_VERSION,
-                run: self.run.id.clone(),
-                seed: self.run.seed,
-                clock: "CLOCK_MONOTONIC".into(),
-                epoch_utc: self.run.epoch_utc.clone(),
-                forgotten: None,
-            },
-        )
-        .unwrap();
-        for e in events {
-            out.append(e).unwrap();
-        }
-        if self.complete {
-            out.finish().unwrap();
-        } else {
-            out.flush().unwrap();
-        }
-        let mut timeline = TimelineWriter::open(&folder.timeline()).unwrap();
-        for l in &self.timeline {
-            timeline.append(l).unwrap();
-        }
-        if let Some(v) = &self.verdict {
-            folder::write_json(&folder.verdict(), v).unwrap();
-        }
-        folder
-    }
-}
-
-/// Turns the verdict into a lost write with the operations that show it.
-pub fn lost_write(s: &mut Synthetic) {
-    let record =
-        |index, what: &str, from: u64, to: Option<u64>, outcome: &str| verdict::OperationRecord {
-            index,
-            process: index,
-            az: "a".into(),
-            endpoint: "c".into(),
-            table: String::new(),
-            what: what.into(),
-            invoked: ms(from),
-            returned: to.map(ms),
-            outcome: outcome.into(),
-        };
-    let mut lost = check("lost-writes", Verdict::Fail, "60 keys were read back.");
-    lost.anomalies_total = 1;
-    lost.anomalies = vec![Anomaly {
-        name: "lost write".into(),
-        key: "k17".into(),
-        summary: "The acknowledged write of 4711 is not in the final state, and no later write explains it.".into(),
-        operations: vec![
-            record(4012, "write 4711", 19_950, Some(19_953), "ok"),
-            record(4100, "write 4720", 20_010, None, "unknown"),
-            record(9001, "read found 4650", 61_000, Some(61_002), "ok"),
-        ],
-        violates: "durability".into(),
-        around: vec![],
-    }];
-    s.verdict = Some(DataVerdict::new(vec![
-        lost,
-        check(
-            "linearizability",
-            Verdict::Unknown,
-            "k3: gave up after 60 s.",
-        ),
-        check(
-            "replicas-equal",
-            Verdict::Pass,
-            "6 partitions, 18 replicas.",
-        ),
-    ]));
-}
-
-/// A page that opens from disk, without the network, in any browser.
-pub fn sound_page(page: &str) {
-    assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
-    for bad in [
-        "http://", "https://", "NaN", ">inf", "\"inf", " inf ", "<script", "src=", "url(",
-    ] {
-        assert!(!page.contains(bad), "'{bad}' in the page");
-    }
-    assert!(page.contains("default-src 'none'"));
-    assert!(page.len() < 300_000, "{} bytes", page.len());
-    for tag in [
-        "table", "section", "details", "figure", "svg", "div", "text", "span",
-    ] {
-        let open =
-            page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
-        let close = page.matches(&format!("</{tag}>")).count();
-        assert_eq!(open, close, "<{tag}> is not closed");
     }
 }

@@ -1,8 +1,8 @@
 //! A synthetic run whose truth is known, from folder to pages.
 
-mod common;
-
-use common::*;
+use crate::common::*;
+use crate::pages::sound_page;
+use crate::truth::*;
 use gameday_record::*;
 use gameday_reports::render::html;
 use gameday_reports::report::{Ending, Report};
@@ -594,4 +594,59 @@ fn all_files_agree_and_json_reads_back() {
             && end.ends_with("report            runs/x/report.html\n")
     );
     assert!(terminal(&r, "x", true).starts_with("\x1b[1;31mFAIL\x1b[0m"));
+}
+
+/// The longest time between two completions of answered writes, in whole milliseconds, rounded up.
+pub fn longest_write_gap(operations: &[Operation]) -> (Nanos, Nanos) {
+    let writes = operations.iter().filter(|o| o.call.is_write());
+    let mut ends: Vec<Nanos> = writes
+        .filter(|o| matches!(o.outcome, Outcome::Ok { .. }))
+        .filter_map(|o| o.returned)
+        .collect();
+    ends.sort();
+    let gaps = ends.windows(2).map(|w| (w[0], w[1]));
+    gaps.max_by_key(|(a, b)| b.since(*a)).unwrap()
+}
+
+/// Turns the verdict into a lost write with the operations that show it.
+pub fn lost_write(s: &mut Synthetic) {
+    let record =
+        |index, what: &str, from: u64, to: Option<u64>, outcome: &str| verdict::OperationRecord {
+            index,
+            process: index,
+            az: "a".into(),
+            endpoint: "c".into(),
+            table: String::new(),
+            what: what.into(),
+            invoked: ms(from),
+            returned: to.map(ms),
+            outcome: outcome.into(),
+        };
+    let mut lost = check("lost-writes", Verdict::Fail, "60 keys were read back.");
+    lost.anomalies_total = 1;
+    lost.anomalies = vec![Anomaly {
+        name: "lost write".into(),
+        key: "k17".into(),
+        summary: "The acknowledged write of 4711 is not in the final state, and no later write explains it.".into(),
+        operations: vec![
+            record(4012, "write 4711", 19_950, Some(19_953), "ok"),
+            record(4100, "write 4720", 20_010, None, "unknown"),
+            record(9001, "read found 4650", 61_000, Some(61_002), "ok"),
+        ],
+        violates: "durability".into(),
+        around: vec![],
+    }];
+    s.verdict = Some(DataVerdict::new(vec![
+        lost,
+        check(
+            "linearizability",
+            Verdict::Unknown,
+            "k3: gave up after 60 s.",
+        ),
+        check(
+            "replicas-equal",
+            Verdict::Pass,
+            "6 partitions, 18 replicas.",
+        ),
+    ]));
 }

@@ -1,10 +1,9 @@
 //! Times and shares that can be recomputed by hand from a handful of operations.
 
-mod common;
-
-use common::*;
+use crate::common::*;
+use crate::truth::*;
 use gameday_record::*;
-use gameday_reports::report::{Impact, KindImpact, SloRow};
+use gameday_reports::report::{AlarmOutcome, Impact, KindImpact, SloRow};
 use gameday_reports::{Report, assemble};
 use std::time::Duration;
 
@@ -123,6 +122,7 @@ fn a_late_answer_is_missed_where_the_workload_says_so() {
         },
         stop: false,
         expect: None,
+        within_ms: None,
     }];
     let r = report(&s);
     // Due from 10.000 to 11.350 s they take more than 500 ms (11.400 s takes exactly that): 28.
@@ -164,6 +164,7 @@ fn impact_detection_and_alarm_are_three_times() {
         rule: AlarmRule::default(),
         stop: false,
         expect: Some(true),
+        within_ms: None,
     }];
     // The run's own watch told of it 5.5 s after the act.
     let told = TimelineEvent::Alarm {
@@ -184,6 +185,27 @@ fn impact_detection_and_alarm_are_three_times() {
     let f = &r.alarms[0].firings[0];
     assert_eq!((f.at, f.known_at), (ms(23_000), ms(24_950)));
     assert_eq!((f.after_ms, f.live_at), (Some(4_950), Some(ms(25_500))));
+    // A limit is one on what could be known, not on the due times that made it fire.
+    for (within, outcome, verdict, by) in [
+        (4_950, AlarmOutcome::Fired, Verdict::Pass, ""),
+        (4_949, AlarmOutcome::Late, Verdict::Fail, "1 ms"),
+        (3_000, AlarmOutcome::Late, Verdict::Fail, "2.0 s"),
+    ] {
+        s.run.alarms[0].within_ms = Some(within);
+        let r = report(&s);
+        let row = &r.alarms[0];
+        assert_eq!(
+            (row.outcome, row.verdict),
+            (outcome, verdict),
+            "{}",
+            row.why
+        );
+        let failed = r.overall.reasons.iter().any(|why| {
+            why.starts_with("Alarm b fails: it fired 5.0 s after")
+                && why.ends_with(&format!(", {by} later than it was to."))
+        });
+        assert_eq!(failed, verdict == Verdict::Fail, "{:?}", r.overall.reasons);
+    }
 }
 
 #[test]
@@ -379,6 +401,7 @@ fn an_alarm_long_after_a_fault_is_not_blamed_on_it() {
         rule: AlarmRule::default(),
         stop: false,
         expect: None,
+        within_ms: None,
     }];
     let r = report(&s);
     let whose: Vec<_> = r.alarms[0]

@@ -1,17 +1,13 @@
 //! A canary measures a stub that freezes, falls silent and refuses: what the report says of these
 //! equals what is computed here, in another way, from the recorded operations.
 
-#[path = "../../reports/tests/common/mod.rs"]
-mod common;
-mod support;
-
-use common::{Synthetic, check, info, line, proof};
+use crate::common::{Synthetic, check, info, line, proof};
+use crate::support::{Mode, Stub};
 use gameday_canary::{Attributes, CanaryConfig, Command, Endpoint, Line, Notice, Wire, run};
 use gameday_record::history::Pairing;
 use gameday_record::*;
 use gameday_reports::report::{Impact, Report};
 use std::time::Duration;
-use support::{Mode, Stub};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -136,6 +132,7 @@ fn report(r: &Recorded, slow_after_ms: Option<u64>) -> Report {
         rule: AlarmRule::default(),
         stop: false,
         expect: None,
+        within_ms: None,
     }];
     let at = |time, event| TimelineLine { time, event };
     let phase = |phase| TimelineEvent::Phase {

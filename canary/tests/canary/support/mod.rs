@@ -1,8 +1,5 @@
 //! A stub of a DynamoDB-like service, whose behaviour a test can change.
 
-// Each test binary uses a part of this.
-#![allow(dead_code)]
-
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;

@@ -1,8 +1,7 @@
 //! Alarms: live and afterwards, and what they mean for a run.
 
-mod common;
-
-use common::*;
+use crate::common::*;
+use crate::truth::*;
 use gameday_record::*;
 use gameday_reports::report::{AlarmOutcome, AlarmRow, AlarmSource, Ending};
 use gameday_reports::{Change, Fold, Patience, Report, Watch, assemble};
@@ -21,6 +20,7 @@ fn alarm(name: &str, rule: AlarmRule, expect: Option<bool>) -> AlarmSpec {
         rule,
         stop: false,
         expect,
+        within_ms: None,
     }
 }
 

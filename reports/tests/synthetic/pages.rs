@@ -1,8 +1,9 @@
 //! The pages, looked at as a reader would: whole, bounded, escaped.
 
-mod common;
-
-use common::*;
+use crate::common::*;
+use crate::full::fill;
+use crate::report::lost_write;
+use crate::truth::*;
 use gameday_record::verdict::OperationRecord;
 use gameday_record::*;
 use gameday_reports::render::{html, junit, markdown};
@@ -381,14 +382,14 @@ fn samples() {
         render_all(&folder, &r).unwrap();
         sound_page(&std::fs::read_to_string(folder.report_html()).unwrap());
         let full = RunFolder::create(root.join(format!("{name}-full"))).unwrap();
-        render_all(&full, &full::fill(r)).unwrap();
+        render_all(&full, &fill(r)).unwrap();
         sound_page(&std::fs::read_to_string(full.report_html()).unwrap());
     }
 }
 
 #[test]
 fn every_part_of_a_full_report_has_its_place() {
-    let r = full::fill(report(&Synthetic::az_power_off()));
+    let r = fill(report(&Synthetic::az_power_off()));
     let page = html(&r);
     sound_page(&page);
     for words in [
@@ -429,7 +430,7 @@ fn every_part_of_a_full_report_has_its_place() {
 
 #[test]
 fn a_curve_of_few_points_is_points_and_a_sentence() {
-    let mut r = full::fill(report(&Synthetic::az_power_off()));
+    let mut r = fill(report(&Synthetic::az_power_off()));
     for c in &mut r.mcr {
         c.points.truncate(3);
     }
@@ -503,7 +504,7 @@ fn poison(v: &mut serde_json::Value, key: &str, evil: &str) {
 #[test]
 fn no_text_of_a_report_can_become_markup() {
     let evil = "</text></svg><img src=x onerror=alert(1)>&\"'|`*\u{1b}[31m";
-    let clean = full::fill(report(&wrong_data()));
+    let clean = fill(report(&wrong_data()));
     let mut json = serde_json::to_value(&clean).unwrap();
     poison(&mut json, "", evil);
     let r: Report = serde_json::from_value(json).unwrap();
@@ -557,8 +558,8 @@ fn well_formed(page: &str) {
 fn pictures_are_xml() {
     for r in [
         report(&wrong_data()),
-        full::fill(report(&wrong_data())),
-        full::fill(report(&Synthetic::healthy())),
+        fill(report(&wrong_data())),
+        fill(report(&Synthetic::healthy())),
     ] {
         let page = html(&r);
         assert!(page.contains("<svg"));
@@ -568,7 +569,7 @@ fn pictures_are_xml() {
 
 #[test]
 fn numbers_that_are_none_are_never_printed() {
-    let mut r = full::fill(report(&wrong_data()));
+    let mut r = fill(report(&wrong_data()));
     for s in &mut r.sli {
         s.proven.low = Some(f64::NAN);
         s.proven_untouched.low = Some(f64::NAN);
@@ -594,7 +595,7 @@ fn numbers_that_are_none_are_never_printed() {
 
 #[test]
 fn ten_minutes_of_eighteen_noisy_pairs_fit_in_300_kilobytes() {
-    let mut r = full::fill(report(&wrong_data()));
+    let mut r = fill(report(&wrong_data()));
     let mut noise = 7u64;
     let mut random = move || {
         noise = noise
@@ -741,7 +742,7 @@ fn a_busy_machine_is_told() {
 /// A night has hundreds of injections: what is drawn and listed of them is bounded.
 #[test]
 fn seven_hundred_injections_and_twenty_alarms_fit_in_300_kilobytes() {
-    let mut r = full::fill(report(&wrong_data()));
+    let mut r = fill(report(&wrong_data()));
     let injection = r.injections[0].clone();
     let times = |n: u32| {
         let act = 20_000 + u64::from(n) * 120_000;
@@ -783,4 +784,24 @@ fn seven_hundred_injections_and_twenty_alarms_fit_in_300_kilobytes() {
     // Marks that run into each other are one, to the end of the day.
     let mark = "0h86697v10h-86697z";
     assert!(page.contains(mark), "'{mark}' is missing");
+}
+
+/// A page that opens from disk, without the network, in any browser.
+pub fn sound_page(page: &str) {
+    assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
+    for bad in [
+        "http://", "https://", "NaN", ">inf", "\"inf", " inf ", "<script", "src=", "url(",
+    ] {
+        assert!(!page.contains(bad), "'{bad}' in the page");
+    }
+    assert!(page.contains("default-src 'none'"));
+    assert!(page.len() < 300_000, "{} bytes", page.len());
+    for tag in [
+        "table", "section", "details", "figure", "svg", "div", "text", "span",
+    ] {
+        let open =
+            page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
+        let close = page.matches(&format!("</{tag}>")).count();
+        assert_eq!(open, close, "<{tag}> is not closed");
+    }
 }

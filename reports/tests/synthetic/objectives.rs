@@ -1,8 +1,7 @@
 //! Objectives of every target, and runs that are not game days.
 
-mod common;
-
-use common::*;
+use crate::common::*;
+use crate::report::longest_write_gap;
 use gameday_record::*;
 use gameday_reports::report::{Ending, SloRow};
 use gameday_reports::{Report, assemble};

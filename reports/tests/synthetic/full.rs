@@ -1,7 +1,8 @@
 //! A report with every part filled, whatever the assembly computes today: what
 //! renderers must be able to show.
 
-use super::*;
+use crate::common::*;
+use gameday_record::*;
 use gameday_reports::Kind;
 use gameday_reports::fold::Counts;
 use gameday_reports::report::*;
@@ -105,6 +106,7 @@ fn alarm(name: &str, source: AlarmSource, severity: &str, outcome: AlarmOutcome)
         rule_text: "more than 1 % failed in 3 of 5 seconds, and at least 5 calls".into(),
         stop: false,
         expect: matches!(outcome, AlarmOutcome::Fired | AlarmOutcome::Missed).then_some(true),
+        within_ms: Some(5_000),
         firings: if fires {
             vec![Firing {
                 at: ms(23_000),
