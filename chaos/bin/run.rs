@@ -557,11 +557,10 @@ fn conclude(folder: &RunFolder, summary: &ExecutionSummary, signal: Option<i32>)
     let path = folder.report_html().display().to_string();
     let text = gameday_reports::terminal(&report, &path, print::is_coloured());
     say!("\n{}", text.trim_end_matches('\n'));
+    let folder_name = folder.path().display().to_string();
+    let again = identity::command([&"revert".to_string(), &folder_name]);
     for left in &summary.not_clean {
-        warn!(
-            "not clean: {left}\n  to try again: gameday revert {}",
-            folder.path().display()
-        );
+        warn!("not clean: {left}\n  to try again: {again}");
     }
     if let Err(why) = &saved {
         warn!("the report was not saved: {why}");

@@ -6,8 +6,8 @@
 //! accident, and what is measured from then on is measured on another cluster than was planned.
 
 use super::Shared;
-use super::seams::Progress;
-use crate::runtime::{Gap, GapState, ProcessState, Runtime};
+use super::seams::Update;
+use crate::runtime::{Gap, GapState, Identity, ProcessState, Runtime};
 use futures_util::future::join_all;
 use gameday_record::{TimelineEvent, Topology};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,7 +62,7 @@ pub struct Accidents {
 #[derive(Clone, Debug, Default)]
 struct Life {
     /// The process as which it was last seen to run, unless something explained another one since.
-    runs_as: Option<String>,
+    runs_as: Option<Identity>,
     /// Whether it is known not to run: that is told once.
     told: bool,
     /// Why it was not seen when it was last looked at.
@@ -213,7 +213,7 @@ async fn look(shared: &Shared) {
     let excuse = |node: &str| with_gaps(shared.admission.excuse(node), &runtime.gaps(), node);
     for accident in shared.accidents.look(runtime, excuse).await {
         let text = accident.to_string();
-        let note = Progress::Note { text: text.clone() };
+        let note = Update::Note { text: text.clone() };
         shared.observer.observe(&note);
         let event = TimelineEvent::Cluster {
             node: accident.node,

@@ -3,7 +3,7 @@
 
 use super::Shared;
 use super::prove::until;
-use super::seams::Progress;
+use super::seams::Update;
 use crate::runtime::{Gap, GapState};
 use gameday_record::timeline::Proof;
 use gameday_record::{TimelineEvent, Verdict};
@@ -91,7 +91,7 @@ pub(super) async fn end(shared: &Shared) {
 async fn record(shared: &Shared, noticed: &Noticed) {
     let gap = &noticed.gap;
     let text = format!("a gap: {}", gap.text);
-    shared.observer.observe(&Progress::Note { text });
+    shared.observer.observe(&Update::Note { text });
     let event = TimelineEvent::Gap {
         units: gap.units.clone(),
         since: shared.timeline.time_of(gap.since),

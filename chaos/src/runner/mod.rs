@@ -22,7 +22,7 @@ mod timeline;
 
 pub use accidents::{Accident, Accidents};
 pub use busy::phase_begins;
-pub use seams::{Firing, Group, Health, Observer, Progress, Roles, Stop};
+pub use seams::{Firing, Group, Health, Observer, Roles, Stop, Update};
 pub use timeline::{Sink, Timeline};
 
 use crate::faults::Scene;
@@ -139,14 +139,13 @@ impl Shared {
     }
 
     async fn note(&self, text: String) {
-        self.observer
-            .observe(&Progress::Note { text: text.clone() });
+        self.observer.observe(&Update::Note { text: text.clone() });
         self.write(TimelineEvent::Note { text }).await;
     }
 
     async fn phase(&self, phase: Phase, lasts: Duration) {
         self.write(phase_begins(phase)).await;
-        self.observer.observe(&Progress::Phase { phase, lasts });
+        self.observer.observe(&Update::Phase { phase, lasts });
     }
 
     fn halted(&self) -> bool {

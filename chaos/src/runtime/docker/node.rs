@@ -1,8 +1,8 @@
 //! A node: its pod, and the containers in which its process runs there.
 
 use super::pod::Pod;
-use crate::runtime::Launch;
 use crate::runtime::control::lock;
+use crate::runtime::{Identity, Launch};
 use std::sync::{Arc, Mutex};
 
 /// A node.
@@ -16,6 +16,8 @@ pub(super) struct Node {
     pub turn: Arc<tokio::sync::Mutex<()>>,
     /// What was done last in its turn, for people who wait for theirs.
     pub doing: Mutex<String>,
+    /// The start of its agent whose network namespace it has joined, as far as it is known.
+    pub joined: Mutex<Option<Identity>>,
     containers: Mutex<Containers>,
 }
 
@@ -36,6 +38,7 @@ impl Node {
             launch,
             turn: Arc::default(),
             doing: Mutex::default(),
+            joined: Mutex::default(),
             containers: Mutex::new(Containers {
                 all: vec![(image, container)],
                 current: 0,
