@@ -6,7 +6,7 @@ use crate::panics;
 use crate::recorder::Recorder;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use gameday_chaos::runner::{Firing, Observer, Progress, Timeline};
+use gameday_chaos::runner::{Firing, Observer, Timeline, Update};
 use gameday_record::{AlarmSpec, RunClock, TimelineEvent};
 use gameday_reports::{Change, Watch};
 use std::collections::BTreeMap;
@@ -135,15 +135,15 @@ impl Firing for Alarms {
 }
 
 impl Observer for Alarms {
-    fn observe(&self, progress: &Progress) {
-        match progress {
-            Progress::Begun { injection } => {
+    fn observe(&self, update: &Update) {
+        match update {
+            Update::Begun { injection } => {
                 panics::on_purpose("step");
                 self.lock().touch(&injection.azs, self.clock.now());
             }
-            Progress::Phase { .. } => panics::on_purpose("runner"),
+            Update::Phase { .. } => panics::on_purpose("runner"),
             _ => {}
         }
-        self.live.observe(progress);
+        self.live.observe(update);
     }
 }

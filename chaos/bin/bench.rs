@@ -179,12 +179,7 @@ async fn cpu(runtime: &dyn Runtime, topology: &Topology) -> Result<f64, String> 
         let ProcessState::Running { identity } = state else {
             return Err(format!("{} is not running", node.name));
         };
-        let digits: String = identity
-            .chars()
-            .skip_while(|c| !c.is_ascii_digit())
-            .take_while(char::is_ascii_digit)
-            .collect();
-        let stat = std::fs::read_to_string(format!("/proc/{digits}/stat"))
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", identity.pid))
             .map_err(|e| format!("processor time of {}: {e}", node.name))?;
         // The name in parentheses may hold spaces; utime and stime are fields 14 and 15.
         let rest = stat.rsplit(')').next().unwrap_or_default();

@@ -5,6 +5,7 @@
 
 #[macro_use]
 mod print;
+mod progress;
 
 mod alarms;
 mod ask;

@@ -3,7 +3,7 @@
 
 use crate::recorder::Recorder;
 use crate::{panics, print};
-use gameday_chaos::runner::{Observer, Progress};
+use gameday_chaos::runner::{Observer, Update};
 use gameday_record::{Nanos, Phase, ProofSide, RunClock, Verdict};
 use gameday_reports::{Fold, Kind};
 use std::collections::BTreeMap;
@@ -113,15 +113,15 @@ impl Live {
 }
 
 impl Observer for Live {
-    fn observe(&self, progress: &Progress) {
-        match progress {
-            Progress::Phase { phase, lasts } => self.enter(*phase, Some(*lasts)),
-            Progress::Begun { injection } => {
+    fn observe(&self, update: &Update) {
+        match update {
+            Update::Phase { phase, lasts } => self.enter(*phase, Some(*lasts)),
+            Update::Begun { injection } => {
                 let what = format!("{} {}", injection.fault, injection.targets.join(", "));
                 self.line(&format!("injecting #{}: {what}", injection.id));
                 self.lock().active.insert(injection.id, what);
             }
-            Progress::Proven { id, side, verdict } => {
+            Update::Proven { id, side, verdict } => {
                 let side = match side {
                     ProofSide::Injected => "in force",
                     ProofSide::Again => "in force again",
@@ -135,11 +135,11 @@ impl Observer for Live {
                 };
                 self.line(&format!("#{id} is {shown} {side}"));
             }
-            Progress::Reverting { id } => self.line(&format!("reverting #{id}")),
-            Progress::Ended { id } => {
+            Update::Reverting { id } => self.line(&format!("reverting #{id}")),
+            Update::Ended { id } => {
                 self.lock().active.remove(id);
             }
-            Progress::Note { text } => self.line(text),
+            Update::Note { text } => self.line(text),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The canaries' streams become the history and the live fold.
 
 use crate::behind::{Behind, Settle};
+use crate::progress::Progress;
 use crate::recording::Recording;
 use crate::system::MOST_ASKED;
-use gameday_canary::protocol::{Command, FinalReads, Line, Notice, Totals};
+use gameday_canary::protocol::{Command, Line};
 use gameday_chaos::runtime::Instrument;
 use gameday_record::history::{HistoryFile, HistoryWriter, Pairing};
 use gameday_record::{Call, Event, HistoryHeader, Operation, Outcome};
@@ -21,19 +22,6 @@ const MAX_LINE: u64 = 64 << 10;
 
 /// Name of the file.
 const HISTORY: &str = "history.jsonl";
-
-/// How far a canary has come.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Progress {
-    /// It waits for `start`.
-    pub ready: bool,
-    /// Result of the final reads.
-    pub last: Option<FinalReads>,
-    /// It has ended in an orderly way.
-    pub done: Option<Totals>,
-    /// Its stream has ended, and why if that was not orderly.
-    pub ended: Option<Result<(), String>>,
-}
 
 /// One canary as the runner sees it.
 pub struct Canary {
@@ -120,16 +108,12 @@ impl Recorder {
         let recorder = Arc::clone(self);
         let reader = name.to_string();
         tokio::spawn(async move {
-            let ended = recorder.read(&reader, instrument.stdout, &tx).await;
-            let orderly = tx.borrow().done.is_some();
-            let ended = match ended {
-                Ok(()) if !orderly => Err(format!("{reader} ended before it was told to")),
-                other => other,
-            };
-            if let Err(why) = &ended {
-                recorder.spoil(why.clone());
-            }
-            tx.send_modify(|p| p.ended = Some(ended));
+            let read = recorder.read(&reader, instrument.stdout, &tx).await;
+            tx.send_modify(|p| {
+                if let Err(why) = p.end(&reader, read) {
+                    recorder.spoil(why);
+                }
+            });
         });
         Canary {
             name: name.into(),
@@ -161,10 +145,7 @@ impl Recorder {
             }
             match Line::parse(&line).map_err(|e| format!("{name}: {e}"))? {
                 Line::Event(event) => self.take(name, &event)?,
-                Line::Notice(Notice::Ready) => progress.send_modify(|p| p.ready = true),
-                Line::Notice(Notice::Health(_)) => {}
-                Line::Notice(Notice::Final(last)) => progress.send_modify(|p| p.last = Some(last)),
-                Line::Notice(Notice::Done(done)) => progress.send_modify(|p| p.done = Some(done)),
+                Line::Notice(notice) => progress.send_modify(|p| p.take(notice)),
             }
         }
     }

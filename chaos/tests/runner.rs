@@ -20,7 +20,7 @@ use fake::{Fake, Judged, Log, Memory, Switches, Told, Watcher, baseline, group};
 use futures_util::future::BoxFuture;
 use gameday_chaos::plan::plan;
 use gameday_chaos::runner::{
-    Cast, ExecutionSummary, Firing, Group, Progress, Stop, Timeline, execute,
+    Cast, ExecutionSummary, Firing, Group, Stop, Timeline, Update, execute,
 };
 use gameday_chaos::runtime::Link;
 use gameday_record::timeline::Proof;
@@ -53,7 +53,7 @@ struct Seen {
     summary: ExecutionSummary,
     log: Log,
     clean: bool,
-    progress: Vec<Progress>,
+    progress: Vec<Update>,
     took: Duration,
 }
 
@@ -234,12 +234,12 @@ async fn a_run_goes_through_its_phases_in_order() {
     let begun = seen
         .progress
         .iter()
-        .filter(|p| matches!(p, Progress::Begun { .. }));
+        .filter(|p| matches!(p, Update::Begun { .. }));
     assert_eq!(begun.count(), 1);
     assert_eq!(
         seen.progress
             .last()
-            .map(|p| matches!(p, Progress::Phase { .. })),
+            .map(|p| matches!(p, Update::Phase { .. })),
         Some(true)
     );
 }

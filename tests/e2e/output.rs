@@ -3,7 +3,7 @@
 
 use crate::killed::place::{self, Disk};
 use crate::support::engine::docker_lines;
-use crate::support::marked::marked;
+use crate::support::marked::{Marked, marked};
 use crate::support::*;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-fn send(child: &Child, signal: i32) {
+pub fn send(child: &Child, signal: i32) {
     let pid = i32::try_from(child.id()).expect("a pid");
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
 }
@@ -122,7 +122,20 @@ fn filled() {
     assert_eq!(processes_of(run), Vec::<u32>::new(), "nothing is left");
 }
 
+/// What ends a command, and its exit code then.
+pub const SIGNALS: [(i32, i32); 3] = [
+    (libc::SIGINT, 130),
+    (libc::SIGTERM, 143),
+    (libc::SIGHUP, 129),
+];
+
 pub fn a_bench_that_is_interrupted_leaves_nothing() {
+    for (signal, code) in SIGNALS {
+        a_bench_leaves_nothing_after(signal, code);
+    }
+}
+
+fn a_bench_leaves_nothing_after(signal: i32, code: i32) {
     let mut bench = gameday();
     bench.args(["bench", "--runtime", "process", "--seconds", "60"]);
     let mut child = bench.stdout(Stdio::piped()).spawn().expect("it starts");
@@ -142,10 +155,45 @@ pub fn a_bench_that_is_interrupted_leaves_nothing() {
         .count()
     };
     assert!(ours() > 9, "nodes, links and a watchdog");
-    send(&child, libc::SIGINT);
+    send(&child, signal);
     let done = wait(child, LIMIT);
-    assert_eq!(done.status.code(), Some(130), "{}", text(&done));
+    assert_eq!(done.status.code(), Some(code), "{}", text(&done));
     assert_eq!(ours(), 0, "nothing is left");
+}
+
+/// A cluster is kept once it is up, and not before.
+pub fn a_cluster_that_is_interrupted_while_it_comes_up_leaves_nothing() {
+    for (signal, code) in SIGNALS {
+        let hit = (0..5).any(|_| a_cluster_leaves_nothing_after(signal, code));
+        assert!(hit, "it was always up before it was seen to come");
+    }
+}
+
+/// False if it was up before the signal.
+fn a_cluster_leaves_nothing_after(signal: i32, code: i32) -> bool {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut up = gameday();
+    up.args(["cluster", "up", "--runtime", "process", "--out"]);
+    up.arg(dir.path());
+    let piped = up.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = piped.spawn().expect("it starts");
+    let run = until("a node", LIMIT, || {
+        let folder = std::fs::read_dir(dir.path()).ok()?.next()?;
+        let run = folder.ok()?.file_name().into_string().ok()?;
+        let is_node = |p: &Marked| p.unit.starts_with("storage");
+        marked(&run).iter().any(is_node).then_some(run)
+    });
+    send(&child, signal);
+    let done = wait(child, LIMIT);
+    let was_up = done.status.code() == Some(0);
+    if was_up {
+        let down = finish(gameday().args(["cluster", "down", &run]), LIMIT);
+        assert_eq!(down.status.code(), Some(0), "{}", text(&down));
+    } else {
+        assert_eq!(done.status.code(), Some(code), "{}", text(&done));
+    }
+    assert_eq!(processes_of(&run), Vec::<u32>::new(), "nothing is left");
+    !was_up
 }
 
 /// What died is told, instead of waiting for it.

@@ -96,6 +96,25 @@ pub fn a_node_that_dies_beside_a_fault_makes_the_run_inconclusive() {
     assert_eq!(processes_of(&run), Vec::<u32>::new(), "nothing is left");
 }
 
+/// The same of a container, which somebody starts again at once: another one is another cluster.
+pub fn a_container_that_somebody_restarted_makes_the_run_inconclusive() {
+    let day = Short::new("docker", &step("isolate", "{ node = \"storage-b1\" }", 60));
+    let child = day.hurt();
+    let (folder, run) = day.folder();
+    docker_lines(&["restart", "-t", "0", &format!("gameday-{run}-router-a")]);
+    let done = wait(child, LIMIT);
+    assert_eq!(done.status.code(), Some(2), "{}", text(&done));
+    let report = json(&folder.join("report.json"));
+    let said = report["overall"]["reasons"].to_string();
+    // Whichever of the two is looked at.
+    let seen = ["router-a ended (", "router-a was started again, as "];
+    assert!(seen.iter().any(|what| said.contains(what)), "{said}");
+    assert!(said.contains("no fault in force explains it"), "{said}");
+    let (gone, evidence) = proofs(&folder, "reverted");
+    assert!(gone, "{evidence}");
+    assert_eq!(left_of(&run), Vec::<String>::new(), "nothing is left");
+}
+
 pub fn a_bound_that_somebody_took_away_is_none() {
     let step = step("cpu-limit", "{ node = \"storage-b1\" }", 8) + "\ncpus = 0.02";
     let report = sabotaged("docker", &step, |_, run| {

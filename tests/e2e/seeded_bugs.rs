@@ -2,8 +2,11 @@
 //! playbook that must find it. `GAMEDAY_HONEST_SEEDS=10` also runs the same
 //! playbooks that often against the honest store.
 
+use crate::output::{SIGNALS, send};
+use crate::support::marked::{Marked, marked};
 use crate::support::*;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 /// Seeds tried before a bug counts as missed.
@@ -145,6 +148,33 @@ pub fn a_night_finds_a_bug_that_is_replayed_and_shrunk() {
     );
     let planned = finish(gameday().arg("plan").arg(&minimal), LIMIT);
     assert_eq!(planned.status.code(), Some(0), "{}", text(&planned));
+
+    for (number, (signal, code)) in (2..).zip(SIGNALS) {
+        interrupted(
+            &found,
+            &found.join(format!("shrink-{number}")),
+            signal,
+            code,
+        );
+    }
+}
+
+/// A shrinking of `found` in `folder` ends with the run under way, of which nothing is left.
+fn interrupted(found: &Path, folder: &Path, signal: i32, code: i32) {
+    let mut c = gameday();
+    let c = c.arg("shrink").arg(found).stdout(Stdio::piped());
+    let child = c.stderr(Stdio::piped()).spawn().expect("it starts");
+    let run = until("a run of a part", LIMIT, || {
+        let part = std::fs::read_dir(folder.join("001.run-1")).ok()?.next()?;
+        let run = part.ok()?.file_name().into_string().ok()?;
+        let is_node = |p: &Marked| p.unit.starts_with("storage");
+        marked(&run).iter().any(is_node).then_some(run)
+    });
+    send(&child, signal);
+    let done = wait(child, LIMIT);
+    assert_eq!(done.status.code(), Some(code), "{}", text(&done));
+    assert!(text(&done).contains("UNFINISHED"), "{}", text(&done));
+    assert_eq!(processes_of(&run), Vec::<u32>::new(), "nothing is left");
 }
 
 pub fn the_honest_store_passes_the_same_playbooks() {

@@ -36,9 +36,10 @@ impl Needs {
     }
 }
 
-/// A game day spends most of its time waiting, but its measurement wants a core's worth of room.
+/// A game day spends most of its time waiting, but its measurement wants room: one more than there
+/// are processors keep them busy, and wait for them no longer than they allow for.
 fn slots() -> usize {
-    available_parallelism().map_or(2, |n| n.get().max(2))
+    available_parallelism().map_or(2, |n| n.get().max(2)) + 1
 }
 
 #[derive(Clone, Copy)]

@@ -10,8 +10,7 @@ use gameday_canary::service::url::redacted;
 use gameday_chaos::runtime::marks::{Kind, RunMarks};
 use gameday_record::folder::write_json;
 use gameday_record::{
-    Anomaly, Check, Replay, RunClock, RunFolder, RunInfo, Topology, Unpromised,
-    Verdict,
+    Anomaly, Check, Replay, RunClock, RunFolder, RunInfo, Topology, Unpromised, Verdict,
 };
 use std::path::Path;
 use std::sync::Arc;

@@ -11,6 +11,7 @@ mod wire;
 
 use crate::cli::CanaryArgs;
 use crate::exit::Exit;
+use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::{ask, identity, print};
 use gameday_canary::protocol::Command;
@@ -24,7 +25,7 @@ use gameday_record::timeline::TimelineWriter;
 use gameday_record::{
     HistoryHeader, Phase, RunClock, RunFolder, RunState, TimelineEvent, TimelineLine, folder,
 };
-use publisher::{Progress, Publisher};
+use publisher::Publisher;
 use setup::Setup;
 use std::path::Path;
 use std::pin::pin;
@@ -340,7 +341,7 @@ async fn measure(
             _ = shown.tick() => view.status(publisher),
             _ = logged.tick() => publisher.interval(canary.clock.now())?,
             Some(text) = news.recv() => view.line(&text),
-            _ = progress.wait_for(|p| p.ended) => {
+            _ = progress.wait_for(|p| p.ended.is_some()) => {
                 let why = publisher.flaw();
                 return Err(why.unwrap_or("the canary ended before it was told to".into()));
             }
@@ -384,14 +385,12 @@ impl Canary {
         });
         let of = publisher.clone();
         let reader = tokio::spawn(async move {
-            match of.read(lines, &tx, &judge).await {
-                Err(why) => of.spoil(why),
-                Ok(()) if tx.borrow().done.is_none() => {
-                    of.spoil("the canary ended before it was told to".into());
+            let read = of.read(lines, &tx, &judge).await;
+            tx.send_modify(|p| {
+                if let Err(why) = p.end("the canary", read) {
+                    of.spoil(why);
                 }
-                Ok(()) => {}
-            }
-            tx.send_modify(|p| p.ended = true);
+            });
         });
         Canary {
             clock,
@@ -417,7 +416,7 @@ impl Canary {
         limit: Duration,
         reached: impl Fn(&Progress) -> bool,
     ) -> Result<(), String> {
-        let wait = self.progress.wait_for(|p| reached(p) || p.ended);
+        let wait = self.progress.wait_for(|p| reached(p) || p.ended.is_some());
         match timeout(limit, wait).await {
             Ok(Ok(p)) if reached(&p) => Ok(()),
             Ok(_) => Err(format!("the canary ended before it was {what}")),
@@ -434,7 +433,7 @@ impl Canary {
             self.wait("done with its final reads", limit, |p| p.last.is_some())
                 .await?;
             self.tell(Command::Stop).await?;
-            self.wait("done", patience, |p| p.done.is_some() && p.ended)
+            self.wait("done", patience, |p| p.done.is_some() && p.ended.is_some())
                 .await
         };
         if let Err(why) = end.await {

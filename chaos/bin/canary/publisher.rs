@@ -2,7 +2,8 @@
 //! log, the fold and the alarms. What it keeps does not grow with time.
 
 use super::setup::Setup;
-use gameday_canary::protocol::{FinalReads, Health, Line, Notice, Totals};
+use crate::progress::Progress;
+use gameday_canary::protocol::{Health, Line, Notice};
 use gameday_canary::publish::budget::{Calls, Rolling};
 use gameday_canary::publish::hlog::LatencyLog;
 use gameday_canary::publish::metrics::{AlarmState, Budget, Metrics};
@@ -23,19 +24,6 @@ const FOLD_SECONDS: u64 = 120;
 
 /// A canary is ill for so long after a call was refused for its own fault.
 const ILL: Duration = Duration::from_secs(30);
-
-/// How far the canary has come.
-#[derive(Clone, Debug, Default)]
-pub struct Progress {
-    /// It waits for its start.
-    pub ready: bool,
-    /// Result of the final reads.
-    pub last: Option<FinalReads>,
-    /// It has ended in an orderly way.
-    pub done: Option<Totals>,
-    /// Its stream has ended.
-    pub ended: bool,
-}
 
 /// What the checker said about finished segments.
 #[derive(Clone, Debug, Default)]
@@ -156,14 +144,12 @@ impl Publisher {
                         let _ = judge.send(segment);
                     }
                 }
-                Line::Notice(Notice::Ready) => progress.send_modify(|p| p.ready = true),
                 Line::Notice(Notice::Health(health)) => {
                     let mut inner = self.lock();
                     inner.metrics.health(&health);
                     inner.health = health;
                 }
-                Line::Notice(Notice::Final(last)) => progress.send_modify(|p| p.last = Some(last)),
-                Line::Notice(Notice::Done(done)) => progress.send_modify(|p| p.done = Some(done)),
+                Line::Notice(notice) => progress.send_modify(|p| p.take(notice)),
             }
         }
     }

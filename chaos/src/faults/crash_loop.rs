@@ -8,7 +8,7 @@
 
 use super::process::{Sighting, Targets, describe, is_serving};
 use super::{Fault, Scene};
-use crate::runtime::{Fut, ProcessState, RuntimeError};
+use crate::runtime::{Fut, Identity, ProcessState, RuntimeError};
 use futures_util::future::{BoxFuture, join_all};
 use gameday_record::Verdict;
 use gameday_record::timeline::Proof;
@@ -43,7 +43,7 @@ struct Account {
     /// Whether one is under way.
     under_way: bool,
     /// As whom each target was started last.
-    runs_as: BTreeMap<String, String>,
+    runs_as: BTreeMap<String, Identity>,
     /// Why it ended by itself.
     failed: Option<String>,
 }
@@ -161,8 +161,9 @@ impl Fault for CrashLoop {
         Box::pin(async move {
             self.targets.remember(scene).await?;
             for node in &self.targets.nodes {
-                let before = self.targets.identity(node).unwrap_or_default();
-                lock(&self.account).runs_as.insert(node.clone(), before);
+                let before = self.targets.identity(node);
+                let before = before.map(|before| (node.clone(), before));
+                lock(&self.account).runs_as.extend(before);
             }
             crash(&self.targets, &self.account, scene).await?;
             let (end, mut ended) = watch::channel(false);
@@ -264,7 +265,7 @@ mod tests {
     fn whoever_runs_was_started_by_the_loop() {
         let account = |identity: &str, crashes| Account {
             crashes,
-            runs_as: BTreeMap::from([("b1".to_string(), identity.to_string())]),
+            runs_as: BTreeMap::from([("b1".to_string(), identity.into())]),
             ..Account::default()
         };
         let seen = |state| Sighting {

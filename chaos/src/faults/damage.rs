@@ -11,7 +11,7 @@ use super::resources::Resources;
 use super::{Fault, Scene, merge};
 use crate::runtime::damage::{Damage, DamageSeen, Damaged, How};
 use crate::runtime::files::{FilesAnswer, FilesRequest};
-use crate::runtime::{Fut, RuntimeError};
+use crate::runtime::{Fut, Identity, RuntimeError};
 use futures_util::future::{BoxFuture, join_all};
 use gameday_record::Verdict;
 use gameday_record::timeline::Proof;
@@ -99,7 +99,7 @@ impl Damages {
         &self,
         scene: &Scene,
         dead: bool,
-        process: fn(Option<&str>, &Sighting) -> (Verdict, String),
+        process: fn(Option<&Identity>, &Sighting) -> (Verdict, String),
         file: fn(&Damaged, &DamageSeen) -> (Verdict, String),
     ) -> Proof {
         let (mut proof, files) =

@@ -11,7 +11,7 @@
 
 use super::process::{Sighting, Targets, is_back, is_dead};
 use super::{Fault, Scene, merge, partition};
-use crate::runtime::{Fut, Link, LinkState, ProcessState, RuntimeError};
+use crate::runtime::{Fut, Identity, Link, LinkState, ProcessState, RuntimeError};
 use futures_util::future::BoxFuture;
 use gameday_record::Verdict;
 use gameday_record::timeline::Proof;
@@ -65,9 +65,12 @@ impl PowerOff {
 }
 
 /// Whether a process still ran as before when its links had fallen silent.
-fn ran_on(before: Option<&str>, state: Result<ProcessState, RuntimeError>) -> Result<(), String> {
+fn ran_on(
+    before: Option<&Identity>,
+    state: Result<ProcessState, RuntimeError>,
+) -> Result<(), String> {
     match state {
-        Ok(ProcessState::Running { identity }) if before == Some(identity.as_str()) => Ok(()),
+        Ok(ProcessState::Running { identity }) if before == Some(&identity) => Ok(()),
         Ok(state) => Err(super::process::describe(&state)),
         Err(e) => Err(e.0),
     }
@@ -87,7 +90,7 @@ impl Fault for PowerOff {
             self.targets.each(|n| scene.runtime.silence(n)).await?;
             for node in &self.targets.nodes {
                 let state = scene.runtime.process(node).await;
-                ran_on(self.targets.identity(node).as_deref(), state).map_err(|why| {
+                ran_on(self.targets.identity(node).as_ref(), state).map_err(|why| {
                     RuntimeError(format!(
                         "{node} was not seen to run when its links had fallen silent: {why}"
                     ))
@@ -104,7 +107,7 @@ impl Fault for PowerOff {
     ) -> BoxFuture<'a, Proof> {
         Box::pin(async move {
             let dead = |node: &str, seen: &Sighting| {
-                let (verdict, text) = is_dead(self.targets.identity(node).as_deref(), seen);
+                let (verdict, text) = is_dead(self.targets.identity(node).as_ref(), seen);
                 let text = match verdict {
                     Verdict::Pass => format!("{text}; its links were silent while it still ran"),
                     _ => text,
@@ -152,13 +155,13 @@ mod tests {
                 identity: identity.into(),
             })
         };
-        assert_eq!(ran_on(Some("1"), running("1")), Ok(()));
+        assert_eq!(ran_on(Some(&"1".into()), running("1")), Ok(()));
         for other in [
             running("2"),
             Ok(ProcessState::Exited(Exit::Signal(9))),
             Err(RuntimeError("no answer".into())),
         ] {
-            assert!(ran_on(Some("1"), other).is_err());
+            assert!(ran_on(Some(&"1".into()), other).is_err());
         }
     }
 }

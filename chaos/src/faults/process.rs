@@ -2,7 +2,7 @@
 //! targets at once, and judging what was seen.
 
 use super::{Scene, merge};
-use crate::runtime::{ProcessState, RuntimeError};
+use crate::runtime::{Identity, ProcessState, RuntimeError};
 use futures_util::future::{BoxFuture, join_all};
 use gameday_record::Verdict;
 use gameday_record::timeline::Proof;
@@ -20,8 +20,8 @@ const SERVES: Duration = Duration::from_secs(2);
 /// leaves behind.
 pub(super) struct Targets {
     pub(super) nodes: Vec<String>,
-    before: Mutex<BTreeMap<String, String>>,
-    after: Mutex<BTreeMap<String, String>>,
+    before: Mutex<BTreeMap<String, Identity>>,
+    after: Mutex<BTreeMap<String, Identity>>,
 }
 
 /// What was seen of one node.
@@ -41,7 +41,7 @@ impl Targets {
         }
     }
 
-    pub(super) fn identity(&self, node: &str) -> Option<String> {
+    pub(super) fn identity(&self, node: &str) -> Option<Identity> {
         let before = self.before.lock().unwrap_or_else(|e| e.into_inner());
         before.get(node).cloned()
     }
@@ -92,10 +92,10 @@ impl Targets {
         &'a self,
         scene: &'a Scene,
         silent: bool,
-        judge: fn(Option<&str>, &Sighting) -> (Verdict, String),
+        judge: fn(Option<&Identity>, &Sighting) -> (Verdict, String),
     ) -> BoxFuture<'a, Proof> {
         self.look_with(scene, silent, move |node, seen| {
-            judge(self.identity(node).as_deref(), seen)
+            judge(self.identity(node).as_ref(), seen)
         })
     }
 
@@ -105,12 +105,12 @@ impl Targets {
         &'a self,
         scene: &'a Scene,
         silent: bool,
-        judge: fn(Option<&str>, &Sighting) -> (Verdict, String),
+        judge: fn(Option<&Identity>, &Sighting) -> (Verdict, String),
     ) -> BoxFuture<'a, Proof> {
         self.look_with(scene, silent, move |node, seen| {
-            let judged = judge(self.identity(node).as_deref(), seen);
+            let judged = judge(self.identity(node).as_ref(), seen);
             let mut after = self.after.lock().unwrap_or_else(|e| e.into_inner());
-            let lived_on = lives_on(after.get(node).map(String::as_str), seen, judged);
+            let lived_on = lives_on(after.get(node), seen, judged);
             if let (Verdict::Pass, Ok(ProcessState::Running { identity })) =
                 (lived_on.0, &seen.state)
             {
@@ -125,10 +125,10 @@ impl Targets {
     pub(super) fn look_afterwards<'a>(
         &'a self,
         scene: &'a Scene,
-        judge: fn(Option<&str>, &Sighting) -> (Verdict, String),
+        judge: fn(Option<&Identity>, &Sighting) -> (Verdict, String),
     ) -> BoxFuture<'a, Proof> {
         self.look_with(scene, false, move |node, seen| {
-            let (verdict, text) = judge(self.identity(node).as_deref(), seen);
+            let (verdict, text) = judge(self.identity(node).as_ref(), seen);
             let after = self.after.lock().unwrap_or_else(|e| e.into_inner());
             match after.get(node) {
                 Some(after) if verdict == Verdict::Pass && !runs_as(after, seen) => (
@@ -183,13 +183,17 @@ pub(super) fn describe(state: &ProcessState) -> String {
     }
 }
 
-fn runs_as(identity: &str, s: &Sighting) -> bool {
+fn runs_as(identity: &Identity, s: &Sighting) -> bool {
     matches!(&s.state, Ok(ProcessState::Running { identity: now }) if now == identity)
 }
 
 /// Corrects a verdict by who must still run, if that is known: one that ended meanwhile was not
 /// held, whoever came after it.
-fn lives_on(wanted: Option<&str>, s: &Sighting, judged: (Verdict, String)) -> (Verdict, String) {
+fn lives_on(
+    wanted: Option<&Identity>,
+    s: &Sighting,
+    judged: (Verdict, String),
+) -> (Verdict, String) {
     match (wanted, &s.state) {
         (Some(wanted), Ok(state)) if !runs_as(wanted, s) => (
             Verdict::Fail,
@@ -203,7 +207,7 @@ fn lives_on(wanted: Option<&str>, s: &Sighting, judged: (Verdict, String)) -> (V
 }
 
 /// Judges whether a process is dead.
-pub(super) fn is_dead(before: Option<&str>, s: &Sighting) -> (Verdict, String) {
+pub(super) fn is_dead(before: Option<&Identity>, s: &Sighting) -> (Verdict, String) {
     match (&s.state, &s.health) {
         (Err(e), _) => (
             Verdict::Unknown,
@@ -217,7 +221,7 @@ pub(super) fn is_dead(before: Option<&str>, s: &Sighting) -> (Verdict, String) {
             Verdict::Fail,
             "process exited, but /health still answers".into(),
         ),
-        (Ok(ProcessState::Running { identity }), _) if before != Some(identity.as_str()) => (
+        (Ok(ProcessState::Running { identity }), _) if before != Some(identity) => (
             Verdict::Fail,
             format!("was started again by somebody else, as {identity}"),
         ),
@@ -227,18 +231,18 @@ pub(super) fn is_dead(before: Option<&str>, s: &Sighting) -> (Verdict, String) {
 
 /// Judges whether another process runs than before, serving or not yet. One
 /// that is just not there may be on its way.
-pub(super) fn is_another(before: Option<&str>, s: &Sighting) -> (Verdict, String) {
+pub(super) fn is_another(before: Option<&Identity>, s: &Sighting) -> (Verdict, String) {
     match &s.state {
         Err(e) => (
             Verdict::Unknown,
             format!("its process could not be looked at: {e}"),
         ),
-        Ok(ProcessState::Running { identity }) if before != Some(identity.as_str()) => (
+        Ok(ProcessState::Running { identity }) if before != Some(identity) => (
             Verdict::Pass,
-            format!(
-                "runs as {identity}, before as {}",
-                before.unwrap_or("nobody")
-            ),
+            match before {
+                Some(before) => format!("runs as {identity}, before as {before}"),
+                None => format!("runs as {identity}, before as nobody"),
+            },
         ),
         Ok(state @ ProcessState::Exited(_)) => (
             Verdict::Unknown,
@@ -252,7 +256,7 @@ pub(super) fn is_another(before: Option<&str>, s: &Sighting) -> (Verdict, String
 }
 
 /// Judges whether a process serves, whichever it is by now.
-pub(super) fn is_serving(_before: Option<&str>, s: &Sighting) -> (Verdict, String) {
+pub(super) fn is_serving(_before: Option<&Identity>, s: &Sighting) -> (Verdict, String) {
     match (&s.state, &s.health) {
         (Err(e), _) => (
             Verdict::Unknown,
@@ -271,13 +275,13 @@ pub(super) fn is_serving(_before: Option<&str>, s: &Sighting) -> (Verdict, Strin
 }
 
 /// Judges whether a process that was dead is a new one and serves.
-pub(super) fn is_back(before: Option<&str>, s: &Sighting) -> (Verdict, String) {
+pub(super) fn is_back(before: Option<&Identity>, s: &Sighting) -> (Verdict, String) {
     match (&s.state, &s.health) {
         (Err(e), _) => (
             Verdict::Unknown,
             format!("its process could not be looked at: {e}"),
         ),
-        (Ok(ProcessState::Running { identity }), _) if before == Some(identity.as_str()) => (
+        (Ok(ProcessState::Running { identity }), _) if before == Some(identity) => (
             Verdict::Unknown,
             format!("runs as before, as {identity}: it was never dead"),
         ),
@@ -297,13 +301,13 @@ pub(super) fn is_back(before: Option<&str>, s: &Sighting) -> (Verdict, String) {
 }
 
 /// Judges whether a process is frozen, and still the same.
-pub(super) fn is_frozen(before: Option<&str>, s: &Sighting) -> (Verdict, String) {
+pub(super) fn is_frozen(before: Option<&Identity>, s: &Sighting) -> (Verdict, String) {
     match (&s.state, &s.health) {
         (Err(e), _) => (
             Verdict::Unknown,
             format!("its process could not be looked at: {e}"),
         ),
-        (Ok(ProcessState::Paused { identity }), _) if before != Some(identity.as_str()) => (
+        (Ok(ProcessState::Paused { identity }), _) if before != Some(identity) => (
             Verdict::Fail,
             format!("is another process than the one that was frozen: {identity}"),
         ),
@@ -319,13 +323,13 @@ pub(super) fn is_frozen(before: Option<&str>, s: &Sighting) -> (Verdict, String)
 }
 
 /// Judges whether a process that was frozen runs on, as the same.
-pub(super) fn is_thawed(before: Option<&str>, s: &Sighting) -> (Verdict, String) {
+pub(super) fn is_thawed(before: Option<&Identity>, s: &Sighting) -> (Verdict, String) {
     match (&s.state, &s.health) {
         (Err(e), _) => (
             Verdict::Unknown,
             format!("its process could not be looked at: {e}"),
         ),
-        (Ok(ProcessState::Running { identity }), _) if before != Some(identity.as_str()) => (
+        (Ok(ProcessState::Running { identity }), _) if before != Some(identity) => (
             Verdict::Unknown,
             format!(
                 "was started again by somebody else, as {identity}: how long it was frozen is not known"
@@ -363,7 +367,7 @@ mod tests {
         [
             is_dead, is_back, is_frozen, is_thawed, is_another, is_serving,
         ]
-        .map(|judge| judge(Some("old"), &s).0)
+        .map(|judge| judge(Some(&"old".into()), &s).0)
     }
 
     #[test]
@@ -377,7 +381,10 @@ mod tests {
                 identity: identity.into(),
             }))
         };
-        let of = |wanted, s: &Sighting| lives_on(wanted, s, (Pass, String::new())).0;
+        let of = |wanted: Option<&str>, s: &Sighting| {
+            let wanted = wanted.map(Identity::from);
+            lives_on(wanted.as_ref(), s, (Pass, String::new())).0
+        };
         assert_eq!(of(None, &runs("new")), Pass);
         assert_eq!(of(Some("new"), &runs("new")), Pass);
         assert_eq!(of(Some("new"), &runs("newer")), Fail);
@@ -385,7 +392,7 @@ mod tests {
         assert_eq!(of(Some("new"), &dead), Fail);
         // What cannot be seen is for the judge to say.
         let blind = seen(Err(RuntimeError("no answer".into())));
-        let judged = lives_on(Some("new"), &blind, (Unknown, String::new()));
+        let judged = lives_on(Some(&"new".into()), &blind, (Unknown, String::new()));
         assert_eq!(judged.0, Unknown);
     }
 

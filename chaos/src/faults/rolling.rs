@@ -46,10 +46,12 @@ pub(super) fn deadline(nodes: usize, pause: Duration) -> Duration {
 pub(super) type Change =
     Box<dyn Fn(Scene, String) -> BoxFuture<'static, Result<(), RuntimeError>> + Send + Sync>;
 
-/// The rollout under way, if there is one.
+/// The rollout under way, if there is one. One that was ended never begins: what leads to it may
+/// still be going on when it is reverted.
 #[derive(Default)]
 pub(super) struct Rollout {
-    task: Mutex<Option<(watch::Sender<bool>, JoinHandle<()>)>>,
+    end: watch::Sender<bool>,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Rollout {
@@ -58,6 +60,7 @@ impl Rollout {
     ///
     /// # Errors
     /// Which node could not be changed or does not serve afterwards; those after it are unchanged.
+    /// It was ended before.
     pub(super) async fn run(
         &self,
         scene: &Scene,
@@ -67,30 +70,34 @@ impl Rollout {
     ) -> Result<(), RuntimeError> {
         let nodes = in_order(scene, nodes);
         let scene = scene.clone();
-        let (end, ended) = watch::channel(false);
         let (done, result) = oneshot::channel();
-        let task = tokio::spawn(async move {
-            // Nobody may wait for it any more.
-            let _ = done.send(roll(&scene, &nodes, pause, &change, ended).await);
-        });
-        *self.task.lock().unwrap_or_else(|e| e.into_inner()) = Some((end, task));
+        {
+            let mut task = self.task.lock().unwrap_or_else(|e| e.into_inner());
+            let ended = self.end.subscribe();
+            // Whoever ends it takes the task afterwards.
+            *task = Some(tokio::spawn(async move {
+                // Nobody may wait for it any more.
+                let _ = done.send(roll(&scene, &nodes, pause, &change, ended).await);
+            }));
+        }
         result
             .await
             .unwrap_or_else(|_| Err(RuntimeError("the rollout failed".into())))
     }
 
-    /// Ends it after the node under way; fine if there is none.
+    /// Ends it after the node under way; if it has not begun, it does not.
     ///
     /// # Errors
     /// It failed in a way that is a bug of ours.
     pub(super) async fn end(&self) -> Result<(), RuntimeError> {
+        self.end.send_replace(true);
         let task = self.task.lock().unwrap_or_else(|e| e.into_inner()).take();
-        let Some((end, task)) = task else {
-            return Ok(());
-        };
-        end.send_replace(true);
-        task.await
-            .map_err(|e| RuntimeError(format!("the rollout failed: {e}")))
+        match task {
+            Some(task) => task
+                .await
+                .map_err(|e| RuntimeError(format!("the rollout failed: {e}"))),
+            None => Ok(()),
+        }
     }
 }
 

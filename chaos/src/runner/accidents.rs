@@ -5,7 +5,7 @@
 //! that a node does not run is known in one place, the injections in force; everything else is an
 //! accident, and what is measured from then on is measured on another cluster than was planned.
 
-use crate::runtime::{Gap, GapState, ProcessState, Runtime};
+use crate::runtime::{Gap, GapState, Identity, ProcessState, Runtime};
 use futures_util::future::join_all;
 use gameday_record::Topology;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,7 +59,7 @@ pub struct Accidents {
 #[derive(Clone, Debug, Default)]
 struct Life {
     /// The process as which it was last seen to run, unless something explained another one since.
-    runs_as: Option<String>,
+    runs_as: Option<Identity>,
     /// Whether it is known not to run: that is told once.
     told: bool,
     /// Why it was not seen when it was last looked at.

@@ -25,7 +25,7 @@ mod watch;
 pub use crate::quorum::Group;
 pub use accidents::{Accident, Accidents};
 pub use busy::phase_begins;
-pub use seams::{Firing, Health, Observer, Progress, Roles, Stop};
+pub use seams::{Firing, Health, Observer, Roles, Stop, Update};
 pub use timeline::{Sink, Timeline};
 
 use crate::faults::Scene;

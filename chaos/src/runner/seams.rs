@@ -32,7 +32,7 @@ pub trait Firing: Send + Sync {
 
 /// What the live view is told. The timeline has the same, for keeps.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Progress {
+pub enum Update {
     /// A phase begins.
     Phase {
         /// Which.
@@ -74,7 +74,7 @@ pub enum Progress {
 /// Wants to know. Called from the runner's tasks: must not block.
 pub trait Observer: Send + Sync {
     /// Something happened.
-    fn observe(&self, progress: &Progress);
+    fn observe(&self, update: &Update);
 }
 
 /// Why a run is stopped from outside.

@@ -4,7 +4,7 @@ use super::accidents::Accidents;
 use super::admission::Admission;
 use super::busy::phase_begins;
 use super::gaps::Noticed;
-use super::seams::{Firing, Observer, Progress, Roles};
+use super::seams::{Firing, Observer, Roles, Update};
 use super::timeline::Timeline;
 use crate::faults::Scene;
 use crate::plan::Plan;
@@ -80,14 +80,13 @@ impl Shared {
     }
 
     pub(super) async fn note(&self, text: String) {
-        self.observer
-            .observe(&Progress::Note { text: text.clone() });
+        self.observer.observe(&Update::Note { text: text.clone() });
         self.write(TimelineEvent::Note { text }).await;
     }
 
     pub(super) async fn phase(&self, phase: Phase, lasts: Duration) {
         self.write(phase_begins(phase)).await;
-        self.observer.observe(&Progress::Phase { phase, lasts });
+        self.observer.observe(&Update::Phase { phase, lasts });
     }
 
     pub(super) fn halted(&self) -> bool {

@@ -4,7 +4,7 @@ use super::admission::Active;
 use super::condition;
 use super::gaps::Gaps;
 use super::prove::{describe, until};
-use super::seams::Progress;
+use super::seams::Update;
 use super::shared::Shared;
 use crate::faults::Sides;
 use crate::faults::time::{OVERTIME, SLACK, fits};
@@ -91,7 +91,7 @@ pub(super) async fn run(
         ));
         return;
     }
-    shared.observer.observe(&Progress::Begun { injection });
+    shared.observer.observe(&Update::Begun { injection });
     let act = hold(shared, index, id, &active, &mut halt).await;
     if end(shared, id, &active, act).await {
         // Nobody may listen.
@@ -404,7 +404,7 @@ pub(super) async fn end(shared: &Shared, id: u32, active: &Active, mut act: Opti
     if active.fault.takes().is_none() {
         over(&mut act).await;
     }
-    shared.observer.observe(&Progress::Reverting { id });
+    shared.observer.observe(&Update::Reverting { id });
     shared.write(TimelineEvent::Reverting { id }).await;
     let attempts = async {
         let mut attempt = 1;
@@ -455,7 +455,7 @@ pub(super) async fn end(shared: &Shared, id: u32, active: &Active, mut act: Opti
         }
     };
     shared.admission.close(id, proven);
-    shared.observer.observe(&Progress::Ended { id });
+    shared.observer.observe(&Update::Ended { id });
     proven
 }
 
@@ -480,6 +480,6 @@ async fn take(shared: &Shared, id: u32, active: &Active, side: ProofSide, proof:
     shared.write(TimelineEvent::Proof { id, side, proof }).await;
     shared
         .observer
-        .observe(&Progress::Proven { id, side, verdict });
+        .observe(&Update::Proven { id, side, verdict });
     verdict == Verdict::Pass
 }

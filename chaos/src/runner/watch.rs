@@ -3,7 +3,7 @@
 
 use super::accidents::{EVERY, with_gaps};
 use super::gaps::Noticed;
-use super::seams::Progress;
+use super::seams::Update;
 use super::shared::Shared;
 use crate::runtime::GapState;
 use gameday_record::TimelineEvent;
@@ -54,7 +54,7 @@ pub(super) async fn gaps_at_end(shared: &Shared) {
 async fn record(shared: &Shared, noticed: &Noticed) {
     let gap = &noticed.gap;
     let text = format!("a gap: {}", gap.text);
-    shared.observer.observe(&Progress::Note { text });
+    shared.observer.observe(&Update::Note { text });
     let event = TimelineEvent::Gap {
         units: gap.units.clone(),
         since: shared.timeline.time_of(gap.since),
@@ -89,7 +89,7 @@ async fn look(shared: &Shared) {
     let excuse = |node: &str| with_gaps(shared.admission.excuse(node), &runtime.gaps(), node);
     for accident in shared.accidents.look(runtime, excuse).await {
         let text = accident.to_string();
-        let note = Progress::Note { text: text.clone() };
+        let note = Update::Note { text: text.clone() };
         shared.observer.observe(&note);
         let event = TimelineEvent::Cluster {
             node: accident.node,

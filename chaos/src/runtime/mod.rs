@@ -69,18 +69,42 @@ pub struct Launch {
     pub env: Vec<(String, String)>,
 }
 
+/// One start of a process: when it is started again, it is another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its process id, as the host knows it.
+    pub pid: u32,
+    /// When it was started, as the engine or the kernel writes it. It is the same or it is not:
+    /// clocks are set, so the order of two of them says nothing.
+    pub since: String,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.pid, self.since)
+    }
+}
+
+#[cfg(test)]
+impl From<&str> for Identity {
+    fn from(since: &str) -> Self {
+        let since = since.into();
+        Identity { pid: 1, since }
+    }
+}
+
 /// What a node's process is doing, read from the engine or the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProcessState {
-    /// Running; `identity` changes when it is started again (pid and start time).
+    /// Running.
     Running {
-        /// Pid and start time.
-        identity: String,
+        /// As whom.
+        identity: Identity,
     },
     /// Frozen.
     Paused {
-        /// Pid and start time.
-        identity: String,
+        /// As whom.
+        identity: Identity,
     },
     /// Not there.
     Exited(Exit),

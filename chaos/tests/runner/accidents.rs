@@ -55,7 +55,7 @@ async fn one_that_somebody_started_again_is_another_cluster_too() {
     run.switches.comes_back = Some(Duration::from_millis(300));
     let seen = run.go().await;
     assert_eq!(told(&seen), [("storage-a1".into(), "replaced".into())]);
-    seen.is_unproven("storage-a1 was started again, as storage-a1#1");
+    seen.is_unproven("storage-a1 was started again, as 1/storage-a1#1");
 }
 
 /// Also one that comes back and dies once the fault is gone.

@@ -119,3 +119,15 @@ async fn a_node_back_from_a_halted_upgrade_is_as_launched() {
     assert_eq!(seen.proofs(1), [Pass]);
     assert!(seen.clean);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_that_is_halted_before_its_program_is_made_does_not_come_after_its_revert() {
+    let mut run = Run::of(rolling("rolling-upgrade", "binary = \"newer\"\n"));
+    run.switches.provides_in = Duration::from_secs(5);
+    run.stop = Some((Duration::from_secs(12), Stop::Interrupted("Ctrl-C".into())));
+    let seen = run.go().await;
+    assert_eq!(acts(&seen, "stop "), Vec::<String>::new());
+    assert_eq!(seen.proofs(1), [Pass]);
+    assert_eq!(seen.summary.not_clean, [""; 0]);
+    assert!(seen.clean);
+}

@@ -2,7 +2,7 @@
 
 use gameday_chaos::runtime::marks::{Kind, RunMarks};
 use gameday_chaos::runtime::{
-    Exit, Instrument, Launch, Link, LinkState, ProcessState, Runtime, UnitSpec, leftovers,
+    Exit, Identity, Instrument, Launch, Link, LinkState, ProcessState, Runtime, UnitSpec, leftovers,
 };
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -115,7 +115,7 @@ impl Cluster<'_> {
         self.0.process(node).await.expect("a state")
     }
 
-    async fn identity(&self, node: &str) -> String {
+    async fn identity(&self, node: &str) -> Identity {
         match self.state(node).await {
             ProcessState::Running { identity } => identity,
             other => panic!("{node} does not run: {other:?}"),

@@ -2,11 +2,11 @@
 
 use super::topology;
 use futures_util::future::BoxFuture;
-use gameday_chaos::runner::{Group, Health, Observer, Progress, Roles, Sink};
+use gameday_chaos::runner::{Group, Health, Observer, Roles, Sink, Update};
 use gameday_chaos::runtime::files::{FilesAnswer, FilesRequest};
 use gameday_chaos::runtime::traffic::{Heard, Sounding, Traffic};
 use gameday_chaos::runtime::{
-    Exit, Fut, Gap, GapState, Instrument, Launch, Link, LinkState, ProcessState, Runtime,
+    Exit, Fut, Gap, GapState, Identity, Instrument, Launch, Link, LinkState, ProcessState, Runtime,
     RuntimeError,
 };
 use gameday_record::conditions::{ClockCondition, ClockReading};
@@ -148,6 +148,8 @@ pub struct Switches {
     pub survives: bool,
     /// Whatever is installed, nodes are started as they were launched.
     pub keeps_its_program: bool,
+    /// How long another program is being made.
+    pub provides_in: Duration,
     /// A node that dies by itself so long after the start, and what is seen of it then.
     pub dies: Option<(&'static str, Duration)>,
     /// So long after its death it is started again by somebody else.
@@ -440,7 +442,10 @@ impl Runtime for Fake {
             let mut units = self.units.lock().unwrap();
             let unit = units.get_mut(node).unwrap();
             self.settle(unit);
-            let identity = format!("{node}#{}", unit.starts);
+            let identity = Identity {
+                pid: 1,
+                since: format!("{node}#{}", unit.starts),
+            };
             let hidden = self.switches.hidden.filter(|(name, _)| *name == node);
             if hidden.is_some_and(|(_, from)| self.log.began.elapsed() >= from) {
                 return Err(RuntimeError("the engine says nothing of it".into()));
@@ -457,8 +462,13 @@ impl Runtime for Fake {
         })
     }
     fn provide<'a>(&'a self, binary: Option<&'a Path>) -> Fut<'a, String> {
-        let name = binary.map_or("as launched".into(), |p| p.display().to_string());
-        Box::pin(async move { Ok(name) })
+        Box::pin(async move {
+            let Some(binary) = binary else {
+                return Ok("as launched".into());
+            };
+            sleep(self.switches.provides_in).await;
+            Ok(binary.display().to_string())
+        })
     }
     fn install<'a>(&'a self, node: &'a str, program: &'a str) -> Fut<'a, ()> {
         Box::pin(async move {
@@ -710,10 +720,10 @@ impl Health for Judged {
 
 /// Remembers what it was told.
 #[derive(Default)]
-pub struct Watcher(pub Mutex<Vec<Progress>>);
+pub struct Watcher(pub Mutex<Vec<Update>>);
 
 impl Observer for Watcher {
-    fn observe(&self, progress: &Progress) {
-        self.0.lock().unwrap().push(progress.clone());
+    fn observe(&self, update: &Update) {
+        self.0.lock().unwrap().push(update.clone());
     }
 }

@@ -190,7 +190,7 @@ impl Attempt {
         }
     }
 
-    /// What it and its watchdog said, as far as that was written down, and what it noted.
+    /// What it and its watchdog said, as far as that was written down, and its timeline.
     fn said(&self) -> String {
         let folder = self.folder();
         let log = folder.as_ref().map(|f| f.join("watchdog.log"));
@@ -200,10 +200,11 @@ impl Attempt {
             .filter_map(|path| std::fs::read_to_string(path).ok())
             .collect();
         for line in self.timeline() {
-            if let TimelineEvent::Note { text } = line.event {
-                said.push_str(&text);
-                said.push('\n');
-            }
+            said.push_str(&format!(
+                "{:.3} {:?}\n",
+                line.time.as_secs_f64(),
+                line.event
+            ));
         }
         said
     }

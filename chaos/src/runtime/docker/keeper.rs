@@ -1,6 +1,6 @@
 //! Keeps what is wrong with a pod's links for as long as it is wanted: renews
-//! the lease, tells it again what it has not confirmed, and when the agent was started anew, in a new network namespace
-//! without rules, tells it everything again.
+//! the lease, tells it again what it has not confirmed, and when the agent was started anew, in a
+//! new network namespace without rules, tells it everything again.
 //!
 //! Each pod has a keeper of its own, so that an agent which does not answer
 //! costs no other pod its lease.
@@ -9,21 +9,20 @@ use super::adopted::follow::{Followed, Whereabouts};
 use super::node::Node;
 use super::pod::{Pod, Told};
 use super::rules::Rules;
-use super::state::{self, Life};
-use super::{bounded, endpoints, err};
+use super::{bounded, endpoints, err, join, state};
 use crate::runtime::wanted::RENEW_EVERY;
-use crate::runtime::{GapState, RuntimeError};
+use crate::runtime::{GapState, ProcessState, RuntimeError};
 use bollard::Docker;
-use bollard::query_parameters::{RestartContainerOptions, StartContainerOptions};
+use bollard::query_parameters::StartContainerOptions;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 /// How often an agent is tried to be brought back.
-const TRIES: u32 = 3;
+pub(super) const TRIES: u32 = 3;
 /// Between two tries.
-const AGAIN: Duration = Duration::from_millis(500);
+pub(super) const AGAIN: Duration = Duration::from_millis(500);
 
 /// Of one pod.
 pub(super) struct Keeper {
@@ -136,10 +135,10 @@ impl Keeper {
     }
 
     async fn ended(&self) -> Option<Loss> {
-        match state::life(&self.docker, &self.pod.agent_id).await {
-            Ok(Life::Runs { .. }) => None,
-            Ok(Life::Ended { how }) => Some(Loss::Ended(how)),
-            Ok(Life::Removed) => Some(Loss::Ended("its container was removed".into())),
+        match state::state(&self.docker, &self.pod.agent_id).await {
+            Ok(Some(ProcessState::Exited(exit))) => Some(Loss::Ended(exit.to_string())),
+            Ok(Some(_)) => None,
+            Ok(None) => Some(Loss::Ended("its container was removed".into())),
             Err(e) => {
                 tracing::warn!("agent of {}: {e}", self.pod.unit);
                 None
@@ -184,11 +183,8 @@ impl Keeper {
     async fn put_back(&self) -> Result<(), String> {
         let mut tried = 1;
         loop {
-            let removed = match state::life(&self.docker, &self.pod.agent_id).await {
-                Ok(Life::Removed) => true,
-                Ok(Life::Runs { .. } | Life::Ended { .. }) | Err(_) => false,
-            };
-            if removed {
+            let agent = state::state(&self.docker, &self.pod.agent_id).await;
+            if matches!(agent, Ok(None)) {
                 return Err("its container was removed".into());
             }
             match self.start_and_tell().await {
@@ -244,122 +240,13 @@ impl Keeper {
     async fn rejoin(&self) -> Result<String, RuntimeError> {
         match &self.holder {
             Holder::Target(target) => Ok(format!("{} ran on", target.name)),
-            Holder::Agent(Some(node)) => rejoin(&self.docker, node).await,
+            Holder::Agent(Some(node)) => join::again(&self.docker, node).await,
             // It would forget what it has measured.
             Holder::Agent(None) => Err(err(format!(
                 "{} is an instrument, which cannot be restarted and reaches nobody from the old \
                  namespace",
                 self.pod.unit
             ))),
-        }
-    }
-}
-
-/// What is to be done for a node so that it is in its agent's network namespace.
-#[derive(Debug, PartialEq, Eq)]
-enum Join {
-    /// Nothing: it is.
-    Joined,
-    /// Nothing: it joins when it is started.
-    Down,
-    /// Nothing yet: whoever thaws it restarts it.
-    Frozen,
-    /// It runs in one that reaches nobody: it is restarted.
-    Restart,
-    /// Nothing: there is none to join.
-    Nowhere,
-}
-
-fn join(node: &Life, agent: &Life) -> Join {
-    match (node, agent) {
-        (Life::Ended { .. } | Life::Removed, _) => Join::Down,
-        (Life::Runs { since: node, .. }, Life::Runs { since: agent, .. })
-            if state::has_joined(node, agent) =>
-        {
-            Join::Joined
-        }
-        (Life::Runs { frozen: true, .. }, _) => Join::Frozen,
-        (Life::Runs { .. }, Life::Runs { .. }) => Join::Restart,
-        (Life::Runs { .. }, Life::Ended { .. } | Life::Removed) => Join::Nowhere,
-    }
-}
-
-/// Restarts a node that was left alone in a namespace that its agent has left; one that does not
-/// run, because a fault or somebody else has ended it, is left alone. What was done.
-async fn rejoin(docker: &Docker, node: &Node) -> Result<String, RuntimeError> {
-    let _turn = node.turn.take("restart").await;
-    rejoin_in_turn(docker, node).await
-}
-
-/// The same for who has the turn.
-pub(super) async fn rejoin_in_turn(docker: &Docker, node: &Node) -> Result<String, RuntimeError> {
-    let unit = node.name();
-    let mut restarted = false;
-    let mut last = String::new();
-    for _ in 0..TRIES {
-        let container = node.container();
-        let lives = tokio::try_join!(
-            state::life(docker, &container),
-            state::life(docker, &node.pod.agent_id)
-        )?;
-        match join(&lives.0, &lives.1) {
-            Join::Joined if restarted => {
-                return Ok(format!(
-                    "{unit} ran on in the old namespace, which reaches nobody, and was restarted"
-                ));
-            }
-            Join::Joined => return Ok(format!("{unit} has joined it")),
-            Join::Down => return Ok(format!("{unit} does not run and joins it when started")),
-            Join::Frozen => {
-                return Ok(format!(
-                    "{unit} is frozen in the old namespace, which reaches nobody, and is \
-                     restarted when it is thawed"
-                ));
-            }
-            Join::Nowhere => return Err(err(format!("the agent of {unit} has ended again"))),
-            Join::Restart => {}
-        }
-        let options = RestartContainerOptions {
-            signal: None,
-            t: Some(0),
-        };
-        let restart = docker.restart_container(&container, Some(options));
-        match restart.await {
-            Ok(()) => restarted = true,
-            // Somebody else may be at it.
-            Err(e) => {
-                last = e.to_string();
-                sleep(AGAIN).await;
-            }
-        }
-    }
-    Err(err(format!("{unit} is still in the old namespace: {last}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_node_that_runs_in_an_old_namespace_is_restarted() {
-        let at = |second: u32, frozen| Life::Runs {
-            since: format!("2026-01-02T03:04:{second:02}.5Z"),
-            frozen,
-        };
-        let ended = || Life::Ended {
-            how: "exit code 137".into(),
-        };
-        let agent = at(20, false);
-        for (node, agent, expected) in [
-            (at(21, false), &agent, Join::Joined),
-            (at(21, true), &agent, Join::Joined),
-            (at(10, false), &agent, Join::Restart),
-            (at(10, true), &agent, Join::Frozen),
-            (ended(), &agent, Join::Down),
-            (Life::Removed, &agent, Join::Down),
-            (at(10, false), &ended(), Join::Nowhere),
-        ] {
-            assert_eq!(join(&node, agent), expected, "{node:?} {agent:?}");
         }
     }
 }

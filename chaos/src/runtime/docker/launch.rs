@@ -3,9 +3,9 @@
 
 use super::attach::{Stderr, Streams, attach};
 use super::containers::{Maker, Net};
-use super::endpoints;
 use super::node::Node;
 use super::pod::{Agent, Pod};
+use super::{endpoints, join};
 use crate::runtime::Launch;
 use crate::runtime::agent::AgentRequest;
 use std::net::Ipv4Addr;
@@ -40,9 +40,12 @@ impl Maker {
         // Both to their ends: what the engine was asked to make comes, though the other one failed.
         let (agent, node) = tokio::join!(self.start_agent(&agent_id), made);
         let (agent, node) = (agent?, node?);
-        self.start(&node).await?;
         let pod = Pod::new(unit, agent, agent_id);
-        Ok(Node::new(pod, launch, image_id, node))
+        let node = Node::new(pod, launch, image_id, node);
+        let container = node.container();
+        let started = join::start(&self.docker, &node, self.start(&container)).await;
+        started.map_err(|e| e.0)?;
+        Ok(node)
     }
 
     /// Makes and starts an instrument, in further networks too.

@@ -17,6 +17,7 @@ mod engine;
 mod fake;
 mod host;
 pub(crate) mod image;
+mod join;
 mod keeper;
 mod launch;
 pub(crate) mod leftovers;

@@ -2,8 +2,8 @@
 
 use super::acts::Turn;
 use super::pod::Pod;
-use crate::runtime::Launch;
 use crate::runtime::control::lock;
+use crate::runtime::{Identity, Launch};
 use std::sync::{Arc, Mutex};
 
 /// A node.
@@ -14,6 +14,8 @@ pub(super) struct Node {
     pub launch: Launch,
     /// Whose turn it is to do something to it.
     pub turn: Turn,
+    /// The start of its agent whose network namespace it has joined, as far as it is known.
+    pub joined: Mutex<Option<Identity>>,
     containers: Mutex<Containers>,
 }
 
@@ -33,6 +35,7 @@ impl Node {
             turn: Turn::new(&pod.unit),
             pod: Arc::new(pod),
             launch,
+            joined: Mutex::default(),
             containers: Mutex::new(Containers {
                 all: vec![(image, container)],
                 current: 0,

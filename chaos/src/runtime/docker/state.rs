@@ -1,32 +1,17 @@
-//! What the engine says of a container's life.
+//! What the engine says of a container's program.
 
 use super::engine::is_missing;
 use super::{bounded, err};
-use crate::runtime::RuntimeError;
+use crate::runtime::{Exit, Identity, ProcessState, RuntimeError};
 use bollard::Docker;
+use bollard::models::ContainerState;
 use bollard::query_parameters::InspectContainerOptions;
 
-/// What a container's program is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Life {
-    /// It runs.
-    Runs {
-        /// When it was started, as the engine writes it.
-        since: String,
-        /// Whether it is frozen.
-        frozen: bool,
-    },
-    /// It does not.
-    Ended {
-        /// Its exit code.
-        how: String,
-    },
-    /// The container is not there any more.
-    Removed,
-}
-
-/// Asks the engine.
-pub(super) async fn life(docker: &Docker, container: &str) -> Result<Life, RuntimeError> {
+/// Asks the engine; `None` if the container is not there any more.
+pub(super) async fn state(
+    docker: &Docker,
+    container: &str,
+) -> Result<Option<ProcessState>, RuntimeError> {
     let asked = docker.inspect_container(container, None::<InspectContainerOptions>);
     let state = bounded("state of a container", async {
         match asked.await {
@@ -36,56 +21,49 @@ pub(super) async fn life(docker: &Docker, container: &str) -> Result<Life, Runti
         }
     });
     let Some(state) = state.await? else {
-        return Ok(Life::Removed);
+        return Ok(None);
     };
     let state = state.ok_or_else(|| err("Docker does not say what a container is doing"))?;
-    Ok(if state.running == Some(true) {
-        Life::Runs {
-            since: state.started_at.unwrap_or_default().to_string(),
-            frozen: state.paused == Some(true),
+    Ok(Some(of(&state)))
+}
+
+/// What the process of a container is doing. Between two tries of a restart policy the engine says
+/// "running" as well, of no process.
+pub(super) fn of(state: &ContainerState) -> ProcessState {
+    let identity = || Identity {
+        pid: state
+            .pid
+            .and_then(|p| p.try_into().ok())
+            .unwrap_or_default(),
+        since: state.started_at.clone().unwrap_or_default(),
+    };
+    match (state.running, state.paused, state.restarting) {
+        (Some(true), Some(true), _) => ProcessState::Paused {
+            identity: identity(),
+        },
+        (Some(true), _, None | Some(false)) => ProcessState::Running {
+            identity: identity(),
+        },
+        _ => {
+            let code = state.exit_code.unwrap_or_default();
+            ProcessState::Exited(match state.oom_killed {
+                Some(true) => Exit::OutOfMemory(code),
+                _ => Exit::Code(code),
+            })
         }
-    } else {
-        let code = state.exit_code.unwrap_or_default();
-        Life::Ended {
-            how: format!("exit code {code}"),
-        }
-    })
+    }
+}
+
+/// As whom a container's program runs, frozen or not.
+pub(super) fn runs_as(state: Option<&ProcessState>) -> Option<&Identity> {
+    match state? {
+        ProcessState::Running { identity } | ProcessState::Paused { identity } => Some(identity),
+        ProcessState::Exited(_) => None,
+    }
 }
 
 /// Whether it is certain that the container's program does not run.
 pub(super) async fn has_ended(docker: &Docker, container: &str) -> bool {
-    let life = life(docker, container).await;
-    matches!(life, Ok(Life::Ended { .. } | Life::Removed))
-}
-
-/// Whether a node of this life is in the network namespace of an agent of that one: it has
-/// joined it if it was started later. Times as the engine writes them, in UTC.
-pub(super) fn has_joined(node_since: &str, agent_since: &str) -> bool {
-    // Go leaves out zeros at the end of a fraction.
-    let parts = |time: &str| -> (String, String) {
-        let time = time.trim_end_matches('Z');
-        let (whole, fraction) = time.split_once('.').unwrap_or((time, ""));
-        (whole.to_string(), format!("{fraction:0<9}"))
-    };
-    parts(node_since) > parts(agent_since)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_compared_although_their_fractions_differ_in_length() {
-        for (node, agent, joined) in [
-            ("2026-01-02T03:04:05.12Z", "2026-01-02T03:04:05.119Z", true),
-            ("2026-01-02T03:04:05.12Z", "2026-01-02T03:04:05.123Z", false),
-            ("2026-01-02T03:04:05.1Z", "2026-01-02T03:04:05Z", true),
-            ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05.1Z", false),
-            ("2026-01-02T03:04:06Z", "2026-01-02T03:04:05.9Z", true),
-            // As at no time at all: who cannot be told is restarted.
-            ("2026-01-02T03:04:06Z", "2026-01-02T03:04:06Z", false),
-        ] {
-            assert_eq!(has_joined(node, agent), joined, "{node} {agent}");
-        }
-    }
+    let state = state(docker, container).await;
+    matches!(state, Ok(None | Some(ProcessState::Exited(_))))
 }

@@ -2,7 +2,7 @@
 //! is certainly ours.
 
 use crate::runtime::marks::ProcStat;
-use crate::runtime::{Exit, ProcessState};
+use crate::runtime::{Exit, Identity, ProcessState};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::File;
@@ -118,7 +118,10 @@ impl Node {
                 },
             ));
         }
-        let identity = format!("{}/{}", self.child.id(), self.start_ticks);
+        let identity = Identity {
+            pid: self.child.id(),
+            since: self.start_ticks.to_string(),
+        };
         Ok(match ProcStat::read(self.child.id()) {
             Some(stat) if stat.is_stopped() => ProcessState::Paused { identity },
             Some(stat) if stat.is_dead() => ProcessState::Exited(Exit::Ending),

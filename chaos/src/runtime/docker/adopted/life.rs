@@ -8,7 +8,7 @@ use super::undo::inspect;
 use super::{bounds, undo};
 use crate::runtime::docker::engine::status;
 use crate::runtime::docker::err;
-use crate::runtime::docker::lifecycle::process_state;
+use crate::runtime::docker::state;
 use crate::runtime::limits::Limits;
 use crate::runtime::{ProcessState, RuntimeError};
 use bollard::Docker;
@@ -45,7 +45,7 @@ impl Life {
         let state = said
             .state
             .ok_or_else(|| err("Docker does not say what it is doing"))?;
-        Ok(process_state(state))
+        Ok(state::of(&state))
     }
 
     async fn found(&self) -> Result<Found, RuntimeError> {
