@@ -3,11 +3,17 @@
 
 use crate::cli::Internal;
 use crate::exit::Exit;
-use gameday_canary::CanaryConfig;
+use gameday_canary::connect::Connector;
+use gameday_canary::names::{EndpointUrl, Names, Renewed};
+use gameday_canary::{CanaryConfig, Endpoint, Wire};
 use gameday_cluster::config::NodeConfig;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::io::{BufReader, stdin, stdout};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How often a canary of a run looks up the names of what it calls.
+const FOLLOW: Duration = Duration::from_secs(1);
 
 /// Runs one of them to its end.
 pub fn main(what: Internal) -> Exit {
@@ -80,14 +86,47 @@ fn node() -> Result<(), String> {
 fn canary() -> Result<(), String> {
     let config: CanaryConfig = serde_json::from_str(&env("GAMEDAY_CANARY")?)
         .map_err(|e| format!("GAMEDAY_CANARY: {e}"))?;
+    let names = Names::default();
+    let wire = Wire {
+        connector: Connector::new(names.clone(), None)?,
+        ..Wire::default()
+    };
+    let named: Vec<EndpointUrl> = config.endpoints.iter().flat_map(named).collect();
     blocking(async {
-        gameday_canary::run(
-            config,
-            Default::default(),
-            BufReader::new(stdin()),
-            stdout(),
-        )
-        .await
-        .map_err(|e| e.to_string())
+        let following = tokio::spawn(follow(names, named));
+        let ran = gameday_canary::run(config, wire, BufReader::new(stdin()), stdout()).await;
+        following.abort();
+        ran.map_err(|e| e.to_string())
     })
+}
+
+/// The names of an endpoint's hosts, if they have some.
+fn named(endpoint: &Endpoint) -> Vec<EndpointUrl> {
+    let of = |host: Endpoint| {
+        let (addr, tls) = (host.addr, host.tls);
+        let host = host.host?;
+        let host = host
+            .strip_suffix(&format!(":{}", addr.port()))
+            .unwrap_or(&host);
+        Some(EndpointUrl {
+            az: None,
+            tls,
+            host: host.into(),
+            port: addr.port(),
+        })
+    };
+    endpoint.hosts().filter_map(of).collect()
+}
+
+/// Follows containers that are given other addresses when they are started again.
+async fn follow(names: Names, named: Vec<EndpointUrl>) {
+    while !named.is_empty() {
+        for news in names.refresh(&named).await {
+            match news {
+                Renewed::Failed(why) => tracing::debug!("{why}"),
+                news => tracing::info!("{news}"),
+            }
+        }
+        tokio::time::sleep(FOLLOW).await;
+    }
 }

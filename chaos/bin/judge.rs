@@ -14,6 +14,9 @@ use gameday_reports::Report;
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
+/// Name of the check of replicas.
+pub const EQUAL: &str = "replicas-equal";
+
 /// Judges the data of a run and saves `verdict.json`.
 ///
 /// # Errors
@@ -50,17 +53,14 @@ pub fn save(folder: &RunFolder, verdict: &DataVerdict) -> Result<(), String> {
 pub fn replicas(folder: &RunFolder) -> Vec<Check> {
     let mut checks = Vec::new();
     // A canary that ran alone saw no replicas; in doubt there were some.
-    let alone = folder
-        .read_run()
-        .is_ok_and(|run| run.topology.nodes.is_empty());
-    if !alone {
+    let nobody = folder.read_run().is_ok_and(|run| {
+        run.topology.nodes.is_empty() || run.unpromised.iter().any(|u| u.check == EQUAL)
+    });
+    if !nobody {
         checks.push(
             match read_json::<Vec<PartitionDigests>>(&folder.replicas()) {
                 Ok(digests) => replicas_equal(&digests),
-                Err(why) => unknown(
-                    "replicas-equal",
-                    format!("the replicas were not compared: {why}"),
-                ),
+                Err(why) => unknown(EQUAL, format!("the replicas were not compared: {why}")),
             },
         );
     }

@@ -3,6 +3,7 @@
 use crate::cli::{RuntimeChoice, TrafficChoice};
 use crate::exit::Exit;
 use crate::identity;
+use crate::judge::EQUAL;
 use crate::system::adopted::layout::Layout;
 use crate::system::adopted::{self, fit};
 use crate::system::store::layout;
@@ -177,7 +178,7 @@ impl Lent {
             .map(|one| one.url.service.unpromised())
             .unwrap_or_default();
         all.push(Unpromised {
-            check: "replicas-equal".into(),
+            check: EQUAL.into(),
             why: "Whether its replicas are equal is not looked at: it is not ours.".into(),
         });
         all

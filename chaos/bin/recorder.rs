@@ -285,6 +285,7 @@ pub async fn tell_all(canaries: &mut BTreeMap<String, Canary>, command: Command)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gameday_canary::protocol::{Notice, Totals};
     use gameday_record::history::{self, HistoryLine};
     use gameday_record::{Nanos, RunClock, RunFolder};
     use std::io::BufRead;

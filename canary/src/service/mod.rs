@@ -8,6 +8,7 @@
 //! connection, which is part of the call that waits for it, and what is prepared before
 //! anything is measured.
 
+mod any;
 pub mod dynamodb;
 pub mod etcd;
 pub mod http;

@@ -1,7 +1,7 @@
 //! From a run folder to what is said of it, and to an exit code.
 
 use crate::exit::Exit;
-use crate::{judge, print, recording};
+use crate::{identity, judge, print, recording};
 use gameday_chaos::runner::ExecutionSummary;
 use gameday_record::RunFolder;
 
@@ -23,11 +23,10 @@ pub fn conclude(folder: &RunFolder, summary: &ExecutionSummary, signal: Option<i
     let path = folder.report_html().display().to_string();
     let text = gameday_reports::terminal(&report, &path, print::is_coloured());
     say!("\n{}", text.trim_end_matches('\n'));
+    let folder_name = folder.path().display().to_string();
+    let again = identity::command([&"revert".to_string(), &folder_name]);
     for left in &summary.not_clean {
-        warn!(
-            "not clean: {left}\n  to try again: gameday revert {}",
-            folder.path().display()
-        );
+        warn!("not clean: {left}\n  to try again: {again}");
     }
     if let Err(why) = &saved {
         warn!("the report was not saved: {why}");

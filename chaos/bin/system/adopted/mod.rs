@@ -11,6 +11,7 @@ use super::{Evidence, System, life};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use gameday_canary::config::{Endpoint, Host};
+use gameday_canary::names::EndpointUrl;
 use gameday_chaos::playbook;
 use gameday_chaos::runner::Roles;
 use gameday_chaos::runtime::docker::Techniques;
@@ -120,9 +121,13 @@ impl System for AdoptedSystem {
                 let addr = self.adopted.host_addr(unit, &url.port.to_string());
                 // Docker tells every container in its networks where another is now, by its name.
                 let name = self.adopted.container(unit).unwrap_or(&url.host);
+                let named = EndpointUrl {
+                    host: name.into(),
+                    ..url.clone()
+                };
                 hosts.push(Host {
                     addr: addr.ok_or_else(|| format!("{unit} has no address"))?,
-                    host: Some(format!("{name}:{}", url.port)),
+                    host: Some(named.host_header()),
                 });
             }
             let mut hosts = hosts.into_iter();
