@@ -195,30 +195,40 @@ fn the_initial_value_is_what_the_first_reads_may_find() {
     assert!(bad.err.contains(what), "{}", bad.err);
 }
 
-/// Writes that are all open at once, of values that repeat, then reads.
-fn crowd(writes: i64, found: &[i64]) -> String {
+/// Changes that all overlap, from each of six values to another and as often
+/// back: many trails take all of them, and each ends where it began. Then a
+/// read that found something else: every set of the changes has to be tried.
+fn trails() -> String {
     let mut text = String::new();
+    let mut call = |process: i64, kind, f, value: &str| {
+        text += &format!("{{:process {process}, :type :{kind}, :f :{f}, :value {value}}}\n");
+    };
     for kind in ["invoke", "ok"] {
-        for p in 0..writes {
-            let value = p % 30;
-            text += &format!("{{:process {p}, :type :{kind}, :f :write, :value {value}}}\n");
+        call(0, kind, "write", "0");
+    }
+    for kind in ["invoke", "ok"] {
+        for i in 0..60 {
+            let (from, by) = (i % 6, 1 + i / 6 % 3);
+            let change = format!("[{from} {}]", (from + by) % 6);
+            call(1 + i, kind, "cas", &change);
         }
     }
-    for found in found {
-        for (kind, value) in [("invoke", "nil".into()), ("ok", found.to_string())] {
-            text += &format!("{{:process {writes}, :type :{kind}, :f :read, :value {value}}}\n");
-        }
-    }
+    call(0, "invoke", "read", "nil");
+    call(0, "ok", "read", "1");
     text
 }
 
 #[test]
 fn too_little_time_gives_unknown_and_says_where_it_ended() {
     let dir = folder();
-    let easy = written(&dir, "easy.edn", &crowd(6, &[5]));
+    let easy = written(
+        &dir,
+        "easy.edn",
+        &calls(&[("write", "5", "5"), ("read", "nil", "5")]),
+    );
     assert_eq!(check(&[&easy]).code, 0);
     // No time at all, and a history whose search takes longer than anybody has.
-    let hard = written(&dir, "hard.edn", &crowd(60, &[29, 28]));
+    let hard = written(&dir, "hard.edn", &trails());
     for (path, limit, why) in [
         (&easy, "0s", "not even sorted: 0ns were not enough"),
         (

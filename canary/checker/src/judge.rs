@@ -237,7 +237,15 @@ impl Judge {
                     self.order
                         .list(|| explain::explain(&violation, violates, key, ops.at, intake));
                 }
-                None => self.search(key, intake),
+                None => {
+                    let explained = analysis.explains_refusals(ops, log.initial, &mut self.passing);
+                    self.passing.release();
+                    match explained {
+                        Ok(true) => {}
+                        // The search says what the budget lacks.
+                        Ok(false) | Err(_) => self.search(key, intake),
+                    }
+                }
             }
         }
     }

@@ -19,8 +19,8 @@
 //! comes directly after the cluster of a. So clusters are linked into
 //! *blocks*, each contiguous; a second successor of one cluster is a lost
 //! update. A failed one that reports what it found is a read. (One that does
-//! not report cannot be seen here: it is ignored, see
-//! [`Analysis::ignored_bare_failures`].)
+//! not report is ignored by these rules, see [`Analysis::ignored_bare_failures`];
+//! for most of them `refusals` knows the answer.)
 //!
 //! *Within a block*, no operation of an earlier cluster may start after one of
 //! a later cluster has finished.
@@ -32,6 +32,7 @@
 //! (s <= f) may lie inside a forward one. Sorting finds such pairs.
 
 mod blocks;
+mod refusals;
 mod versions;
 
 pub(crate) use versions::{Lifetime, Version};
@@ -39,7 +40,7 @@ pub(crate) use versions::{Lifetime, Version};
 use crate::budget::{Budget, Exhausted};
 use crate::register::{Action, FOREVER, Operations, RegisterOp, Value};
 use crate::sort::sort;
-use crate::violation::{Kind, Violation, Violations};
+use crate::violation::{Kind, Violations};
 
 const NONE: u32 = u32::MAX;
 
@@ -482,40 +483,6 @@ impl Analysis<'_> {
             older: some(old.writer),
             evidence: some(z.clusters[a.f_cluster as usize].f_op),
             later: some(z.clusters[b.s_cluster as usize].s_op),
-        })
-    }
-
-    /// A conditional write that failed without saying what it found, although
-    /// what it expected was there all the time from before it began until
-    /// after it ended: others had found it by then, and did so later.
-    pub(crate) fn false_refusal<O: Operations + ?Sized>(&self, ops: &O) -> Option<Violation> {
-        let z = self.zones;
-        let mut all = (0..ops.len() as u32).map(|i| (i, ops.get(i)));
-        all.find_map(|(i, op)| {
-            let Action::FailedCas {
-                expected,
-                found: None,
-                ..
-            } = op.action
-            else {
-                return None;
-            };
-            let at = z.entries.partition_point(|e| e.0 < expected);
-            let known = z.entries.get(at).filter(|e| e.0 == expected)?;
-            let id = match known.1 {
-                Role::Consumes => z.consumed[known.2 as usize],
-                _ => z.cluster_of[known.2 as usize],
-            };
-            let c = z.clusters.get(id as usize)?;
-            // Times of clusters are shifted by one.
-            let there =
-                c.live && c.f < op.start.saturating_add(1) && op.finish.saturating_add(1) < c.s;
-            there.then(|| Violation {
-                kind: Kind::FalseCasFailure,
-                culprit: i,
-                against: some(c.f_op),
-                context: some(c.s_op).into_iter().collect(),
-            })
         })
     }
 

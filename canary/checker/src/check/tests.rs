@@ -2,6 +2,7 @@ use super::*;
 use crate::generate::{self, Calls, Keys};
 use crate::log::{Act, Effect, Push};
 use gameday_record::Verdict;
+use gameday_record::operation::Outcome;
 use std::collections::BTreeSet;
 
 fn called(key: &str, start: u64, act: Act<'_>) -> impl Fn(&mut Log) {
@@ -135,6 +136,38 @@ fn generated_histories_are_decided_with_little_work() {
             };
             assert_eq!(checks[0].verdict, right, "{of:?}: {checks:#?}");
         }
+    }
+}
+
+/// A store that does not say what it found when a condition did not hold:
+/// where values are unique, an order is mostly found without a search.
+#[test]
+fn bare_refusals_of_unique_values_are_decided_with_little_work() {
+    for (seed, clients) in (0..6).flat_map(|seed| [(seed, 5), (seed, 20)]) {
+        let mut history = generate::history(&generate::Options {
+            seed,
+            clients,
+            keys: 2,
+            operations: 5_000,
+            unknown: 0.0,
+            eventual: 0.0,
+            ..generate::Options::default()
+        });
+        let mut bare = 0;
+        for op in &mut history.operations {
+            if let Outcome::Failed { observed, .. } = &mut op.outcome
+                && observed.take().is_some()
+            {
+                bare += 1;
+            }
+        }
+        assert!(bare > 100, "{bare}");
+        let log = Log::of(&history).expect("small");
+        let work = 60 * log.len() as u64;
+        let checks = check_within(&log, Budget::unlimited().steps(work), 1);
+        let order = checks.iter().find(|c| c.name == "linearizability");
+        let order = order.expect("there are registers");
+        assert_eq!(order.verdict, Verdict::Pass, "seed {seed}: {order:#?}");
     }
 }
 

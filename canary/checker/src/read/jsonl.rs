@@ -4,7 +4,7 @@
 use super::position::ReadError;
 use super::{Format, Model, Nil, Options, Reading, initial_number};
 use crate::log::Log;
-use gameday_record::history::{Reader, Refused, Step};
+use gameday_record::history::{Reader, Refused};
 use gameday_record::{Call, Operation};
 
 impl From<Refused> for ReadError {
@@ -107,10 +107,10 @@ impl Lines {
     /// A line that is not of the format or does not fit the ones before it.
     pub fn line(&mut self, line: &[u8]) -> Result<(), ReadError> {
         self.number += 1;
-        let done = match self.reader.line(line)? {
-            Step::Other => Ok(()),
-            Step::Begun(call) => self.seen.call(call, self.options.model),
-            Step::Ended(op) => self.push(&op),
+        let done = match (self.reader.line(line)?, self.reader.begun()) {
+            (Some(op), _) => self.push(&op),
+            (None, Some(call)) => self.seen.call(call, self.options.model),
+            (None, None) => Ok(()),
         };
         done.map_err(|what| ReadError::line(self.number, what))
     }

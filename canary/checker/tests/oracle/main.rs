@@ -4,3 +4,4 @@
 mod agree;
 mod histories;
 mod lost;
+mod refusals;

@@ -12,7 +12,7 @@ mod write;
 
 pub use pack::{Frame, HistoryFile, Packed, frames, open};
 pub use pairing::Pairing;
-pub use read::{Ending, History, Reader, Refused, Step, read, stream};
+pub use read::{Ending, History, Reader, Refused, read, stream};
 pub use write::HistoryWriter;
 
 use crate::operation::{Attempt, Call, Failure, Operation, Outcome};

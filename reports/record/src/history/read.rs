@@ -120,24 +120,14 @@ impl<'a> Line<'a> {
     }
 }
 
-/// What a line of a history tells.
-#[derive(Debug)]
-pub enum Step<'r> {
-    /// Nothing about a call: a header, an end marker, a line that is cut off.
-    Other,
-    /// A call begins.
-    Begun(&'r Call),
-    /// A call has ended.
-    Ended(Operation),
-}
-
 /// Some editors mark UTF-8 by it.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads a history a line at a time.
 ///
-/// It may begin with a byte order mark. A last line without its line break is what an interrupted recorder leaves,
-/// and is no error; without the end marker the history is not complete.
+/// It may begin with a byte order mark. A last line without its line break is
+/// what an interrupted recorder leaves, and is no error; without the end marker
+/// the history is not complete.
 #[derive(Debug, Default)]
 pub struct Reader {
     header: Option<HistoryHeader>,
@@ -146,6 +136,8 @@ pub struct Reader {
     events: u64,
     torn: bool,
     complete: bool,
+    /// Whose call the last line began.
+    begun: Option<u64>,
 }
 
 /// What stands at the end of a history.
@@ -161,10 +153,12 @@ pub struct Ending {
 
 impl Reader {
     /// Takes the next line, with its line break; only the last may lack it.
+    /// Returns the operation that it completes, if it does.
     ///
     /// # Errors
     /// A line that is not of the format or does not fit the ones before it.
-    pub fn line(&mut self, line: &[u8]) -> Result<Step<'_>, Refused> {
+    pub fn line(&mut self, line: &[u8]) -> Result<Option<Operation>, Refused> {
+        self.begun = None;
         self.lines += 1;
         let number = self.lines;
         let line = match number {
@@ -178,7 +172,7 @@ impl Reader {
         // Without its line break, so that an error at the end has a column.
         let Some(text) = line.strip_suffix(b"\n") else {
             self.torn = true;
-            return Ok(Step::Other);
+            return Ok(None);
         };
         if self.torn || self.complete {
             let what = "something follows the end marker";
@@ -197,7 +191,7 @@ impl Reader {
             .map_err(|what| Refused::line(number, what))
     }
 
-    fn take(&mut self, mut line: Line<'_>) -> Result<Step<'_>, String> {
+    fn take(&mut self, mut line: Line<'_>) -> Result<Option<Operation>, String> {
         if let Some(header) = line.gameday_history.take() {
             if !(OLDEST_HISTORY..=HISTORY_VERSION).contains(&header.version) {
                 return Err(format!(
@@ -206,7 +200,7 @@ impl Reader {
                 ));
             }
             return match self.header.replace(header) {
-                None => Ok(Step::Other),
+                None => Ok(None),
                 Some(_) => Err("a second header".into()),
             };
         }
@@ -218,18 +212,24 @@ impl Reader {
                 ));
             }
             self.complete = true;
-            return Ok(Step::Other);
+            return Ok(None);
         }
         if self.header.is_none() {
             return Err("an event before the header".into());
         }
         self.events += 1;
         let event = line.event()?;
-        if let Some(op) = self.pairing.push(&event)? {
-            return Ok(Step::Ended(op));
+        let done = self.pairing.push(&event)?;
+        if done.is_none() {
+            self.begun = Some(event.process);
         }
-        let begun = self.pairing.open(event.process);
-        Ok(begun.map_or(Step::Other, |op| Step::Begun(&op.call)))
+        Ok(done)
+    }
+
+    /// The call that the last line began, if it did.
+    pub fn begun(&self) -> Option<&Call> {
+        let begun = self.pairing.open(self.begun?);
+        begun.map(|op| &op.call)
     }
 
     /// What stands at the end.
@@ -262,7 +262,7 @@ pub fn stream(mut input: impl BufRead, mut each: impl FnMut(Operation)) -> Resul
         if n == 0 {
             return reader.finish().map_err(|e| e.to_string());
         }
-        if let Step::Ended(op) = reader.line(&line).map_err(|e| e.to_string())? {
+        if let Some(op) = reader.line(&line).map_err(|e| e.to_string())? {
             each(op);
         }
     }
