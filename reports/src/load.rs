@@ -1,6 +1,6 @@
 //! The measured operations in little memory: what a report is computed from.
 //!
-//! A first attempt takes 28 bytes, filed under its AZ, endpoint and kind; what
+//! A first attempt takes 24 bytes, filed under its AZ, endpoint and kind; what
 //! is the same for many (names, tables, messages of errors) is kept once. So a
 //! night of many millions fits where a few hundred thousand whole operations do.
 

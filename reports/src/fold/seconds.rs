@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(seconds.get(4), None);
         let sum = seconds.sum(5..=7);
         assert_eq!((sum.attempts(), sum.missed(), sum.unsent), (4, 2, 1));
-        assert_eq!(seconds.sum(8..=3), Counts::default());
+        assert_eq!(seconds.sum(RangeInclusive::new(8, 3)), Counts::default());
         seconds.forget_before(6);
         let numbers: Vec<u64> = seconds.iter().map(|(n, _)| n).collect();
         assert_eq!(numbers, [6, 7, u64::from(u32::MAX)]);
