@@ -73,6 +73,25 @@ impl Default for Wire {
     }
 }
 
+impl Wire {
+    /// What the endpoints of `config` need: TLS, trusting public authorities, if any of them
+    /// does. Requests are signed with a dummy.
+    ///
+    /// # Errors
+    /// TLS cannot be had.
+    pub fn of(config: &CanaryConfig) -> Result<Self, CanaryError> {
+        if !config.endpoints.iter().any(|e| e.tls) {
+            return Ok(Wire::default());
+        }
+        let names = names::Names::default();
+        let connector = connect::Connector::new(names, None).map_err(CanaryError::Config)?;
+        Ok(Wire {
+            connector,
+            ..Wire::default()
+        })
+    }
+}
+
 /// Why a canary ended without finishing.
 #[derive(Debug, thiserror::Error)]
 pub enum CanaryError {

@@ -3,7 +3,7 @@
 
 use crate::cli::Internal;
 use crate::exit::Exit;
-use gameday_canary::CanaryConfig;
+use gameday_canary::{CanaryConfig, Wire};
 use gameday_cluster::config::NodeConfig;
 use std::path::PathBuf;
 use tokio::io::{BufReader, stdin, stdout};
@@ -79,14 +79,10 @@ fn node() -> Result<(), String> {
 fn canary() -> Result<(), String> {
     let config: CanaryConfig = serde_json::from_str(&env("GAMEDAY_CANARY")?)
         .map_err(|e| format!("GAMEDAY_CANARY: {e}"))?;
+    let wire = Wire::of(&config).map_err(|e| e.to_string())?;
     blocking(async {
-        gameday_canary::run(
-            config,
-            Default::default(),
-            BufReader::new(stdin()),
-            stdout(),
-        )
-        .await
-        .map_err(|e| e.to_string())
+        gameday_canary::run(config, wire, BufReader::new(stdin()), stdout())
+            .await
+            .map_err(|e| e.to_string())
     })
 }
