@@ -199,7 +199,7 @@ fn no_connection(e: io::Error) -> NoAnswer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::call::{Connection, attempt};
     use crate::exchange;
@@ -214,16 +214,32 @@ mod tests {
 
     /// A server with a certificate for `store.test` and 127.0.0.1, and the PEM of it.
     fn server() -> (TlsAcceptor, String) {
+        server_of(&[])
+    }
+
+    /// One that takes these protocols alone from whoever names any.
+    fn server_of(protocols: &[&str]) -> (TlsAcceptor, String) {
         let names = ["store.test".to_string(), "127.0.0.1".to_string()];
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![made.cert.der().clone()], key)
             .unwrap();
+        config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
         (TlsAcceptor::from(Arc::new(config)), made.cert.pem())
+    }
+
+    /// A server as [`server_of`] makes it, and a connector that trusts it.
+    pub(crate) fn trusted(protocols: &[&str]) -> (TlsAcceptor, Connector) {
+        let (acceptor, pem) = server_of(protocols);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        std::fs::write(&path, pem).unwrap();
+        let connector = Connector::new(Names::default(), Some(&path)).unwrap();
+        (acceptor, connector)
     }
 
     /// What came of saying `ping` to `host`, whose server answers `pong`.
@@ -279,6 +295,22 @@ mod tests {
                 "{refused:?}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_http_is_not_called_so() {
+        // As PostgreSQL does since version 17.
+        let (acceptor, connector) = trusted(&["postgresql"]);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint {
+            tls: true,
+            ..Endpoint::plain("a", listener.local_addr().unwrap())
+        };
+        let accept = async || acceptor.accept(listener.accept().await.unwrap().0).await;
+        let (opened, accepted) = tokio::join!(connector.open(&endpoint), accept());
+        assert!(opened.is_err() && accepted.is_err());
+        let (opened, accepted) = tokio::join!(connector.open_bare(&endpoint), accept());
+        assert!(opened.is_ok() && accepted.is_ok(), "{opened:?}");
     }
 
     #[tokio::test]

@@ -73,6 +73,25 @@ impl Default for Wire {
     }
 }
 
+impl Wire {
+    /// What the endpoints of `config` need: `names`, if they have some, and TLS, trusting public
+    /// authorities, if any of them speaks it. Requests are signed with a dummy.
+    ///
+    /// # Errors
+    /// TLS cannot be had.
+    pub fn of(config: &CanaryConfig, names: names::Names) -> Result<Self, CanaryError> {
+        let mut endpoints = config.endpoints.iter();
+        if !endpoints.any(|e| e.tls || e.host.is_some()) {
+            return Ok(Wire::default());
+        }
+        let connector = connect::Connector::new(names, None).map_err(CanaryError::Config)?;
+        Ok(Wire {
+            connector,
+            ..Wire::default()
+        })
+    }
+}
+
 /// Why a canary ended without finishing.
 #[derive(Debug, thiserror::Error)]
 pub enum CanaryError {

@@ -357,6 +357,11 @@ pub struct BenchArgs {
     pub subnet: String,
 }
 
+/// What is called by other protocols than DynamoDB's, and than HTTP alone. (Said as conflicts:
+/// clap takes no argument for required that another one excludes.)
+const OTHERS: [&str; 4] = ["etcd", "http", "postgres", "redis"];
+const NOT_HTTP: [&str; 4] = ["endpoints", "etcd", "postgres", "redis"];
+
 #[derive(Debug, Args)]
 #[command(after_help = CANARY_HELP)]
 #[command(group = ArgGroup::new("called").required(true).args(["endpoints", "etcd", "http", "postgres", "redis"]))]
@@ -373,17 +378,18 @@ pub struct CanaryArgs {
     #[arg(long, value_name = "[AZ=]URL")]
     pub http: Vec<String>,
     /// Method that reads over HTTP (default: GET)
-    #[arg(long, value_name = "METHOD", requires = "http")]
+    #[arg(long, value_name = "METHOD", conflicts_with_all = NOT_HTTP)]
     pub http_read: Option<String>,
     /// Method that writes over HTTP, such as PUT
-    #[arg(long, value_name = "METHOD", requires = "http")]
+    #[arg(long, value_name = "METHOD", conflicts_with_all = NOT_HTTP)]
     pub http_write: Option<String>,
     /// Body of what writes, where {key}, {value} and {pad} stand for the key, the number and filler
     #[arg(
         long,
         value_name = "TEXT",
         default_value = "{value}",
-        requires = "http_write"
+        requires = "http_write",
+        conflicts_with_all = NOT_HTTP
     )]
     pub http_body: String,
     /// Method that deletes, before anything is measured
@@ -391,7 +397,8 @@ pub struct CanaryArgs {
         long,
         value_name = "METHOD",
         default_value = "DELETE",
-        requires = "http_write"
+        requires = "http_write",
+        conflicts_with_all = NOT_HTTP
     )]
     pub http_delete: String,
     /// Where the number is in what is read: a JSON pointer, empty if all of the body is the number
@@ -400,14 +407,15 @@ pub struct CanaryArgs {
         value_name = "POINTER",
         default_value = "",
         hide_default_value = true,
-        requires = "http_write"
+        requires = "http_write",
+        conflicts_with_all = NOT_HTTP
     )]
     pub http_value: String,
     /// Header of every request, such as 'authorization: Bearer …'; may be repeated
-    #[arg(long = "http-header", value_name = "NAME: VALUE", requires = "http")]
+    #[arg(long = "http-header", value_name = "NAME: VALUE", conflicts_with_all = NOT_HTTP)]
     pub http_headers: Vec<String>,
     /// Statuses that count as success (default: 200-299)
-    #[arg(long, value_name = "LIST", requires = "http")]
+    #[arg(long, value_name = "LIST", conflicts_with_all = NOT_HTTP)]
     pub http_success: Option<String>,
     /// Or PostgreSQL: postgres://user[:password]@host[:port][,host…]/database, with
     /// ?sslmode=verify-full for TLS, &target_session_attrs=read-write for a server that takes
@@ -473,13 +481,13 @@ pub struct CanaryArgs {
     #[arg(long)]
     pub linearizability: bool,
     /// Region that requests are signed for (default: AWS_REGION, AWS_DEFAULT_REGION, the profile's)
-    #[arg(long, value_name = "NAME", requires = "endpoints")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = OTHERS)]
     pub region: Option<String>,
     /// Profile of the AWS credentials files
-    #[arg(long, value_name = "NAME", requires = "endpoints")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = OTHERS)]
     pub profile: Option<String>,
     /// Send placeholders instead of signatures
-    #[arg(long, conflicts_with_all = ["region", "profile"], requires = "endpoints")]
+    #[arg(long, conflicts_with_all = ["region", "profile"], conflicts_with_all = OTHERS)]
     pub unsigned: bool,
     /// Trust the certificates in this PEM file too
     #[arg(long, value_name = "FILE")]

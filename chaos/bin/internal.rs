@@ -3,7 +3,6 @@
 
 use crate::cli::Internal;
 use crate::exit::Exit;
-use gameday_canary::connect::Connector;
 use gameday_canary::names::{EndpointUrl, Names, Renewed};
 use gameday_canary::{CanaryConfig, Endpoint, Wire};
 use gameday_cluster::config::NodeConfig;
@@ -87,10 +86,7 @@ fn canary() -> Result<(), String> {
     let config: CanaryConfig = serde_json::from_str(&env("GAMEDAY_CANARY")?)
         .map_err(|e| format!("GAMEDAY_CANARY: {e}"))?;
     let names = Names::default();
-    let wire = Wire {
-        connector: Connector::new(names.clone(), None)?,
-        ..Wire::default()
-    };
+    let wire = Wire::of(&config, names.clone()).map_err(|e| e.to_string())?;
     let named: Vec<EndpointUrl> = config.endpoints.iter().flat_map(named).collect();
     blocking(async {
         let following = tokio::spawn(follow(names, named));

@@ -357,4 +357,8 @@ pub fn http_is_measured_and_judged() {
     ]);
     let done = finish(&mut command, LIMIT);
     assert_eq!(done.status.code(), Some(0), "{}", text(&done));
+    let report = json(&folder(dir.path()).join("report.json"));
+    let limits = report["limits"].to_string();
+    let expected = "'lost-writes' was not checked: The service is only read";
+    assert!(limits.contains(expected), "{limits}");
 }

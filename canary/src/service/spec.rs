@@ -129,20 +129,32 @@ impl ServiceSpec {
 
     /// Checks that ask for what it does not promise.
     pub fn unpromised(&self) -> Vec<Unpromised> {
-        let why = match self {
-            ServiceSpec::DynamoDb | ServiceSpec::Etcd | ServiceSpec::Postgres(_) => {
-                return Vec::new();
-            }
-            ServiceSpec::Http(_) => "HTTP promises no consistency by itself.",
-            ServiceSpec::Redis(_) => {
+        let (checks, why): (&[&str], &str) = match self {
+            ServiceSpec::DynamoDb | ServiceSpec::Etcd | ServiceSpec::Postgres(_) => (&[], ""),
+            ServiceSpec::Http(spec) if spec.write.is_none() => (
+                &[
+                    "lost-writes",
+                    "linearizability",
+                    "session-guarantees",
+                    "eventual-reads",
+                ],
+                "The service is only read, and what it says is not looked at.",
+            ),
+            ServiceSpec::Http(_) => (
+                &["linearizability"],
+                "HTTP promises no consistency by itself.",
+            ),
+            ServiceSpec::Redis(_) => (
+                &["linearizability"],
                 "Redis acknowledges a write before its replicas have it, and does not promise \
-                 linearizability across a failover."
-            }
+                 linearizability across a failover.",
+            ),
         };
-        vec![Unpromised {
-            check: "linearizability".into(),
+        let of = |check: &&str| Unpromised {
+            check: (*check).into(),
             why: why.into(),
-        }]
+        };
+        checks.iter().map(of).collect()
     }
 
     /// What speaks to the service of `config`.

@@ -65,7 +65,10 @@ impl Setup {
         }
         let unpromised = match (args.linearizability, service.unpromised()) {
             (false, all) => all,
-            (true, all) if all.iter().any(|u| u.check == "linearizability") => Vec::new(),
+            (true, all) if all.len() == 1 => Vec::new(),
+            (true, all) if !all.is_empty() => {
+                return Err(format!("--linearizability: {}", all[0].why));
+            }
             (true, _) => {
                 let name = service.name();
                 return Err(format!(
@@ -467,12 +470,22 @@ mod tests {
             ),
             ("--redis redis://x --create-table", "no tables"),
             ("--redis redis://x --redis b=redis://y/1", "the same user"),
-            ("--redis redis://x --region eu-west-1", "--endpoint"),
+            (
+                "--redis redis://x --region eu-west-1",
+                "cannot be used with",
+            ),
+            ("--redis redis://x --unsigned", "cannot be used with"),
+            (
+                "--endpoint http://x --unsigned --region y",
+                "cannot be used with",
+            ),
+            ("--redis redis://x --http-body y", "cannot be used with"),
             ("--endpoint http://x --linearizability", "checked anyway"),
             ("--http http://x --mix writes=1", "--http-write METHOD"),
+            ("--http http://x --linearizability", "only read"),
             ("--http http://x --http-write PUT", "{key}"),
             ("--http http://x/{key} --http-body x", "--http-write"),
-            ("--etcd http://x --http-read GET", "--http"),
+            ("--etcd http://x --http-read GET", "cannot be used with"),
             ("--etcd http://x --mix adds=1", "share of cas"),
             (
                 "--postgres postgres://u:secret@x/a/b",

@@ -278,3 +278,34 @@ async fn of_several_hosts_the_first_that_serves_is_taken() {
         "{why}"
     );
 }
+
+#[tokio::test]
+async fn tls_is_gone_over_to_before_anything_is_said() {
+    let (acceptor, connector) = crate::connect::tests::trusted(&["postgresql"]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint {
+        tls: true,
+        ..Endpoint::plain("a", listener.local_addr().unwrap())
+    };
+    // A password in clear text is not refused within.
+    let url = "postgres://me:secret@h/db?sslmode=verify-full";
+    let p = Postgres::new(&spec(url), &config()).unwrap();
+    let serve = async {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut asked = [0; 8];
+        tcp.read_exact(&mut asked).await.unwrap();
+        assert_eq!(asked, [0, 0, 0, 8, 4, 210, 22, 47]);
+        tcp.write_all(b"S").await.unwrap();
+        let mut stream = acceptor.accept(tcp).await.unwrap();
+        let mut heard = Vec::with_capacity(4096);
+        for says in [asks(3, b""), welcome()] {
+            assert!(stream.read_buf(&mut heard).await.unwrap() > 0);
+            stream.write_all(&says).await.unwrap();
+            stream.flush().await.unwrap();
+        }
+        heard
+    };
+    let (opened, heard) = tokio::join!(p.open(&connector, &endpoint), serve);
+    assert!(opened.is_ok(), "{opened:?}");
+    assert!(heard.ends_with(b"secret\0"), "{heard:?}");
+}

@@ -224,3 +224,27 @@ async fn the_primary_is_asked_of_the_first_sentinel_that_knows() {
         "{why}"
     );
 }
+
+#[tokio::test]
+async fn tls_is_spoken_where_the_url_says_so() {
+    let (acceptor, connector) = crate::connect::tests::trusted(&["redis"]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint {
+        tls: true,
+        ..Endpoint::plain("a", listener.local_addr().unwrap())
+    };
+    let r = redis("rediss://:secret@h");
+    let serve = async {
+        use tokio::io::AsyncReadExt;
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor.accept(tcp).await.unwrap();
+        let mut heard = Vec::with_capacity(4096);
+        assert!(stream.read_buf(&mut heard).await.unwrap() > 0);
+        stream.write_all(b"+OK\r\n").await.unwrap();
+        stream.flush().await.unwrap();
+        heard
+    };
+    let (opened, heard) = tokio::join!(r.open(&connector, &endpoint), serve);
+    assert!(opened.is_ok(), "{opened:?}");
+    assert!(heard.starts_with(b"*2\r\n$4\r\nAUTH"), "{heard:?}");
+}
