@@ -75,6 +75,7 @@ pub fn info() -> RunInfo {
             ..Topology::default()
         },
         cluster: Some(ClusterSpec::default()),
+        unpromised: Vec::new(),
         workload: WorkloadSpec::default(),
         slo: SloSpec {
             write_availability: Some(0.8),
