@@ -7,6 +7,7 @@ mod bounds;
 pub mod consent;
 pub mod difference;
 pub mod discover;
+mod ending;
 mod events;
 pub(super) mod follow;
 pub mod found;
