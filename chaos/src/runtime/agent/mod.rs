@@ -146,18 +146,20 @@ pub fn main() -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    runtime
-        .map_err(|e| format!("cannot start: {e}"))?
-        .block_on(async {
-            let mut asked = signal(SignalKind::terminate()).map_err(|e| format!("SIGTERM: {e}"))?;
-            let leaves = async move {
-                // None would mean that no signal comes any more.
-                if asked.recv().await.is_none() {
-                    std::future::pending::<()>().await;
-                }
-            };
-            run(tokio::io::stdin(), tokio::io::stdout(), config, leaves).await
-        })
+    let runtime = runtime.map_err(|e| format!("cannot start: {e}"))?;
+    let ended = runtime.block_on(async {
+        let mut asked = signal(SignalKind::terminate()).map_err(|e| format!("SIGTERM: {e}"))?;
+        let leaves = async move {
+            // None would mean that no signal comes any more.
+            if asked.recv().await.is_none() {
+                std::future::pending::<()>().await;
+            }
+        };
+        run(tokio::io::stdin(), tokio::io::stdout(), config, leaves).await
+    });
+    // A read of standard input that nobody answers must not keep it.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Serves requests. When the input ends, rules lapse by themselves and the namespace is held on,

@@ -2,9 +2,9 @@
 //! before; each step only where it is needed, so that it can be done again, by
 //! the run itself, by its watchdog, and by `gameday revert`.
 
-use super::bounds;
 use super::found::{Found, Standing};
 use super::snapshot::{BEFORE_LABEL, Before};
+use super::{bounds, ending};
 use crate::runtime::RuntimeError;
 use crate::runtime::docker::engine::{is_missing, status};
 use crate::runtime::docker::{bounded, err};
@@ -147,7 +147,11 @@ pub(in crate::runtime::docker) async fn release(
         return Ok(Vec::new());
     };
     let before = Before::from_label(label).map_err(err)?;
-    let done = restore(docker, &before).await?;
+    // What was asked for by whoever is not there any more is waited for.
+    if let Some(said) = inspect(docker, &before.id).await? {
+        ending::settle(docker, &said).await?;
+    }
+    let mut done = restore(docker, &before).await?;
     // One that has ended has left its rules behind, which are in force for nobody any more; it
     // takes them away when it comes and goes once more. It cannot come where the target is down,
     // whose network has gone, and the rules with it.
@@ -161,6 +165,8 @@ pub(in crate::runtime::docker) async fn release(
         let stop = docker.stop_container(agent, Some(options));
         bounded("end of an agent", stop).await?;
     }
+    // The engine may have been at something that it had not begun to write down.
+    done.extend(restore(docker, &before).await?);
     Ok(done)
 }
 

@@ -120,22 +120,22 @@ pub(in crate::runtime::docker) async fn back(docker: &Docker, helper: &str) -> R
     let Some(target) = labels.get(TARGET_LABEL) else {
         return Ok(());
     };
-    let kill = |id: String| async move {
-        let options = KillContainerOptions {
-            signal: "SIGKILL".into(),
-        };
-        match docker.kill_container(&id, Some(options)).await {
+    // Ended first: from then on its own state says that it is to be started, if nobody else does.
+    let options = KillContainerOptions {
+        signal: "SIGKILL".into(),
+    };
+    let kill = docker.kill_container(target, Some(options));
+    let ended = bounded("end of a container", async {
+        match kill.await {
             // It does not run, or is not there.
             Err(e) if matches!(status(&e), Some(404 | 409)) => Ok(()),
             done => done,
         }
-    };
-    // It holds the file system, too, if it still runs.
-    for id in [helper, target] {
-        bounded("end of a container", kill(id.to_string()))
-            .await
-            .map_err(|e| e.0)?;
-    }
+    });
+    ended.await.map_err(|e| e.0)?;
+    // The engine may only now be starting it, for somebody who has died; it waits for that. When it
+    // is gone nobody holds the file system, and the next start mounts it anew.
+    leftovers::remove_container(docker, helper, false).await?;
     let start = docker.start_container(target, None::<StartContainerOptions>);
     let started = bounded("start of a container", async {
         match start.await {
@@ -143,6 +143,5 @@ pub(in crate::runtime::docker) async fn back(docker: &Docker, helper: &str) -> R
             done => done,
         }
     });
-    started.await.map_err(|e| e.0)?;
-    leftovers::remove_container(docker, helper, false).await
+    started.await.map_err(|e| e.0)
 }
