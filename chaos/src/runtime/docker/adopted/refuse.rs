@@ -18,8 +18,10 @@ const ORCHESTRATORS: [(&str, &str); 3] = [
 pub enum Part {
     /// It cannot be adopted at all.
     Everything,
-    /// To end it or to start it anew: kill, stop, restart, power-off.
+    /// To end it or to start it anew: kill, stop, restart.
     Ending,
+    /// To take its power, so that what it has not synced is lost.
+    Power,
     /// To freeze it.
     Freezing,
     /// To make its links worse.
@@ -35,7 +37,8 @@ impl Part {
     pub fn name(self) -> &'static str {
         match self {
             Part::Everything => "everything",
-            Part::Ending => "kill, stop, restart, power-off",
+            Part::Ending => "kill, stop, restart",
+            Part::Power => "power-off",
             Part::Freezing => "pause",
             Part::Links => "partitions and traffic",
             Part::Bounds => "cpu and memory limits",
@@ -83,6 +86,19 @@ impl fmt::Display for Refusal {
             part.name()
         )
     }
+}
+
+/// Why it cannot lose power; `disks`: whether it has volumes that can, or why those it has cannot.
+pub fn power(found: &Found, disks: Result<bool, String>) -> Option<Refusal> {
+    let why = match disks {
+        Ok(true) => return None,
+        Ok(false) => "it has no volume with a file system of its own, and what it has not synced \
+                      would survive in the host's page cache, as after a kill"
+            .into(),
+        Err(why) => why,
+    };
+    let help = "gameday volume create, and its data on that volume alone";
+    Some(Refusal::new(found, Part::Power, why, help))
 }
 
 /// Whether it is in the network namespace of that one.
