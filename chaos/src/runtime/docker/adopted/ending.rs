@@ -3,9 +3,9 @@
 //! on when whoever asked for it has died. A container that seems to be as it was
 //! must not be let go before that is over. The engine's own record says so.
 
-use super::undo::inspect;
 use crate::runtime::RuntimeError;
-use crate::runtime::docker::{bounded, err};
+use crate::runtime::docker::deadline::{bounded, err};
+use crate::runtime::docker::inspect::inspect;
 use bollard::Docker;
 use bollard::models::{ContainerInspectResponse, EventMessage};
 use bollard::query_parameters::EventsOptions;

@@ -6,13 +6,12 @@ use super::found::{Found, Standing};
 use super::snapshot::{BEFORE_LABEL, Before};
 use super::{bounds, ending};
 use crate::runtime::RuntimeError;
-use crate::runtime::docker::engine::{is_missing, status};
-use crate::runtime::docker::{bounded, err};
+use crate::runtime::docker::deadline::{bounded, err};
+use crate::runtime::docker::engine::status;
+use crate::runtime::docker::inspect::inspect;
 use bollard::Docker;
-use bollard::models::{ContainerInspectResponse, ContainerUpdateBody};
-use bollard::query_parameters::{
-    InspectContainerOptions, StartContainerOptions, StopContainerOptions,
-};
+use bollard::models::ContainerUpdateBody;
+use bollard::query_parameters::{StartContainerOptions, StopContainerOptions};
 
 /// Seconds in which an agent takes its rules away and ends.
 const LEAVE: i32 = 5;
@@ -48,25 +47,6 @@ fn steps(before: &Before, now: &Found) -> Vec<Step> {
         steps.push(Step::Start);
     }
     steps
-}
-
-/// What the engine says of a container; none if it is not there.
-///
-/// # Errors
-/// The engine does not answer.
-pub(in crate::runtime::docker) async fn inspect(
-    docker: &Docker,
-    id: &str,
-) -> Result<Option<ContainerInspectResponse>, RuntimeError> {
-    let asked = docker.inspect_container(id, None::<InspectContainerOptions>);
-    bounded("state of a container", async {
-        match asked.await {
-            Ok(said) => Ok(Some(said)),
-            Err(e) if is_missing(&e) => Ok(None),
-            Err(e) => Err(e),
-        }
-    })
-    .await
 }
 
 /// Puts a container back; what was done, one sentence each. One that was removed meanwhile, which

@@ -11,8 +11,9 @@ use super::list_on;
 use super::manage::{self, Given};
 use crate::runtime::docker::adopted::found::Found;
 use crate::runtime::docker::containers::{Maker, POWER, TARGET_LABEL};
+use crate::runtime::docker::deadline::bounded;
 use crate::runtime::docker::engine::{is_missing, status};
-use crate::runtime::docker::{bounded, leftovers};
+use crate::runtime::docker::removal;
 use bollard::Docker;
 use bollard::models::ContainerStateStatusEnum;
 use bollard::query_parameters::{
@@ -155,7 +156,7 @@ pub(in crate::runtime::docker) async fn back(docker: &Docker, helper: &str) -> R
     released(devices).await?;
     // The engine may only now be starting it, for somebody who has died; it waits for that. When it
     // is gone nobody holds the file system, and the next start mounts it anew.
-    leftovers::remove_container(docker, helper, false).await?;
+    removal::remove_container(docker, helper, false).await?;
     released(devices).await?;
     let start = docker.start_container(target, None::<StartContainerOptions>);
     let started = bounded("start of a container", async {
