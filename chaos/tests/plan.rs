@@ -4,7 +4,7 @@ mod support;
 
 use gameday_chaos::plan::{PlannedStart, PlannedTarget, plan};
 use gameday_chaos::playbook::{Playbook, render};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use support::{playbook, step, topology};
 
@@ -525,6 +525,64 @@ fn faults_that_exclude_each_other_are_refused() {
     assert!(all[0].contains("meet on the same ones"), "{all:?}");
 }
 
+/// A playbook of the project's own, which parses and begins with what it shows.
+fn explained(path: &Path) -> Playbook {
+    let name = path.display();
+    let book = Playbook::read(path).unwrap_or_else(|e| panic!("{}", render(&e)));
+    let lines = book.source.text.lines();
+    let comment: Vec<&str> = lines.take_while(|l| l.starts_with('#')).collect();
+    let comment = comment.join("\n");
+    assert!(
+        comment.len() > 200,
+        "{name} begins with a comment that explains it"
+    );
+    assert!(comment.contains("What should happen"), "{name}: {comment}");
+    assert!(!book.description.is_empty(), "{name} has a description");
+    book
+}
+
+/// What they adopt is planned where it runs: by the end-to-end tests.
+#[test]
+fn every_playbook_of_a_system_of_others_parses_and_says_what_it_shows() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../playbooks/systems");
+    let files = |folder: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|e| e.unwrap().path()).collect()
+    };
+    for system in files(&folder).into_iter().filter(|path| path.is_dir()) {
+        let all = files(&system);
+        let books = all
+            .iter()
+            .filter(|p| p.extension().is_some_and(|e| e == "toml"));
+        let mut found = 0;
+        for path in books {
+            let book = explained(path);
+            assert!(book.system.is_some(), "{} adopts", path.display());
+            found += 1;
+        }
+        assert!(found > 0, "{} has playbooks", system.display());
+        for needed in ["compose.yaml", "images.sh"] {
+            let there = all.iter().any(|p| p.ends_with(needed));
+            assert!(there, "{} has no {needed}", system.display());
+        }
+    }
+}
+
+#[test]
+fn the_leader_of_a_role_is_one_node() {
+    let system = |target: &str| {
+        format!(
+            "[system]\ncompose = \"x\"\nendpoints = {{ a = \"etcd://e1\" }}\n[[system.role]]\n\
+             name = \"storage\"\nmatch = {{ service = \"db\" }}\nreplicas = true\n\
+             leader = {{ exec = [\"x\"] }}\n{}",
+            step("x", "isolate", target, AT0, "5s")
+        )
+    };
+    planned("", &system("leader = \"storage\""));
+    let all = refused("", &system("followers = \"storage\""));
+    assert!(all[0].contains("in up to 2 of 3 AZs"), "{all:?}");
+}
+
 #[test]
 fn every_playbook_parses_plans_and_says_what_it_shows() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../playbooks");
@@ -535,20 +593,7 @@ fn every_playbook_parses_plans_and_says_what_it_shows() {
             continue;
         }
         let name = path.file_stem().unwrap().to_str().unwrap().to_string();
-        let book = Playbook::read(&path).unwrap_or_else(|e| panic!("{}", render(&e)));
-        let comment: Vec<&str> = book
-            .source
-            .text
-            .lines()
-            .take_while(|l| l.starts_with('#'))
-            .collect();
-        let comment = comment.join("\n");
-        assert!(
-            comment.len() > 200,
-            "{name} begins with a comment that explains it"
-        );
-        assert!(comment.contains("What should happen"), "{name}: {comment}");
-        assert!(!book.description.is_empty(), "{name} has a description");
+        let book = explained(&path);
         for seed in 0..5 {
             let p = plan(&book, seed, &topology()).unwrap_or_else(|e| panic!("{}", render(&e)));
             assert!(

@@ -26,6 +26,7 @@ mod resources;
 mod sabotage;
 mod safety;
 mod seeded_bugs;
+mod systems;
 mod traffic;
 mod turns;
 
@@ -94,6 +95,10 @@ fn trials() -> Vec<Trial> {
             safety::a_run_of_containers_is_known_from_another_pid_namespace,
             safety::a_container_that_inherited_our_marks_is_somebody_elses,
             safety::a_cut_that_was_made_later_than_anybody_waited_is_undone,
+            systems::redis_loses_what_an_isolated_primary_acknowledged,
+            systems::redis_that_wants_a_replica_refuses_what_it_would_lose,
+            systems::etcd_survives_a_leader_that_is_isolated,
+            systems::etcd_survives_a_member_that_is_killed,
             again::a_cut_is_put_back_when_its_containers_are_restarted,
             again::a_cut_that_cannot_be_put_back_is_inconclusive,
             again::a_cut_around_an_instrument_is_not_put_back,

@@ -200,7 +200,12 @@ impl Planned {
         topology: &Topology,
         problems: &mut Vec<Diagnostic>,
     ) {
-        match target::plan(step, &mut stream(seed, one.stream), topology) {
+        match target::plan(
+            step,
+            &playbook.groups,
+            &mut stream(seed, one.stream),
+            topology,
+        ) {
             Ok(target) => {
                 self.spans.push(step.span.clone());
                 self.steps.push(PlannedStep {
@@ -242,7 +247,7 @@ fn draw_all(
     // Also what is not drawn this time must be possible.
     for of in &random.faults {
         let mut rng = stream(seed, DRAWING);
-        if let Err(why) = target::plan(&of.step, &mut rng, topology) {
+        if let Err(why) = target::plan(&of.step, &playbook.groups, &mut rng, topology) {
             let mut d = of.step.wrong_target(&playbook.source, why.message);
             d.help = why.help;
             problems.push(d);

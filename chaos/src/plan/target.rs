@@ -3,7 +3,7 @@
 use super::planned::PlannedTarget;
 use crate::faults::{FaultKind, Params, Sides};
 use crate::playbook::suggest::hint;
-use crate::playbook::{Draw, Selector, Step};
+use crate::playbook::{Draw, Groups, Selector, Step};
 use crate::quorum::{self, Group};
 use gameday_record::{Node, Topology};
 use rand_chacha::ChaCha8Rng;
@@ -51,6 +51,7 @@ pub(crate) fn below(rng: &mut ChaCha8Rng, n: u64) -> u64 {
 /// It names what does not exist, or nothing, or what the fault makes no sense on.
 pub(super) fn plan(
     step: &Step,
+    groups: &Groups,
     rng: &mut ChaCha8Rng,
     topology: &Topology,
 ) -> Result<PlannedTarget, Refusal> {
@@ -71,7 +72,7 @@ pub(super) fn plan(
         return refuse(message, None);
     }
     let all = quorum::replica_azs(topology, |_| true).len();
-    let each: Vec<usize> = sides.iter().map(|s| most(s, all)).collect();
+    let each: Vec<usize> = sides.iter().map(|s| most(s, groups, all)).collect();
     Ok(PlannedTarget::Later {
         sides: sides.clone(),
         most_azs: fault.most_azs(params, &each, all),
@@ -139,13 +140,12 @@ fn existing(topology: &Topology) -> String {
 }
 
 /// In how many of `all` AZs what it names may hold replicas, at most.
-fn most(selector: &Selector, all: usize) -> usize {
-    let most_of = |s: &Selector| most(s, all);
-    let one_group = |group: &str| group.contains('/');
+fn most(selector: &Selector, groups: &Groups, all: usize) -> usize {
+    let most_of = |s: &Selector| most(s, groups, all);
     let bound = match selector {
         Selector::Node(_) | Selector::Az(_) | Selector::Rack(_) => 1,
-        Selector::Leader(group) if one_group(group) => 1,
-        Selector::Followers(group) if one_group(group) => all.saturating_sub(1),
+        Selector::Leader(group) if groups.is_one(group) => 1,
+        Selector::Followers(group) if groups.is_one(group) => all.saturating_sub(1),
         Selector::Every(parts) => parts.iter().map(most_of).min().unwrap_or(all),
         Selector::Any(parts) => parts.iter().map(most_of).sum(),
         Selector::Draw(Draw::Count(n), from) => most_of(from).min(*n as usize),

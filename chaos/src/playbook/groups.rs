@@ -43,7 +43,7 @@ impl Groups {
     }
 
     /// Whether a name that was checked means exactly one of them.
-    pub(super) fn is_one(&self, name: &str) -> bool {
+    pub(crate) fn is_one(&self, name: &str) -> bool {
         match self {
             Groups::Partitions { .. } => name.contains('/'),
             Groups::Named(_) => true,

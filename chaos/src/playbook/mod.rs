@@ -36,7 +36,7 @@ pub use until::Until;
 
 use fields::{Fields, MAX_BYTES, Mistakes, section};
 use gameday_record::ClusterSpec;
-use groups::Groups;
+pub(crate) use groups::Groups;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
@@ -60,6 +60,8 @@ pub struct Playbook {
     pub cluster: ClusterSpec,
     /// What is adopted instead.
     pub system: Option<System>,
+    /// The groups whose leaders its targets can name.
+    pub(crate) groups: Groups,
     /// What the canaries do, what must hold, and what would wake somebody.
     pub measuring: Measuring,
     /// How the healthy cluster is measured before any fault.
@@ -196,6 +198,7 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
         allow_data_loss: head.allow_data_loss,
         cluster,
         system,
+        groups,
         measuring,
         baseline,
         steps,
