@@ -18,7 +18,7 @@ const ORCHESTRATORS: [(&str, &str); 3] = [
 pub enum Part {
     /// It cannot be adopted at all.
     Everything,
-    /// To end it or to start it anew: kill, stop, restart.
+    /// To end it or to start it anew: kill, stop, restart, power-off.
     Ending,
     /// To take its power, so that what it has not synced is lost.
     Power,
@@ -37,7 +37,7 @@ impl Part {
     pub fn name(self) -> &'static str {
         match self {
             Part::Everything => "everything",
-            Part::Ending => "kill, stop, restart",
+            Part::Ending => "kill, stop, restart, power-off",
             Part::Power => "power-off",
             Part::Freezing => "pause",
             Part::Links => "partitions and traffic",
