@@ -21,4 +21,5 @@ ln -s usr/bin "$root/bin"
 install -d "$root/etc" "$root/data"
 install -d -m 1777 "$root/tmp"
 echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"
+echo 'root:x:0:' >"$root/etc/group"
 tar -C "$root" -c . | docker import - "$name" >/dev/null

@@ -99,6 +99,7 @@ fn trials() -> Vec<Trial> {
             systems::redis_that_wants_a_replica_refuses_what_it_would_lose,
             systems::etcd_survives_a_leader_that_is_isolated,
             systems::etcd_survives_a_member_that_is_killed,
+            systems::a_web_service_survives_a_dark_zone,
             again::a_cut_is_put_back_when_its_containers_are_restarted,
             again::a_cut_that_cannot_be_put_back_is_inconclusive,
             again::a_cut_around_an_instrument_is_not_put_back,
