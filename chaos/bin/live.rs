@@ -146,12 +146,12 @@ impl Observer for Live {
 
 fn describe(phase: Phase) -> &'static str {
     match phase {
-        Phase::Up => "up: the cluster and its canaries start",
-        Phase::Baseline => "baseline: the healthy cluster is measured",
+        Phase::Up => "up: the system and its canaries start",
+        Phase::Baseline => "baseline: the healthy system is measured",
         Phase::Steps => "steps: faults are injected and reverted",
-        Phase::Cooldown => "cooldown: the cluster recovers",
+        Phase::Cooldown => "cooldown: the system recovers",
         Phase::Checks => "checks: every key is read, the replicas are compared",
-        Phase::Down => "down: the cluster is taken away",
+        Phase::Down => "down: the system is let go",
     }
 }
 

@@ -368,6 +368,12 @@ mod tests {
     fn whoever_speaks_never_waits_for_a_reader_and_the_rest_is_counted() {
         let (queue, shown, allow) = screen();
         let long = "x".repeat(1000);
+        // Its thread is stuck with a first line, so that all that is lost is counted after it.
+        queue.push(Stream::Out, long.clone(), false);
+        let stuck = |state: &State| state.busy && state.waiting.is_empty();
+        while !stuck(&queue.lock()) {
+            std::thread::yield_now();
+        }
         // Nobody reads: more than there is room for.
         for _ in 0..3 * ROOM / 1000 {
             queue.push(Stream::Out, long.clone(), false);

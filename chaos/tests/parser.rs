@@ -168,12 +168,9 @@ fn shapes_that_people_mistake() {
         ("{ az = [3] }", "a text in quotes"),
         ("{ leader = \"canary/x\" }", "<table>/<partition>"),
         ("{ followers = \"/1\" }", "<table>/<partition>"),
-        ("{ leader = \"nosuch/0\" }", "known: canary"),
-        ("{ followers = \"canry/0\" }", "did you mean 'canary'?"),
-        (
-            "{ not = { leader = \"cannary\" } }",
-            "did you mean 'canary'?",
-        ),
+        ("{ leader = \"nosuch/0\" }", "no table 'nosuch'"),
+        ("{ followers = \"canry/0\" }", "no table 'canry'"),
+        ("{ not = { leader = \"cannary\" } }", "no table 'cannary'"),
         (
             "{ not = { not = { not = { not = { not = { az = \"b\" } } } } } }",
             "4 deep",
@@ -186,6 +183,22 @@ fn shapes_that_people_mistake() {
     assert!(step("{ az = \"b\" }", "").contains("when it begins"));
     assert!(step("{ az = \"b\" }", "at = \"0s\"\nafter = \"x\"").contains("not both"));
     assert!(step("{ az = \"b\" }", "after = \"kill az b\"").contains("wait for itself"));
+}
+
+#[test]
+fn of_a_table_that_nobody_makes_it_is_said_which_there_are() {
+    for (group, near) in [
+        ("nosuch/0", "known: canary"),
+        ("canry/0", "did you mean 'canary'?"),
+        ("cannary", "did you mean 'canary'?"),
+    ] {
+        let text = format!(
+            "[playbook]\ntitle = \"t\"\n[random]\nfor = \"5m\"\npause = \"5s\"\n[[random.fault]]\n\
+             fault = \"pause\"\ntarget = {{ leader = \"{group}\" }}\nfor = \"5s\"\n"
+        );
+        let told = render(&Playbook::parse("p.toml", &text).unwrap_err());
+        assert!(told.contains(near), "{group}: {told}");
+    }
 }
 
 #[test]

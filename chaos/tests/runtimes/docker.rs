@@ -115,6 +115,15 @@ pub async fn adopted_lose_power() -> Outcome {
     Outcome::Passed
 }
 
+pub async fn adopted_survive_any_kill() -> Outcome {
+    let _alone = match alone().await {
+        Ok(lock) => lock,
+        Err(skipped) => return skipped,
+    };
+    adopted::any_kill_is_made_up_for().await;
+    Outcome::Passed
+}
+
 pub async fn adopted_of_a_dead_runner() -> Outcome {
     let _alone = match alone().await {
         Ok(lock) => lock,

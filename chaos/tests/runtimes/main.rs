@@ -24,7 +24,7 @@ pub enum Outcome {
 
 type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = Outcome>>>);
 
-const TESTS: [Test; 17] = [
+const TESTS: [Test; 18] = [
     ("process_runtime_does_what_it_says", || {
         Box::pin(process::does_what_it_says())
     }),
@@ -66,6 +66,9 @@ const TESTS: [Test; 17] = [
     }),
     ("docker_adopted_containers_lose_power", || {
         Box::pin(docker::adopted_lose_power())
+    }),
+    ("docker_adopted_containers_survive_any_kill", || {
+        Box::pin(docker::adopted_survive_any_kill())
     }),
     ("docker_old_images_go", || Box::pin(docker::old_images_go())),
     ("docker_adopted_containers_are_hurt_and_put_back", || {

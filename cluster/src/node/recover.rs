@@ -213,7 +213,7 @@ pub fn write_map(disk: &dyn Disk, map: &RoutingMap) -> io::Result<()> {
 
 /// Why there is no stored map although there is a file.
 #[derive(Debug, thiserror::Error)]
-enum MapError {
+pub(super) enum MapError {
     #[error("it is damaged: {0}")]
     Damaged(&'static str),
     #[error(
@@ -225,7 +225,7 @@ enum MapError {
     Io(#[from] io::Error),
 }
 
-fn read_map(disk: &dyn Disk) -> Result<Option<RoutingMap>, MapError> {
+pub(super) fn read_map(disk: &dyn Disk) -> Result<Option<RoutingMap>, MapError> {
     if !disk.exists(MAP)? {
         return Ok(None);
     }

@@ -54,6 +54,7 @@ fn asked<'t>(step: &PlannedStep, targets: &'t [Target]) -> Vec<(&'t Target, Part
 
 fn parts(step: &PlannedStep) -> BTreeSet<Part> {
     let needs = step.fault.needs(&step.params).iter();
+    let power = (step.fault == FaultKind::PowerOff).then_some(Part::Power);
     needs
         .filter_map(|ability| match ability {
             Ability::Processes if step.fault == FaultKind::Pause => Some(Part::Freezing),
@@ -69,6 +70,7 @@ fn parts(step: &PlannedStep) -> BTreeSet<Part> {
             // Refused for all, by the place.
             Ability::Disks | Ability::StoredData | Ability::Clocks => None,
         })
+        .chain(power)
         .collect()
 }
 
@@ -88,10 +90,8 @@ pub fn lines(adoption: &Adoption) -> Vec<String> {
             target.consent
         ));
     }
-    out.extend(
-        adoption
-            .refusals()
-            .map(|refusal| format!("refuses   {refusal}")),
-    );
+    // Most have no disk of their own, which is told where a step asks for it.
+    let refused = adoption.refusals().filter(|r| r.part != Part::Power);
+    out.extend(refused.map(|refusal| format!("refuses   {refusal}")));
     out
 }

@@ -32,7 +32,10 @@ use std::sync::Arc;
 pub async fn find(system: &playbook::System, typed: &[String]) -> Result<Adoption, String> {
     let all = discover::list().await.map_err(|e| e.to_string())?;
     let typed: BTreeSet<String> = typed.iter().cloned().collect();
-    discover::choose(&all, &system.ask, &typed)
+    let mut adoption = discover::choose(&all, &system.ask, &typed)?;
+    let looked = discover::look_at_power(&mut adoption).await;
+    looked.map_err(|e| e.to_string())?;
+    Ok(adoption)
 }
 
 /// A system of adopted containers.

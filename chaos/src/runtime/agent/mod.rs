@@ -7,24 +7,23 @@
 mod arrived;
 mod datagrams;
 mod measure;
+mod protocol;
 mod rules;
 
 pub(crate) use self::datagrams::Ports;
-pub(crate) use self::rules::Orders;
+pub use self::protocol::AgentConfig;
+pub(crate) use self::protocol::{AgentAnswer, AgentRequest, Orders};
 
 use self::arrived::arrived;
 use self::datagrams::Datagrams;
 use self::measure::Meter;
 use self::rules::Rules;
 use crate::runtime::control::{self, Reply, lock};
-use crate::runtime::files::{self, FilesAnswer, FilesRequest};
+use crate::runtime::files::{self};
 use crate::runtime::http;
-use crate::runtime::traffic::{Heard, Sounding};
-use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -40,101 +39,6 @@ const SWEEP: Duration = Duration::from_millis(500);
 /// Longest deadline of a relayed request, in milliseconds.
 const MAX_GET_MS: u64 = 60_000;
 
-/// What an agent is told at its start.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AgentConfig {
-    /// Name of the packet filter table.
-    pub table: String,
-    /// Milliseconds after which rules lapse that are not renewed.
-    pub lease_ms: u64,
-    /// Where the unit's data folder is for the agent, if it has one.
-    pub folder: Option<PathBuf>,
-}
-
-/// A request to an agent. Each can be repeated without harm.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum AgentRequest {
-    /// Exactly this is wrong, from now on.
-    Set(Orders),
-    /// Keeps the lease.
-    Renew,
-    /// For how long nobody has kept it, asked by somebody who does not want to keep it.
-    Idle,
-    /// Sends each number to its address, several times.
-    Send {
-        /// Address and number.
-        messages: Vec<(SocketAddr, u64)>,
-        /// How many times.
-        times: u32,
-        /// Milliseconds between.
-        gap_ms: u64,
-    },
-    /// Which of these numbers have arrived.
-    Seen(Vec<u64>),
-    /// In the node's data folder.
-    Files(FilesRequest),
-    /// Whether these refuse a connection.
-    Dial {
-        /// Whom.
-        to: Vec<SocketAddr>,
-        /// Milliseconds.
-        deadline_ms: u64,
-    },
-    /// Whether one of these takes a connection.
-    Connect {
-        /// Whom.
-        to: Vec<SocketAddr>,
-        /// Milliseconds.
-        deadline_ms: u64,
-    },
-    /// These measurements begin.
-    Listen(Vec<u64>, Sounding),
-    /// Sends a measurement to each address.
-    Sound(Vec<(SocketAddr, u64)>, Sounding),
-    /// What was heard of these measurements, once they are complete or after some milliseconds.
-    Heard(Vec<u64>, u64),
-    /// `GET` on loopback.
-    Get {
-        /// Port.
-        port: u16,
-        /// Path.
-        path: String,
-        /// Milliseconds.
-        deadline_ms: u64,
-    },
-}
-
-/// An agent's answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum AgentAnswer {
-    /// To `Set` and `Renew`.
-    Done {
-        /// Random number of this start of the agent: with another one, it knows nothing of what
-        /// it was told before, in a namespace without rules.
-        birth: u64,
-        /// How many leases lapsed since the start.
-        lapses: u64,
-        /// Where this start of it listens.
-        ports: Ports,
-    },
-    /// To `Idle`, in milliseconds.
-    Idle(u64),
-    /// To `Send`, `Connect`, `Listen` and `Sound`.
-    Sent,
-    /// To `Dial`.
-    Refused(Vec<bool>),
-    /// To `Heard`.
-    Heard(Vec<Heard>),
-    /// To `Seen`.
-    Seen(Vec<bool>),
-    /// To `Files`.
-    Files(FilesAnswer),
-    /// To `Get`.
-    Body(String),
-}
-
 /// The program: reads its configuration from the environment, serves until it is killed. At a
 /// SIGTERM it takes its rules away first.
 ///
@@ -146,18 +50,20 @@ pub fn main() -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    runtime
-        .map_err(|e| format!("cannot start: {e}"))?
-        .block_on(async {
-            let mut asked = signal(SignalKind::terminate()).map_err(|e| format!("SIGTERM: {e}"))?;
-            let leaves = async move {
-                // None would mean that no signal comes any more.
-                if asked.recv().await.is_none() {
-                    std::future::pending::<()>().await;
-                }
-            };
-            run(tokio::io::stdin(), tokio::io::stdout(), config, leaves).await
-        })
+    let runtime = runtime.map_err(|e| format!("cannot start: {e}"))?;
+    let ended = runtime.block_on(async {
+        let mut asked = signal(SignalKind::terminate()).map_err(|e| format!("SIGTERM: {e}"))?;
+        let leaves = async move {
+            // None would mean that no signal comes any more.
+            if asked.recv().await.is_none() {
+                std::future::pending::<()>().await;
+            }
+        };
+        run(tokio::io::stdin(), tokio::io::stdout(), config, leaves).await
+    });
+    // A read of standard input that nobody answers must not keep it.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Serves requests. When the input ends, rules lapse by themselves and the namespace is held on,

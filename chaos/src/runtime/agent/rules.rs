@@ -1,30 +1,17 @@
 //! What is wrong with the pod's links: packet filter rules, and the queue or
 //! netem that they lead into, with one lease.
 
-use super::{AgentAnswer, Ports};
+use super::datagrams::Ports;
+use super::protocol::{AgentAnswer, Orders};
 use crate::runtime::netem::{self, Shaper};
 use crate::runtime::nft::{Drops, Filter};
 use crate::runtime::queue::{Queue, Shaping};
 use crate::runtime::traffic::Traffic;
 use crate::runtime::wanted::{Gate, Setting};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// How the links that end in a pod should be; those not named are as they were.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Orders {
-    /// By sender.
-    pub from: BTreeMap<IpAddr, Setting>,
-    /// By receiver: what netem does to what is sent there. The traffic of the others is for the
-    /// queue.
-    pub netem: BTreeMap<IpAddr, Traffic>,
-    /// Everything is dropped.
-    pub silent: bool,
-}
 
 impl Orders {
     /// `class_to`: what classes the receivers' packets go into for netem.

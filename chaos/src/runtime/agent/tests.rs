@@ -6,6 +6,7 @@ use crate::runtime::control::Control;
 use crate::runtime::netlink;
 use crate::runtime::nft::message::Attributes;
 use crate::runtime::nft::tests::loopback_up;
+use crate::runtime::traffic::{Heard, Sounding};
 use crate::runtime::traffic::{Share, Traffic};
 use crate::runtime::wanted::Setting;
 use nix::sched::{CloneFlags, unshare};

@@ -3,7 +3,7 @@
 //! same node waits for it, so that a kill which is done late is never done after
 //! the start that undoes it.
 
-use super::err;
+use super::deadline::err;
 use crate::runtime::RuntimeError;
 use crate::runtime::control::lock;
 use std::collections::BTreeMap;

@@ -1,8 +1,9 @@
 //! What our containers and our network look like.
 
 use super::adopted::snapshot::BEFORE_LABEL;
+use super::deadline::{IMAGE, bounded, bounded_by};
 use super::subnet::Subnet;
-use super::{IMAGE, bounded, bounded_by, engine, host, image};
+use super::{engine, host, image};
 use crate::runtime::liveness::Liveness;
 use crate::runtime::marks::{Kind, RunMarks, RunnerId};
 use crate::runtime::wanted::LEASE;

@@ -2,15 +2,21 @@
 //! agent has when it is started, and stays there; so it is in its agent's for as long as that start
 //! of the agent lives. Which one it was is remembered; clocks, which may be set, are not asked.
 
-use super::keeper::{AGAIN, TRIES};
+use super::deadline::err;
 use super::node::Node;
-use super::{err, state};
+use super::state;
 use crate::runtime::control::lock;
 use crate::runtime::{Identity, ProcessState, RuntimeError};
 use bollard::Docker;
 use bollard::query_parameters::RestartContainerOptions;
 use std::future::Future;
+use std::time::Duration;
 use tokio::time::sleep;
+
+/// How often an agent is tried to be brought back.
+pub(super) const TRIES: u32 = 3;
+/// Between two tries.
+pub(super) const AGAIN: Duration = Duration::from_millis(500);
 
 /// Starts a node by this act of the engine, and remembers which start of its agent it joins.
 ///

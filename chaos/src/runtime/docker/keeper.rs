@@ -6,23 +6,19 @@
 //! costs no other pod its lease.
 
 use super::adopted::follow::{Followed, Whereabouts};
+use super::deadline::{bounded, err};
+use super::join::{AGAIN, TRIES};
 use super::node::Node;
 use super::pod::{Pod, Told};
 use super::rules::Rules;
-use super::{bounded, endpoints, err, join, state};
+use super::{endpoints, join, state};
 use crate::runtime::wanted::RENEW_EVERY;
 use crate::runtime::{GapState, ProcessState, RuntimeError};
 use bollard::Docker;
 use bollard::query_parameters::StartContainerOptions;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
-
-/// How often an agent is tried to be brought back.
-pub(super) const TRIES: u32 = 3;
-/// Between two tries.
-pub(super) const AGAIN: Duration = Duration::from_millis(500);
 
 /// Of one pod.
 pub(super) struct Keeper {

@@ -2,8 +2,11 @@
 
 use super::adopted::undo;
 use super::attach::{Stderr, attach};
-use super::engine::{self, is_missing, status};
-use super::{bounded, containers, endpoints, volume};
+use super::deadline::bounded;
+use super::engine::{self};
+use super::inspect::inspect;
+use super::removal::{Refusal, answered, remove_container, remove_volume, removed};
+use super::{containers, endpoints, volume};
 use crate::runtime::agent::{AgentAnswer, AgentRequest};
 use crate::runtime::control::Control;
 use crate::runtime::leftover::{Leftover, Thing};
@@ -13,26 +16,18 @@ use crate::runtime::wanted::LEASE;
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::ContainerSummary;
-use bollard::query_parameters::{
-    ListContainersOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions,
-    RemoveVolumeOptions,
-};
+use bollard::query_parameters::{ListContainersOptions, ListNetworksOptions, ListVolumesOptions};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a removal may take altogether.
-const REMOVE: Duration = Duration::from_secs(60);
 /// Agents of a run that are asked for its runner.
 const AGENTS: usize = 3;
 /// How long they may take to answer.
 const IDLE: Duration = Duration::from_secs(3);
 /// A network whose endpoints are all gone is free before.
 const MISCOUNTED: Duration = Duration::from_secs(5);
-/// Pause before the engine is asked again.
-const AGAIN: Duration = Duration::from_millis(100);
 
 /// Everything with our labels, of one run or of all.
 pub(crate) async fn find(run: Option<&str>) -> Result<Vec<Leftover>, String> {
@@ -150,70 +145,6 @@ pub(super) async fn find_on(docker: &Docker, run: Option<&str>) -> Result<Vec<Le
     Ok(found)
 }
 
-/// Why something is not removed.
-enum Refusal {
-    /// It is being removed already, or what goes away still uses it.
-    Busy(String),
-    /// It will not be.
-    Final(String),
-}
-
-fn answered(done: Result<(), Error>) -> Result<(), Refusal> {
-    match done {
-        Ok(()) => Ok(()),
-        Err(e) if is_missing(&e) => Ok(()),
-        Err(e) if matches!(status(&e), Some(403 | 409)) => Err(Refusal::Busy(e.to_string())),
-        Err(e) => Err(Refusal::Final(e.to_string())),
-    }
-}
-
-/// Removes, and asks again while the engine says that it is busy with it.
-async fn removed<F: Future<Output = Result<(), Refusal>>>(
-    mut ask: impl FnMut() -> F,
-) -> Result<(), String> {
-    let mut last = String::new();
-    let work = async {
-        loop {
-            match ask().await {
-                Ok(()) => return Ok(()),
-                Err(Refusal::Busy(why)) => {
-                    last = why;
-                    tokio::time::sleep(AGAIN).await;
-                }
-                Err(Refusal::Final(why)) => return Err(why),
-            }
-        }
-    };
-    match tokio::time::timeout(REMOVE, work).await {
-        Ok(done) => done,
-        Err(_) => Err(format!(
-            "still in use {REMOVE:?} after its removal was asked for: {last}"
-        )),
-    }
-}
-
-/// Removes a container as it is; fine if it is gone. `endpoint`: it holds one in a network, see
-/// [`endpoints`].
-pub(super) async fn remove_container(
-    docker: &Docker,
-    id: &str,
-    endpoint: bool,
-) -> Result<(), String> {
-    let options = RemoveContainerOptions {
-        force: true,
-        v: true,
-        link: false,
-    };
-    let ask = || async {
-        let _turn = match endpoint {
-            true => Some(endpoints::going().await),
-            false => None,
-        };
-        answered(docker.remove_container(id, Some(options.clone())).await)
-    };
-    removed(ask).await
-}
-
 /// Removes one thing; fine if it is gone. The agent of a container that is somebody else's goes
 /// when that is as it was, and not before: it has what is to be known for it.
 pub(super) async fn remove(docker: &Docker, thing: &Thing) -> Result<(), String> {
@@ -235,11 +166,7 @@ pub(super) async fn remove(docker: &Docker, thing: &Thing) -> Result<(), String>
             }
             remove_container(docker, id, name.ends_with(containers::AGENT)).await
         }
-        Thing::Volume(name) => {
-            let options = RemoveVolumeOptions { force: false };
-            let ask = || docker.remove_volume(name, Some(options.clone()));
-            removed(|| async { answered(ask().await) }).await
-        }
+        Thing::Volume(name) => remove_volume(docker, name).await,
         Thing::Network { id, .. } => {
             let began = Instant::now();
             let ask = || async {
@@ -269,7 +196,7 @@ fn in_use(why: String, known: Option<usize>, since: Duration) -> Refusal {
 }
 
 async fn adopted_agent_is_there(docker: &Docker, name: &str) -> Result<bool, String> {
-    let found = undo::inspect(docker, name).await;
+    let found = inspect(docker, name).await;
     Ok(found.map_err(|e| e.0)?.is_some())
 }
 
@@ -283,6 +210,7 @@ pub(crate) async fn remove_one(thing: &Thing) -> Result<(), String> {
 mod tests {
     use super::*;
     use crate::runtime::docker::fake::Engine;
+    use crate::runtime::docker::removal::AGAIN;
     use hyper::Method;
     use std::sync::Arc;
     use tokio::sync::watch;
@@ -321,7 +249,12 @@ mod tests {
         let engine = Engine::start_slow(move |request| {
             let seen = seen.clone();
             let is_node = request.path().ends_with("node");
+            let is_asked = request.method == Method::GET;
             Box::pin(async move {
+                // They are agents of nobody else's containers.
+                if is_asked {
+                    return (404, r#"{"message":"no such container"}"#.into());
+                }
                 seen.send_modify(|n| n[usize::from(is_node)] += 1);
                 let [agents, _] = *seen.borrow();
                 if agents > 1 {

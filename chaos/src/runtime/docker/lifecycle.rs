@@ -2,11 +2,12 @@
 //! engine for as long as it takes: `acts` says when to stop waiting.
 
 use super::acts::PATIENCE;
+use super::deadline::err;
 use super::engine::status;
 use super::join;
 use super::node::Node;
 use super::pod::{Pod, Told};
-use super::{err, state};
+use super::state;
 use crate::runtime::agent::AgentRequest;
 use crate::runtime::{ProcessState, RuntimeError};
 use bollard::Docker;

@@ -10,6 +10,7 @@ mod acts;
 pub mod adopted;
 mod attach;
 mod containers;
+mod deadline;
 mod endpoint;
 mod endpoints;
 mod engine;
@@ -17,6 +18,7 @@ mod engine;
 mod fake;
 mod host;
 pub(crate) mod image;
+mod inspect;
 mod join;
 mod keeper;
 mod launch;
@@ -30,6 +32,7 @@ mod peers;
 mod pod;
 mod probe;
 mod prober;
+mod removal;
 mod rules;
 mod state;
 mod subnet;
@@ -45,6 +48,7 @@ pub use techniques::{Technique, Techniques};
 use self::acts::{ACT, Acts, PATIENCE};
 use self::attach::Stderr;
 use self::containers::{Maker, Net};
+use self::deadline::{ENGINE, IMAGE, bounded, bounded_by, err};
 use self::keeper::{Holder, Keeper};
 use self::lifecycle::Lifecycle;
 use self::node::Node;
@@ -69,7 +73,6 @@ use bollard::Docker;
 use bollard::query_parameters::InspectContainerOptions;
 use futures_util::future::{join_all, try_join_all};
 use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -78,8 +81,6 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-/// Deadline of anything the engine does with one container.
-const ENGINE: Duration = Duration::from_secs(60);
 /// How long a node may take to exit after SIGTERM.
 const STOP: Duration = Duration::from_secs(10);
 /// How long an agent may be at work on a node's files.
@@ -87,8 +88,6 @@ const FILES: Duration = Duration::from_secs(20);
 /// What is being made or done when everything is taken down is waited for so long, before what is
 /// there is removed.
 const SETTLE: Duration = Duration::from_secs(15);
-/// Deadline of making the image: a debug build is large.
-const IMAGE: Duration = Duration::from_secs(180);
 
 /// Sender and receiver of a link.
 type Ends = (Arc<Pod>, Arc<Pod>);
@@ -108,31 +107,6 @@ pub struct DockerRuntime {
     instruments: Mutex<HashMap<String, Stderr>>,
     rules: Arc<Rules>,
     keepers: Mutex<JoinSet<()>>,
-}
-
-fn err(text: impl Into<String>) -> RuntimeError {
-    RuntimeError(text.into())
-}
-
-/// Bounds what the engine does.
-async fn bounded<T, E: ToString>(
-    what: &str,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, RuntimeError> {
-    bounded_by(ENGINE, what, work).await
-}
-
-async fn bounded_by<T, E: ToString>(
-    deadline: Duration,
-    what: &str,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, RuntimeError> {
-    match tokio::time::timeout(deadline, work).await {
-        Ok(done) => done.map_err(|e| err(format!("{what}: {}", e.to_string()))),
-        Err(_) => Err(err(format!(
-            "{what}: Docker has not done it after {deadline:?}"
-        ))),
-    }
 }
 
 impl DockerRuntime {

@@ -3,7 +3,8 @@
 
 use super::attach::{Stderr, attach};
 use super::containers::Maker;
-use super::{bounded, containers, engine, leftovers};
+use super::deadline::bounded;
+use super::{containers, engine, leftovers};
 use crate::runtime::control::lock;
 use crate::runtime::facilities::{Facilities, MAX_ANSWER};
 use crate::runtime::leftover::Thing;

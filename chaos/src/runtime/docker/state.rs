@@ -1,7 +1,7 @@
 //! What the engine says of a container's program.
 
+use super::deadline::{bounded, err};
 use super::engine::is_missing;
-use super::{bounded, err};
 use crate::runtime::{Exit, Identity, ProcessState, RuntimeError};
 use bollard::Docker;
 use bollard::models::ContainerState;

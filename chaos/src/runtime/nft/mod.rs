@@ -14,10 +14,13 @@
 //! has lapsed.
 
 pub(in crate::runtime) mod message;
+mod names;
 mod rules;
 mod socket;
 
 use self::message::{APPEND, Attributes, Batch, CREATE, EXCLUSIVE};
+use self::names::{CLASS_TO, FAMILIES, FROM, Family, QUEUED, REJECT, SETS, SILENT, SILENT_KEY};
+pub(in crate::runtime) use self::names::{QUEUE, QUEUED_MARK};
 use self::socket::Socket;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -36,40 +39,6 @@ const DELSETELEM: u8 = 14;
 
 /// Before connection tracking and anybody's filter.
 const PRIORITY: i32 = -300;
-/// What `silent` holds.
-const SILENT_KEY: [u8; 4] = [0, 0, 0, 1];
-/// A family of addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
-    V4,
-    V6,
-}
-
-/// Both.
-const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
-/// Names of the sets, of either family.
-const FROM: [&str; 2] = ["from", "from6"];
-const REJECT: [&str; 2] = ["reject", "reject6"];
-const QUEUED: [&str; 2] = ["queued", "queued6"];
-/// Names of the maps from receivers to classes.
-const CLASS_TO: [&str; 2] = ["class-to", "class-to6"];
-/// Name of the set that says whether everything is dropped.
-const SILENT: &str = "silent";
-/// All, with what their keys are; they are numbered from 1 while they are made.
-const SETS: [(&str, Family); 9] = [
-    (SILENT, Family::V4),
-    (FROM[0], Family::V4),
-    (FROM[1], Family::V6),
-    (REJECT[0], Family::V4),
-    (REJECT[1], Family::V6),
-    (QUEUED[0], Family::V4),
-    (QUEUED[1], Family::V6),
-    (CLASS_TO[0], Family::V4),
-    (CLASS_TO[1], Family::V6),
-];
-/// Of packets that have been through the queue.
-pub(in crate::runtime) const QUEUED_MARK: u32 = 0x6764;
-
 /// What is dropped, and what else is not let through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Drops {
@@ -140,9 +109,6 @@ pub struct Filter {
     queues: bool,
     classes: bool,
 }
-
-/// Number of the queue that packets are handed to, in the namespace of the rules.
-pub(in crate::runtime) const QUEUE: u16 = 6764;
 
 impl Filter {
     /// Makes the table, replacing one of the same name.

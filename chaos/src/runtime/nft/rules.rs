@@ -1,7 +1,7 @@
 //! The rules, each with its chain.
 
 use super::message::{Attributes, Rule};
-use super::{
+use super::names::{
     CLASS_TO, FAMILIES, FROM, Family, QUEUE, QUEUED, QUEUED_MARK, REJECT, SILENT, SILENT_KEY,
 };
 

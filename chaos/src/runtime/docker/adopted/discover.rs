@@ -5,8 +5,9 @@ use super::consent::{Consent, consent};
 use super::found::{Found, NUMBER_LABEL};
 use super::refuse::{self, Part, Refusal};
 use crate::runtime::RuntimeError;
+use crate::runtime::docker::deadline::{bounded, err};
 use crate::runtime::docker::engine::{self, is_missing};
-use crate::runtime::docker::{bounded, err};
+use crate::runtime::docker::volume;
 use bollard::Docker;
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptions};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -150,6 +151,20 @@ async fn list_on(docker: &Docker) -> Result<Vec<Found>, RuntimeError> {
     });
     let found: Vec<Option<Found>> = asked.buffered(AT_ONCE).try_collect().await?;
     Ok(found.into_iter().flatten().collect())
+}
+
+/// Says of an adoption which containers cannot lose power.
+///
+/// # Errors
+/// No engine.
+pub async fn look_at_power(adoption: &mut Adoption) -> Result<(), RuntimeError> {
+    let (docker, _) = engine::connect().await.map_err(err)?;
+    for target in &mut adoption.targets {
+        let disks = volume::disks(&docker, &target.found).await;
+        let refusal = refuse::power(&target.found, disks.map(|disks| !disks.is_empty()));
+        target.refused.extend(refusal);
+    }
+    Ok(())
 }
 
 /// Chooses among all containers of an engine; `adopted` are the names that were typed by whoever

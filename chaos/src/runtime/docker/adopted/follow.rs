@@ -5,12 +5,12 @@
 //! and is told everything again. The container itself is never touched.
 
 use super::found::{Found, Standing};
-use super::undo::inspect;
 use crate::runtime::control::lock;
+use crate::runtime::docker::deadline::{bounded, err};
+use crate::runtime::docker::inspect::inspect;
 use crate::runtime::docker::peers::Place;
 use crate::runtime::docker::pod::Pod;
 use crate::runtime::docker::rules::Rules;
-use crate::runtime::docker::{bounded, err};
 use crate::runtime::{GapState, RuntimeError};
 use bollard::Docker;
 use bollard::query_parameters::RestartContainerOptions;

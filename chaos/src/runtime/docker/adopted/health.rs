@@ -2,8 +2,8 @@
 //! that no fault of links touches.
 
 use super::exec;
-use super::undo::inspect;
 use crate::runtime::agent::{AgentAnswer, AgentRequest};
+use crate::runtime::docker::inspect::inspect;
 use crate::runtime::docker::pod::Agent;
 use bollard::Docker;
 use bollard::models::{ContainerState, HealthStatusEnum};

@@ -3,11 +3,11 @@
 //! Each of these waits for the engine for as long as it takes; `acts` says when
 //! to stop waiting.
 
+use super::bounds;
 use super::found::{Bounds, Found, Standing};
-use super::undo::inspect;
-use super::{bounds, undo};
+use crate::runtime::docker::deadline::err;
 use crate::runtime::docker::engine::status;
-use crate::runtime::docker::err;
+use crate::runtime::docker::inspect::inspect;
 use crate::runtime::docker::state;
 use crate::runtime::limits::Limits;
 use crate::runtime::{ProcessState, RuntimeError};
@@ -130,7 +130,7 @@ impl Life {
 
     /// `docker inspect` of it, as it is now.
     pub async fn inspected(&self) -> Result<serde_json::Value, RuntimeError> {
-        let said = undo::inspect(&self.docker, &self.id).await?;
+        let said = inspect(&self.docker, &self.id).await?;
         let said = said.ok_or_else(|| err("its container was removed"))?;
         serde_json::to_value(said).map_err(|e| err(e.to_string()))
     }

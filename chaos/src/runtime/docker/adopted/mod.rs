@@ -7,6 +7,7 @@ mod bounds;
 pub mod consent;
 pub mod difference;
 pub mod discover;
+mod ending;
 mod events;
 mod exec;
 pub(super) mod follow;

@@ -10,13 +10,15 @@ use super::leader::LeaderProbe;
 use super::life::Life;
 use super::refuse::Part;
 use super::snapshot::{Before, Record};
-use super::{events, exec, health, snapshot, undo};
+use super::{events, exec, health, snapshot};
 use crate::abilities::{Abilities, Ability, Offer};
 use crate::runtime::control::lock;
 use crate::runtime::docker::acts::{ACT, Acts, PATIENCE, Turn};
 use crate::runtime::docker::attach::Stderr;
 use crate::runtime::docker::containers::{Maker, Net};
+use crate::runtime::docker::deadline::{ENGINE, IMAGE, bounded, bounded_by, err};
 use crate::runtime::docker::engine::{self, EngineInfo};
+use crate::runtime::docker::inspect::inspect;
 use crate::runtime::docker::keeper::{Holder, Keeper};
 use crate::runtime::docker::peers::{Addresses, Peers};
 use crate::runtime::docker::pod::Pod;
@@ -24,8 +26,7 @@ use crate::runtime::docker::rules::Rules;
 use crate::runtime::docker::techniques::Techniques;
 use crate::runtime::docker::volume::OwnDisk;
 use crate::runtime::docker::{
-    DockerRuntime, ENGINE, Ends, IMAGE, bounded, bounded_by, err, image, leftovers, limits, logs,
-    measure, probe, volume,
+    DockerRuntime, Ends, image, leftovers, limits, logs, measure, probe, volume,
 };
 use crate::runtime::files::{FilesAnswer, FilesRequest};
 use crate::runtime::limits::{Limits, Usage};
@@ -480,7 +481,7 @@ impl Adopted {
         let what = format!("start of {unit}");
         let made = self.acts.act(&what, Instant::now() + ENGINE, made);
         let (pod, streams) = made.await?;
-        let said = undo::inspect(&self.docker, &pod.agent_id).await?;
+        let said = inspect(&self.docker, &pod.agent_id).await?;
         let said = said.ok_or_else(|| err(format!("{unit} has gone")))?;
         self.rules
             .moved(&unit, places(&Found::read(said).map_err(err)?));
@@ -636,7 +637,7 @@ impl Runtime for Adopted {
     fn executes<'a>(&'a self, node: &'a str) -> Fut<'a, String> {
         Box::pin(async move {
             let id = &self.adoptee(node)?.target.found.id;
-            let said = undo::inspect(&self.docker, id).await?;
+            let said = inspect(&self.docker, id).await?;
             let image = said.and_then(|said| said.image);
             image.ok_or_else(|| err(format!("image of {node}: Docker does not say")))
         })

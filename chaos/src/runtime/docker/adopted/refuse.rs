@@ -20,6 +20,8 @@ pub enum Part {
     Everything,
     /// To end it or to start it anew: kill, stop, restart, power-off.
     Ending,
+    /// To take its power, so that what it has not synced is lost.
+    Power,
     /// To freeze it.
     Freezing,
     /// To make its links worse.
@@ -36,6 +38,7 @@ impl Part {
         match self {
             Part::Everything => "everything",
             Part::Ending => "kill, stop, restart, power-off",
+            Part::Power => "power-off",
             Part::Freezing => "pause",
             Part::Links => "partitions and traffic",
             Part::Bounds => "cpu and memory limits",
@@ -83,6 +86,19 @@ impl fmt::Display for Refusal {
             part.name()
         )
     }
+}
+
+/// Why it cannot lose power; `disks`: whether it has volumes that can, or why those it has cannot.
+pub fn power(found: &Found, disks: Result<bool, String>) -> Option<Refusal> {
+    let why = match disks {
+        Ok(true) => return None,
+        Ok(false) => "it has no volume with a file system of its own, and what it has not synced \
+                      would survive in the host's page cache, as after a kill"
+            .into(),
+        Err(why) => why,
+    };
+    let help = "gameday volume create, and its data on that volume alone";
+    Some(Refusal::new(found, Part::Power, why, help))
 }
 
 /// Whether it is in the network namespace of that one.

@@ -2,17 +2,16 @@
 //! before; each step only where it is needed, so that it can be done again, by
 //! the run itself, by its watchdog, and by `gameday revert`.
 
-use super::bounds;
 use super::found::{Found, Standing};
 use super::snapshot::{BEFORE_LABEL, Before};
+use super::{bounds, ending};
 use crate::runtime::RuntimeError;
-use crate::runtime::docker::engine::{is_missing, status};
-use crate::runtime::docker::{bounded, err};
+use crate::runtime::docker::deadline::{bounded, err};
+use crate::runtime::docker::engine::status;
+use crate::runtime::docker::inspect::inspect;
 use bollard::Docker;
-use bollard::models::{ContainerInspectResponse, ContainerUpdateBody};
-use bollard::query_parameters::{
-    InspectContainerOptions, StartContainerOptions, StopContainerOptions,
-};
+use bollard::models::ContainerUpdateBody;
+use bollard::query_parameters::{StartContainerOptions, StopContainerOptions};
 
 /// Seconds in which an agent takes its rules away and ends.
 const LEAVE: i32 = 5;
@@ -48,25 +47,6 @@ fn steps(before: &Before, now: &Found) -> Vec<Step> {
         steps.push(Step::Start);
     }
     steps
-}
-
-/// What the engine says of a container; none if it is not there.
-///
-/// # Errors
-/// The engine does not answer.
-pub(in crate::runtime::docker) async fn inspect(
-    docker: &Docker,
-    id: &str,
-) -> Result<Option<ContainerInspectResponse>, RuntimeError> {
-    let asked = docker.inspect_container(id, None::<InspectContainerOptions>);
-    bounded("state of a container", async {
-        match asked.await {
-            Ok(said) => Ok(Some(said)),
-            Err(e) if is_missing(&e) => Ok(None),
-            Err(e) => Err(e),
-        }
-    })
-    .await
 }
 
 /// Puts a container back; what was done, one sentence each. One that was removed meanwhile, which
@@ -147,7 +127,11 @@ pub(in crate::runtime::docker) async fn release(
         return Ok(Vec::new());
     };
     let before = Before::from_label(label).map_err(err)?;
-    let done = restore(docker, &before).await?;
+    // What was asked for by whoever is not there any more is waited for.
+    if let Some(said) = inspect(docker, &before.id).await? {
+        ending::settle(docker, &said).await?;
+    }
+    let mut done = restore(docker, &before).await?;
     // One that has ended has left its rules behind, which are in force for nobody any more; it
     // takes them away when it comes and goes once more. It cannot come where the target is down,
     // whose network has gone, and the rules with it.
@@ -161,6 +145,8 @@ pub(in crate::runtime::docker) async fn release(
         let stop = docker.stop_container(agent, Some(options));
         bounded("end of an agent", stop).await?;
     }
+    // The engine may have been at something that it had not begun to write down.
+    done.extend(restore(docker, &before).await?);
     Ok(done)
 }
 

@@ -1,13 +1,14 @@
 //! `gameday volume`: makes, lists and removes them.
 
+use super::format;
 use super::helper::{Answer, TASK_VAR, Task};
+use super::labels::{DEVICE_LABEL, NAME_LABEL, SIZE_LABEL, backing};
 use super::loops::{self, MAX_NAME};
-use super::{DEVICE_LABEL, NAME_LABEL, SIZE_LABEL, backing, format};
 use crate::runtime::control::lock;
 use crate::runtime::docker::attach::{Stderr, attach};
 use crate::runtime::docker::containers::{Maker, base_name};
-use crate::runtime::docker::{bounded, engine, leftovers};
-use crate::runtime::leftovers::Thing;
+use crate::runtime::docker::deadline::bounded;
+use crate::runtime::docker::{engine, removal};
 use bollard::Docker;
 use bollard::models::{DeviceMapping, HostConfig, Mount, MountType, VolumeCreateRequest};
 use bollard::query_parameters::{ListContainersOptions, ListVolumesOptions};
@@ -255,7 +256,7 @@ async fn undo(maker: &Maker, name: &str, device: Option<&str>) -> Result<(), Str
 }
 
 async fn drop_volume(docker: &Docker, name: &str) -> Result<(), String> {
-    leftovers::remove(docker, &Thing::Volume(name.into())).await
+    removal::remove_volume(docker, name).await
 }
 
 /// All volumes that can lose power, by name.

@@ -8,6 +8,7 @@
 
 mod format;
 mod helper;
+mod labels;
 mod loops;
 mod manage;
 mod power;
@@ -18,15 +19,3 @@ use self::manage::list_on;
 pub use self::manage::{Listed, MAX_SIZE, MIN_SIZE, create, list, remove};
 pub(super) use self::power::{OwnDisk, back, disks, helper, off};
 pub use self::size::{parse as parse_size, show as show_size};
-
-/// Label of a volume, and of the one that backs it, that holds the volume's name.
-const NAME_LABEL: &str = "gameday.volume";
-/// Label of a volume that holds its loop device.
-const DEVICE_LABEL: &str = "gameday.volume.device";
-/// Label of a volume that holds its size in bytes.
-const SIZE_LABEL: &str = "gameday.volume.size";
-
-/// Name of the volume in which the file of another one is.
-fn backing(name: &str) -> String {
-    format!("{name}-backing")
-}

@@ -11,13 +11,25 @@ use super::list_on;
 use super::manage::{self, Given};
 use crate::runtime::docker::adopted::found::Found;
 use crate::runtime::docker::containers::{Maker, POWER, TARGET_LABEL};
+use crate::runtime::docker::deadline::bounded;
 use crate::runtime::docker::engine::{is_missing, status};
-use crate::runtime::docker::{bounded, leftovers};
+use crate::runtime::docker::removal;
 use bollard::Docker;
+use bollard::models::ContainerStateStatusEnum;
 use bollard::query_parameters::{
-    InspectContainerOptions, KillContainerOptions, StartContainerOptions,
+    InspectContainerOptions, KillContainerOptions, RemoveContainerOptions, StartContainerOptions,
 };
 use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// Label of a helper that holds the devices of what it shuts down, with commas between them.
+const DEVICES_LABEL: &str = "gameday.power.devices";
+/// How long a file system that nobody uses any more may still be there.
+const RELEASE: Duration = Duration::from_secs(10);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A volume of ours that a container has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,15 +93,19 @@ pub(in crate::runtime::docker) async fn off(
         at: at(number).into(),
         device: disk.device.clone(),
     });
+    let devices: Vec<String> = disks.iter().map(|disk| disk.device.clone()).collect();
     let given = Given {
-        devices: disks.iter().map(|disk| disk.device.clone()).collect(),
+        devices: devices.clone(),
         volumes: disks
             .iter()
             .enumerate()
             .map(|(n, disk)| (disk.name.clone(), at(n)))
             .collect(),
         stays: true,
-        labels: HashMap::from([(TARGET_LABEL.to_string(), target.to_string())]),
+        labels: HashMap::from([
+            (TARGET_LABEL.to_string(), target.to_string()),
+            (DEVICES_LABEL.to_string(), devices.join(",")),
+        ]),
     };
     let task = Task::ShutDown(mounted.collect());
     let id = manage::make(maker, &helper(maker, unit), &task, given).await?;
@@ -113,6 +129,15 @@ pub(in crate::runtime::docker) async fn back(docker: &Docker, helper: &str) -> R
     let Some(said) = said.await.map_err(|e| e.0)? else {
         return Ok(());
     };
+    // One that was made and not started has taken nothing; if it is started in this moment, the
+    // engine refuses.
+    let state = said.state.and_then(|state| state.status);
+    if state == Some(ContainerStateStatusEnum::CREATED) {
+        let removed = docker.remove_container(helper, None::<RemoveContainerOptions>);
+        if bounded("removal of a helper", removed).await.is_ok() {
+            return Ok(());
+        }
+    }
     let labels = said
         .config
         .and_then(|config| config.labels)
@@ -120,22 +145,19 @@ pub(in crate::runtime::docker) async fn back(docker: &Docker, helper: &str) -> R
     let Some(target) = labels.get(TARGET_LABEL) else {
         return Ok(());
     };
-    let kill = |id: String| async move {
-        let options = KillContainerOptions {
-            signal: "SIGKILL".into(),
-        };
-        match docker.kill_container(&id, Some(options)).await {
-            // It does not run, or is not there.
-            Err(e) if matches!(status(&e), Some(404 | 409)) => Ok(()),
-            done => done,
-        }
-    };
-    // It holds the file system, too, if it still runs.
-    for id in [helper, target] {
-        bounded("end of a container", kill(id.to_string()))
-            .await
-            .map_err(|e| e.0)?;
+    let devices = labels
+        .get(DEVICES_LABEL)
+        .map(String::as_str)
+        .unwrap_or_default();
+    // Ended first: from then on its own state says that it is to be started, if nobody else does.
+    for id in [target, helper] {
+        end(docker, id).await?;
     }
+    released(devices).await?;
+    // The engine may only now be starting it, for somebody who has died; it waits for that. When it
+    // is gone nobody holds the file system, and the next start mounts it anew.
+    removal::remove_container(docker, helper, false).await?;
+    released(devices).await?;
     let start = docker.start_container(target, None::<StartContainerOptions>);
     let started = bounded("start of a container", async {
         match start.await {
@@ -143,6 +165,47 @@ pub(in crate::runtime::docker) async fn back(docker: &Docker, helper: &str) -> R
             done => done,
         }
     });
-    started.await.map_err(|e| e.0)?;
-    leftovers::remove_container(docker, helper, false).await
+    started.await.map_err(|e| e.0)
+}
+
+async fn end(docker: &Docker, id: &str) -> Result<(), String> {
+    let options = KillContainerOptions {
+        signal: "SIGKILL".into(),
+    };
+    let kill = docker.kill_container(id, Some(options));
+    let ended = bounded("end of a container", async {
+        match kill.await {
+            // It does not run, or is not there.
+            Err(e) if matches!(status(&e), Some(404 | 409)) => Ok(()),
+            done => done,
+        }
+    });
+    ended.await.map_err(|e| e.0)
+}
+
+/// Waits until nobody holds the file systems on these loop devices, as far as this host's kernel
+/// says. Whoever has a copy of the mount in a mount namespace of his own keeps what was shut down
+/// alive, and the next start would get just that.
+async fn released(devices: &str) -> Result<(), String> {
+    let held = || {
+        let names = devices
+            .split(',')
+            .filter_map(|device| device.strip_prefix("/dev/"));
+        let mut held = names.filter(|name| Path::new("/sys/fs/ext4").join(name).exists());
+        held.next()
+    };
+    let over = async {
+        while held().is_some() {
+            sleep(LOOK).await;
+        }
+    };
+    let late = |_| {
+        let name = held().unwrap_or("loop");
+        format!(
+            "the file system on /dev/{name} was shut down and is still held {RELEASE:?} later, by a \
+             process in a mount namespace of its own; what helps: to end it (grep -l /dev/{name} \
+             /proc/*/mountinfo)"
+        )
+    };
+    timeout(RELEASE, over).await.map_err(late)
 }
