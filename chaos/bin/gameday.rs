@@ -115,16 +115,23 @@ fn report(args: ReportArgs) -> Exit {
     if let Err(why) = judge::data(&folder) {
         warn!("{why}");
     }
-    match judge::report(&folder) {
-        Ok(report) => {
-            let path = folder.report_html().display().to_string();
-            let text = gameday_reports::terminal(&report, &path, print::is_coloured());
-            print::out(text.trim_end_matches('\n'));
-            Exit::Code(report.overall.exit_code)
-        }
+    let report = match gameday_reports::assemble(&folder) {
+        Ok(report) => report,
         Err(why) => {
             warn!("{why}");
-            Exit::Usage
+            return Exit::Usage;
         }
+    };
+    // What came of it is said, saved or not.
+    let saved = gameday_reports::render_all(&folder, &report);
+    let path = match saved {
+        Ok(()) => folder.report_html().display().to_string(),
+        Err(_) => "not saved".into(),
+    };
+    let text = gameday_reports::terminal(&report, &path, print::is_coloured());
+    print::out(text.trim_end_matches('\n'));
+    if let Err(why) = saved {
+        warn!("the report was not saved: {why}");
     }
+    Exit::Code(report.overall.exit_code)
 }

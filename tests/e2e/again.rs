@@ -31,8 +31,10 @@ fn passes(run: &str, from: &str, to: &str) -> bool {
     let agent = |unit: &str| format!("gameday-{run}-{unit}-agent");
     static NEXT: AtomicU64 = AtomicU64::new(1 << 41);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let send =
-        json!({ "send": { "messages": [[ip_of(&agent(to)), number]], "times": 10, "gap_ms": 30 } });
+    let ports = ask(&agent(to), &json!("ports")).expect("it answers");
+    let port = &ports["answer"]["ports"]["probe"];
+    let address = format!("{}:{port}", ip_of(&agent(to)));
+    let send = json!({ "send": { "messages": [[address, number]], "times": 10, "gap_ms": 30 } });
     let sent = ask(&agent(from), &send).expect("it answers");
     assert_eq!(sent["answer"], "sent", "{sent}");
     let seen = ask(&agent(to), &json!({ "seen": [number] })).expect("it answers");

@@ -67,6 +67,16 @@ pub fn a_reader_who_goes_and_a_hangup_that_is_ignored_change_nothing() {
     let report = json(&folder.join("report.json"));
     assert_eq!(report["overall"]["ending"], "pass", "{}", report["overall"]);
     assert_eq!(processes_of(&run), Vec::<u32>::new(), "nothing is left");
+    // Where a report cannot be saved it is told all the same.
+    std::fs::remove_file(folder.join("report.json")).unwrap();
+    std::fs::create_dir(folder.join("report.json")).unwrap();
+    let told = finish(gameday().arg("report").arg(&folder), LIMIT);
+    assert_eq!(told.status.code(), Some(0), "{}", text(&told));
+    let said = text(&told);
+    assert!(
+        said.contains("PASS") && said.contains("was not saved"),
+        "{said}"
+    );
 }
 
 pub fn a_panic_of_a_task_reverts_reports_and_is_an_internal_error() {

@@ -86,6 +86,30 @@ async fn a_process_that_was_replaced_in_the_hold_was_not_held() {
     }
 }
 
+/// A fault is not kept in force for its proof: ten seconds after its hold it is reverted, whatever is
+/// still looked at.
+#[tokio::test(start_paused = true)]
+async fn a_proof_that_takes_too_long_keeps_nothing_in_force() {
+    // Bursts at that rate are looked at for seconds, so that the proof is asked for long enough.
+    let steps = step("x", "rate", "node = \"storage-b1\"", AT0, "30s") + "rate = \"64kbit\"\n";
+    let mut run = Run::of(steps.clone());
+    // The baseline takes 10 s; the fault is in force and proven then.
+    run.switches.never_measured = Some(Duration::from_secs(35));
+    let seen = run.go().await;
+    assert_eq!(seen.proofs(1)[..2], [Pass, Unknown], "{:?}", seen.summary);
+    let injected = seen.log.at("shape");
+    let reverted = seen.log.at("unshape");
+    assert!(
+        reverted <= injected + 30_000 + 10_000,
+        "{injected} {reverted}"
+    );
+    assert!(reverted > injected + 30_000, "{injected} {reverted}");
+    seen.is_unproven("it was not proven within 10 s after its hold");
+    // Undisturbed, it is proven in its time.
+    let seen = Run::of(steps).go().await;
+    assert_eq!(seen.proofs(1), [Pass; 3], "{:?}", seen.summary);
+}
+
 /// One that the engine refuses is no crash, whatever came of those before it.
 #[tokio::test(start_paused = true)]
 async fn a_crash_that_fails_is_no_pass() {

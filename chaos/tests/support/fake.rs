@@ -156,6 +156,8 @@ pub struct Switches {
     pub comes_back: Option<Duration>,
     /// From so long after the start on, this node cannot be looked at.
     pub hidden: Option<(&'static str, Duration)>,
+    /// From so long after the start on, what is measured never arrives.
+    pub never_measured: Option<Duration>,
     /// Agents that are started anew.
     pub anew: Vec<Anew>,
 }
@@ -562,6 +564,10 @@ impl Runtime for Fake {
     ) -> Fut<'a, Vec<Result<Heard, String>>> {
         Box::pin(async move {
             sleep(sounding.takes()).await;
+            let since = self.log.began.elapsed();
+            if self.switches.never_measured.is_some_and(|at| since >= at) {
+                std::future::pending::<()>().await;
+            }
             let shaped = self.shaped.lock().unwrap();
             let see = |l: &Link| {
                 if self.switches.blind {

@@ -4,8 +4,8 @@ use super::Seen;
 use crate::support::engine::{Attached, docker_lines};
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Barrier, Mutex};
 
 /// Numbers of messages, far from those that a runner uses.
 static NUMBER: AtomicU64 = AtomicU64::new(1 << 50);
@@ -16,31 +16,41 @@ pub(super) fn look(run: &str) -> Option<Vec<Seen>> {
     if agents.len() < 2 {
         return None;
     }
-    // What each sends to each of the others, in the order of `agents`.
-    let mut sent = vec![Vec::new(); agents.len()];
-    let mut expected = vec![Vec::new(); agents.len()];
-    for (from, sent) in sent.iter_mut().enumerate() {
-        for (to, agent) in agents.iter().enumerate().filter(|(to, _)| *to != from) {
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            sent.push(json!([agent.ip, number]));
-            expected[to].push((from, number));
-        }
-    }
-    let numbers = |of: &Vec<(usize, u64)>| of.iter().map(|(_, n)| *n).collect::<Vec<u64>>();
-    let all_have_sent = Barrier::new(agents.len());
-    let (sent, numbers) = (sent.into_iter(), expected.iter().map(numbers));
+    // The number that each sends to each of the others, in the order of `agents`.
+    let number =
+        |from: usize, to: usize| (from != to).then(|| NUMBER.fetch_add(1, Ordering::Relaxed));
+    let all = 0..agents.len();
+    let numbers: Vec<Vec<Option<u64>>> = all
+        .clone()
+        .map(|from| all.clone().map(|to| number(from, to)).collect())
+        .collect();
+    let addresses: Mutex<Vec<Option<String>>> = Mutex::new(vec![None; agents.len()]);
+    let (told, sent) = (Barrier::new(agents.len()), Barrier::new(agents.len()));
     let seen: Vec<Option<Value>> = std::thread::scope(|scope| {
+        let (numbers, addresses, told, sent) = (&numbers, &addresses, &told, &sent);
         let asked: Vec<_> = agents
             .iter()
-            .zip(sent.zip(numbers))
-            .map(|(agent, (messages, numbers))| {
-                let all_have_sent = &all_have_sent;
+            .enumerate()
+            .map(|(own, agent)| {
                 scope.spawn(move || {
                     let mut attached = Attached::to(&agent.container);
+                    let ports = attached.ask(&json!("ports"));
+                    let port = ports.and_then(|a| a["answer"]["ports"]["probe"].as_u64());
+                    let address = port.map(|port| format!("{}:{port}", agent.ip));
+                    addresses.lock().expect("addresses")[own] = address;
+                    told.wait();
+                    let addresses = addresses.lock().expect("addresses").clone();
+                    let to = addresses.iter().zip(&numbers[own]);
+                    let messages: Vec<Value> = to
+                        .filter_map(|(address, number)| {
+                            Some(json!([address.as_ref()?, (*number)?]))
+                        })
+                        .collect();
                     let send = json!({ "messages": messages, "times": 4, "gap_ms": 25 });
-                    let sent = attached.ask(&json!({ "send": send }));
-                    all_have_sent.wait();
-                    sent.and_then(|_| attached.ask(&json!({ "seen": numbers })))
+                    let done = attached.ask(&json!({ "send": send }));
+                    sent.wait();
+                    let of_me: Vec<u64> = numbers.iter().filter_map(|from| from[own]).collect();
+                    done.and_then(|_| attached.ask(&json!({ "seen": of_me })))
                 })
             })
             .collect();
@@ -48,13 +58,14 @@ pub(super) fn look(run: &str) -> Option<Vec<Seen>> {
         asked.map(|a| a.join().expect("asked")).collect()
     });
     let mut links = Vec::new();
-    for ((to, of), answer) in expected.iter().enumerate().zip(seen) {
-        let all = answer.as_ref().and_then(|a| a["answer"]["seen"].as_array());
-        for (i, (from, _)) in of.iter().enumerate() {
+    for (to, answer) in seen.iter().enumerate() {
+        let heard = answer.as_ref().and_then(|a| a["answer"]["seen"].as_array());
+        let senders = all.clone().filter(|from| *from != to);
+        for (i, from) in senders.enumerate() {
             links.push(Seen {
-                from: agents[*from].unit.clone(),
+                from: agents[from].unit.clone(),
                 to: agents[to].unit.clone(),
-                carries: all.is_some_and(|all| all.get(i) == Some(&Value::Bool(true))),
+                carries: heard.is_some_and(|heard| heard.get(i) == Some(&Value::Bool(true))),
             });
         }
     }

@@ -105,6 +105,7 @@ pub async fn run(
         AgentRequest::Set(orders) => Reply::Now(lock(&rules).replace(&orders)),
         AgentRequest::Renew => Reply::Now(lock(&rules).renew()),
         AgentRequest::Idle => Reply::Now(Ok(lock(&rules).idle())),
+        AgentRequest::Ports => Reply::Now(Ok(AgentAnswer::Ports(ports))),
         AgentRequest::Send {
             messages,
             times,

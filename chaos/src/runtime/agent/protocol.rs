@@ -30,6 +30,8 @@ pub(crate) enum AgentRequest {
     Renew,
     /// For how long nobody has kept it, asked by somebody who does not want to keep it.
     Idle,
+    /// Where it listens, asked by somebody who does not want to keep the lease.
+    Ports,
     /// Sends each number to its address, several times.
     Send {
         /// Address and number.
@@ -88,6 +90,8 @@ pub(crate) enum AgentAnswer {
         /// Where this start of it listens.
         ports: Ports,
     },
+    /// To `Ports`.
+    Ports(Ports),
     /// To `Idle`, in milliseconds.
     Idle(u64),
     /// To `Send`, `Connect`, `Listen` and `Sound`.
