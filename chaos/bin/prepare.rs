@@ -127,6 +127,10 @@ async fn lend(playbook: &Playbook, typed: &[String]) -> Result<Option<Lent>, Str
         };
     };
     let wrong = |why: String| diagnostic::render(&[system.wrong(&playbook.source, why)]);
+    if playbook.measuring.workload.tables > 1 {
+        let why = "its canaries use one table's keys: [workload] tables = 1";
+        return Err(wrong(why.into()));
+    }
     let adoption = adopted::find(system, typed).await.map_err(wrong)?;
     if adoption.targets.is_empty() {
         let refused: Vec<String> = adoption.refusals().map(|r| r.to_string()).collect();

@@ -66,13 +66,14 @@ impl Reached {
 }
 
 /// How every AZ's canary is started: it calls every AZ's endpoint, which `way` tells how to reach
-/// from it, by the names of the canary and the AZ.
+/// from it, by the names of the canary and the AZ; on this table, or keys of that name.
 ///
 /// # Errors
 /// There is no way.
 pub fn launches(
     azs: &[String],
     task: &Task<'_>,
+    table: &str,
     way: impl Fn(&str, &str) -> Result<Reached, String>,
 ) -> Result<Vec<Launch>, String> {
     let mut launches = Vec::new();
@@ -94,7 +95,7 @@ pub fn launches(
             seed: task.seed,
             endpoints: ways.into_iter().map(|way| way.endpoint).collect(),
             service,
-            table: TABLE.into(),
+            table: table.into(),
             attributes: Default::default(),
             workload: task.workload.clone(),
             alone: false,

@@ -73,6 +73,13 @@ pub fn layout(system: &System, adoption: &Adoption) -> Result<Layout, Vec<String
     {
         wrong.push("all endpoints have the same protocol, user, password and path".into());
     }
+    if let Some(one) = called.values().find(|one| one.url.service.has_tables()) {
+        wrong.push(format!(
+            "a game day makes no table in {} that is not its own; gameday canary makes one and \
+             measures it, beside a game day with other endpoints",
+            one.url.service.name()
+        ));
+    }
     if !wrong.is_empty() {
         return Err(wrong);
     }

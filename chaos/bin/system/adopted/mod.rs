@@ -40,6 +40,8 @@ pub async fn find(system: &playbook::System, typed: &[String]) -> Result<Adoptio
 
 /// A system of adopted containers.
 pub struct AdoptedSystem {
+    /// The run's id, and what its keys begin with: those of another run are not taken for its own.
+    run: String,
     topology: Topology,
     called: BTreeMap<String, Called>,
     groups: Vec<Led>,
@@ -69,6 +71,7 @@ impl AdoptedSystem {
             checks: checks.collect(),
             techniques,
         };
+        let run = marks.run.clone();
         let adopted = Adopted::adopt(marks, plan, folder).await;
         let Layout { topology, called } = layout.clone();
         // Every role that holds replicas is a group, whether its leader can be found out or not.
@@ -87,6 +90,7 @@ impl AdoptedSystem {
             probe: role.leader.clone(),
         });
         Ok(AdoptedSystem {
+            run,
             groups: groups.collect(),
             adopted: Arc::new(adopted.map_err(|e| e.to_string())?),
             topology,
@@ -114,7 +118,7 @@ impl System for AdoptedSystem {
     }
 
     fn canaries(&self, task: &Task<'_>) -> Result<Vec<Launch>, String> {
-        canaries::launches(&self.topology.azs, task, |_, az| {
+        canaries::launches(&self.topology.azs, task, &self.run, |_, az| {
             let called = self
                 .called
                 .get(az)

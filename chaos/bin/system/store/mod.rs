@@ -100,7 +100,7 @@ impl System for Store {
     }
 
     fn canaries(&self, task: &Task<'_>) -> Result<Vec<Launch>, String> {
-        canaries::launches(&self.topology.azs, task, |canary, az| {
+        canaries::launches(&self.topology.azs, task, TABLE, |canary, az| {
             let router = layout::router_name(az);
             let addr = self.runtime.reach_addr(canary, &router, "public");
             let addr = addr.ok_or_else(|| format!("{canary} has no way to {router}"))?;
