@@ -102,7 +102,7 @@ pub fn promised(mut checks: Vec<Check>, unpromised: &[Unpromised]) -> Vec<Check>
     if checks.is_empty() && !unpromised.is_empty() {
         // Nothing was asked of the data: that is no doubt about them.
         checks.push(Check {
-            name: "none".into(),
+            name: DataVerdict::NOT_JUDGED.into(),
             verdict: Verdict::Pass,
             detail: "Every check was left out: the data were not judged.".into(),
             anomalies: Vec::new(),

@@ -18,7 +18,7 @@ impl Stop {
     /// Installs the handlers.
     pub fn install() -> std::io::Result<Self> {
         Stop::install_saying((
-            "\ninterrupted: reverting, taking the cluster down and writing the report",
+            "\ninterrupted: reverting, letting the system go and writing the report",
             "still reverting; it ends by itself",
         ))
     }

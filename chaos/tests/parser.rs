@@ -185,6 +185,19 @@ fn shapes_that_people_mistake() {
     assert!(step("{ az = \"b\" }", "after = \"kill az b\"").contains("wait for itself"));
 }
 
+/// What is wrong with a system hides no mistake of the steps, and of groups that nobody could read
+/// nothing is said.
+#[test]
+fn mistakes_of_a_system_and_of_steps_are_told_at_once() {
+    let told = places(
+        "[playbook]\ntitle = \"t\"\n[system]\ncompose = \"shop\"\naz = 3\n\
+         endpoints = { a = \"etcd://e1:2379\" }\n[[step]]\nfault = \"kil\"\n\
+         target = { leader = \"db\" }\nat = \"0s\"\nfor = 5\n",
+    );
+    let lines: Vec<&str> = told.iter().filter_map(|t| t.split(':').next()).collect();
+    assert_eq!(lines, ["5", "8", "11"], "{told:#?}");
+}
+
 #[test]
 fn of_a_table_that_nobody_makes_it_is_said_which_there_are() {
     for (group, near) in [

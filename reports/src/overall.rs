@@ -336,7 +336,10 @@ pub fn sentence(
             if injections > 0 {
                 s.push_str(&recovered(h));
             }
-            s.push_str(", and no acknowledged write was found missing or wrong.");
+            s.push_str(match h.write.all.attempts() {
+                0 => ", and nothing was written that could be missing.",
+                _ => ", and no acknowledged write was found missing or wrong.",
+            });
             s
         }
         Ending::Inconclusive => format!("Nothing can be concluded. {first}"),

@@ -16,6 +16,8 @@ pub enum Groups {
     },
     /// These, by names of their own.
     Named(Vec<String>),
+    /// What there is could not be read: of any name nothing is said.
+    Unread,
 }
 
 impl Groups {
@@ -26,6 +28,7 @@ impl Groups {
     pub(super) fn check(&self, name: &str) -> Result<(), (String, Option<String>)> {
         match self {
             Groups::Partitions { tables, each } => partition(name, tables, *each),
+            Groups::Unread => Ok(()),
             Groups::Named(groups) if groups.iter().any(|g| g == name) => Ok(()),
             Groups::Named(groups) if groups.is_empty() => {
                 let help = "say in its [[system.role]] how a leader is known: leader = { … }";
@@ -46,7 +49,7 @@ impl Groups {
     pub(crate) fn is_one(&self, name: &str) -> bool {
         match self {
             Groups::Partitions { .. } => name.contains('/'),
-            Groups::Named(_) => true,
+            Groups::Named(_) | Groups::Unread => true,
         }
     }
 
@@ -57,6 +60,7 @@ impl Groups {
                 format!("{}/0", tables.first().map_or("canary", String::as_str))
             }
             Groups::Named(groups) => groups.first().map_or("db", String::as_str).to_string(),
+            Groups::Unread => "db".into(),
         }
     }
 }

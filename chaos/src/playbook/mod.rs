@@ -174,14 +174,10 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
     let cooldown = section(&top, "cooldown", m).map_or(sections::COOLDOWN, |(t, span)| {
         sections::cooldown(t, span, m)
     });
-    let system = match system {
-        // What its steps can name is not known.
-        Some(None) => return None,
-        Some(system) => system,
-        None => None,
-    };
     let groups = match &system {
-        Some(system) => system.groups(),
+        Some(Some(system)) => system.groups(),
+        // The mistakes of its steps are told with its own.
+        Some(None) => Groups::Unread,
         None => Groups::Partitions {
             tables: measuring.workload.table_names(TABLE),
             each: cluster.partitions,
@@ -190,6 +186,10 @@ fn read_tree(root: &DeTable<'_>, m: &mut Mistakes<'_>) -> Option<Playbook> {
     let random = random::read(&top, &groups, m);
     let steps = steps::read(&top, &groups, &measuring.alarms, m);
     let head = head.flatten()?;
+    let system = match system {
+        Some(read) => Some(read?),
+        None => None,
+    };
     Some(Playbook {
         title: head.title,
         description: head.description,

@@ -184,6 +184,9 @@ pub struct DataVerdict {
 }
 
 impl DataVerdict {
+    /// Name of the check that stands for all where none was asked for.
+    pub const NOT_JUDGED: &'static str = "not-judged";
+
     /// Merges checks; none at all is unknown.
     pub fn new(checks: Vec<Check>) -> Self {
         let verdict = if checks.is_empty() {

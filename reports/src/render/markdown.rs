@@ -78,7 +78,7 @@ pub fn markdown(report: &Report) -> String {
             text(&all)
         );
     }
-    let _ = writeln!(s, "| Data | {} |{more}", verdict_word(h.data));
+    let _ = writeln!(s, "| Data | {} |{more}", super::data_word(report, "pass"));
 
     if !report.slo.is_empty() {
         let _ = writeln!(

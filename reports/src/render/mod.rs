@@ -12,8 +12,8 @@ mod terminal;
 use crate::fold::Counts;
 use crate::report::{Availability, Headline, Report, SliGroup, SliRow};
 use gameday_record::RunFolder;
-use gameday_record::Verdict;
 use gameday_record::folder::{write_file, write_json};
+use gameday_record::{DataVerdict, Verdict};
 
 pub use html::html;
 pub use junit::junit;
@@ -38,6 +38,23 @@ fn verdict_word(v: Verdict) -> &'static str {
         Verdict::Pass => "pass",
         Verdict::Fail => "fail",
         Verdict::Unknown => "unknown",
+    }
+}
+
+/// Said of data that nothing was asked of.
+const NOT_JUDGED: &str = "not judged";
+
+/// The data in a word; `passed` where they passed.
+fn data_word<'a>(r: &Report, passed: &'a str) -> &'a str {
+    let judged = r
+        .data
+        .checks
+        .iter()
+        .any(|c| c.name != DataVerdict::NOT_JUDGED);
+    match r.headline.data {
+        Verdict::Pass if !judged => NOT_JUDGED,
+        Verdict::Pass => passed,
+        other => verdict_word(other),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The lines at the end of a run.
 
-use super::verdict_word;
+use super::data_word;
 use crate::numbers::millis;
 use crate::report::{AlarmOutcome, AlarmRow, AlarmSource, Availability, Ending, Report};
 use std::fmt::Write;
@@ -55,7 +55,7 @@ pub fn terminal(report: &Report, path: &str, colour: bool) -> String {
     if let Some(proven) = super::proven_text(report) {
         let _ = writeln!(out, "  proven            {}", plain(&proven));
     }
-    let _ = writeln!(out, "  data              {}", verdict_word(h.data));
+    let _ = writeln!(out, "  data              {}", data_word(report, "pass"));
     let _ = writeln!(out, "  report            {path}");
     out
 }

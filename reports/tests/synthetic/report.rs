@@ -33,6 +33,32 @@ fn without_objectives_no_promise_is_said_to_have_held() {
     begins(&s, "No objective was set:");
 }
 
+/// Where nothing was written and nothing was asked of the data, no sentence says that they are whole.
+#[test]
+fn data_that_nobody_judged_are_not_said_to_be_intact() {
+    let mut s = Synthetic::healthy();
+    s.run.slo = SloSpec::default();
+    // Four calls of ten were writes: there are none, and none were due.
+    s.operations.retain(|o| !o.call.is_write());
+    s.run.workload.rate *= 0.6;
+    s.verdict = Some(DataVerdict::new(vec![check(
+        DataVerdict::NOT_JUDGED,
+        Verdict::Pass,
+        "Every check was left out.",
+    )]));
+    let r = report(&s);
+    assert_eq!(r.overall.ending, Ending::Pass, "{:?}", r.overall.reasons);
+    let sentence = &r.overall.sentence;
+    assert!(
+        sentence.ends_with("nothing was written that could be missing."),
+        "{sentence}"
+    );
+    let said = terminal(&r, "report.html", false);
+    assert!(said.contains("  data              not judged"), "{said}");
+    let page = html(&r);
+    assert!(page.contains("Data</div><div class=\"n\">not judged") && !page.contains(">intact<"));
+}
+
 #[test]
 fn numbers_are_the_truth() {
     let r = report(&Synthetic::az_power_off());

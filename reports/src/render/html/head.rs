@@ -142,6 +142,7 @@ fn rest(r: &Report) -> Markup {
 
 fn data(r: &Report) -> Markup {
     let h = &r.headline;
+    let word = super::super::data_word(r, "intact");
     let anomalies: u64 = r
         .data
         .checks
@@ -151,12 +152,13 @@ fn data(r: &Report) -> Markup {
     tile(
         "Data",
         match h.data {
-            Verdict::Pass => "intact",
             Verdict::Fail => "wrong",
-            Verdict::Unknown => "unknown",
+            Verdict::Pass | Verdict::Unknown => word,
         },
         html! {
-            @if r.data.checks.is_empty() { (r.data.why) } @else {
+            @if r.data.checks.is_empty() { (r.data.why) } @else if word == super::super::NOT_JUDGED {
+                "every check was left out"
+            } @else {
                 @let bad = |v| r.data.checks.iter().filter(|c| c.verdict == v).count();
                 (plural(r.data.checks.len() as u64, "check")) ", "
                 @match (bad(Verdict::Fail), bad(Verdict::Unknown)) {
